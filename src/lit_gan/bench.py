@@ -1,0 +1,201 @@
+"""`python -m lit_gan.bench`: speed of the real thing against hand-written PyTorch, interleaved in one run."""
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import hydra
+import torch
+import torch.nn.functional as F
+from hydra.utils import instantiate
+from lightning.pytorch import Callback, Trainer
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor, nn
+
+from lit_gan.build import build_data, build_gan, build_protocol, build_source
+from lit_gan.data import Source, to_uint8, to_unit
+from lit_gan.fit import quieten
+from lit_gan.measure import measure
+from lit_gan.metrics import Protocol
+from lit_gan.module import GAN
+from lit_gan.sampling import Sampler
+
+CASES = {
+    "dcgan on digits, n_dis 1": ["optim=sngan_c"],
+    "dcgan on digits, n_dis 5": ["optim=sngan_a"],
+    "dcgan on digits, n_dis 5, gradient penalty": ["optim=sngan_a", "reg=gradient_penalty", "loss=wasserstein"],
+    "SNGAN's CNN, n_dis 1": ["model=sngan_cnn", "optim=sngan_c"],
+    "SNGAN's CNN, n_dis 5": ["model=sngan_cnn", "optim=sngan_a"],
+}
+ROUNDS = 7
+SECONDS = 2.0
+
+
+def main() -> None:
+    """Prints generator updates per second of both loops, then images per second of the metrics."""
+    quieten()
+    table = Table("case", "lit_gan, updates/s", "bare, updates/s", "ratio", title=f"median of {ROUNDS} paired rounds")
+    for name, overrides in CASES.items():
+        table.add_row(name, *medians(race(config_of(overrides))))
+    Console().print(table)
+    Console().print(metrics_table(config_of([])))
+
+
+def config_of(overrides: list[str]) -> DictConfig:
+    """The training config with overrides."""
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        return hydra.compose("train", overrides=[*overrides, "callbacks=none"])
+
+
+def race(config: DictConfig) -> list[tuple[float, float]]:
+    """Updates per second, ours and bare, of ROUNDS rounds on the same machine at nearly the same time."""
+    source = build_source(config)
+    gan, data = build_gan(config), build_data(config, source)
+    rounds = Rounds(BareLoop(config, source))
+    trainer = Trainer(
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        callbacks=[rounds],
+        accelerator=config.trainer.accelerator,
+        devices=1,
+    )
+    trainer.fit(gan, data)
+    return rounds.pairs[1:]
+
+
+class Rounds(Callback):
+    """After so many updates of Lightning's loop, as many of the bare one; the first round warms up."""
+
+    def __init__(self, bare: "BareLoop"):
+        self.bare = bare
+        self.pairs: list[tuple[float, float]] = []
+        self.updates, self.start = 0, 0.0
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:
+        """Finds how many updates take SECONDS."""
+        self.bare.to(pl_module.device)
+        self.bare.update()
+        self.updates = max(3, round(SECONDS * rate(self.bare.update, 3, pl_module.device)))
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
+        """Starts our clock at the beginning of a round."""
+        if trainer.global_step % self.updates == 0:
+            synchronise(pl_module.device)
+            self.start = time.perf_counter()
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
+        """Stops it at the end of a round, and gives the bare loop its turn."""
+        if trainer.global_step % self.updates == 0:
+            synchronise(pl_module.device)
+            ours = self.updates / (time.perf_counter() - self.start)
+            self.pairs.append((ours, rate(self.bare.update, self.updates, pl_module.device)))
+            trainer.should_stop = len(self.pairs) > ROUNDS
+
+
+class BareLoop:
+    """What a researcher writes in an afternoon: the same networks, loss, regularizer and optimizer."""
+
+    def __init__(self, config: DictConfig, source: Source):
+        torch.manual_seed(config.seed)
+        self.G, self.D = instantiate(config.model.G), instantiate(config.model.D)
+        self.penalty = "gradient_penalty" in config.reg
+        if not self.penalty:
+            for layer in [layer for layer in self.D.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]:
+                nn.utils.parametrizations.spectral_norm(layer)
+        settings = {"lr": config.optim.d.lr, "betas": tuple(config.optim.d.betas), "fused": True}
+        self.d_optimizer = torch.optim.Adam(self.D.parameters(), **settings)
+        self.g_optimizer = torch.optim.Adam(self.G.parameters(), **settings)
+        self.n_dis, self.batch_size = config.optim.n_dis, config.batch_size
+        self.images = source.split("train").images
+        self.shuffled = self.shuffle()
+
+    def to(self, device: torch.device) -> None:
+        """Moves networks and images."""
+        self.G.to(device)
+        self.D.to(device)
+        self.images = self.images.to(device)
+
+    def shuffle(self) -> Iterator[Tensor]:
+        """Endless batches of image numbers."""
+        while True:
+            yield from torch.randperm(len(self.images)).split(self.batch_size)[:-1]
+
+    def update(self) -> None:
+        """One generator update."""
+        for _ in range(self.n_dis):
+            x = to_unit(self.images[next(self.shuffled).to(self.images.device)])
+            with torch.no_grad():
+                fake = self.G(torch.randn(self.batch_size, self.G.z_dim, device=x.device))
+            self.d_optimizer.zero_grad()
+            self.d_loss(x, fake).backward()
+            self.d_optimizer.step()
+        self.D.requires_grad_(False)
+        self.g_optimizer.zero_grad()
+        fake = self.G(torch.randn(self.batch_size, self.G.z_dim, device=x.device))
+        (-self.D(fake).logits.mean()).backward()
+        self.g_optimizer.step()
+        self.D.requires_grad_(True)
+
+    def d_loss(self, x: Tensor, fake: Tensor) -> Tensor:
+        """Hinge, or Wasserstein with gradient penalty."""
+        real_logits, fake_logits = self.D(x).logits, self.D(fake).logits
+        if not self.penalty:
+            return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
+        share = torch.rand(len(x), 1, 1, 1, device=x.device)
+        between = (share * x + (1 - share) * fake).requires_grad_(True)
+        (gradient,) = torch.autograd.grad(self.D(between).logits.sum(), between, create_graph=True)
+        return fake_logits.mean() - real_logits.mean() + 10 * (gradient.flatten(1).norm(dim=1) - 1).square().mean()
+
+
+def metrics_table(config: DictConfig) -> Table:
+    """Images per second of the whole evaluation against generator and extractor alone."""
+    table = Table("case", "lit_gan, images/s", "bare, images/s", "ratio", title=f"median of {ROUNDS} paired rounds")
+    source, gan, suite = build_source(config), build_gan(config), instantiate(config.metrics.suite)
+    protocol = build_protocol(config, "full")
+    measure(gan, suite, source, protocol, 0, "last")
+    pairs = [evaluation_round(gan, suite, source, protocol) for _ in range(ROUNDS)]
+    table.add_row(f"digits, {protocol.generated} images", *medians(pairs))
+    return table
+
+
+def evaluation_round(gan: GAN, suite: Any, source: Source, protocol: Protocol) -> tuple[float, float]:
+    """Images per second of one whole evaluation, and of drawing, quantising and extracting as many and no more."""
+    seconds = measure(gan, suite, source, protocol, 0, "last")["seconds"]
+    n = max(protocol.generated, protocol.inception_score)
+    draw, batches = Sampler(gan.G, protocol.seed), protocol.batches(n)
+    bare = 1 / rate(lambda: [suite.extractor(to_uint8(draw(size))) for size in batches], 1, gan.device)
+    return n / seconds, n / bare
+
+
+def medians(pairs: list[tuple[float, float]]) -> tuple[str, str, str]:
+    """Ours, bare, and the median of the rounds' ratios."""
+    ours, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
+    ratio = statistics.median(a / b for a, b in pairs)
+    return f"{ours:.2f}", f"{bare:.2f}", f"{ratio:.3f}"
+
+
+def rate(action: Callable[[], Any], times: int, device: torch.device) -> float:
+    """How often per second an action is done."""
+    synchronise(device)
+    start = time.perf_counter()
+    for _ in range(times):
+        action()
+    synchronise(device)
+    return times / (time.perf_counter() - start)
+
+
+def synchronise(device: torch.device) -> None:
+    """Waits for what the GPU still has to do."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+if __name__ == "__main__":
+    main()

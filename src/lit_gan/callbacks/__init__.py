@@ -1,0 +1,19 @@
+"""What happens beside the training step: evaluation, samples, checkpoints, progress."""
+
+from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Stopped
+from lit_gan.callbacks.evaluation import Evaluation
+from lit_gan.callbacks.progress import Clock, EpochLog, ProgressBar
+from lit_gan.callbacks.random_state import RandomState
+from lit_gan.callbacks.samples import SampleGrid
+
+__all__ = [
+    "AtomicCheckpointIO",
+    "Checkpoints",
+    "Clock",
+    "EpochLog",
+    "Evaluation",
+    "ProgressBar",
+    "RandomState",
+    "SampleGrid",
+    "Stopped",
+]

@@ -1,0 +1,58 @@
+"""The metrics callback."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from lit_gan.callbacks.progress import Clock
+from lit_gan.data import Source
+from lit_gan.measure import measure
+from lit_gan.metrics import Protocol
+from lit_gan.results import Results
+
+
+class Evaluation(Callback):
+    """Scores the generator at the end of each epoch: to the loggers, to `results.json` and to `callback_metrics`.
+
+    Training's random numbers and weights are untouched.
+
+    Args:
+        suite: the metrics, from the config group `metrics`.
+        protocol: how they are taken.
+        monitor, mode: the metric that names the best update, "min" or "max".
+    """
+
+    def __init__(
+        self,
+        suite: Any,
+        source: Source,
+        protocol: Protocol,
+        results: Results,
+        clock: Clock,
+        monitor: str | None,
+        mode: str = "min",
+    ):
+        self.suite, self.source, self.protocol = suite, source, protocol
+        self.results, self.clock, self.monitor, self.mode = results, clock, monitor, mode
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Evaluates under the protocol for training."""
+        if trainer.is_global_zero:
+            record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
+            self.clock.add("evaluation", record["seconds"])
+            self.publish(trainer, record)
+        for name, value in trainer.strategy.broadcast(self.latest()).items():
+            pl_module.log(name, value, logger=False, rank_zero_only=False)
+
+    def latest(self) -> dict[str, float]:
+        """The newest scores."""
+        course = self.results.content["course"]
+        return course[-1]["scores"] if course else {}
+
+    def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Writes the scores wherever they are read."""
+        self.results.content["course"].append(record)
+        if self.monitor is not None:
+            self.results.choose_best(self.monitor, self.mode)
+        for logger in trainer.loggers:
+            logger.log_metrics(record["scores"], step=trainer.global_step)

@@ -1,0 +1,110 @@
+"""What a run shows while it trains, and how long it takes."""
+
+import logging
+import sys
+import time
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import TQDMProgressBar
+
+from lit_gan.results import Results
+
+log = logging.getLogger("lit_gan")
+
+
+class Clock(Callback):
+    """Seconds of training and of evaluation, over all the resumes of a run. Comes first among the callbacks.
+
+    Args:
+        images_per_update: real images, to give a speed.
+    """
+
+    def __init__(self, images_per_update: int):
+        self.images_per_update = images_per_update
+        self.seconds = {"training": 0.0, "evaluation": 0.0}
+        self.started: float | None = None
+        self.speed = float("nan")
+        self.epoch_start = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """The seconds so far."""
+        self.lap()
+        return {"seconds": dict(self.seconds)}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on from them."""
+        self.seconds = dict(state_dict["seconds"])
+
+    def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts."""
+        self.started, self.epoch_start = time.perf_counter(), trainer.global_step
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stops, before anything is measured."""
+        before = self.seconds["training"]
+        self.lap()
+        self.started = None
+        elapsed = max(self.seconds["training"] - before, 1e-9)
+        self.speed = (trainer.global_step - self.epoch_start) * self.images_per_update / elapsed
+
+    def lap(self) -> None:
+        """Adds the time since the last start to the seconds of training."""
+        if self.started is not None:
+            now = time.perf_counter()
+            self.add("training", now - self.started)
+            self.started = now
+
+    def add(self, what: str, seconds: float) -> None:
+        """Adds to "training" or "evaluation"."""
+        self.seconds[what] += seconds
+
+    def rates(self, updates: int) -> dict[str, Any]:
+        """For `results.json`: the seconds, and generator updates and real images per second of training."""
+        per_second = updates / self.seconds["training"] if self.seconds["training"] else None
+        images = per_second and per_second * self.images_per_update
+        return {"seconds": dict(self.seconds), "updates_per_second": per_second, "images_per_second": images}
+
+
+class EpochLog(Callback):
+    """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after Evaluation."""
+
+    def __init__(self, results: Results, clock: Clock):
+        self.results, self.clock = results, clock
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Update, losses, scores, speed."""
+        if not trainer.is_global_zero:
+            return
+        self.results.content |= {"updates": trainer.global_step, **self.clock.rates(trainer.global_step)}
+        self.results.save()
+        values = pl_module.curves.latest | latest_scores(self.results, trainer.global_step)
+        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        log.info("update %d/%d  %s  %.0f images/s", trainer.global_step, trainer.max_steps, shown, self.clock.speed)
+
+
+def latest_scores(results: Results, update: int) -> dict[str, float]:
+    """The scores taken at this update, if any were."""
+    course = results.content["course"]
+    return course[-1]["scores"] if course and course[-1]["update"] == update else {}
+
+
+class ProgressBar(TQDMProgressBar):
+    """Losses, real images per second and the last monitored score; silent where nobody watches a terminal.
+
+    Args:
+        monitor: name of the score that is shown, null for none.
+    """
+
+    def __init__(self, clock: Clock, monitor: str | None):
+        super().__init__(refresh_rate=10 if sys.stderr.isatty() else 0)
+        self.clock, self.monitor = clock, monitor
+
+    def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """What stands at the right of the bar."""
+        losses = {name: f"{value:.3g}" for name, value in pl_module.curves.latest.items()}
+        updates = trainer.global_step - self.clock.epoch_start
+        elapsed = time.perf_counter() - (self.clock.started or time.perf_counter())
+        speed = {"images/s": f"{updates * self.clock.images_per_update / elapsed:.0f}"} if elapsed > 0 else {}
+        score = trainer.callback_metrics.get(self.monitor) if self.monitor else None
+        return losses | speed | ({} if score is None else {self.monitor: f"{score.item():.4g}"})

@@ -1,0 +1,36 @@
+"""The random numbers of training survive a resume."""
+
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class RandomState(Callback):
+    """Saves torch's random state with every checkpoint and restores it when training starts.
+
+    On the CPU and on one GPU a resumed run so draws what the uninterrupted one would have. With several processes
+    each draws from its own seed, and a resumed run draws other numbers.
+    """
+
+    def __init__(self, seed: int):
+        self.seed = seed
+        self.saved: dict[str, Any] = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of the CPU and of the present GPU."""
+        gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
+        return {"cpu": torch.get_rng_state(), "gpu": gpu}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Keeps them until training starts."""
+        self.saved = state_dict
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Restores them, or gives each process its own."""
+        if trainer.world_size > 1:
+            torch.manual_seed(self.seed + trainer.global_rank + trainer.world_size * trainer.global_step)
+        elif self.saved:
+            torch.set_rng_state(self.saved["cpu"].cpu())
+            if self.saved["gpu"] is not None and torch.cuda.is_available():
+                torch.cuda.set_rng_state(self.saved["gpu"].cpu())

@@ -1,0 +1,52 @@
+"""The training curves: kept on the device, brought to the CPU once an interval."""
+
+from collections import defaultdict
+
+import torch
+from torch import Tensor
+
+from lit_gan.errors import UserError
+
+
+class Curves:
+    """Collects tensors under names without looking at them, so that no update waits for the device."""
+
+    def __init__(self):
+        self.history: dict[str, list[Tensor]] = defaultdict(list)
+        self.latest: dict[str, float] = {}
+
+    def add(self, name: str, value: Tensor) -> None:
+        """Keeps a value of the running interval; of a vector, its mean counts."""
+        self.history[name].append(value.detach())
+
+    def flush(self, first_update: int, last_update: int) -> dict[str, float]:
+        """The mean of each curve over the generator updates of the interval, which then starts anew.
+
+        Raises:
+            UserError: a value is not finite; names the first such update and the curve.
+        """
+        history, self.history = self.history, defaultdict(list)
+        columns = {
+            name: torch.stack(values).flatten(1).mean(1) if values[0].dim() else torch.stack(values)
+            for name, values in history.items()
+        }
+        columns = {name: column.float().cpu() for name, column in columns.items()}
+        check_finite(columns, first_update, last_update)
+        self.latest = {name: column.mean().item() for name, column in columns.items()}
+        return self.latest
+
+
+def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int) -> None:
+    """Refuses values that are not finite; a column holds equally many values of each update of the interval."""
+    broken = []
+    for name, column in columns.items():
+        bad = (~torch.isfinite(column)).nonzero()
+        if len(bad):
+            updates = last_update - first_update + 1
+            broken.append((first_update + int(bad[0]) * updates // len(column), name, column[bad[0]].item()))
+    if broken:
+        update, name, value = min(broken, key=lambda entry: entry[0])
+        raise UserError(
+            f"{name} became {value} at generator update {update}: training stopped and the last good checkpoint was "
+            f"kept, so lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer (reg=spectral)."
+        )

@@ -1,0 +1,75 @@
+"""Points in the plane, for experiments that take seconds. Gulrajani et al. 2017, Figure 1 and `gan_toy.py`."""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from sklearn.datasets import make_swiss_roll
+from torch import Tensor
+
+from lit_gan.data.source import Images, Source
+
+
+def ring(n: int, radius: float) -> Float[Tensor, "n 2"]:
+    """n points at equal distances on a circle."""
+    angle = 2 * math.pi * torch.arange(n) / n
+    return radius * torch.stack([angle.cos(), angle.sin()], 1)
+
+
+def grid(n: int, spacing: float) -> Float[Tensor, "n*n 2"]:
+    """The n x n points of a square grid around the origin."""
+    ticks = spacing * (torch.arange(n) - (n - 1) / 2)
+    return torch.cartesian_prod(ticks, ticks)
+
+
+class Gaussians(Source):
+    """A mixture of round Gaussians of equal weight; the label of a point is its centre.
+
+    `centers` [k, 2] and `std` describe the mixture after the division by `scale`, as the points have it.
+
+    Args:
+        centers: the k centres.
+        std: the standard deviation around each.
+        scale: divides centres and deviation.
+        n: points per split.
+        seed: of the points; the splits differ.
+    """
+
+    splits = ("train", "test")
+
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        n_classes: int,
+        centers: Float[Tensor, "k 2"],
+        std: float,
+        scale: float,
+        n: int,
+        seed: int,
+    ):
+        super().__init__(name, shape, n_classes)
+        self.centers, self.std, self.n, self.seed = centers / scale, std / scale, n, seed
+
+    def load(self, which: str) -> Images:
+        """n points, the centres taking turns."""
+        generator = torch.Generator().manual_seed(2 * self.seed + self.splits.index(which))
+        labels = torch.arange(self.n) % len(self.centers)
+        noise = torch.randn(self.n, 2, generator=generator)
+        return Images(self.centers[labels] + self.std * noise, labels)
+
+
+class SwissRoll(Source):
+    """A spiral, scikit-learn's swiss roll seen from the side: `make_swiss_roll(noise)[:, [0, 2]] / scale`."""
+
+    splits = ("train", "test")
+
+    def __init__(self, name: str, shape: Sequence[int], n_classes: None, noise: float, scale: float, n: int, seed: int):
+        super().__init__(name, shape, n_classes)
+        self.noise, self.scale, self.n, self.seed = noise, scale, n, seed
+
+    def load(self, which: str) -> Images:
+        """n points."""
+        points, _ = make_swiss_roll(self.n, noise=self.noise, random_state=2 * self.seed + self.splits.index(which))
+        return Images(torch.from_numpy(points[:, [0, 2]] / self.scale).float())

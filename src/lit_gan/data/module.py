@@ -1,0 +1,126 @@
+"""The Lightning data module: endless training batches that go on exactly where a run stopped."""
+
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from lit_gan.data.sampler import Batches, EndlessSampler
+from lit_gan.data.scale import dequantize, to_unit
+from lit_gan.data.source import ImageFiles, Images, Source
+from lit_gan.errors import UserError
+
+
+class Gather:
+    """Batches (x, y) gathered from tensors in memory, on the device where these are."""
+
+    def __init__(self, images: Tensor, labels: Tensor, batches: Batches):
+        self.images, self.labels, self.batches = images, labels, batches
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels [b, *shape] and labels [b], without end."""
+        for index in self.batches:  # index_select is many times quicker than images[index] on a CPU
+            yield self.images.index_select(0, index), self.labels.index_select(0, index)
+
+
+class GANData(LightningDataModule):
+    """Real images for training; one batch is what one generator update needs, over all ranks.
+
+    An epoch of the trainer is an interval between evaluations and has nothing to do with passes over the data: each
+    goes on at the position that the updates made so far have reached. That position is part of the checkpoint.
+
+    Args:
+        source: the data set.
+        images_per_update: n_dis x batch_size.
+        seed: of the order of the images.
+        dequantize: whether `lit_gan.data.scale.dequantize` scales the pixels, instead of `to_unit`.
+        num_workers: processes that decode images that do not fit into memory.
+        device_memory: decoded images of at most this many bytes are kept on the training device.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        images_per_update: int,
+        seed: int,
+        dequantize: bool = False,
+        num_workers: int = 0,
+        device_memory: int = 2**30,
+    ):
+        super().__init__()
+        self.source, self.images_per_update, self.seed = source, images_per_update, seed
+        self.dequantize, self.num_workers, self.device_memory = dequantize, num_workers, device_memory
+        self._start = {"position": 0, "update": 0}
+
+    def prepare_data(self) -> None:
+        """Download and decode on one process before the others look."""
+        self.source.split("train")
+
+    def setup(self, stage: str) -> None:
+        """Check that the data suffices.
+
+        Raises:
+            UserError: if one update needs more images than there are, or cannot be shared among the devices.
+        """
+        n, needed, devices = len(self.source.split("train")), self.images_per_update, self.trainer.world_size
+        if n < needed:
+            raise UserError(
+                f"data={self.source.name} has {n} training images, fewer than the {needed} = n_dis x batch_size that "
+                f"one update needs: lower batch_size or n_dis, or use more data."
+            )
+        if needed % devices:
+            raise UserError(
+                f"{needed} = n_dis x batch_size images per update cannot be shared among {devices} devices: "
+                f"set batch_size to a multiple of {devices}."
+            )
+
+    @property
+    def position(self) -> int:
+        """The images consumed by the updates made so far, over all ranks."""
+        updates = self.trainer.global_step - self._start["update"]
+        return self._start["position"] + updates * self.images_per_update
+
+    def state_dict(self) -> dict[str, int]:
+        """The position and the number of updates at which it was reached."""
+        return {"position": self.position, "update": self.trainer.global_step}
+
+    def load_state_dict(self, state_dict: dict[str, int]) -> None:
+        """Go on from there, whatever the batch size is now."""
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it is: by what is restored here
+        self._start = dict(state_dict)
+
+    def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
+        """Batches (x, y) without end: x uint8 [b, c, h, w] or float32 [b, 2], y int64 [b]; b is this rank's share."""
+        data = self.source.split("train")
+        return self._from_files(data) if isinstance(data, ImageFiles) else self._from_memory(data)
+
+    def _from_memory(self, data: Images) -> Gather:
+        device = self.trainer.strategy.root_device
+        if data.images.nbytes > self.device_memory:
+            device = torch.device("cpu")
+        return Gather(data.images.to(device), data.labels.to(device), self._batches(len(data), device))
+
+    def _from_files(self, data: ImageFiles) -> DataLoader:
+        return DataLoader(
+            data,
+            batch_sampler=self._batches(len(data), torch.device("cpu")),
+            num_workers=self.num_workers,
+            persistent_workers=self.num_workers > 0,
+            pin_memory=self.trainer.strategy.root_device.type == "cuda",
+            generator=torch.Generator(),  # else every iter() would draw from the global one
+        )
+
+    def _batches(self, n: int, device: torch.device) -> Batches:
+        sampler = EndlessSampler(n, self.seed, self.trainer.global_rank, self.trainer.world_size, device)
+        return Batches(sampler, self.images_per_update, lambda: self.position)
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Pixels to [-1, 1], just before the training step; points stay what they are."""
+        x, y = batch
+        if x.dtype == torch.uint8:
+            x = dequantize(x) if self.dequantize else to_unit(x)
+        return x, y

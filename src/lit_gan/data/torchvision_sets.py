@@ -1,0 +1,124 @@
+"""Every data set that torchvision reads, in one class."""
+
+import gzip
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from filelock import FileLock
+from PIL import Image
+from torch.utils.data import Dataset
+from torchvision import datasets
+
+from lit_gan.data.source import ImageFiles, Images, ImageSource
+from lit_gan.errors import UserError
+
+
+class TorchvisionSet(ImageSource):
+    """A torchvision data set, read from `root` or downloaded into it.
+
+    Args:
+        dataset: torchvision's class; it is called with `root`, the arguments of a split and, to download, `download`.
+        splits: the arguments that give each split.
+        root: the folder of the data.
+        download: whether missing data is downloaded.
+        remedy: how missing data can be got, for the message that says it is missing.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        image_size: int,
+        channels: int,
+        shape: Sequence[int],
+        n_classes: int | None,
+        dataset: Callable[..., Dataset],
+        splits: Mapping[str, Mapping],
+        root: str,
+        download: bool,
+        in_memory: int,
+        pad: int = 0,
+        remedy: str = "run the same command once with internet access and data.download=true",
+    ):
+        super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad)
+        self.dataset, self.splits, self.root = dataset, splits, Path(root).expanduser()
+        self.download, self.remedy = download, remedy
+
+    def load(self, which: str) -> Images | ImageFiles:
+        """One split, decoded if it is small.
+
+        Raises:
+            UserError: if it is neither found nor downloaded, or a package for reading it is missing.
+        """
+        pictures = self._read(which)
+        return self.in_memory_if_small(self.files(pictures, f"{self.name} {dict(self.splits[which])}"))
+
+    def _read(self, which: str) -> Dataset:
+        try:
+            return self._found_or_downloaded(self.splits[which])
+        except ImportError as error:
+            raise UserError(
+                f"data={self.name} needs the Python package {error.name!r}, which is not installed: "
+                f"pip install {error.name}, or use data=digits."
+            ) from error
+        except Exception as error:
+            if isinstance(error, TypeError):
+                raise
+            raise UserError(
+                f"data={self.name} ({which}) was not found in data.root={self.root} "
+                f"({type(error).__name__}: {' '.join(str(error).split())}): {self.remedy}, or set data.root or "
+                f"LIT_GAN_DATA to the folder that holds it, or use data=digits, which needs no download."
+            ) from error
+
+    def _found_or_downloaded(self, arguments: Mapping) -> Dataset:
+        try:
+            return self.dataset(root=self.root, **arguments)
+        except (OSError, RuntimeError):
+            if not self.download:
+                raise
+        self.root.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.root / f".{self.name}.lock"):
+            return self.dataset(root=self.root, download=True, **arguments)
+
+
+class IdxImages(Dataset):
+    """The images and labels of two files in MNIST's idx format, gzipped or not.
+
+    LeCun et al. 1998: a big-endian magic number (its last byte the number of dimensions), the dimensions, the bytes.
+    """
+
+    def __init__(self, images: Path, labels: Path):
+        self.images, self.labels = read_idx(images), read_idx(labels)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        return Image.fromarray(self.images[index]), int(self.labels[index])
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """The uint8 array in an idx file.
+
+    Raises:
+        OSError: if the file is missing, damaged or of another kind.
+    """
+    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    shape = np.frombuffer(data, ">i4", data[3] if len(data) > 3 else 0, 4)
+    if data[:3] != b"\0\0\x08" or len(data) != 4 + 4 * len(shape) + shape.prod(dtype=int):
+        raise OSError(f"{path} is not an idx file of bytes")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
+
+
+def fashion_mnist(root: Path, train: bool, packaged: str, download: bool = False) -> Dataset:
+    """Fashion-MNIST from its four idx files in `root`, else in the folder `packaged`, else by torchvision.
+
+    Xiao et al. 2017. Debian's package dataset-fashion-mnist puts the files into /usr/share/datasets/fashion-mnist.
+    """
+    part = "train" if train else "t10k"
+    for folder in (root, Path(packaged)):
+        for ending in ("", ".gz"):
+            images, labels = (folder / f"{part}-{kind}-ubyte{ending}" for kind in ("images-idx3", "labels-idx1"))
+            if images.exists() and labels.exists():
+                return IdxImages(images, labels)
+    return datasets.FashionMNIST(root, train=train, download=download)

@@ -1,0 +1,175 @@
+"""A small CNN trained on the labelled data set itself: features for sets that ImageNet knows nothing about."""
+
+from __future__ import annotations
+
+import logging
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int, UInt8
+from torch import Tensor, nn
+
+from lit_gan.errors import UserError
+from lit_gan.metrics.cache import cached
+from lit_gan.metrics.extractors import Extractor, Features, resized
+from lit_gan.metrics.reading import choice, read
+
+if TYPE_CHECKING:
+    from lit_gan.data import Source
+
+log = logging.getLogger(__name__)
+
+SHIPPED = Path(__file__).parent / "weights"
+IMAGES = 50_000
+"""The most images that a classifier is made from."""
+
+
+class ConvNet(nn.Module):
+    """Three strided convolutions with batch normalisation, the mean over space and a linear layer; 93,000 weights.
+
+    Args:
+        channels: of the images, which it takes as uint8 of any size and resizes to `SIZE`.
+        classes: logits.
+    """
+
+    SIZE = 32
+
+    def __init__(self, channels: int, classes: int):
+        super().__init__()
+        widths = [channels, 32, 64, 128]
+        self.body = nn.Sequential(*(block(*pair) for pair in zip(widths, widths[1:], strict=False)))
+        self.head = nn.Linear(128, classes)
+
+    def forward(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """128 features and the logits."""
+        x = resized(images, self.SIZE) / 127.5 - 1
+        pool = self.body(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return Features(pool, self.head(pool))
+
+
+def block(inside: int, outside: int) -> nn.Sequential:
+    """Half the size, `outside` channels."""
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+    )
+
+
+class Trained(NamedTuple):
+    """A classifier and how well it does."""
+
+    network: ConvNet
+    accuracy: float
+    """On the held-out fifth of the images."""
+
+
+def train_classifier(source: Source, updates: int, seed: int, device: torch.device | str = "cpu") -> Trained:
+    """Trains a ConvNet on four fifths of (at most `IMAGES` of) the training split.
+
+    AdamW, batches of 128 drawn with replacement, learning rate 3e-3 with one cycle (Smith and Topin 2017). Every
+    random number comes from `seed`; torch's own are left as they were.
+    """
+    images, labels = in_memory(source)
+    held = len(images) // 5
+    images, labels = images.to(device), labels.to(device)
+    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        torch.manual_seed(seed)
+        network = ConvNet(images.shape[1], source.n_classes).to(device, memory_format=torch.channels_last)
+        optimise(network, images[held:], labels[held:], updates)
+    network.eval()
+    with torch.no_grad():
+        right = [network(x).logits.argmax(1) == y for x, y in zip(images[:held].split(500), labels[:held].split(500))]
+    return Trained(network, torch.cat(right).float().mean().item())
+
+
+def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
+    """Images, already at the classifier's size, and labels, in a random order that is always the same."""
+    dataset = source.split("train")
+    batches = [
+        (resized(images, ConvNet.SIZE).round().to(torch.uint8), labels)
+        for images, labels in read(dataset, choice(dataset, IMAGES), 500)
+    ]
+    images, labels = zip(*batches, strict=True)
+    return torch.cat(images), torch.cat(labels)
+
+
+def optimise(network: ConvNet, images: Tensor, labels: Tensor, updates: int) -> None:
+    """The training loop, with a line of progress every ten seconds."""
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=updates)
+    told = time.monotonic()
+    for update in range(updates):
+        batch = torch.randint(len(images), (128,)).to(images.device)
+        loss = F.cross_entropy(network(images[batch]).logits, labels[batch])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        if time.monotonic() - told > 10:
+            log.info(f"training the classifier for metrics=classifier: {update + 1} of {updates} updates")
+            told = time.monotonic()
+
+
+class Classifier(Extractor):
+    """The classifier of the data set: shipped for digits and fashion_mnist, otherwise trained once and cached.
+
+    Its scores are named after the data set: `digits/fid`.
+
+    Args:
+        updates: of its training.
+        seed: of its training.
+    """
+
+    input_size = ConvNet.SIZE
+    resize = "bilinear, antialiased"
+
+    def __init__(self, updates: int = 3000, seed: int = 0):
+        super().__init__()
+        self.updates, self.seed = updates, seed
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """The classifier for these images."""
+        if source.n_classes is None:
+            raise UserError(
+                f"metrics=classifier needs labels, which data={source.name} has not: "
+                f"choose metrics=efficientnet_lite0 (works offline) or metrics=inception."
+            )
+        self.name = source.name
+        network = ConvNet(source.shape[0], source.n_classes)
+        network.load_state_dict(shipped(source, network) or self.trained(source, device))
+        return network
+
+    def trained(self, source: Source, device: torch.device | str) -> dict[str, Tensor]:
+        """Weights from the cache, or newly trained."""
+        key = {
+            "kind": "classifier",
+            "data": source.name,
+            "shape": list(source.shape),
+            "classes": source.n_classes,
+            "fingerprint": source.split("train").fingerprint(),
+            "updates": self.updates,
+            "seed": self.seed,
+        }
+
+        def compute() -> dict[str, Tensor]:
+            network, accuracy = train_classifier(source, self.updates, self.seed, device)
+            log.info(f"The classifier of data={source.name} is right on {accuracy:.1%} of held-out images.")
+            return network.cpu().state_dict()
+
+        return cached(key, compute)
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 128] features and the logits of the data set's classes."""
+        return self.network(images)
+
+
+def shipped(source: Source, network: ConvNet) -> dict[str, Float[Tensor, "..."]] | None:
+    """The weights in the package for a data set, if there are some that fit its channels and classes."""
+    path = SHIPPED / f"{source.name}.pt"
+    if not path.is_file():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    fits = all(state[name].shape == value.shape for name, value in network.state_dict().items())
+    return state if fits else None

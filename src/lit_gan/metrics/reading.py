@@ -1,0 +1,31 @@
+"""Images of a data set by their numbers, whether it lies in memory or in files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from lit_gan.data.source import ImageFiles, Images
+
+
+def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
+    """The numbers of n samples, the same random ones every time; None or more than there are: all, in random order."""
+    order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
+    return order if n is None else order[:n]
+
+
+def read(dataset: Images | ImageFiles, numbers: Int[Tensor, " n"], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches of (samples, labels)."""
+    with ThreadPoolExecutor() as pool:
+        for batch in numbers.split(batch_size):
+            if hasattr(dataset, "images"):
+                yield dataset.images[batch], dataset.labels[batch]
+            else:
+                images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)
+                yield torch.stack(images), torch.tensor(labels)

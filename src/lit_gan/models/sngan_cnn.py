@@ -1,0 +1,74 @@
+"""The standard CNN of the SNGAN paper. Miyato et al. 2018, Table 3."""
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+from lit_gan import game
+from lit_gan.game import Images, Labels, Latents, NormSlot
+from lit_gan.models.layers import Unflatten, image_shape, initialise_normal
+
+SIZES = (16, 32, 48, 64)
+TABLE_3 = (1, 1, 2, 2, 4, 4, 8)
+WIDE = (1, 2, 2, 4, 4, 8, 8)
+
+
+class Generator(game.Generator):
+    """Table 3 (a): dense to (size/8)^2 x 512, three transposed 4x4 convolutions to 64 channels, 3x3 convolution, tanh.
+
+    The table lists no normalisation after the dense layer, so there is none; the authors' released code has one.
+
+    Args:
+        shape: (channels, size, size); the paper's sizes are 32 and 48.
+        width: channels of the last hidden layer, 64 in the paper.
+        norm: normalisation layer, called with the number of channels.
+
+    Raises:
+        UserError: a shape it cannot make.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        z_dim: int = 128,
+        width: int = 64,
+        prior: str = "normal",
+        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+    ):
+        super().__init__(shape, z_dim, prior)
+        channels, size = image_shape("sngan_cnn", shape, SIZES)
+        layers = [nn.Linear(z_dim, 8 * width * (size // 8) ** 2), Unflatten(size // 8)]
+        for before, after in ((8, 4), (4, 2), (2, 1)):
+            convolution = nn.ConvTranspose2d(before * width, after * width, 4, stride=2, padding=1)
+            layers += [convolution, norm(after * width), nn.ReLU(inplace=True)]
+        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
+        initialise_normal(self)
+
+    def forward(self, z: Latents, y: Labels | None = None) -> Images:
+        """Images in [-1, 1]."""
+        return self.body(z)
+
+
+class Discriminator(game.Discriminator):
+    """Table 3 (b): seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, leaky ReLU after each, then dense.
+
+    Args:
+        shape: (channels, size, size); the paper's sizes are 32 and 48.
+        width: channels of the first layer, 64 in the paper.
+        wide: widen at the convolutions of stride 2, as the authors' released code does, instead of after them.
+        slope: of the leaky ReLUs, 0.1 in the paper, 0.2 in the released code.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64, wide: bool = False, slope: float = 0.1):
+        super().__init__()
+        channels, size = image_shape("sngan_cnn", shape, SIZES)
+        layers, before = [], channels
+        for index, factor in enumerate(WIDE if wide else TABLE_3):
+            after = factor * width
+            halves = index % 2
+            layers += [nn.Conv2d(before, after, 3 + halves, stride=1 + halves, padding=1)]
+            layers += [NormSlot(after)] * (index > 0) + [nn.LeakyReLU(slope, inplace=True)]
+            before = after
+        self.body = nn.Sequential(*layers)
+        self.head = nn.Linear(before * (size // 8) ** 2, 1)
+        initialise_normal(self)

@@ -1,0 +1,147 @@
+"""The one LightningModule: a training step is a loop over turns, and a turn is a loop over terms."""
+
+from contextlib import contextmanager
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from lit_gan.curves import Curves
+from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Regularizer, Turn
+from lit_gan.optim import Optimizers, trainable
+
+
+class GAN(LightningModule):
+    """A game of G and D. One training step is one generator update: n_dis turns of D, then one of G.
+
+    Args:
+        loss: what each player minimises.
+        regs: name -> regularizer, attached in this order.
+        optim: n_dis and the players' optimizers.
+        g_batch_size: latent vectors in G's turn; null for as many as real images in one of D's turns.
+        ema: decay of the moving average of G's weights and buffers; null for none.
+    """
+
+    def __init__(
+        self,
+        G: Generator,
+        D: Discriminator,
+        loss: Loss,
+        regs: dict[str, Regularizer],
+        optim: Optimizers,
+        g_batch_size: int | None = None,
+        ema: float | None = None,
+    ):
+        super().__init__()
+        self.automatic_optimization = False
+        self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
+        for reg in regs.values():
+            reg.attach(G, D)
+        self.optim, self.g_batch_size = optim, g_batch_size
+        self.G_ema = None if ema is None else averaged(G, ema)
+        self.curves, self.flushed = Curves(), 0
+
+    def configure_optimizers(self):
+        """D's optimizer, then G's."""
+        return self.optim.build(self.G, self.D)
+
+    def training_step(self, batch: tuple[Images, Labels], batch_idx: int) -> None:
+        """One generator update on n_dis shares of real images."""
+        d_optimizer, g_optimizer = self.optimizers()
+        shares = list(zip(*(part.chunk(self.optim.n_dis) for part in batch), strict=True))
+        for x_real, y in shares:
+            turn = Turn("d", self.G, self.D, x_real, y, self.G.draw(len(y)))
+            self.play(turn, d_optimizer, self.uncounted_step)
+        x_real, y = shares[-1]
+        y = y if self.g_batch_size is None else y.repeat(-(-self.g_batch_size // len(y)))[: self.g_batch_size]
+        with frozen(self.D):
+            self.play(Turn("g", self.G, self.D, x_real, y, self.G.draw(len(y))), g_optimizer, type(g_optimizer).step)
+
+    def play(self, turn: Turn, optimizer, step) -> None:
+        """One player's update: the loss, every regularizer's term, one optimizer step."""
+        for reg in self.regs.values():
+            reg.stage(turn)
+        terms = self.terms(turn)
+        optimizer.zero_grad()
+        self.manual_backward(sum(terms.values()))
+        step(optimizer)
+        with torch.no_grad():
+            for reg in self.regs.values():
+                reg.project(turn)
+        self.record(turn, terms)
+
+    def terms(self, turn: Turn) -> dict[str, Tensor]:
+        """What the player minimises, term by term; a regularizer's is multiplied by its weight."""
+        objective = getattr(self.loss, turn.player)
+        terms = {self.loss.name: objective(turn)}
+        for name, reg in self.regs.items():
+            value = getattr(reg, turn.player)(turn)
+            if value is not None:
+                terms[name] = reg.weight * value
+        return terms
+
+    def uncounted_step(self, optimizer) -> None:
+        """Steps D through the precision plugin but past Lightning's counter: `global_step` counts G's updates alone."""
+        self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
+
+    def record(self, turn: Turn, terms: dict[str, Tensor]) -> None:
+        """Notes each term and, in D's turn, its outputs on real and generated images."""
+        for name, value in terms.items():
+            self.curves.add(f"{turn.player}/{name}", value)
+        if turn.player == "d":
+            self.curves.add("d/real", turn.real.logits)
+            self.curves.add("d/fake", turn.fake.logits)
+
+    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+        """After G's update: the moving average, the learning rates, and now and then the curves."""
+        if self.G_ema is not None:
+            self.G_ema.update_parameters(self.G)
+        for scheduler in self.schedulers():
+            scheduler.step()
+        if self.global_step % self.trainer.log_every_n_steps == 0 or self.trainer.is_last_batch:
+            self.flush_curves()
+
+    def schedulers(self) -> list:
+        """The learning rates' schedulers, none if the rates are constant."""
+        schedulers = self.lr_schedulers()
+        return [] if schedulers is None else schedulers
+
+    def flush_curves(self) -> None:
+        """Sends the mean of each curve since the last flush to the loggers, at the present generator update.
+
+        Raises:
+            UserError: a loss is not finite.
+        """
+        if self.curves.history:
+            means = self.curves.flush(self.flushed + 1, self.global_step)
+            self.flushed = self.global_step
+            for logger in self.loggers:
+                logger.log_metrics(means, step=self.global_step)
+
+    def on_train_start(self) -> None:
+        """Curves start where training does."""
+        self.flushed = self.global_step
+
+    def sampler(self, ema: bool) -> Generator:
+        """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
+        return self.G_ema.module if ema and self.G_ema is not None else self.G
+
+
+def averaged(G: Generator, decay: float) -> AveragedModel:
+    """A copy of G that follows its weights, and its batch-norm statistics, with an exponential moving average."""
+    average = AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+    return average.requires_grad_(False)
+
+
+@contextmanager
+def frozen(network: nn.Module):
+    """No gradients for a network's parameters: on G's turn D's would be computed only to be thrown away."""
+    parameters = trainable(network)
+    for parameter in parameters:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in parameters:
+            parameter.requires_grad_(True)

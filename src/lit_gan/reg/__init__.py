@@ -1,0 +1,1 @@
+"""Everything that shapes the game beside the adversarial loss, in files by kind."""

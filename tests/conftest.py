@@ -1,0 +1,66 @@
+"""Shapes and types of the vocabulary are checked while the tests run; small players whose numbers fit on paper."""
+
+import jaxtyping
+import pytest
+import torch
+from beartype import BeartypeConf, beartype
+
+CHECKED = ["lit_gan.game", "lit_gan.losses", "lit_gan.models", "lit_gan.reg"]
+checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float
+jaxtyping.install_import_hook(CHECKED, f"{__name__}.checker")
+
+from torch import nn  # noqa: E402
+
+from lit_gan import game  # noqa: E402
+
+
+class AffineG(game.Generator):
+    """Points z A^T + b."""
+
+    def __init__(self, shape=(2,), z_dim=2, prior="normal"):
+        super().__init__(shape, z_dim, prior)
+        self.dense = nn.Linear(z_dim, shape[0])
+
+    def forward(self, z, y=None):
+        return self.dense(z)
+
+
+class LinearD(game.Discriminator):
+    """D(x) = <w, x> + c over all dimensions of a sample."""
+
+    def __init__(self, w):
+        super().__init__()
+        self.body, self.head = nn.Flatten(), nn.Linear(len(w), 1)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.as_tensor(w)[None])
+
+
+@pytest.fixture(autouse=True)
+def _seed():
+    torch.manual_seed(0)
+
+
+@pytest.fixture
+def affine_g():
+    """The class of generators z A^T + b."""
+    return AffineG
+
+
+@pytest.fixture
+def linear_d():
+    """The class of discriminators <w, x> + c."""
+    return LinearD
+
+
+@pytest.fixture
+def make_turn():
+    """A turn of a player on given samples: make_turn("d", D, x_real, x_fake)."""
+
+    def make(player, D, x_real, x_fake=None):
+        n = len(x_real)
+        turn = game.Turn(player, AffineG(), D, x_real, torch.zeros(n, dtype=torch.long), torch.randn(n, 2))
+        if x_fake is not None:
+            turn.x_fake = x_fake
+        return turn
+
+    return make

