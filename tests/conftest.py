@@ -1,5 +1,7 @@
 """Shapes and types of the vocabulary are checked while the tests run; small players whose numbers fit on paper."""
 
+from pathlib import Path
+
 import jaxtyping
 import pytest
 import torch
@@ -9,6 +11,8 @@ CHECKED = ["lit_gan.game", "lit_gan.losses", "lit_gan.models", "lit_gan.reg"]
 checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float
 jaxtyping.install_import_hook(CHECKED, f"{__name__}.checker")
 
+import hydra  # noqa: E402
+import lit_gan.conf  # noqa: E402
 from torch import nn  # noqa: E402
 
 from lit_gan import game  # noqa: E402
@@ -64,3 +68,26 @@ def make_turn():
         return turn
 
     return make
+
+
+@pytest.fixture
+def compose():
+    """A training config: compose("model=mlp", "reg=[spectral]")."""
+
+    def make(*overrides):
+        with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+            return hydra.compose("train", list(overrides))
+
+    return make
+
+
+def choices(group):
+    """The choices of a config group."""
+    return sorted(path.stem for path in (Path(lit_gan.conf.__file__).parent / group).glob("*.yaml"))
+
+
+def pytest_generate_tests(metafunc):
+    """A test that asks for `<group>_choice` runs once for every YAML file of that config group."""
+    for name in metafunc.fixturenames:
+        if name.endswith("_choice"):
+            metafunc.parametrize(name, choices(name.removesuffix("_choice")))

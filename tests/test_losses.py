@@ -4,8 +4,9 @@ from math import exp, log
 
 import pytest
 import torch
+from hydra.utils import instantiate
 
-from lit_gan.game import Verdict
+from lit_gan.game import Loss, Verdict
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 
 LOSSES = [NonSaturating(), Minimax(), Hinge(), Wasserstein(), LeastSquares()]
@@ -17,7 +18,9 @@ def judged(make_turn, linear_d):
 
     def make(player, real, fake):
         turn = make_turn(player, linear_d([1.0, 1.0]), torch.randn(len(real), 2))
-        turn.real, turn.fake = (Verdict(torch.as_tensor(logits), torch.zeros(len(logits), 1)) for logits in (real, fake))
+        turn.real, turn.fake = (
+            Verdict(torch.as_tensor(logits), torch.zeros(len(logits), 1)) for logits in (real, fake)
+        )
         return turn
 
     return make
@@ -106,3 +109,14 @@ def test_least_squares_minima_are_its_targets(judged):
     loss = LeastSquares(fake=-1, real=1, belief=0)
     assert loss.d(judged("d", [1.0, 1.0], [-1.0, -1.0])).item() == 0
     assert loss.g(judged("g", [1.0, 1.0], [0.0, 0.0])).item() == 0
+
+
+def test_every_loss_file_makes_the_loss_of_its_name(compose, loss_choice):
+    loss = instantiate(compose(f"loss={loss_choice}").loss)
+    assert isinstance(loss, Loss)
+    assert loss.name == loss_choice
+
+
+def test_least_squares_targets_come_from_the_config(compose):
+    loss = instantiate(compose("loss=least_squares", "loss.fake=-1", "loss.belief=0").loss)
+    assert (loss.fake, loss.real, loss.belief) == (-1, 1, 0)

@@ -312,6 +312,26 @@ def test_images_in_files_are_read_as_those_in_memory():
     assert torch.equal(memory, files)
 
 
+def evaluate_on_the_first_process(rank, rendezvous):
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
+    if rank == 0:
+        FeatureMetrics(Pixels()).evaluate(from_real(Squares()), Squares(), PROTOCOL)
+        os._exit(0)
+    time.sleep(60)
+
+
+def test_one_process_of_a_distributed_training_evaluates_alone(tmp_path):
+    context = multiprocessing.get_context("fork")
+    arguments = [(rank, tmp_path / "rendezvous") for rank in range(2)]
+    processes = [context.Process(target=evaluate_on_the_first_process, args=pair, daemon=True) for pair in arguments]
+    for process in processes:
+        process.start()
+    processes[0].join(timeout=20)
+    processes[1].kill()
+    assert processes[0].exitcode == 0
+
+
 # Protocols and configs
 
 

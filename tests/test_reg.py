@@ -5,6 +5,7 @@ import itertools
 
 import pytest
 import torch
+from hydra.utils import instantiate
 from torch import nn
 from torch.nn.utils import parametrize
 
@@ -556,3 +557,37 @@ def test_orthonormal_is_refused_with_a_reparametrisation_or_reaches_its_weights(
     term = regs[pair.index(Orthonormal)].d(make_turn("d", D, torch.randn(2, 1, 8, 8)))
     reached = torch.autograd.grad(term, [p for p in D.parameters() if p.requires_grad], allow_unused=True)
     assert any(gradient is not None for gradient in reached)
+
+
+# Configs
+
+
+def test_every_reg_file_adds_the_one_key_of_its_name_and_works(compose, make_turn, reg_choice):
+    config = compose(f"reg=[{reg_choice}]").reg
+    assert list(config) == [reg_choice] * (reg_choice != "none")
+    for entry in config.values():
+        reg, D = instantiate(entry), SmallD()
+        attached(reg, D)
+        turn = make_turn("d", D, torch.randn(3, 1, 8, 8), torch.randn(3, 1, 8, 8))
+        term = reg.d(turn)
+        assert term is None or (reg.weight * term).isfinite()
+        with torch.no_grad():
+            reg.project(turn)
+
+
+def test_the_papers_numbers_are_the_defaults(compose):
+    config = compose("reg=[weight_norm,batch_norm,layer_norm,gradient_penalty,weight_clip,spectral,orthonormal]").reg
+    assert config.gradient_penalty.weight == 10
+    assert config.weight_clip.limit == 0.01
+    assert config.spectral.n_power_iterations == 1
+    assert not any(config[name].gamma for name in ("weight_norm", "batch_norm", "layer_norm"))
+
+
+@pytest.mark.parametrize("selection", ["[]", "none"])
+def test_no_regularizer(compose, selection):
+    assert not compose(f"reg={selection}").reg
+
+
+def test_list_order_is_kept(compose):
+    assert list(compose("reg=[weight_clip,layer_norm]").reg) == ["weight_clip", "layer_norm"]
+    assert list(compose("reg=[layer_norm,weight_clip]").reg) == ["layer_norm", "weight_clip"]

@@ -4,7 +4,7 @@ Layer 0: needs torch only. Every network pair, loss and regularizer is written i
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple
@@ -31,7 +31,7 @@ class Verdict(NamedTuple):
 class Generator(nn.Module):
     """A network from latent vectors to samples: `forward(z, y)` maps [b, z_dim] to [b, *shape] in [-1, 1]."""
 
-    def __init__(self, shape: tuple[int, ...], z_dim: int, prior: Literal["normal", "uniform"] = "normal"):
+    def __init__(self, shape: Sequence[int], z_dim: int, prior: Literal["normal", "uniform"] = "normal"):
         super().__init__()
         self.shape, self.z_dim, self.prior = tuple(shape), z_dim, prior
 

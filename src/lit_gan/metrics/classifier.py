@@ -1,24 +1,21 @@
 """A small CNN trained on the labelled data set itself: features for sets that ImageNet knows nothing about."""
 
-from __future__ import annotations
-
 import logging
 import time
+from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Int, UInt8
 from torch import Tensor, nn
 
+from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features, resized
 from lit_gan.metrics.reading import choice, read
-
-if TYPE_CHECKING:
-    from lit_gan.data import Source
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ class ConvNet(nn.Module):
     def __init__(self, channels: int, classes: int):
         super().__init__()
         widths = [channels, 32, 64, 128]
-        self.body = nn.Sequential(*(block(*pair) for pair in zip(widths, widths[1:], strict=False)))
+        self.body = nn.Sequential(*(block(*pair) for pair in pairwise(widths)))
         self.head = nn.Linear(128, classes)
 
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Features:
@@ -80,8 +77,8 @@ def train_classifier(source: Source, updates: int, seed: int, device: torch.devi
         optimise(network, images[held:], labels[held:], updates)
     network.eval()
     with torch.no_grad():
-        right = [network(x).logits.argmax(1) == y for x, y in zip(images[:held].split(500), labels[:held].split(500))]
-    return Trained(network, torch.cat(right).float().mean().item())
+        guesses = torch.cat([network(part).logits.argmax(1) for part in images[:held].split(500)])
+    return Trained(network, (guesses == labels[:held]).float().mean().item())
 
 
 def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
@@ -165,7 +162,7 @@ class Classifier(Extractor):
         return self.network(images)
 
 
-def shipped(source: Source, network: ConvNet) -> dict[str, Float[Tensor, "..."]] | None:
+def shipped(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
     """The weights in the package for a data set, if there are some that fit its channels and classes."""
     path = SHIPPED / f"{source.name}.pt"
     if not path.is_file():

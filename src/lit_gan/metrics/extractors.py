@@ -1,12 +1,10 @@
 """The frozen networks whose features are compared. Their names are the prefix of the scores' names."""
 
-from __future__ import annotations
-
 import contextlib
 import hashlib
 import io
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,10 +12,8 @@ from filelock import FileLock
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
+from lit_gan.data import Source
 from lit_gan.errors import UserError
-
-if TYPE_CHECKING:
-    from lit_gan.data import Source
 
 OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
 
@@ -89,7 +85,7 @@ class Extractor(nn.Module):
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def train(self, mode: bool = True) -> Extractor:
+    def train(self, mode: bool = True) -> "Extractor":
         """Stays in eval mode."""
         return super().train(False)
 

@@ -1,22 +1,18 @@
 """For points in the plane: how many modes of a mixture G has found, and how far its points are from the data."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice
-
-if TYPE_CHECKING:
-    from lit_gan.data import Source
 
 Points = Float[Tensor, "n 2"]
 

@@ -1,17 +1,13 @@
 """Images of a data set by their numbers, whether it lies in memory or in files."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Int
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from lit_gan.data.source import ImageFiles, Images
+from lit_gan.data.source import ImageFiles, Images
 
 
 def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:

@@ -13,6 +13,9 @@ from torchmetrics.image.kid import KernelInceptionDistance
 Pool = Float[Tensor, "n f"]
 Logits = Float[Tensor, "n k"]
 
+ALONE = {"sync_on_compute": False}
+"""One process evaluates: its metrics must not wait for the others of a distributed training."""
+
 
 class AsTheyAre(nn.Identity):
     """In the place of a metric's network: what it is given are features already."""
@@ -31,7 +34,7 @@ class FrechetDistance(FrechetInceptionDistance):
     """
 
     def __init__(self, width: int):
-        super().__init__(feature=AsTheyAre(width), reset_real_features=False)
+        super().__init__(feature=AsTheyAre(width), reset_real_features=False, **ALONE)
         self.real_root: Tensor | None = None
 
     def compute(self) -> Float[Tensor, ""]:
@@ -65,7 +68,7 @@ def kernel_distance(real: Pool, generated: Pool, subsets: int, subset_size: int)
     size = min(subset_size, len(real), len(generated))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        kid = KernelInceptionDistance(feature=AsTheyAre(real.shape[1]), subsets=subsets, subset_size=size)
+        kid = KernelInceptionDistance(feature=AsTheyAre(real.shape[1]), subsets=subsets, subset_size=size, **ALONE)
     kid.update(real, real=True)
     kid.update(generated, real=False)
     return kid.compute()[0].item()
@@ -78,7 +81,7 @@ def inception_score(logits: Logits, splits: int) -> tuple[float, float]:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        score = InceptionScore(feature=AsTheyAre(logits.shape[1]), splits=min(splits, len(logits)))
+        score = InceptionScore(feature=AsTheyAre(logits.shape[1]), splits=min(splits, len(logits)), **ALONE)
         score.update(logits)
         mean, deviation = score.compute()
     return mean.item(), deviation.item()

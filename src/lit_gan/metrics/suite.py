@@ -1,26 +1,21 @@
 """IS, FID, KID, precision and recall of a generator, from one extractor pass."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.data.scale import to_uint8
+from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice, read
 from lit_gan.metrics.scores import FrechetDistance, inception_score, kernel_distance, precision_recall
-
-if TYPE_CHECKING:
-    from lit_gan.data import Source
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,104 @@
+"""The layers of the package, from its source: who may import whom, and what the entry points may know."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import lit_gan
+
+ROOT = Path(lit_gan.__file__).parent
+ENTRY_POINTS = {"lit_gan.train", "lit_gan.evaluate", "lit_gan.sample"}
+METHODS = ("lit_gan.losses", "lit_gan.models", "lit_gan.reg")
+
+
+def sources():
+    """(module name, path) of every file of the package."""
+    for path in sorted(ROOT.rglob("*.py")):
+        parts = path.relative_to(ROOT.parent).with_suffix("").parts
+        yield ".".join(part for part in parts if part != "__init__"), path
+
+
+SOURCES = dict(sources())
+
+
+def modules(text):
+    """The modules of the package that a source imports anywhere in it, in either form of the statement."""
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, "imports are absolute"
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in names if name in SOURCES} or {node.module}
+    return {name for name in found if name.partition(".")[0] == "lit_gan"}
+
+
+def imports(name):
+    return modules(SOURCES[name].read_text())
+
+
+def below(*parents):
+    return [name for name in SOURCES if name.startswith(parents)]
+
+
+def test_the_parser_sees_every_form_of_import():
+    text = "import lit_gan.losses\nfrom lit_gan import game\ndef f():\n    from lit_gan.reg.weights import WeightClip\nimport torch"
+    assert modules(text) == {"lit_gan.losses", "lit_gan.game", "lit_gan.reg.weights"}
+
+
+def test_the_vocabulary_imports_nothing_of_the_package():
+    assert imports("lit_gan.game") == set()
+    assert imports("lit_gan.errors") == set()
+
+
+@pytest.mark.parametrize("name", below(*METHODS))
+def test_losses_networks_and_tricks_know_the_vocabulary_only(name):
+    allowed = {"lit_gan.game", "lit_gan.errors"}
+    if name.startswith("lit_gan.models"):
+        allowed.add("lit_gan.models.layers")
+    assert imports(name) <= allowed
+
+
+@pytest.mark.parametrize("name", ["lit_gan.module", "lit_gan.optim", "lit_gan.curves", "lit_gan.build", "lit_gan.fit"])
+def test_the_step_and_the_assembly_name_no_method(name):
+    assert not [found for found in imports(name) if found.startswith(METHODS)]
+
+
+def test_nobody_but_the_configs_names_a_method():
+    users = {name for name in SOURCES if any(found.startswith(METHODS) for found in imports(name))}
+    # the benchmark writes one game out by hand, to compare with
+    assert {name for name in users if not name.startswith(METHODS)} <= {"lit_gan.bench"}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_nobody_imports_an_entry_point(name):
+    assert not imports(name) & ENTRY_POINTS
+
+
+def test_train_names_no_loss_network_or_trick():
+    conf = Path(__import__("lit_gan.conf").conf.__file__).parent
+    methods = {path.stem for group in ("loss", "model", "reg") for path in (conf / group).glob("*.yaml")} - {"none"}
+    names = {
+        node.id for node in ast.walk(ast.parse(SOURCES["lit_gan.train"].read_text())) if isinstance(node, ast.Name)
+    }
+    text = SOURCES["lit_gan.train"].read_text().lower()
+    assert methods
+    assert not names & methods
+    assert not [method for method in methods if method in text]
+
+
+@pytest.mark.parametrize("module", ["lit_gan.train", "lit_gan.evaluate", "lit_gan.sample", "lit_gan.launch"])
+@pytest.mark.parametrize("heavy", ["torch"])
+def test_the_command_line_answers_without_torch(module, heavy):
+    code = f"import sys, {module}; sys.exit({heavy!r} in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_step_has_no_method_in_a_condition():
+    tree = ast.parse(SOURCES["lit_gan.module"].read_text())
+    step = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "training_step")
+    assert not [node for node in ast.walk(step) if isinstance(node, ast.If)]

@@ -1,0 +1,118 @@
+"""The players' optimizers: the papers' settings, decay in generator updates, settings that are refused."""
+
+from functools import partial
+
+import pytest
+import torch
+from hydra.utils import instantiate
+from torch import nn
+
+from lit_gan.errors import UserError
+from lit_gan.optim import Optimizers, trainable
+
+SGD = partial(torch.optim.SGD, lr=0.5)
+
+# Miyato et al. 2018, Table 1: alpha, beta1, beta2, n_dis
+TABLE_1 = {
+    "sngan_a": (1e-4, 0.5, 0.9, 5),
+    "sngan_b": (1e-4, 0.5, 0.999, 1),
+    "sngan_c": (2e-4, 0.5, 0.999, 1),
+    "sngan_d": (1e-3, 0.5, 0.9, 5),
+    "sngan_e": (1e-3, 0.5, 0.999, 5),
+    "sngan_f": (1e-3, 0.9, 0.999, 5),
+}
+
+
+def built(config):
+    """Both players' built optimizers, and n_dis."""
+    optim = instantiate(config.optim)
+    (d, g), schedulers = optim.build(nn.Linear(2, 2), nn.Linear(2, 1))
+    return d, g, optim.n_dis, schedulers
+
+
+@pytest.mark.parametrize("setting", TABLE_1)
+def test_settings_a_to_f(compose, setting):
+    rate, beta1, beta2, n_dis = TABLE_1[setting]
+    d, g, found, schedulers = built(compose(f"optim={setting}"))
+    assert found == n_dis
+    assert not schedulers
+    for optimizer in (d, g):
+        assert type(optimizer) is torch.optim.Adam
+        assert optimizer.defaults["lr"] == rate
+        assert tuple(optimizer.defaults["betas"]) == (beta1, beta2)
+        assert optimizer.defaults["weight_decay"] == 0
+
+
+def test_every_optim_file_makes_both_optimizers(compose, optim_choice):
+    d, g, n_dis, _ = built(compose(f"optim={optim_choice}"))
+    assert n_dis >= 1
+    for optimizer, parameters in ((d, 2), (g, 2)):
+        assert isinstance(optimizer, torch.optim.Optimizer)
+        assert len(optimizer.param_groups[0]["params"]) == parameters
+        for parameter in optimizer.param_groups[0]["params"]:
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+
+
+def test_every_optim_file_can_decay(compose, optim_choice):
+    *_, schedulers = built(compose(f"optim={optim_choice}", "updates=10", "optim.decay_start=0"))
+    assert len(schedulers) == 2
+    assert schedulers[0].lr_lambdas[0](5) == 0.5
+
+
+def test_wgan_uses_rmsprop_without_momentum(compose):
+    d, g, n_dis, _ = built(compose("optim=rmsprop"))
+    for optimizer in (d, g):
+        assert type(optimizer) is torch.optim.RMSprop
+        assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (5e-5, 0)
+    assert n_dis == 5
+
+
+def test_two_time_scales_have_the_faster_d(compose):
+    d, g, n_dis, _ = built(compose("optim=ttur"))
+    assert d.defaults["lr"] > g.defaults["lr"]
+    assert n_dis == 1
+
+
+def test_each_player_gets_its_own_parameters_and_only_those_that_learn():
+    G, D = nn.Linear(2, 2), nn.Linear(2, 1)
+    D.bias.requires_grad_(False)
+    (d, g), _ = Optimizers(1, SGD, SGD).build(G, D)
+    assert d.param_groups[0]["params"] == [D.weight]
+    assert g.param_groups[0]["params"] == [G.weight, G.bias]
+    assert trainable(D) == [D.weight]
+
+
+@pytest.mark.parametrize(
+    ("update", "factor"), [(0, 1), (399, 1), (400, 1), (401, 49 / 50), (425, 0.5), (449, 1 / 50), (450, 0), (500, 0)]
+)
+def test_the_rate_falls_linearly_between_its_two_updates(update, factor):
+    assert Optimizers(1, SGD, SGD, 400, 450).rate(update) == pytest.approx(factor)
+
+
+def test_the_schedulers_follow_the_rate():
+    optim = Optimizers(1, SGD, SGD, 0, 4)
+    optimizers, schedulers = optim.build(nn.Linear(1, 1), nn.Linear(1, 1))
+    rates = []
+    for _ in range(5):
+        rates.append([optimizer.param_groups[0]["lr"] for optimizer in optimizers])
+        for optimizer, scheduler in zip(optimizers, schedulers, strict=True):
+            optimizer.step()
+            scheduler.step()
+    assert rates == [[rate, rate] for rate in (0.5, 0.375, 0.25, 0.125, 0)]
+
+
+def test_constant_rates_need_no_scheduler():
+    assert Optimizers(1, SGD, SGD).build(nn.Linear(1, 1), nn.Linear(1, 1))[1] == []
+
+
+@pytest.mark.parametrize("n_dis", [0, -1])
+def test_d_must_learn(n_dis):
+    with pytest.raises(UserError, match=rf"optim\.n_dis={n_dis} .* 1 or more"):
+        Optimizers(n_dis, SGD, SGD)
+
+
+@pytest.mark.parametrize(("start", "end"), [(-1, 10), (10, 10), (11, 10)])
+def test_a_decay_that_cannot_be_is_refused(start, end):
+    with pytest.raises(UserError, match=rf"optim\.decay_start={start} .*optim\.decay_end={end}"):
+        Optimizers(1, SGD, SGD, start, end)

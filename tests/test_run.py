@@ -1,0 +1,271 @@
+"""Whole runs: what they leave behind, how they stop, how they go on."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from lit_gan.evaluate import evaluate
+from lit_gan.launch import launch
+from lit_gan.sample import sample
+from lit_gan.train import train
+
+TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
+SCORED = [*TINY[:-1], "protocol.quick.generated=32", "protocol.full.generated=32", "protocol.quick.inception_score=32"]
+SCORED += ["protocol.full.inception_score=32", "protocol.full.splits=2"]
+
+
+def call(monkeypatch, task, name: str, *arguments: str) -> None:
+    """A command line, in this process."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    launch(task, name)
+
+
+@pytest.fixture
+def run_train(monkeypatch):
+    return lambda directory, *arguments: call(monkeypatch, train, "train", f"hydra.run.dir={directory}", *arguments)
+
+
+def content(directory: Path, name: str = "last") -> dict:
+    return torch.load(directory / "checkpoints" / f"{name}.ckpt", weights_only=True)
+
+
+def assert_same_state(one: dict, other: dict) -> None:
+    """Everything that training depends on, bit for bit."""
+    assert one["global_step"] == other["global_step"]
+    assert one["state_dict"].keys() == other["state_dict"].keys()
+    for name, value in one["state_dict"].items():
+        assert torch.equal(value, other["state_dict"][name]), name
+    for key in ("optimizer_states", "lr_schedulers"):
+        assert str(one[key]) == str(other[key])
+    for mine, theirs in zip(one["optimizer_states"], other["optimizer_states"], strict=True):
+        for number, state in mine["state"].items():
+            for name, value in state.items():
+                assert torch.equal(torch.as_tensor(value), torch.as_tensor(theirs["state"][number][name]))
+    assert torch.equal(one["callbacks"]["RandomState"]["cpu"], other["callbacks"]["RandomState"]["cpu"])
+    assert one["GANData"] == other["GANData"]
+
+
+def command(directory: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "lit_gan.train", f"hydra.run.dir={directory}", *TINY, *arguments]
+
+
+class TestRunDirectory:
+    @pytest.fixture
+    def directory(self, run_train, tmp_path):
+        run_train(tmp_path / "run", *SCORED, "updates=5", "updates_per_epoch=2", "trainer.log_every_n_steps=1")
+        return tmp_path / "run"
+
+    def test_holds_what_is_promised(self, directory):
+        results = json.loads((directory / "results.json").read_text())
+        assert results["status"] == "finished"
+        assert results["updates"] == results["updates_planned"] == 5
+        assert [record["update"] for record in results["course"]] == [2, 4, 5]
+        assert results["final"]["protocol"]["name"] == "full"
+        assert results["final"]["protocol"]["real"] == 1797
+        assert results["best"]["value"] == min(record["scores"]["digits/fid"] for record in results["course"])
+        assert results["seconds"]["training"] > 0
+        assert results["device"] == "cpu"
+        assert results["choices"]["loss"] == "hinge"
+        assert results["versions"]["torch"] == torch.__version__.split("+")[0]
+        assert sorted(path.name for path in (directory / "samples").iterdir()) == ["000002.png", "000004.png", "000005.png"]
+        assert {path.name for path in (directory / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
+        assert "update 5/5" in (directory / "train.log").read_text()
+        assert f"hydra.run.dir={directory}" not in (directory / ".hydra" / "overrides.yaml").read_text()
+
+    def test_metrics_csv_counts_generator_updates(self, directory):
+        rows = list(csv.DictReader((directory / "metrics.csv").open()))
+        assert [int(row["update"]) for row in rows] == [1, 2, 3, 4, 5]
+        assert {"d/hinge", "g/hinge", "d/real", "d/fake", "digits/fid", "final/digits/fid"} <= rows[0].keys()
+        assert [bool(row["digits/fid"]) for row in rows] == [False, True, False, True, True]
+
+    def test_best_checkpoint_is_that_of_the_best_score(self, directory):
+        results = json.loads((directory / "results.json").read_text())
+        assert content(directory, "best")["global_step"] == results["best"]["update"]
+
+    def test_evaluate_adds_records(self, directory, monkeypatch):
+        arguments = ["checkpoint=[last,best]", "protocols=[quick,full]", "generated=48", "ema=false"]
+        call(monkeypatch, evaluate, "evaluate", f"run={directory}", "protocol.full.splits=2", *arguments)
+        records = json.loads((directory / "results.json").read_text())["evaluations"]
+        asked = [(record["checkpoint"], record["protocol"]["name"]) for record in records]
+        assert asked == [("last", "quick"), ("last", "full"), ("best", "quick"), ("best", "full")]
+        assert {record["protocol"]["generated"] for record in records} == {48}
+
+    def test_evaluate_repeats_the_final_score(self, directory, monkeypatch):
+        protocol = [argument for argument in SCORED if argument.startswith("protocol")]
+        call(monkeypatch, evaluate, "evaluate", f"run={directory}", *protocol)
+        results = json.loads((directory / "results.json").read_text())
+        assert results["evaluations"][0]["scores"] == results["final"]["scores"]
+
+    def test_sample_writes_the_same_files_every_time(self, directory, monkeypatch, tmp_path):
+        for name in ("one", "two"):
+            arguments = ["n=5", "npz=true", "interpolations=2", "steps=3", f"output={tmp_path / name}"]
+            call(monkeypatch, sample, "sample", f"run={directory}", *arguments)
+        names = {path.name for path in (tmp_path / "one").iterdir()}
+        assert names == {*(f"{number:05d}.png" for number in range(5)), "grid.png", "interpolation.png", "samples.npz"}
+        for name in names - {"samples.npz"}:
+            assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+
+class TestResume:
+    LENGTH = ("updates=9", "updates_per_epoch=3", "ema=0.9", "optim=sngan_a", "optim.decay_start=2", "dequantize=true")
+
+    @pytest.fixture
+    def uninterrupted(self, run_train, tmp_path):
+        run_train(tmp_path / "whole", *TINY, *self.LENGTH)
+        return content(tmp_path / "whole")
+
+    def test_longer_run_equals_one_of_that_length(self, run_train, monkeypatch, tmp_path, uninterrupted):
+        run_train(tmp_path / "parts", *TINY, *self.LENGTH, "updates=6", "optim.decay_end=9")
+        call(monkeypatch, train, "train", f"resume={tmp_path / 'parts'}", "updates=9")
+        assert_same_state(content(tmp_path / "parts"), uninterrupted)
+
+    def test_stop_in_the_middle_of_an_epoch(self, run_train, tmp_path, uninterrupted, monkeypatch):
+        from lit_gan.callbacks import Checkpoints
+
+        ask = lambda self, trainer, *_: trainer.global_step == 3 and self.request(signal.SIGINT, None)  # noqa: E731
+        with monkeypatch.context() as patch, pytest.raises(SystemExit) as stop:
+            patch.setattr(Checkpoints, "on_train_batch_start", ask)
+            run_train(tmp_path / "parts", *TINY, *self.LENGTH)
+        assert stop.value.code == 130
+        assert content(tmp_path / "parts")["global_step"] == 4
+        assert json.loads((tmp_path / "parts" / "results.json").read_text())["status"] == "stopped"
+        run_train(tmp_path / "parts", *TINY, *self.LENGTH)
+        assert_same_state(content(tmp_path / "parts"), uninterrupted)
+        rows = list(csv.DictReader((tmp_path / "parts" / "metrics.csv").open()))
+        assert [int(row["update"]) for row in rows] == [3, 4, 6, 9]
+
+    @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+    def test_signal_at_any_moment(self, run_train, tmp_path, uninterrupted, number):
+        directory = tmp_path / "killed"
+        process = subprocess.Popen(command(directory, *self.LENGTH, "updates=100000"), stderr=subprocess.PIPE)
+        while not (directory / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
+            time.sleep(0.01)
+        time.sleep(torch.rand(1).item() / 2)
+        process.send_signal(number)
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL), errors.decode()
+        reached = content(directory)["global_step"]
+        length = [*self.LENGTH, f"updates={reached + 4}", "optim.decay_end=100000"]
+        run_train(directory, *TINY, *length)
+        run_train(tmp_path / "again", *TINY, *length)
+        assert_same_state(content(directory), content(tmp_path / "again"))
+
+    def test_finished_run_is_left_alone(self, run_train, monkeypatch, tmp_path, uninterrupted):
+        before = (tmp_path / "whole" / "results.json").read_bytes()
+        call(monkeypatch, train, "train", f"resume={tmp_path / 'whole'}")
+        assert (tmp_path / "whole" / "results.json").read_bytes() == before
+
+
+def refusal(monkeypatch, capsys, task, name: str, *arguments: str) -> str:
+    """The sentence with which a command line is refused."""
+    with pytest.raises(SystemExit) as end:
+        call(monkeypatch, task, name, *arguments)
+    sentence = str(end.value.code)
+    assert sentence.startswith("lit_gan: ")
+    assert "\n" not in sentence
+    assert "Traceback" not in capsys.readouterr().err
+    return sentence
+
+
+class TestBadInput:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["modle=dcgan"], ["modle", "did you mean 'model'"]),
+            (["model=dcgann"], ["model=dcgann", "did you mean 'dcgan'", "sngan_resnet"]),
+            (["reg=[spectrl]"], ["spectrl", "spectral", "layer_norm"]),
+            (["optim.d.lrr=1"], ["optim.d.lrr", "did you mean 'lr'", "betas"]),
+            (["updates=many"], ["updates", "many"]),
+            (["updates=0"], ["updates=0"]),
+            (["batch_size=0"], ["batch_size=0"]),
+            (["optim.n_dis=0"], ["optim.n_dis=0"]),
+            (["ema=2"], ["ema=2"]),
+            (["data.image_size=20"], ["data.image_size", "dcgan", "16, 32, 64, 128"]),
+            (["batch_size=2000"], ["1797", "batch_size"]),
+            (["data=image_folder"], ["data.root"]),
+            (["data=image_folder", "data.root=/nowhere"], ["data.root", "/nowhere"]),
+            (["data=image_folder", "data.root={tmp}"], ["data.root"]),
+            (["reg=[batch_norm,gradient_penalty]"], ["gradient_penalty", "batch normalisation", "layer_norm"]),
+            (["reg=[spectral,weight_norm]"], ["weight_norm", "reparametrised"]),
+            (["reg=[batch_norm,layer_norm]"], ["layer_norm"]),
+            (["metrics=inception"], ["inception", "metrics.weights", "efficientnet_lite0"]),
+            (["metrics=inception", "metrics.weights=/nowhere.pth"], ["metrics.weights=/nowhere.pth"]),
+            (["metrics=classifier", "metrics.during=fast"], ["fast", "quick"]),
+            (["data=cifar10", "data.root={tmp}"], ["cifar10", "data=digits"]),
+            (["resume=/nowhere"], ["resume=/nowhere"]),
+            (["optim.d.lr=1e30", "optim.g.lr=1e30", "reg=[]"], ["generator update", "nan", "checkpoint"]),
+            (["trainer.accelerator=tpuu"], ["tpuu"]),
+            (["trainer.precision=7"], ["7"]),
+            (["+trainer.max_step=7"], ["max_step"]),
+            (["loss.margin=7"], ["margin"]),
+        ],
+    )
+    def test_one_sentence(self, monkeypatch, capsys, tmp_path, arguments, words):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+        monkeypatch.chdir(tmp_path)
+        (tmp_path / "empty").mkdir()
+        arguments = [argument.format(tmp=tmp_path / "empty") for argument in arguments]
+        place = f"hydra.run.dir={tmp_path / 'run'}"
+        defaults = [default for default in TINY if default.split("=")[0] not in {a.split("=")[0] for a in arguments}]
+        sentence = refusal(monkeypatch, capsys, train, "train", place, *defaults, "updates=20", *arguments)
+        for word in words:
+            assert word in sentence
+
+    def test_directory_that_cannot_be_made(self, monkeypatch, capsys, tmp_path):
+        (tmp_path / "file").touch()
+        sentence = refusal(monkeypatch, capsys, train, "train", f"hydra.run.dir={tmp_path / 'file' / 'run'}", *TINY)
+        assert str(tmp_path / "file") in sentence
+
+    def test_resume_of_another_game(self, run_train, monkeypatch, capsys, tmp_path):
+        run_train(tmp_path / "run", *TINY, "updates=1")
+        saved = (tmp_path / "run" / ".hydra" / "config.yaml").read_bytes()
+        for change in ("model=sngan_cnn", "loss=wasserstein", "model.width=8", "reg=[]"):
+            sentence = refusal(monkeypatch, capsys, train, "train", f"resume={tmp_path / 'run'}", "updates=2", change)
+            assert change.split("=")[0].split(".")[0] in sentence
+        assert (tmp_path / "run" / ".hydra" / "config.yaml").read_bytes() == saved
+
+    def test_damaged_checkpoint(self, run_train, monkeypatch, capsys, tmp_path):
+        run_train(tmp_path / "run", *TINY, "updates=1")
+        checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+        for task, name, argument in ((train, "train", "resume"), (sample, "sample", "run"), (evaluate, "evaluate", "run")):
+            sentence = refusal(monkeypatch, capsys, task, name, f"{argument}={tmp_path / 'run'}")
+            assert "damaged" in sentence
+
+    def test_loss_becoming_nan_keeps_the_last_good_checkpoint(self, monkeypatch, capsys, tmp_path, run_train):
+        run_train(tmp_path / "run", *TINY, "updates=2", "updates_per_epoch=2", "reg=[]")
+        config = tmp_path / "run" / ".hydra" / "config.yaml"
+        config.write_text(config.read_text().replace("lr: 0.0002", "lr: 1.0e+30"))
+        change = ["optim.d.lr=1.0e+30", "optim.g.lr=1.0e+30", "updates=20"]
+        sentence = refusal(monkeypatch, capsys, train, "train", f"resume={tmp_path / 'run'}", *change)
+        assert "generator update" in sentence
+        assert content(tmp_path / "run")["global_step"] == 2
+        assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
+
+    @pytest.mark.parametrize(("task", "name"), [(evaluate, "evaluate"), (sample, "sample")])
+    def test_run_that_is_none(self, monkeypatch, capsys, task, name):
+        assert "run=/nowhere" in refusal(monkeypatch, capsys, task, name, "run=/nowhere")
+
+    def test_debug_gives_the_traceback(self, monkeypatch, tmp_path):
+        from lit_gan.errors import UserError
+
+        with pytest.raises(Exception) as error:  # noqa: PT011
+            call(monkeypatch, train, "train", "debug=true", f"hydra.run.dir={tmp_path}", *TINY, "data.image_size=20")
+        assert any(isinstance(cause, UserError) for cause in (error.value, error.value.__cause__))
+
+
+def test_console_command_and_traceback_free_exit(tmp_path):
+    process = subprocess.run(
+        [sys.executable, "-m", "lit_gan.train", "model=dcgann"], capture_output=True, text=True, cwd=tmp_path, env=os.environ
+    )
+    assert process.returncode == 1
+    assert process.stderr.count("\n") == 1
+    assert "Traceback" not in process.stderr
