@@ -14,7 +14,12 @@ from lit_gan.module import GAN
 
 
 def build_gan(config: DictConfig) -> GAN:
-    """The game, its weights drawn from `seed`."""
+    """The game, its weights drawn from `seed`.
+
+    Raises:
+        UserError: a number that no game can be played with.
+    """
+    check_numbers(config)
     seed_everything(config.seed, workers=True, verbose=False)
     return GAN(
         G=instantiate(config.model.G),
@@ -25,6 +30,20 @@ def build_gan(config: DictConfig) -> GAN:
         g_batch_size=config.g_batch_size,
         ema=config.ema,
     )
+
+
+def check_numbers(config: DictConfig) -> None:
+    """Refuses lengths and sizes below 1, and a decay of the moving average outside [0, 1).
+
+    Raises:
+        UserError: names the setting.
+    """
+    for name in ("updates", "updates_per_epoch", "batch_size", "g_batch_size"):
+        value = config[name]
+        if value is not None and not (isinstance(value, int) and value >= 1):
+            raise UserError(f"{name}={value} must be a whole number, 1 or more.")
+    if config.ema is not None and not 0 <= config.ema < 1:
+        raise UserError(f"ema={config.ema} must be at least 0 and below 1, such as 0.999, or null for none.")
 
 
 def build_data(config: DictConfig, source: Source) -> GANData:

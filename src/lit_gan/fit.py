@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_protocol, build_source, with_generated
@@ -102,9 +103,12 @@ class Run:
         return with_generated(protocol, self.config.batch_size) if self.config.trainer.fast_dev_run else protocol
 
     def build_trainer(self, loggers: list[Logger]) -> Trainer:
-        """Lightning's trainer: an epoch is `updates_per_epoch` generator updates."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+        """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
+
+        Raises:
+            UserError: it does not know an argument of the config group `trainer`, or cannot do what it asks for.
+        """
+        try:
             return Trainer(
                 max_epochs=-1,
                 max_steps=self.config.updates,
@@ -117,6 +121,8 @@ class Run:
                 enable_model_summary=False,
                 **OmegaConf.to_container(self.config.trainer, resolve=True),
             )
+        except (TypeError, ValueError, MisconfigurationException) as error:
+            raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
 
     def build_callbacks(self) -> list[Callback]:
         """The clock first, what measures next, what saves last."""

@@ -4,6 +4,7 @@ Imports nothing heavy, so that --help and --cfg job answer at once.
 """
 
 import difflib
+import functools
 import os
 import re
 import sys
@@ -12,7 +13,9 @@ from pathlib import Path
 
 import hydra
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -31,12 +34,28 @@ def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
     debug = "debug=true" in sys.argv
     try:
         sys.argv = [sys.argv[0], *resumed(sys.argv[1:])]
-        hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(task)()
+        hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))()
     except Exception as error:
         sentence = explain(error, config_name)
         if debug or sentence is None:
             raise
         sys.exit(f"lit_gan: {sentence}")
+
+
+def quiet(task: Callable[[DictConfig], None], config_name: str) -> Callable[[DictConfig], None]:
+    """A task whose mistakes end a single run with nothing but the sentence; Hydra would print its own line first."""
+
+    @functools.wraps(task)
+    def run(config: DictConfig) -> None:
+        try:
+            task(config)
+        except Exception as error:
+            sentence = explain(error, config_name)
+            if config.debug or sentence is None or HydraConfig.get().mode == RunMode.MULTIRUN:
+                raise
+            sys.exit(f"lit_gan: {sentence}")
+
+    return run
 
 
 def register_resolvers() -> None:
@@ -46,8 +65,6 @@ def register_resolvers() -> None:
 
 def run_id() -> str:
     """The identity of the run in Hydra's present output directory."""
-    from hydra.core.hydra_config import HydraConfig
-
     return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text().strip()
 
 

@@ -57,6 +57,7 @@ class GAN(LightningModule):
         y = y if self.g_batch_size is None else y.repeat(-(-self.g_batch_size // len(y)))[: self.g_batch_size]
         with frozen(self.D):
             self.play(Turn("g", self.G, self.D, x_real, y, self.G.draw(len(y))), g_optimizer, type(g_optimizer).step)
+        self.follow()
 
     def play(self, turn: Turn, optimizer, step) -> None:
         """One player's update: the loss, every regularizer's term, one optimizer step."""
@@ -93,13 +94,17 @@ class GAN(LightningModule):
             self.curves.add("d/real", turn.real.logits)
             self.curves.add("d/fake", turn.fake.logits)
 
-    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
-        """After G's update: the moving average, the learning rates, and now and then the curves."""
+    def follow(self) -> None:
+        """What follows G's update: its moving average and the learning rates."""
         if self.G_ema is not None:
             self.G_ema.update_parameters(self.G)
         for scheduler in self.schedulers():
             scheduler.step()
-        if self.global_step % self.trainer.log_every_n_steps == 0 or self.trainer.is_last_batch:
+
+    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
+        """Now and then, and at the end of an epoch, the curves."""
+        last = self.trainer.is_last_batch or self.global_step == self.trainer.max_steps
+        if last or self.global_step % self.trainer.log_every_n_steps == 0:
             self.flush_curves()
 
     def schedulers(self) -> list:

@@ -3,6 +3,7 @@
 import pickle
 import uuid
 from pathlib import Path
+from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -36,7 +37,7 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
         UserError: names the first setting that differs, and both values.
     """
     for key in GAME:
-        before, now = (OmegaConf.select(config, key) for config in (old, new))
+        before, now = (as_written(config, key) for config in (old, new))
         if before != now:
             name, before, now = difference(key, before, now)
             raise UserError(
@@ -45,9 +46,15 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
             )
 
 
-def difference(key: str, before: object, now: object) -> tuple[str, object, object]:
-    """The first leaf at which two config nodes differ."""
-    if isinstance(before, DictConfig) and isinstance(now, DictConfig):
+def as_written(config: DictConfig, key: str) -> Any:
+    """A setting with its interpolations as they stand, so that a decay until `${updates}` may end later on a resume."""
+    node = OmegaConf.select(config, key)
+    return OmegaConf.to_container(node) if isinstance(node, DictConfig) else node
+
+
+def difference(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """The first leaf at which two settings differ."""
+    if isinstance(before, dict) and isinstance(now, dict):
         for name in [*before, *(name for name in now if name not in before)]:
             if before.get(name) != now.get(name):
                 return difference(f"{key}.{name}", before.get(name), now.get(name))
