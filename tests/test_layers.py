@@ -5,9 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import lit_gan.conf
 import pytest
-
-import lit_gan
 
 ROOT = Path(lit_gan.__file__).parent
 ENTRY_POINTS = {"lit_gan.train", "lit_gan.evaluate", "lit_gan.sample"}
@@ -46,7 +45,12 @@ def below(*parents):
 
 
 def test_the_parser_sees_every_form_of_import():
-    text = "import lit_gan.losses\nfrom lit_gan import game\ndef f():\n    from lit_gan.reg.weights import WeightClip\nimport torch"
+    text = """
+import torch, lit_gan.losses
+from lit_gan import game
+def late():
+    from lit_gan.reg.weights import WeightClip
+"""
     assert modules(text) == {"lit_gan.losses", "lit_gan.game", "lit_gan.reg.weights"}
 
 
@@ -80,21 +84,16 @@ def test_nobody_imports_an_entry_point(name):
 
 
 def test_train_names_no_loss_network_or_trick():
-    conf = Path(__import__("lit_gan.conf").conf.__file__).parent
+    conf = Path(lit_gan.conf.__file__).parent
     methods = {path.stem for group in ("loss", "model", "reg") for path in (conf / group).glob("*.yaml")} - {"none"}
-    names = {
-        node.id for node in ast.walk(ast.parse(SOURCES["lit_gan.train"].read_text())) if isinstance(node, ast.Name)
-    }
     text = SOURCES["lit_gan.train"].read_text().lower()
-    assert methods
-    assert not names & methods
+    assert len(methods) > 10
     assert not [method for method in methods if method in text]
 
 
 @pytest.mark.parametrize("module", ["lit_gan.train", "lit_gan.evaluate", "lit_gan.sample", "lit_gan.launch"])
-@pytest.mark.parametrize("heavy", ["torch"])
-def test_the_command_line_answers_without_torch(module, heavy):
-    code = f"import sys, {module}; sys.exit({heavy!r} in sys.modules)"
+def test_the_command_line_answers_without_torch(module):
+    code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

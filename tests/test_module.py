@@ -19,6 +19,7 @@ from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
 from lit_gan.reg.weights import SpectralNorm, WeightClip, WeightNorm
 
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SGD = partial(torch.optim.SGD, lr=0.1)
 ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
 
@@ -163,9 +164,8 @@ def test_no_graph_through_g_on_d_turn_and_no_gradients_for_d_on_g_turn(points):
 def test_freezing_ends_with_an_error_and_wakes_only_what_learned():
     network = nn.Linear(2, 2)
     network.bias.requires_grad_(False)
-    with pytest.raises(ZeroDivisionError), frozen(network):
-        assert not network.weight.requires_grad
-        raise ZeroDivisionError
+    with pytest.raises(RuntimeError, match="does not require grad"), frozen(network):
+        network(torch.ones(1, 2)).sum().backward()
     assert network.weight.requires_grad
     assert not network.bias.requires_grad
 
@@ -412,7 +412,7 @@ def test_the_first_update_that_is_not_finite_is_named(points, value, n_dis, upda
 
 def test_the_first_of_several_broken_terms_is_named(points):
     nan = float("nan")
-    with pytest.raises(UserError, match="^g/listed became nan at generator update 2:"):
+    with pytest.raises(UserError, match=r"^g/listed became nan at generator update 2:"):
         fit(points(Listed([0, 0, nan, nan], [0, nan, nan, nan])), updates=4, log_every_n_steps=4)
 
 
@@ -421,7 +421,7 @@ def test_a_regularizer_that_is_not_finite_is_named(points):
         def d(self, turn):
             return turn.D.head.bias.sum() / 0
 
-    with pytest.raises(UserError, match="^d/broken_one became"):
+    with pytest.raises(UserError, match=r"^d/broken_one became"):
         fit(points(regs={"broken_one": Broken()}), updates=1)
 
 

@@ -83,7 +83,7 @@ def resumed(arguments: list[str]) -> list[str]:
         raise UserError(f"resume={directory} is no run directory: there is no {saved}, which every run writes.")
     new = {key(argument) for argument in arguments}
     old = [override for override in OmegaConf.load(saved) if key(override) not in new | {"hydra.run.dir"}]
-    return [*old, *arguments, f"hydra.run.dir={Path(directory)}"]
+    return [*old, *arguments, f"hydra.run.dir={Path(directory)}", "hydra.mode=RUN"]
 
 
 def key(override: str) -> str:

@@ -1,0 +1,1 @@
+"""Sweeps: one file for each table or figure."""

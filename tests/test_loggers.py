@@ -1,0 +1,104 @@
+"""What reaches W&B and TensorBoard, and the generator updates that it is shown at."""
+
+import json
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from wandb.proto.wandb_internal_pb2 import Record
+
+from lit_gan.launch import launch
+from lit_gan.train import train
+
+TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
+LENGTH = ["updates=4", "updates_per_epoch=2", "trainer.log_every_n_steps=1"]
+
+
+@pytest.fixture
+def run_train(monkeypatch):
+    for name in ("WANDB_API_KEY", "WANDB_MODE"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(directory: Path, *arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={directory}", *TINY, *LENGTH, *arguments])
+        launch(train, "train")
+
+    return run
+
+
+def records(path: Path) -> list[Record]:
+    """The records of a .wandb file: a 7-byte header, then LevelDB's log format in blocks of 32 KiB."""
+    data, position, pending, found = path.read_bytes(), 7, b"", []
+    while position + 7 <= len(data):
+        left = 32768 - position % 32768
+        if left < 7:
+            position += left
+            continue
+        _, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        pending += data[position + 7 : position + 7 + length]
+        position += 7 + length
+        if kind in (1, 4):
+            found.append(Record.FromString(pending))
+            pending = b""
+    return found
+
+
+def offline_runs(directory: Path) -> list[list[Record]]:
+    return [records(path) for path in sorted(directory.glob("wandb/offline-run-*/*.wandb"))]
+
+
+def history(run: list[Record]) -> list[dict]:
+    rows = [record.history for record in run if record.HasField("history")]
+    return [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in row.item} for row in rows]
+
+
+def first(run: list[Record], field: str):
+    return next(getattr(record, field) for record in run if record.HasField(field))
+
+
+class TestWandb:
+    def test_offline_run(self, run_train, tmp_path):
+        run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true")
+        (run,) = offline_runs(tmp_path / "run")
+        assert first(run, "run").run_group == "digits_dcgan"
+        assert first(run, "run").job_type == "hinge"
+        assert set(first(run, "run").tags) >= {"dcgan", "hinge", "sngan_c", "digits"}
+        rows = history(run)
+        assert [row["trainer/global_step"] for row in rows if "d/hinge" in row] == [1, 2, 3, 4]
+        assert [row["trainer/global_step"] for row in rows if "samples/filenames" in row] == [2, 4]
+        assert first(run, "exit").exit_code == 0
+
+    def test_each_run_is_its_own_and_a_resumed_one_goes_on(self, run_train, tmp_path):
+        for name in ("one", "two"):
+            run_train(tmp_path / name, "logger=wandb", "logger.wandb.offline=true")
+        run_train(tmp_path / "one", "logger=wandb", "logger.wandb.offline=true", "updates=6")
+        (two,) = offline_runs(tmp_path / "two")
+        identities = [first(run, "run").run_id for run in offline_runs(tmp_path / "one")]
+        assert len(identities) == 2
+        assert len(set(identities)) == 1
+        assert first(two, "run").run_id not in identities
+
+    def test_failed_run_is_marked_failed(self, run_train, tmp_path):
+        with pytest.raises(SystemExit):
+            run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", "batch_size=5000")
+        (run,) = offline_runs(tmp_path / "run")
+        assert first(run, "exit").exit_code == 1
+
+    def test_without_a_key_one_sentence(self, tmp_path):
+        command = [sys.executable, "-m", "lit_gan.train", "hydra.run.dir=run", *TINY, "logger=wandb"]
+        environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+        process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+        assert process.returncode == 1
+        assert process.stderr.splitlines()[-1].startswith("lit_gan: logger=wandb cannot start")
+        assert "logger.wandb.offline=true" in process.stderr
+        assert "Traceback" not in process.stderr
+
+
+def test_tensorboard(run_train, tmp_path):
+    run_train(tmp_path / "run", "logger=tensorboard")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    assert [event.step for event in events.Scalars("d/hinge")] == [1, 2, 3, 4]
+    assert [event.step for event in events.Images("samples")] == [2, 4]
