@@ -39,6 +39,17 @@ class LinearD(game.Discriminator):
             self.head.weight.copy_(torch.as_tensor(w)[None])
 
 
+torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items):
+    """Without a GPU, what needs one is skipped and counted."""
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+
+
 @pytest.fixture(autouse=True)
 def _seed():
     torch.manual_seed(0)

@@ -37,8 +37,17 @@ def labels(x):
 
 
 def attached(reg, D):
-    reg.attach(mlp.Generator((2,), width=2), D)
+    together(D, [reg])
     return D
+
+
+def together(D, regs):
+    """The regularizers, attached in order and then checked, as a game does it."""
+    G = mlp.Generator((2,), width=2)
+    for hook in ("attach", "check"):
+        for reg in regs:
+            getattr(reg, hook)(G, D)
+    return regs
 
 
 # Gradient penalty
@@ -149,13 +158,7 @@ def test_gradient_penalty_is_refused_with_batch_norm(layer):
 def test_gradient_penalty_and_batch_norm_are_refused_in_either_order(make_turn, order):
     D = SmallD()
     with pytest.raises(UserError, match="batch"):
-        play_d(make_turn, D, [attach_to(D, reg) for reg in order])
-
-
-def attach_to(D, reg):
-    reg = reg()
-    attached(reg, D)
-    return reg
+        play_d(make_turn, D, together(D, [reg() for reg in order]))
 
 
 def play_d(make_turn, D, regs):
@@ -165,7 +168,7 @@ def play_d(make_turn, D, regs):
 
 def test_gradient_penalty_goes_with_layer_norm(make_turn):
     D = SmallD()
-    regs = [attach_to(D, reg) for reg in (LayerNorm, GradientPenalty)]
+    regs = together(D, [LayerNorm(), GradientPenalty()])
     assert play_d(make_turn, D, regs)[1].isfinite()
 
 
@@ -384,7 +387,7 @@ def test_weight_clip_of_convolutions_leaves_the_rest(make_turn):
 
 def test_weight_clip_leaves_a_gamma_that_is_fixed_at_one(make_turn):
     D = SmallD()
-    regs = [attach_to(D, LayerNorm), attach_to(D, WeightClip)]
+    regs = together(D, [LayerNorm(), WeightClip()])
     with torch.no_grad():
         regs[1].project(make_turn("d", D, torch.randn(2, 1, 8, 8)))
     assert torch.equal(D.body[3].weight, torch.ones(4))
@@ -531,9 +534,10 @@ def test_weights_are_reparametrised_once(pair):
 
 
 def refused(D, pair):
-    """Whether D refuses two regularizers; the second one, attached, if not."""
+    """Whether D refuses two regularizers."""
     try:
-        return [attach_to(D, reg) for reg in pair] and False
+        together(D, [reg() for reg in pair])
+        return False
     except UserError:
         return True
 
@@ -550,7 +554,7 @@ def test_orthonormal_is_refused_with_a_reparametrisation_or_reaches_its_weights(
     pair = [Orthonormal, reparametrisation] if first else [reparametrisation, Orthonormal]
     D = SmallD()
     try:
-        regs = [attach_to(D, reg) for reg in pair]
+        regs = together(D, [reg() for reg in pair])
     except UserError:
         return
     term = regs[pair.index(Orthonormal)].d(make_turn("d", D, torch.randn(2, 1, 8, 8)))

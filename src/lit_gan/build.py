@@ -38,8 +38,8 @@ def check_numbers(config: DictConfig) -> None:
     Raises:
         UserError: names the setting.
     """
-    for name in ("updates", "updates_per_epoch", "batch_size", "g_batch_size"):
-        value = config[name]
+    for name in ("updates", "updates_per_epoch", "batch_size", "g_batch_size", "trainer.log_every_n_steps"):
+        value = OmegaConf.select(config, name)
         if value is not None and not (isinstance(value, int) and value >= 1):
             raise UserError(f"{name}={value} must be a whole number, 1 or more.")
     if config.ema is not None and not 0 <= config.ema < 1:

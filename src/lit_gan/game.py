@@ -1,6 +1,6 @@
 """The vocabulary: a GAN is a game of two turns, a turn is a lazy value, a loss and every trick are small objects.
 
-Layer 0: needs torch only. Every network pair, loss and regularizer is written in these words and in nothing else.
+Every network pair, loss and regularizer is written in these words and in nothing else.
 """
 
 import re
@@ -12,6 +12,8 @@ from typing import Literal, NamedTuple
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+
+from lit_gan.errors import UserError
 
 Player = Literal["d", "g"]
 Images = Float[Tensor, "b *shape"]
@@ -29,10 +31,16 @@ class Verdict(NamedTuple):
 
 
 class Generator(nn.Module):
-    """A network from latent vectors to samples: `forward(z, y)` maps [b, z_dim] to [b, *shape] in [-1, 1]."""
+    """A network from latent vectors to samples: `forward(z, y)` maps [b, z_dim] to [b, *shape] in [-1, 1].
 
-    def __init__(self, shape: Sequence[int], z_dim: int, prior: Literal["normal", "uniform"] = "normal"):
+    Raises:
+        UserError: a prior other than "normal" and "uniform".
+    """
+
+    def __init__(self, shape: Sequence[int], z_dim: int, prior: str = "normal"):
         super().__init__()
+        if prior not in ("normal", "uniform"):
+            raise UserError(f"model.G.prior={prior} does not exist: choose normal or uniform.")
         self.shape, self.z_dim, self.prior = tuple(shape), z_dim, prior
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Latents:
@@ -91,7 +99,7 @@ class Turn:
 
 
 class Term(nn.Module):
-    """Something that adds to a player's objective. Its name is its class's name in snake_case, as in its YAML file."""
+    """Something that adds to a player's objective. Its name is its class's name in snake_case."""
 
     @property
     def name(self) -> str:
@@ -112,7 +120,7 @@ class Loss(Term):
 
 
 class Regularizer(Term):
-    """A trick: a term for either player, times `weight`, and three hooks that do nothing unless overridden.
+    """A trick: a term for either player, times `weight`, and four hooks that do nothing unless overridden.
 
     State that must survive a resume is a buffer.
     """
@@ -123,6 +131,9 @@ class Regularizer(Term):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add a head."""
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Called once, when all are attached: refuse what cannot work together, note what is needed later."""
 
     def stage(self, turn: Turn) -> None:
         """Called before a turn: change what the player is shown."""

@@ -1,11 +1,13 @@
 """The one LightningModule: a training step is a loop over turns, and a turn is a loop over terms."""
 
+import copy
+import itertools
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from lit_gan.curves import Curves
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Regularizer, Turn
@@ -38,8 +40,10 @@ class GAN(LightningModule):
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
         for reg in regs.values():
             reg.attach(G, D)
+        for reg in regs.values():
+            reg.check(G, D)
         self.optim, self.g_batch_size = optim, g_batch_size
-        self.G_ema = None if ema is None else averaged(G, ema)
+        self.G_ema = None if ema is None else Average(G, ema)
         self.curves, self.flushed = Curves(), 0
 
     def configure_optimizers(self):
@@ -53,8 +57,7 @@ class GAN(LightningModule):
         for x_real, y in shares:
             turn = Turn("d", self.G, self.D, x_real, y, self.G.draw(len(y)))
             self.play(turn, d_optimizer, self.uncounted_step)
-        x_real, y = shares[-1]
-        y = y if self.g_batch_size is None else y.repeat(-(-self.g_batch_size // len(y)))[: self.g_batch_size]
+        x_real, y = (repeated(part, self.g_batch_size) for part in shares[-1])
         with frozen(self.D):
             self.play(Turn("g", self.G, self.D, x_real, y, self.G.draw(len(y))), g_optimizer, type(g_optimizer).step)
         self.follow()
@@ -97,7 +100,7 @@ class GAN(LightningModule):
     def follow(self) -> None:
         """What follows G's update: its moving average and the learning rates."""
         if self.G_ema is not None:
-            self.G_ema.update_parameters(self.G)
+            self.G_ema.follow(self.G)
         for scheduler in self.schedulers():
             scheduler.step()
 
@@ -130,13 +133,38 @@ class GAN(LightningModule):
 
     def sampler(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
-        return self.G_ema.module if ema and self.G_ema is not None else self.G
+        return self.G_ema.G if ema and self.G_ema is not None else self.G
 
 
-def averaged(G: Generator, decay: float) -> AveragedModel:
-    """A copy of G that follows its weights, and its batch-norm statistics, with an exponential moving average."""
-    average = AveragedModel(G, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
-    return average.requires_grad_(False)
+class Average(nn.Module):
+    """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving average.
+
+    torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
+    """
+
+    def __init__(self, G: Generator, decay: float):
+        super().__init__()
+        self.G, self.decay = copy.deepcopy(G).requires_grad_(False), decay
+
+    @torch.no_grad()
+    def follow(self, G: Generator) -> None:
+        """average <- decay * average + (1 - decay) * G."""
+        pairs = list(zip(self.tensors(self.G), self.tensors(G), strict=True))
+        floating = [pair for pair in pairs if pair[0].is_floating_point()]
+        torch._foreach_lerp_(*map(list, zip(*floating, strict=True)), 1 - self.decay)
+        for mine, theirs in pairs:
+            if not mine.is_floating_point():
+                mine.copy_(theirs)
+
+    @staticmethod
+    def tensors(network: nn.Module) -> Iterator[Tensor]:
+        """Parameters and buffers."""
+        return itertools.chain(network.parameters(), network.buffers())
+
+
+def repeated(part: Tensor, n: int | None) -> Tensor:
+    """The first n rows, from the beginning again where there are fewer; all of them if n is None."""
+    return part if n is None else part[torch.arange(n, device=part.device) % len(part)]
 
 
 @contextmanager

@@ -98,7 +98,7 @@ class UpBlock(nn.Module):
         super().__init__()
         self.residual = nn.Sequential(
             norm(before),
-            nn.ReLU(inplace=True),
+            nn.ReLU(),
             nn.Upsample(scale_factor=2),
             nn.Conv2d(before, after, 3, padding=1),
             norm(after),

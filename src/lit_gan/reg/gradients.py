@@ -32,8 +32,8 @@ class GradientPenalty(Regularizer):
     def __init__(self, weight: float = 10.0):
         super().__init__(weight)
 
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Checks that D judges samples one by one.
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """D must judge samples one by one.
 
         Raises:
             UserError: D has batch normalisation.
@@ -46,5 +46,5 @@ class GradientPenalty(Regularizer):
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Two-sided, the mean over the batch."""
-        x_hat = between(turn.x_real, turn.x_fake)
+        x_hat = between(turn.x_real, turn.x_fake.to(turn.x_real.dtype))
         return (slopes(turn.D, x_hat, turn.y) - 1).square().mean()

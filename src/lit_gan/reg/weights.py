@@ -17,8 +17,8 @@ def reparametrise(D: Discriminator, name: str) -> list[nn.Module]:
     layers = [layer for _, layer in weight_layers(D)]
     if any(parametrize.is_parametrized(layer, "weight") for layer in layers):
         raise UserError(
-            f"reg={name} finds D's weights already reparametrised by an earlier entry of reg: "
-            f"leave one of the two out, or put {name} first."
+            f"reg={name} finds D's weights already reparametrised by another entry of reg (spectral, weight_norm): "
+            f"leave one of the two out."
         )
     return layers
 
@@ -78,15 +78,20 @@ class WeightClip(Regularizer):
         self.limit, self.convolutions_only = limit, convolutions_only
         self.clipped: list[nn.Parameter] = []
 
-    def attach(self, G: Generator, D: Discriminator) -> None:
+    def check(self, G: Generator, D: Discriminator) -> None:
         """Finds what is to be clamped.
 
         Raises:
-            UserError: D's weights are reparametrised: clamping what is divided by its norm bounds nothing.
+            UserError: D's weights are reparametrised, and clamping what is divided by its norm bounds nothing; or D has
+                no convolutions and nothing else is to be clamped.
         """
         reparametrise(D, "weight_clip")
-        layers = [layer for _, layer in weight_layers(D) if not isinstance(layer, nn.Linear)]
-        self.clipped = [layer.weight for layer in layers] if self.convolutions_only else list(D.parameters())
+        if self.convolutions_only:
+            self.clipped = [layer.weight for _, layer in weight_layers(D) if not isinstance(layer, nn.Linear)]
+            if not self.clipped:
+                raise UserError("reg.weight_clip.convolutions_only=true finds no convolution in D: set it to false.")
+        else:
+            self.clipped = [parameter for parameter in D.parameters() if parameter.requires_grad]
 
     def project(self, turn: Turn) -> None:
         """Clamps after D's update."""
@@ -107,7 +112,7 @@ class Orthonormal(Regularizer):
 
     def __init__(self, weight: float = 1e-4):
         super().__init__(weight)
-        self.operators: list[Tensor] = []
+        self.layers: list[nn.Module] = []
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Initialises D's weights as random orthonormal operators.
@@ -115,13 +120,13 @@ class Orthonormal(Regularizer):
         Raises:
             UserError: they are reparametrised by an earlier entry of `reg`.
         """
-        self.operators = [layer.weight for layer in reparametrise(D, "orthonormal")]
-        for operator in self.operators:
-            nn.init.orthogonal_(operator)
+        self.layers = reparametrise(D, "orthonormal")
+        for layer in self.layers:
+            nn.init.orthogonal_(layer.weight)
 
     def d(self, turn: Turn) -> Tensor:
-        """The sum over D's layers."""
-        return sum(distance_to_orthonormal(operator) for operator in self.operators)
+        """The sum over D's layers, of the weights as applied: after a later reparametrisation, if there is one."""
+        return sum(distance_to_orthonormal(layer.weight) for layer in self.layers)
 
 
 def distance_to_orthonormal(weight: Tensor) -> Tensor:
