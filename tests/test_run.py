@@ -261,6 +261,16 @@ class TestBadInput:
             sentence = refusal(monkeypatch, capsys, task, name, f"{argument}={tmp_path / 'run'}")
             assert "damaged" in sentence
 
+    def test_checkpoint_of_other_networks(self, run_train, monkeypatch, capsys, tmp_path):
+        run_train(tmp_path / "run", *TINY, "updates=1")
+        path = tmp_path / "run" / "checkpoints" / "last.ckpt"
+        changed = content(tmp_path / "run")
+        changed["state_dict"].pop("G.body.0.bias")
+        torch.save(changed, path)
+        for task, name, argument in ((train, "train", "resume"), (sample, "sample", "run")):
+            more = ["updates=2"] * (name == "train")
+            assert "another version" in refusal(monkeypatch, capsys, task, name, f"{argument}={tmp_path / 'run'}", *more)
+
     def test_loss_becoming_nan_keeps_the_last_good_checkpoint(self, monkeypatch, capsys, tmp_path, run_train):
         run_train(tmp_path / "run", *TINY, "updates=2", "updates_per_epoch=2", "reg=[]")
         monkeypatch.setattr(torch.optim.Adam, "step", lambda self, closure=None: poison(self, closure))

@@ -33,7 +33,7 @@ from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.metrics_csv import MetricsCsv
 from lit_gan.results import Results
-from lit_gan.run_directory import open_run, read_checkpoint
+from lit_gan.run_directory import load_weights, open_run, read_checkpoint
 from lit_gan.summary import print_summary
 
 log = logging.getLogger("lit_gan")
@@ -76,6 +76,8 @@ class Run:
 
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
+        if checkpoint is not None:
+            load_weights(self.gan, read_checkpoint(checkpoint), checkpoint)
         device = self.trainer.strategy.root_device
         self.results.content["device"] = device_name(device)
         try:

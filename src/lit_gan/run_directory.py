@@ -98,8 +98,23 @@ def load_gan(config: DictConfig, directory: str | Path, checkpoint: str = "last"
         raise UserError(f"checkpoint={checkpoint}: there is no {path}; the checkpoints of this run: {there}.")
     content = read_checkpoint(path)
     gan = build_gan(config)
-    gan.load_state_dict(content["state_dict"])
+    load_weights(gan, content, path)
     return gan.eval(), content["global_step"]
+
+
+def load_weights(gan: GAN, content: dict, path: Path) -> None:
+    """Puts a checkpoint's weights into a GAN.
+
+    Raises:
+        UserError: they are not those of this GAN.
+    """
+    try:
+        gan.load_state_dict(content["state_dict"])
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not hold the weights of the networks in its run's config: it was made by another version "
+            f"of lit_gan or of a network, so use that version (see results.json), or start a new run."
+        ) from error
 
 
 def read_checkpoint(path: Path) -> dict:
