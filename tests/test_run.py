@@ -268,8 +268,8 @@ class TestBadInput:
         changed["state_dict"].pop("G.body.0.bias")
         torch.save(changed, path)
         for task, name, argument in ((train, "train", "resume"), (sample, "sample", "run")):
-            more = ["updates=2"] * (name == "train")
-            assert "another version" in refusal(monkeypatch, capsys, task, name, f"{argument}={tmp_path / 'run'}", *more)
+            arguments = [f"{argument}={tmp_path / 'run'}", *["updates=2"] * (name == "train")]
+            assert "another version" in refusal(monkeypatch, capsys, task, name, *arguments)
 
     def test_loss_becoming_nan_keeps_the_last_good_checkpoint(self, monkeypatch, capsys, tmp_path, run_train):
         run_train(tmp_path / "run", *TINY, "updates=2", "updates_per_epoch=2", "reg=[]")

@@ -1,0 +1,92 @@
+"""README's commands and its example of a method are run as they stand there, made small."""
+
+import re
+import shlex
+import sys
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from lit_gan.launch import launch
+from lit_gan.train import train
+
+ROOT = Path(__file__).parent.parent
+TEXT = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.strip().split("   #")[0].strip() for line in re.findall(r"^    (python -m lit_gan.*)$", TEXT, re.MULTILINE)
+]
+SMALL = ["model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
+SMALL += ["protocol.quick.inception_score=16", "protocol.full.generated=16", "protocol.full.inception_score=16"]
+SMALL += ["protocol.quick.real=64", "protocol.full.real=64"]
+SHORT = {
+    "train": [*SMALL, "trainer.fast_dev_run=true", "hydra.sweep.dir=sweep"],
+    "evaluate": SMALL[3:],
+    "sample": ["interpolations=1"],
+}
+MORE = {"experiment=sngan_cifar10": ["data=digits", "metrics=none"], "resume=DIR": ["updates=4"]}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where the commands are typed: with a finished run DIR and a folder PHOTOS."""
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "PHOTOS").mkdir()
+    for number in range(40):
+        Image.new("RGB", (70, 64), (number, 2 * number, 3 * number)).save(folder / "PHOTOS" / f"{number}.png")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["train", *SMALL, "updates=2", "hydra.run.dir=DIR"])
+        launch(train, "train")
+    return folder
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command(command, folder, monkeypatch):
+    _, _, module, *arguments = shlex.split(command)
+    name = module.removeprefix("lit_gan.")
+    small = [] if {"--help", "resume=DIR"} & set(arguments) else SHORT[name]
+    more = next((more for key, more in MORE.items() if key in arguments), [])
+    monkeypatch.chdir(folder)
+    monkeypatch.setattr(sys, "argv", [name, *arguments, *small, *more])
+    assert not exit_code(getattr(import_module(module), name), name)
+
+
+def exit_code(task, name):
+    """How a command ends: None, a number, or the sentence of a refusal."""
+    try:
+        launch(task, name)
+    except SystemExit as end:
+        return end.code
+    return None
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) > 10
+    assert len(TEXT.splitlines()) <= 150
+
+
+def test_make_targets_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    for target in re.findall(r"^    make (\w+)", TEXT, re.MULTILINE):
+        assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
+
+
+def test_files_named_exist():
+    for name in re.findall(r"\]\((docs/[^)]+)\)", TEXT) + re.findall(r"`((?:src|conf)/[\w/]+\.\w+)`", TEXT):
+        assert (ROOT / name).exists(), name
+
+
+def test_a_method_of_ones_own(tmp_path, monkeypatch):
+    code = re.search(r"^    from lit_gan.game import Regularizer\n.*?(?=\n\nand)", TEXT, re.MULTILINE | re.DOTALL)[0]
+    (tmp_path / "r1.py").write_text(re.sub(r"^    ", "", code, flags=re.MULTILINE))
+    (tmp_path / "mine" / "reg").mkdir(parents=True)
+    (tmp_path / "mine" / "reg" / "r1.yaml").write_text(re.search(r"r1: \{_target_.*\}", TEXT)[0])
+    arguments = re.search(r"PYTHONPATH=\. python -m lit_gan.train (.*)", TEXT)[1]
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    length = ["updates=2", "trainer.log_every_n_steps=1", "metrics=none", "hydra.run.dir=run"]
+    monkeypatch.setattr(sys, "argv", ["train", *shlex.split(arguments), *SMALL, *length])
+    launch(train, "train")
+    assert "d/r1" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
