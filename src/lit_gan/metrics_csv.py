@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 
 class MetricsCsv(Logger):
@@ -34,6 +35,7 @@ class MetricsCsv(Logger):
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
         """The config has a file of its own."""
 
+    @rank_zero_only
     def resume(self, update: int) -> None:
         """Keeps the rows up to a generator update and drops later ones."""
         if self.path.exists():
@@ -43,6 +45,7 @@ class MetricsCsv(Logger):
                 self.columns = list(reader.fieldnames or ["update"])
         self.rewrite()
 
+    @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Adds values to the row of generator update `step`."""
         new_columns = [name for name in metrics if name not in self.columns]

@@ -11,6 +11,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
 Record = dict[str, Any]
 PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "torch-fidelity", "hydra-core")
 
@@ -55,6 +57,7 @@ class Results:
         }
         self.save()
 
+    @rank_zero_only
     def save(self) -> None:
         """Writes the file under another name and renames it."""
         temporary = self.path.with_suffix(".tmp")

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.build import build_gan
@@ -61,6 +62,7 @@ def difference(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
     return key, before, now
 
 
+@rank_zero_only
 def save_config(config: DictConfig, folder: Path) -> None:
     """Hydra's own three files, and the run's identity, which a resume keeps."""
     folder.mkdir(parents=True, exist_ok=True)

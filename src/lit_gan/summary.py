@@ -3,12 +3,14 @@
 from pathlib import Path
 from typing import Any
 
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
 ROWS = 10
 
 
+@rank_zero_only
 def print_summary(directory: Path, results: dict[str, Any]) -> None:
     """The course of the metrics, the best value, the time, and where things lie."""
     console = Console()
