@@ -588,7 +588,7 @@ def test_a_classifier_is_trained_once_and_scores_carry_the_data_sets_name(cache_
     suite = FeatureMetrics(Classifier(updates=20))
     scores = suite.evaluate(from_real(source), source, PROTOCOL)
     assert torch.equal(torch.rand(3), expected)
-    assert suite.name == "squares"
+    assert suite.prefix(source) == "squares"
     assert "squares/fid" in scores
     files = set(cache_directory.glob("*.pt"))
     again = FeatureMetrics(Classifier(updates=20))

@@ -124,6 +124,19 @@ def stop_in_update_4(checkpoints, trainer, *_) -> None:
         checkpoints.request(signal.SIGINT, None)
 
 
+def updates(directory: Path) -> list[int]:
+    """At which generator updates anything was logged."""
+    return [int(row["update"]) for row in csv.DictReader((directory / "metrics.csv").open())]
+
+
+def samples(directory: Path) -> list[str]:
+    return sorted(path.name for path in (directory / "samples").iterdir())
+
+
+def seconds(directory: Path) -> float:
+    return json.loads((directory / "results.json").read_text())["seconds"]["training"]
+
+
 class TestResume:
     LENGTH = ("updates=9", "updates_per_epoch=3", "ema=0.9", "optim=sngan_a", "optim.decay_start=2", "dequantize=true")
 
@@ -136,6 +149,8 @@ class TestResume:
         run_train(tmp_path / "parts", *TINY, *self.LENGTH, "updates=6", "optim.decay_end=9")
         call(monkeypatch, train, "train", f"resume={tmp_path / 'parts'}", "updates=9")
         assert_same_state(content(tmp_path / "parts"), uninterrupted)
+        assert samples(tmp_path / "parts") == samples(tmp_path / "whole") == ["000003.png", "000006.png", "000009.png"]
+        assert updates(tmp_path / "parts") == updates(tmp_path / "whole")
 
     def test_stop_in_the_middle_of_an_epoch(self, run_train, tmp_path, uninterrupted, monkeypatch):
         from lit_gan.callbacks import Checkpoints
@@ -149,8 +164,11 @@ class TestResume:
         assert json.loads((tmp_path / "parts" / "results.json").read_text())["status"] == "stopped"
         run_train(tmp_path / "parts", *TINY, *self.LENGTH)
         assert_same_state(content(tmp_path / "parts"), uninterrupted)
-        rows = list(csv.DictReader((tmp_path / "parts" / "metrics.csv").open()))
-        assert [int(row["update"]) for row in rows] == [3, 4, 6, 9]
+        assert updates(tmp_path / "parts") == [3, 4, 6, 9]
+        assert samples(tmp_path / "parts") == samples(tmp_path / "whole")
+        results = json.loads((tmp_path / "parts" / "results.json").read_text())
+        assert results["updates_per_second"] == pytest.approx(9 / results["seconds"]["training"])
+        assert 0.2 < results["seconds"]["training"] / seconds(tmp_path / "whole") < 5
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_signal_at_any_moment(self, run_train, tmp_path, uninterrupted, number):
@@ -167,6 +185,25 @@ class TestResume:
         for place in (directory, tmp_path / "again"):
             run_train(place, *game, f"updates={reached + 4}")
         assert_same_state(content(directory), content(tmp_path / "again"))
+
+    def test_scores_are_taken_at_the_same_updates_and_repeat(self, run_train, tmp_path):
+        length = [*SCORED, "updates_per_epoch=2", "protocol.quick.splits=2"]
+        run_train(tmp_path / "whole", *length, "updates=7")
+        run_train(tmp_path / "parts", *length, "updates=3")
+        run_train(tmp_path / "parts", *length, "updates=7")
+        whole, parts = (json.loads((tmp_path / name / "results.json").read_text()) for name in ("whole", "parts"))
+        course = {record["update"]: record["scores"] for record in whole["course"]}
+        assert list(course) == [2, 4, 6, 7]
+        assert [record["update"] for record in parts["course"]] == [2, 3, 4, 6, 7]
+        assert all(record["scores"] == course[record["update"]] for record in parts["course"] if record["update"] != 3)
+        assert parts["final"]["scores"] == whole["final"]["scores"]
+
+    def test_best_starts_anew_when_another_metric_decides(self, run_train, tmp_path):
+        run_train(tmp_path / "run", *SCORED, "updates=2", "updates_per_epoch=2")
+        run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2", "metrics.monitor=kid")
+        best = json.loads((tmp_path / "run" / "results.json").read_text())["best"]
+        assert best["metric"] == "digits/kid"
+        assert content(tmp_path / "run", "best")["callbacks"]["Checkpoints"]["monitor"] == "digits/kid"
 
     def test_finished_run_is_left_alone(self, run_train, monkeypatch, tmp_path, uninterrupted):
         before = (tmp_path / "whole" / "results.json").read_bytes()
@@ -216,6 +253,8 @@ class TestBadInput:
             (["metrics=inception"], ["inception", "metrics.weights", "efficientnet_lite0"]),
             (["metrics=inception", "metrics.weights=/nowhere.pth"], ["metrics.weights=/nowhere.pth"]),
             (["metrics=classifier", "metrics.during=fast"], ["fast", "quick"]),
+            (["metrics=classifier", "metrics.final=sngan_paper"], ["metrics.final=sngan_paper", "test", "digits"]),
+            (["metrics=classifier", "metrics.monitor=foo"], ["metrics.monitor=foo", "fid"]),
             (["data=cifar10", "data.root={tmp}"], ["cifar10", "data=digits"]),
             (["resume=/nowhere"], ["resume=/nowhere"]),
             (["optim.d.lr=1e30", "optim.g.lr=1e30", "reg=[]"], ["generator update", "nan", "checkpoint"]),
@@ -279,6 +318,15 @@ class TestBadInput:
         assert content(tmp_path / "run")["global_step"] == 2
         assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
 
+    def test_weights_broken_by_the_last_update_of_an_epoch_are_not_saved(
+        self, monkeypatch, capsys, tmp_path, run_train
+    ):
+        game = ["updates_per_epoch=1", "loss=wasserstein", "reg=[]", "optim.g.lr=1.0e+38"]
+        place = f"hydra.run.dir={tmp_path / 'run'}"
+        sentence = refusal(monkeypatch, capsys, train, "train", place, *TINY, *game, "updates=6")
+        assert "generator update 1" in sentence
+        assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
+
     @pytest.mark.parametrize(("task", "name"), [(evaluate, "evaluate"), (sample, "sample")])
     def test_run_that_is_none(self, monkeypatch, capsys, task, name):
         assert "run=/nowhere" in refusal(monkeypatch, capsys, task, name, "run=/nowhere")
@@ -302,3 +350,23 @@ def test_console_command_and_traceback_free_exit(tmp_path):
     assert process.returncode == 1
     assert process.stderr.count("\n") == 1
     assert "Traceback" not in process.stderr
+
+
+class TestTwoProcesses:
+    DDP = ("trainer.devices=2", "+trainer.strategy=ddp_find_unused_parameters_true", "optim.n_dis=2")
+
+    def test_counts_shares_and_stops_together(self, tmp_path):
+        directory = tmp_path / "run"
+        arguments = [*TINY, *self.DDP, "updates=100000", "updates_per_epoch=3"]
+        process = subprocess.Popen(command(directory, *arguments), stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        while not (directory / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=100)
+        assert process.returncode == 130, errors.decode()
+        checkpoint = content(directory)
+        d_state, g_state = (state["state"][0]["step"].item() for state in checkpoint["optimizer_states"])
+        assert g_state == checkpoint["global_step"]
+        assert d_state == 2 * g_state
+        assert checkpoint["GANData"]["position"] == 2 * 8 * g_state
+        assert json.loads((directory / "results.json").read_text())["status"] == "stopped"

@@ -8,6 +8,12 @@ from torch import Tensor
 from lit_gan.errors import UserError
 
 
+REMEDY = (
+    "training stopped and the last good checkpoint was kept, so lower the learning rate (optim.d.lr, optim.g.lr) "
+    "or add a regularizer (reg=spectral)."
+)
+
+
 class Curves:
     """Collects tensors under names without looking at them, so that no update waits for the device."""
 
@@ -46,7 +52,4 @@ def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int
             broken.append((first_update + int(bad[0]) * updates // len(column), name, column[bad[0]].item()))
     if broken:
         update, name, value = min(broken, key=lambda entry: entry[0])
-        raise UserError(
-            f"{name} became {value} at generator update {update}: training stopped and the last good checkpoint was "
-            f"kept, so lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer (reg=spectral)."
-        )
+        raise UserError(f"{name} became {value} at generator update {update}: {REMEDY}")

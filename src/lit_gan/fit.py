@@ -68,41 +68,69 @@ class Run:
         self.config, self.directory, self.results = config, directory, results
         self.source = build_source(config)
         self.suite = instantiate(config.metrics.suite)
+        self.during, self.final = self.protocol("during"), self.protocol("final")
         self.gan, self.data = build_gan(config), build_data(config, self.source)
         self.clock = Clock(self.data.images_per_update)
-        if self.suite is not None:
-            self.suite.prepare(self.source)
         self.trainer = self.build_trainer(loggers)
+        self.device = self.trainer.strategy.root_device
+        check_shares(config, self.trainer.world_size)
+        if self.suite is not None:
+            self.suite.prepare(self.source, self.device)
 
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
         if checkpoint is not None:
             load_weights(self.gan, read_checkpoint(checkpoint), checkpoint)
-        device = self.trainer.strategy.root_device
-        self.results.content["device"] = device_name(device)
+        self.results.content["device"] = device_name(self.device)
         try:
             self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
         except Stopped as stop:
             self.results.content |= {"updates": stop.update, **self.clock.rates(stop.update)}
             return self.results.close("stopped")
+        except MisconfigurationException as error:
+            raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
         if self.trainer.is_global_zero:
             if self.suite is not None:
-                self.take_final_scores(device)
+                self.take_final_scores()
             self.results.close("finished")
 
-    def take_final_scores(self, device: torch.device) -> None:
+    def take_final_scores(self) -> None:
         """The full evaluation after the last update."""
         update = self.trainer.global_step
-        record = measure(self.gan.to(device), self.suite, self.source, self.protocol("final"), update, "last")
+        record = measure(self.gan.to(self.device), self.suite, self.source, self.final, update, "last")
         self.clock.add("evaluation", record["seconds"])
         self.results.content |= {"final": record, **self.clock.rates(update)}
         for logger in self.trainer.loggers:
             logger.log_metrics({f"final/{name}": value for name, value in record["scores"].items()}, step=update)
 
     def protocol(self, when: str) -> Protocol:
-        """The protocol "during" training or at its end, "final"; a handful of images in a fast_dev_run."""
+        """The protocol "during" training or at its end, "final"; a handful of images in a fast_dev_run.
+
+        Raises:
+            UserError: there is none of that name, or the data set has not the split that it needs.
+        """
         protocol = build_protocol(self.config, self.config.metrics[when])
+        if self.suite is not None and protocol.real_split not in self.source.splits:
+            raise UserError(
+                f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', which "
+                f"data={self.source.name} has not: choose a protocol on {', '.join(self.source.splits)}."
+            )
         return with_generated(protocol, self.config.batch_size) if self.config.trainer.fast_dev_run else protocol
+
+    def monitored(self) -> tuple[str | None, str]:
+        """The full name of the score that chooses the best checkpoint, and which end of it is good.
+
+        Raises:
+            UserError: these metrics have no such score.
+        """
+        if self.suite is None:
+            return None, "min"
+        monitor, known = self.config.metrics.monitor, self.suite.SCORES
+        if monitor not in known:
+            raise UserError(
+                f"metrics.monitor={monitor} is no score of these metrics: choose one of {', '.join(known)}."
+            )
+        return f"{self.suite.prefix(self.source)}/{monitor}", known[monitor]
 
     def build_trainer(self, loggers: list[Logger]) -> Trainer:
         """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
@@ -112,8 +140,8 @@ class Run:
         """
         try:
             return Trainer(
-                max_epochs=-1,
                 max_steps=self.config.updates,
+                max_epochs=self.config.updates,  # no limit, but -1 would make Lightning resume within epochs only
                 limit_train_batches=self.config.updates_per_epoch,
                 logger=loggers,
                 callbacks=self.build_callbacks(),
@@ -128,17 +156,26 @@ class Run:
 
     def build_callbacks(self) -> list[Callback]:
         """The clock first, what measures next, what saves last."""
-        config, clock = self.config, self.clock
-        monitor, mode = None, config.metrics.get("monitor_mode", "min")
+        config, results, clock = self.config, self.results, self.clock
+        monitor, mode = self.monitored()
         callbacks = [clock, RandomState(config.seed), *(instantiate(entry) for entry in config.callbacks.values())]
         if self.suite is not None:
-            monitor = f"{self.suite.name}/{config.metrics.monitor}"
-            protocol = self.protocol("during")
-            callbacks.append(Evaluation(self.suite, self.source, protocol, self.results, clock, monitor, mode))
-        callbacks.append(EpochLog(self.results, clock))
+            callbacks.append(Evaluation(self.suite, self.source, self.during, results, clock, monitor, mode))
+        callbacks.append(EpochLog(results, clock))
         if config.trainer.enable_progress_bar:
             callbacks.append(ProgressBar(clock, monitor))
         return [*callbacks, Checkpoints(self.directory / "checkpoints", monitor, mode)]
+
+
+def check_shares(config: DictConfig, devices: int) -> None:
+    """Every device must get as many images in each turn.
+
+    Raises:
+        UserError: a batch cannot be shared equally.
+    """
+    for name in ("batch_size", "g_batch_size"):
+        if config[name] is not None and config[name] % devices:
+            raise UserError(f"{name}={config[name]} cannot be shared among {devices} devices: set it to a multiple.")
 
 
 def build_loggers(config: DictConfig, directory: Path, update: int) -> list[Logger]:

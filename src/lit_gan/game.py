@@ -45,13 +45,13 @@ class Generator(nn.Module):
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Latents:
         """n latent vectors, N(0, 1) or U(-1, 1), from `generator` if given, on the parameters' device."""
-        device = next(self.parameters()).device
-        source = generator.device if generator is not None else device
+        parameter = next(self.parameters())
+        source = generator.device if generator is not None else parameter.device
         if self.prior == "uniform":
             z = torch.rand(n, self.z_dim, device=source, generator=generator).mul_(2).sub_(1)
         else:
             z = torch.randn(n, self.z_dim, device=source, generator=generator)
-        return z.to(device)
+        return z.to(parameter)
 
 
 class Discriminator(nn.Module):

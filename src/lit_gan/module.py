@@ -9,9 +9,11 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_gan.curves import Curves
+from lit_gan.curves import REMEDY, Curves
+from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Regularizer, Turn
 from lit_gan.optim import Optimizers, trainable
+from lit_gan.sampling import Sampler
 
 
 class GAN(LightningModule):
@@ -53,11 +55,13 @@ class GAN(LightningModule):
     def training_step(self, batch: tuple[Images, Labels], batch_idx: int) -> None:
         """One generator update on n_dis shares of real images."""
         d_optimizer, g_optimizer = self.optimizers()
-        shares = list(zip(*(part.chunk(self.optim.n_dis) for part in batch), strict=True))
+        x, y = batch
+        shares = list(zip(x.to(self.dtype).chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True))
         for x_real, y in shares:
             turn = Turn("d", self.G, self.D, x_real, y, self.G.draw(len(y)))
             self.play(turn, d_optimizer, self.uncounted_step)
-        x_real, y = (repeated(part, self.g_batch_size) for part in shares[-1])
+        n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
+        x_real, y = (repeated(part, n) for part in shares[-1])
         with frozen(self.D):
             self.play(Turn("g", self.G, self.D, x_real, y, self.G.draw(len(y))), g_optimizer, type(g_optimizer).step)
         self.follow()
@@ -109,6 +113,8 @@ class GAN(LightningModule):
         last = self.trainer.is_last_batch or self.global_step == self.trainer.max_steps
         if last or self.global_step % self.trainer.log_every_n_steps == 0:
             self.flush_curves()
+        if last:
+            self.check_sound()
 
     def schedulers(self) -> list:
         """The learning rates' schedulers, none if the rates are constant."""
@@ -126,6 +132,22 @@ class GAN(LightningModule):
             self.flushed = self.global_step
             for logger in self.loggers:
                 logger.log_metrics(means, step=self.global_step)
+
+    def check_sound(self) -> None:
+        """Looks at what the last update has made of the weights, which no loss has seen yet.
+
+        Raises:
+            UserError: D's verdict on new samples is not finite: these weights must not become a checkpoint.
+        """
+        samples = Sampler(self.G)
+        D = copy.deepcopy(self.D).eval()
+        with torch.no_grad():
+            logits = D(samples(16).to(self.dtype), torch.zeros(16, dtype=torch.long, device=self.device)).logits
+        if not torch.isfinite(logits).all():
+            raise UserError(
+                f"D's outputs became {logits[~torch.isfinite(logits)][0].item()} at generator update "
+                f"{self.global_step}: {REMEDY}"
+            )
 
     def on_train_start(self) -> None:
         """Curves start where training does."""

@@ -35,26 +35,41 @@ class Checkpoints(Checkpoint):
         mode: "min" or "max".
     """
 
-    def __init__(self, directory: Path, monitor: str | None, mode: str = "min"):
+    def __init__(self, directory: Path, monitor: str | None, mode: str):
         self.directory, self.monitor, self.mode = directory, monitor, mode
         self.best: float | None = None
         self.stopping = False
         self.handlers: dict[int, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The best value so far."""
-        return {"best": self.best}
+        """The best value so far, and of what."""
+        return {"best": self.best, "monitor": self.monitor}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from it."""
-        self.best = state_dict["best"]
+        """Goes on from it, unless another metric decides now."""
+        self.best = state_dict["best"] if state_dict["monitor"] == self.monitor else None
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Lets Lightning go on in that epoch, and at that place in it, to which the generator update belongs.
+
+        Left alone, it plays an epoch of one update after a checkpoint from the end of an epoch.
+        """
+        update = checkpoint["global_step"]
+        epoch, place = divmod(update, trainer.limit_train_batches)
+        loops, started = checkpoint["loops"]["fit_loop"], epoch + (place > 0)
+        counts = {"ready": started, "started": started, "processed": epoch, "completed": epoch}
+        loops["epoch_progress"] = {"total": counts, "current": dict(counts)}
+        loops["epoch_loop.batch_progress"] = {
+            "total": {"ready": update, "started": update, "processed": update, "completed": update - (place > 0)},
+            "current": {"ready": place, "started": place, "processed": place, "completed": place - (place > 0)},
+            "is_last_batch": False,
+        }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves; runs after every callback that measures."""
         if trainer.fast_dev_run:
             return
-        improved = self.improved(trainer)
-        if improved:
+        if self.improved(trainer):
             trainer.save_checkpoint(self.directory / "best.ckpt")
         trainer.save_checkpoint(self.directory / "last.ckpt")
 
@@ -78,9 +93,11 @@ class Checkpoints(Checkpoint):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Stops if asked to, with everything up to this update saved."""
-        if self.stopping and not trainer.is_last_batch:
+        """Stops if any process was asked to, with everything up to this update saved."""
+        stopping = trainer.strategy.reduce_boolean_decision(self.stopping, all=False)
+        if stopping and not trainer.is_last_batch:
             pl_module.flush_curves()
+            pl_module.check_sound()
             trainer.save_checkpoint(self.directory / "last.ckpt")
             raise Stopped(trainer.global_step)
 

@@ -30,7 +30,7 @@ class Evaluation(Callback):
         results: Results,
         clock: Clock,
         monitor: str | None,
-        mode: str = "min",
+        mode: str,
     ):
         self.suite, self.source, self.protocol = suite, source, protocol
         self.results, self.clock, self.monitor, self.mode = results, clock, monitor, mode

@@ -36,6 +36,10 @@ class Clock(Callback):
         """Goes on from them."""
         self.seconds = dict(state_dict["seconds"])
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts; in the middle of an epoch, after a resume, no epoch does."""
+        self.on_train_epoch_start(trainer, pl_module)
+
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts."""
         self.started, self.epoch_start = time.perf_counter(), trainer.global_step

@@ -126,6 +126,10 @@ class Classifier(Extractor):
         super().__init__()
         self.updates, self.seed = updates, seed
 
+    def prefix(self, source: Source) -> str:
+        """The data set's name."""
+        return source.name
+
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
         """The classifier for these images."""
         if source.n_classes is None:

@@ -57,6 +57,10 @@ class Extractor(nn.Module):
             self.prepared_for = source.name
         self.to(device)
 
+    def prefix(self, source: Source) -> str:
+        """What the names of scores of a data set begin with."""
+        return self.name
+
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
         """The network."""
         raise NotImplementedError

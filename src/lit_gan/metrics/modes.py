@@ -2,8 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -15,6 +14,8 @@ from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice
 
 Points = Float[Tensor, "n 2"]
+USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed")
+"""What of a protocol matters for points."""
 
 
 class ModeMetrics:
@@ -24,7 +25,12 @@ class ModeMetrics:
     `modes/high_quality` and `modes/kl`.
     """
 
-    name = "modes"
+    SCORES: ClassVar = {"wasserstein": "min", "held": "max", "high_quality": "max", "kl": "min"}
+    """What can be monitored, and which end of it is the good one."""
+
+    def prefix(self, source: Source) -> str:
+        """What the scores' names begin with."""
+        return "modes"
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Checks the data.
@@ -57,13 +63,14 @@ class ModeMetrics:
         scores = {"wasserstein": sliced_wasserstein(real.images[choice(real, len(points))], points)}
         if hasattr(source, "centers"):
             scores |= mode_scores(points, source.centers, source.std)
-        return {f"{self.name}/{key}": value for key, value in scores.items()}
+        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
 
     def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
         """What is stored with the scores: the protocol and the data."""
         real = source.split(protocol.real_split)
         counts = {"real": min(protocol.generated, len(real))}
-        return asdict(protocol) | counts | {"data": source.name, "fingerprint": real.fingerprint()}
+        used = {name: getattr(protocol, name) for name in USED}
+        return used | counts | {"data": source.name, "fingerprint": real.fingerprint()}
 
 
 def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> dict[str, float]:

@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -34,15 +34,16 @@ class FeatureMetrics:
     """
 
     KEPT = 10_000
+    SCORES: ClassVar = {"fid": "min", "kid": "min", "is": "max", "precision": "max", "recall": "max"}
+    """What can be monitored, and which end of it is the good one."""
 
     def __init__(self, extractor: Extractor):
         self.extractor = extractor
         self.measured: tuple[tuple, FrechetDistance, Tensor] | None = None
 
-    @property
-    def name(self) -> str:
-        """The prefix of the scores' names; known after `prepare`."""
-        return self.extractor.name
+    def prefix(self, source: Source) -> str:
+        """What the scores' names begin with for a data set."""
+        return self.extractor.prefix(source)
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Loads the extractor, so that what is missing is missed before the training.
@@ -77,7 +78,7 @@ class FeatureMetrics:
             torch.manual_seed(protocol.seed)
             pool, logits = self.generated(draw, protocol)
             scores = score(fid, real, pool, logits, protocol)
-        return {f"{self.name}/{key}": value for key, value in scores.items()}
+        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
 
     def generated(self, draw: Callable[[int], Float[Tensor, "n c h w"]], protocol: Protocol) -> Features:
         """Features [generated, f] and logits [inception_score, k] of generated images."""
@@ -117,7 +118,7 @@ class FeatureMetrics:
         numbers = choice(dataset, protocol.real)
         if len(numbers) < 2:
             raise UserError(f"data={source.name} has {len(numbers)} image: metrics need at least 2, or metrics=none.")
-        log.info(f"Measuring {len(numbers)} real images with {self.name}, once for all runs.")
+        log.info(f"Measuring {len(numbers)} real images with {self.prefix(source)}, once for all runs.")
         fid, kept = None, []
         for images, _ in read(dataset, numbers, protocol.batch_size):
             pool = home(self.extractor(images).pool)
@@ -132,7 +133,11 @@ class FeatureMetrics:
         """What is stored with the scores, after `prepare`: the protocol with actual counts, the extractor, the data."""
         dataset = source.split(protocol.real_split)
         real = min(protocol.real or len(dataset), len(dataset))
-        counts = {"real": real, "kid_subset_size": min(protocol.kid_subset_size, real, protocol.generated)}
+        counts = {
+            "real": real,
+            "kid_subset_size": min(protocol.kid_subset_size, real, protocol.generated),
+            "precision_recall": min(protocol.precision_recall, real, protocol.generated, self.KEPT),
+        }
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
         return asdict(protocol) | counts | data | self.extractor.identity()
 

@@ -8,8 +8,8 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn, weight_layers
 
 
-def reparametrise(D: Discriminator, name: str) -> list[nn.Module]:
-    """The layers of D whose weights a reparametrisation called `name` may take.
+def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
+    """The layers of D with a weight, for a regularizer called `name` that needs weights nobody reparametrises.
 
     Raises:
         UserError: another reparametrisation has them already.
@@ -39,7 +39,7 @@ class SpectralNorm(Regularizer):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every convolution and linear layer of D."""
-        for layer in reparametrise(D, "spectral"):
+        for layer in plain_weight_layers(D, "spectral"):
             parametrizations.spectral_norm(layer, n_power_iterations=self.n_power_iterations)
 
 
@@ -57,7 +57,7 @@ class WeightNorm(Regularizer):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every convolution and linear layer of D."""
-        for layer in reparametrise(D, "weight_norm"):
+        for layer in plain_weight_layers(D, "weight_norm"):
             parametrizations.weight_norm(layer)
             length = layer.parametrizations.weight.original0
             if not self.gamma:
@@ -85,7 +85,7 @@ class WeightClip(Regularizer):
             UserError: D's weights are reparametrised, and clamping what is divided by its norm bounds nothing; or D has
                 no convolutions and nothing else is to be clamped.
         """
-        reparametrise(D, "weight_clip")
+        plain_weight_layers(D, "weight_clip")
         if self.convolutions_only:
             self.clipped = [layer.weight for _, layer in weight_layers(D) if not isinstance(layer, nn.Linear)]
             if not self.clipped:
@@ -120,7 +120,7 @@ class Orthonormal(Regularizer):
         Raises:
             UserError: they are reparametrised by an earlier entry of `reg`.
         """
-        self.layers = reparametrise(D, "orthonormal")
+        self.layers = plain_weight_layers(D, "orthonormal")
         for layer in self.layers:
             nn.init.orthogonal_(layer.weight)
 
@@ -133,5 +133,6 @@ def distance_to_orthonormal(weight: Tensor) -> Tensor:
     """||W^T W - I||_F^2 of the smaller Gram matrix of a weight flattened to [out, rest]."""
     matrix = weight.flatten(1)
     matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    gram = matrix @ matrix.T
-    return (gram - torch.eye(len(gram), device=gram.device)).square().sum()
+    with torch.autocast(matrix.device.type, enabled=False):
+        gram = matrix @ matrix.T
+    return (gram - torch.eye(len(gram), device=gram.device, dtype=gram.dtype)).square().sum()
