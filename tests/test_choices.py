@@ -4,15 +4,17 @@ import sys
 from pathlib import Path
 
 import hydra
+import lit_gan.conf
 import pytest
 from hydra.utils import instantiate
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lit_gan.launch import choices, configs, launch, register_resolvers
+from lit_gan.launch import choices, launch, register_resolvers
 from lit_gan.train import train
 
-GROUPS = sorted(path.name for path in configs().iterdir() if path.is_dir() and list(path.glob("*.yaml")))
+CONFIGS = Path(lit_gan.conf.__file__).parent
+GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and list(path.glob("*.yaml")))
 SMALL = ["model.width=4", "batch_size=4", "trainer.accelerator=cpu", "trainer.fast_dev_run=true", "callbacks=default"]
 ABSENT = {"mnist", "cifar10", "cifar100", "stl10", "svhn", "celeba", "lsun", "fashion_mnist", "image_folder"}
 REGS = [name for name in choices("reg") if name != "none"]
@@ -111,6 +113,6 @@ def test_combinations_train_or_are_refused_in_one_sentence(fast_dev_run, model, 
         assert any(word in sentence for word in (*REGS, f"model={model}"))
 
 
-def test_wrong_folder_is_no_config_group():
-    assert Path(str(configs()), "reg").is_dir()
+def test_every_group_is_there():
+    assert set(GROUPS) >= {"model", "loss", "reg", "optim", "data", "metrics", "trainer", "logger", "callbacks"}
     assert choices("nonsense") == []

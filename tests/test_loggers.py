@@ -65,7 +65,7 @@ class TestWandb:
         (run,) = offline_runs(tmp_path / "run")
         assert first(run, "run").run_group == "digits_dcgan"
         assert first(run, "run").job_type == "hinge"
-        assert set(first(run, "run").tags) >= {"dcgan", "hinge", "adam", "digits"}
+        assert set(first(run, "run").tags) >= {"dcgan", "hinge", "spectral", "adam", "digits"}
         rows = history(run)
         assert [row["trainer/global_step"] for row in rows if "d/hinge" in row] == [1, 2, 3, 4]
         assert [row["trainer/global_step"] for row in rows if "samples/filenames" in row] == [2, 4]

@@ -1,7 +1,5 @@
 """From a config to objects: which group of the config becomes what. Read this for the table of contents of a run."""
 
-from dataclasses import replace
-
 import torch
 from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
@@ -11,15 +9,27 @@ from lit_gan.data import GANData, Source
 from lit_gan.errors import UserError
 from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
+from lit_gan.settings import PROTOCOL, TRAIN, check_settings, written
+
+
+def check_training(config: DictConfig) -> None:
+    """Everything that can be refused before anything is loaded.
+
+    Raises:
+        UserError: names the setting.
+    """
+    check_settings(config, TRAIN)
+    for name in config.protocol:
+        build_protocol(config, name)
 
 
 def build_gan(config: DictConfig) -> GAN:
     """The game, its weights drawn from `seed`.
 
     Raises:
-        UserError: a number that no game can be played with.
+        UserError: a setting that no game can be played with.
     """
-    check_numbers(config)
+    check_settings(config, TRAIN)
     seed_everything(config.seed, workers=True, verbose=False)
     return GAN(
         G=instantiate(config.model.G),
@@ -30,20 +40,6 @@ def build_gan(config: DictConfig) -> GAN:
         g_batch_size=config.g_batch_size,
         ema=config.ema,
     )
-
-
-def check_numbers(config: DictConfig) -> None:
-    """Refuses lengths and sizes below 1, and a decay of the moving average outside [0, 1).
-
-    Raises:
-        UserError: names the setting.
-    """
-    for name in ("updates", "updates_per_epoch", "batch_size", "g_batch_size", "trainer.log_every_n_steps"):
-        value = OmegaConf.select(config, name)
-        if value is not None and not (isinstance(value, int) and value >= 1):
-            raise UserError(f"{name}={value} must be a whole number, 1 or more.")
-    if config.ema is not None and not 0 <= config.ema < 1:
-        raise UserError(f"ema={config.ema} must be at least 0 and below 1, such as 0.999, or null for none.")
 
 
 def build_data(config: DictConfig, source: Source) -> GANData:
@@ -67,17 +63,18 @@ def build_protocol(config: DictConfig, name: str) -> Protocol:
     """A protocol by its name.
 
     Raises:
-        UserError: no protocol of that name was selected.
+        UserError: no protocol of that name was selected, or it is incomplete or impossible.
     """
-    if name not in config.protocol:
-        known = ", ".join(config.protocol)
-        raise UserError(f"There is no protocol '{name}': there are {known}, and protocol=[{known},MINE] adds one.")
-    return Protocol(**OmegaConf.to_container(config.protocol[name], resolve=True))
-
-
-def with_generated(protocol: Protocol, n: int) -> Protocol:
-    """A protocol with n generated images for every score."""
-    return replace(protocol, generated=n, inception_score=n)
+    if not isinstance(name, str) or name not in config.protocol:
+        known = ", ".join(config.protocol) or "none"
+        raise UserError(
+            f"There is no protocol '{written(name)}': there are {known}, and protocol=[quick,full,MINE] adds one."
+        )
+    check_settings(config.protocol[name], PROTOCOL, f"protocol.{name}.")
+    try:
+        return Protocol(**OmegaConf.to_container(config.protocol[name], resolve=True))
+    except TypeError as error:
+        raise UserError(f"protocol.{name} is no protocol: {error}; conf/protocol/quick.yaml has all keys.") from error
 
 
 def choose_device(name: str) -> torch.device:

@@ -7,7 +7,6 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 
-
 REMEDY = (
     "training stopped and the last good checkpoint was kept, so lower the learning rate (optim.d.lr, optim.g.lr) "
     "or add a regularizer (reg=spectral)."

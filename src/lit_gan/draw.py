@@ -10,22 +10,27 @@ from torch import Tensor
 from lit_gan.build import choose_device
 from lit_gan.data import to_uint8
 from lit_gan.pictures import picture, save_picture
-from lit_gan.run_directory import load_config, load_gan
+from lit_gan.run_directory import chosen_run, load_config, load_gan
 from lit_gan.sampling import Sampler
+from lit_gan.settings import SAMPLE, check_settings
 
 GRID = 256
 
 
 def draw(config: DictConfig) -> None:
     """Everything that conf/sample.yaml describes; the same seed gives the same images."""
-    gan, update = load_gan(load_config(config.run), config.run, config.checkpoint)
-    sampler = Sampler(gan.sampler(config.ema).to(choose_device(config.device)), config.seed)
+    directory = chosen_run(config)
+    check_settings(config, SAMPLE)
+    device = choose_device(config.device)
+    gan, update = load_gan(load_config(directory), directory, config.checkpoint)
+    sampler = Sampler(gan.sampler(config.ema).to(device), config.seed)
     samples = torch.cat([sampler(n).cpu() for n in batches(config.n, config.batch_size)])
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     save_picture(picture(samples[:GRID]), output / "grid.png")
-    rows = interpolation(sampler, config.interpolations, config.steps)
-    save_picture(picture(rows, columns=config.steps), output / "interpolation.png")
+    if config.interpolations:
+        rows = interpolation(sampler, config.interpolations, config.steps)
+        save_picture(picture(rows, columns=config.steps), output / "interpolation.png")
     if samples.dim() == 4:
         save_images(samples, output)
     if config.npz:

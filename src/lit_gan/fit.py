@@ -17,7 +17,7 @@ from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.build import build_data, build_gan, build_protocol, build_source, with_generated
+from lit_gan.build import build_data, build_gan, build_protocol, build_source
 from lit_gan.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
@@ -115,7 +115,7 @@ class Run:
                 f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', which "
                 f"data={self.source.name} has not: choose a protocol on {', '.join(self.source.splits)}."
             )
-        return with_generated(protocol, self.config.batch_size) if self.config.trainer.fast_dev_run else protocol
+        return protocol.with_generated(self.config.batch_size) if self.config.trainer.fast_dev_run else protocol
 
     def monitored(self) -> tuple[str | None, str]:
         """The full name of the score that chooses the best checkpoint, and which end of it is good.
@@ -217,7 +217,8 @@ def facts(config: DictConfig) -> dict[str, Any]:
     return {
         "updates_planned": config.updates,
         "seed": config.seed,
-        "choices": {name: choice for name, choice in hydra.runtime.choices.items() if "hydra" not in name},
+        "choices": {name: choice for name, choice in hydra.runtime.choices.items() if "hydra" not in name}
+        | {name: list(config[name]) for name in ("reg", "logger")},
         "overrides": list(hydra.overrides.task),
     }
 

@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hydra
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import HydraException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
@@ -27,7 +28,8 @@ CONFIGS = "pkg://lit_gan.conf"
 def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
     """Runs a task on the config of the command line.
 
-    A mistake ends the process with one sentence and exit code 1; `debug=true` gives the traceback instead.
+    A mistake ends the process with one sentence and exit code 1, Ctrl-C with exit code 130; `debug=true` gives the
+    traceback instead.
     """
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"
@@ -40,6 +42,11 @@ def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
         if debug or sentence is None:
             raise
         sys.exit(f"lit_gan: {sentence}")
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("lit_gan: interrupted", file=sys.stderr)
+        sys.exit(130)
 
 
 def quiet(task: Callable[[DictConfig], None], config_name: str) -> Callable[[DictConfig], None]:
@@ -59,12 +66,18 @@ def quiet(task: Callable[[DictConfig], None], config_name: str) -> Callable[[Dic
 
 
 def register_resolvers() -> None:
-    """Makes `${lit_gan.run_id:}` known to configs: an identity that a run keeps when it is resumed."""
+    """Makes `${lit_gan.run_id:}` and `${lit_gan.names:${reg}}` known to configs."""
     OmegaConf.register_new_resolver("lit_gan.run_id", run_id, replace=True)
+    OmegaConf.register_new_resolver("lit_gan.names", names, replace=True)
+
+
+def names(group: DictConfig) -> str:
+    """The chosen options of a group that takes a list: `spectral+gradient_penalty`, or `none`."""
+    return "+".join(map(str, group)) or "none"
 
 
 def run_id() -> str:
-    """The identity of the run in Hydra's present output directory."""
+    """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
     return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text().strip()
 
 
@@ -72,18 +85,48 @@ def resumed(arguments: list[str]) -> list[str]:
     """`resume=DIR` as the command that it stands for: the run's own overrides, the new ones, and its directory.
 
     Raises:
-        UserError: DIR is no run directory.
+        UserError: DIR is no run directory, or its overrides are damaged.
     """
     chosen = [argument for argument in arguments if argument.startswith("resume=")]
-    directory = chosen[-1].removeprefix("resume=") if chosen else ""
+    directory = unquoted(chosen[-1].removeprefix("resume=")) if chosen else ""
     if directory in ("", "null"):
         return arguments
     saved = Path(directory) / ".hydra" / "overrides.yaml"
     if not saved.is_file():
         raise UserError(f"resume={directory} is no run directory: there is no {saved}, which every run writes.")
-    new = {key(argument) for argument in arguments}
-    old = [override for override in OmegaConf.load(saved) if key(override) not in new | {"hydra.run.dir"}]
-    return [*old, *arguments, f"hydra.run.dir={Path(directory)}", "hydra.mode=RUN"]
+    others = [argument for argument in arguments if argument not in chosen]
+    new = {key(argument) for argument in others} | {"hydra.run.dir"}
+    old = [override for override in read_yaml(saved, ListConfig) if key(str(override)) not in new]
+    place = quoted(str(Path(directory)))
+    return [*old, *others, f"resume={place}", f"hydra.run.dir={place}", "hydra.mode=RUN"]
+
+
+def read_yaml(path: Path, kind: type[DictConfig] | type[ListConfig]) -> DictConfig | ListConfig:
+    """The content of a YAML file of keys or of a list.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        content = OmegaConf.create(path.read_text())
+        if isinstance(content, kind):
+            return content
+        reason = "it is not what a run writes"
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, AssertionError) as error:
+        reason = one_line(str(error)) or "it holds a single value"
+    raise UserError(f"{path} is damaged ({reason}): restore it, or start a new run.")
+
+
+def quoted(value: str) -> str:
+    """A value in Hydra's syntax: in quotes if it holds anything unusual."""
+    plain = re.fullmatch(r"[\w@%+:./-]+", value, re.ASCII)
+    return value if plain else '"' + value.replace('"', r"\"") + '"'
+
+
+def unquoted(value: str) -> str:
+    """A value without the quotes of Hydra's syntax."""
+    quote = value[:1]
+    return value[1:-1].replace(f"\\{quote}", quote) if quote in ("'", '"') and value.endswith(quote) else value
 
 
 def key(override: str) -> str:
@@ -98,23 +141,57 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(cause, UserError):
             return one_line(str(cause))
     for cause in chain:
+        if isinstance(cause, OverrideParseException):
+            return unreadable(cause.override)
+        if isinstance(cause, InstantiationException):
+            return impossible(str(cause), str(chain[-1]))
         if isinstance(cause, HydraException | OmegaConfBaseException):
-            return unknown_setting(str(cause), config_name) or one_line(str(cause))
-        if isinstance(cause, OSError) and cause.filename:
-            return f"{cause.filename}: {cause.strerror}; hydra.run.dir=DIR puts the run elsewhere."
+            return unknown_setting(str(cause), config_name) or config_error(str(cause))
+    if isinstance(error, OSError) and error.filename:
+        elsewhere = "; hydra.run.dir=DIR puts the run elsewhere" if config_name == "train" else ""
+        return f"{error.filename}: {error.strerror}{elsewhere}."
     return None
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
-    """The exception and what caused it, outermost first."""
+    """The exception and what it was raised from, outermost first."""
     while error is not None:
         yield error
-        error = error.__cause__ or error.__context__
+        error = error.__cause__
 
 
 def one_line(text: str) -> str:
     """A message without its line breaks."""
     return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def unreadable(override: str) -> str:
+    """For an argument that is not in Hydra's syntax."""
+    name, equals, value = override.partition("=")
+    if not equals:
+        return f"{override} is no setting: write NAME=VALUE, and --help shows examples."
+    twice = f"{name}='{quoted(unquoted(value))}'"
+    return f"{override} cannot be read: put a value with unusual characters into two pairs of quotes, {twice}."
+
+
+def impossible(message: str, cause: str) -> str:
+    """For a part of the config that cannot be made: which, and why."""
+    target, name = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
+    name = name[1] if name else "the config"
+    if "Error locating" in message:
+        return f"{name}._target_={target[1]} cannot be imported: {one_line(cause)}, so correct the name."
+    return f"{name} cannot be made with its present settings: {one_line(cause)}, so correct the one named."
+
+
+def config_error(message: str) -> str:
+    """For what OmegaConf and Hydra refuse: the key and the reason, without the types of the nodes."""
+    ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
+    if ambiguous:
+        name, _, value = ambiguous[1].partition("=")
+        return f"{ambiguous[1]} is ambiguous: write {name}=[{value}] for a list, or add --multirun to try one by one."
+    reason, *details = message.strip().split("\n    full_key: ")
+    name = details[0].split()[0] if details else ""
+    return one_line(f"{name}: {reason}" if name and name not in reason else reason).rstrip(".") + "."
 
 
 def unknown_setting(message: str, config_name: str) -> str | None:
@@ -139,23 +216,22 @@ def hint(word: str, known: list[str]) -> str:
 
 
 def choices(group: str) -> list[str]:
-    """The files of a config group."""
-    folder = Path(str(configs()), group)
-    return sorted(path.stem for path in folder.glob("*.yaml"))
+    """The files of a config group, in the package's configs and sweeps."""
+    import lit_gan.conf
+    import lit_gan.sweeps
+
+    folders = [Path(package.__file__).parent for package in (lit_gan.conf, lit_gan.sweeps)]
+    return sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
 
 
 def settings(config_name: str, parent: str) -> list[str]:
     """The keys below a key of the config, with the groups as chosen on the command line."""
-    groups = [argument for argument in sys.argv[1:] if (Path(str(configs())) / key(argument)).is_dir()]
+    groups = [argument for argument in sys.argv[1:] if choices(key(argument))]
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
-        config = hydra.compose(config_name, overrides=groups)
+        try:
+            config = hydra.compose(config_name, overrides=groups)
+        except (HydraException, OmegaConfBaseException):  # choices to sweep over
+            config = hydra.compose(config_name)
     node = OmegaConf.select(config, parent) if parent else config
     return sorted(map(str, node)) if isinstance(node, DictConfig) else sorted(map(str, config))
-
-
-def configs() -> Path:
-    """The folder of the configs."""
-    import lit_gan.conf
-
-    return Path(lit_gan.conf.__file__).parent

@@ -8,6 +8,8 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lit_gan.errors import UserError
+
 
 class MetricsCsv(Logger):
     """A table that grows row by row and survives a resume; a new column rewrites it.
@@ -37,12 +39,14 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def resume(self, update: int) -> None:
-        """Keeps the rows up to a generator update and drops later ones."""
+        """Keeps the rows up to a generator update and drops later ones.
+
+        Raises:
+            UserError: the file is damaged.
+        """
         if self.path.exists():
-            with self.path.open(newline="") as file:
-                reader = csv.DictReader(file)
-                self.rows = [row for row in reader if row["update"].isdigit() and int(row["update"]) <= update]
-                self.columns = list(reader.fieldnames or ["update"])
+            self.columns, rows = read(self.path)
+            self.rows = [row for row in rows if int(row["update"]) <= update]
         self.rewrite()
 
     @rank_zero_only
@@ -72,3 +76,21 @@ class MetricsCsv(Logger):
             writer.writeheader()
             writer.writerows(self.rows)
         os.replace(temporary, self.path)
+
+
+def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns and rows of a table; a last row that a kill cut off is left out.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        columns, *rows = csv.reader(path.read_text().splitlines() or [""], strict=True)
+        if rows and len(rows[-1]) < len(columns):
+            rows.pop()
+        whole = "update" in columns and all(len(row) == len(columns) for row in rows)
+        if not whole or not all(dict(zip(columns, row, strict=True))["update"].isdecimal() for row in rows):
+            raise ValueError("a column or a number of updates is missing")
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}): repair it, or delete it to go on with a new table.") from error
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows]

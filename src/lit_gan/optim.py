@@ -41,8 +41,12 @@ class Optimizers:
         self.decay_start, self.decay_end = decay_start, decay_end
 
     def build(self, G: nn.Module, D: nn.Module) -> tuple[list[Optimizer], list[LambdaLR]]:
-        """D's and G's optimizer and, where the rates decay, a scheduler for each."""
-        optimizers = [self.d(trainable(D)), self.g(trainable(G))]
+        """D's and G's optimizer and, where the rates decay, a scheduler for each.
+
+        Raises:
+            UserError: an optimizer does not take its settings.
+        """
+        optimizers = [optimizer("d", self.d, D), optimizer("g", self.g, G)]
         decays = self.decay_start is not None
         return optimizers, [LambdaLR(optimizer, self.rate) for optimizer in optimizers if decays]
 
@@ -50,6 +54,14 @@ class Optimizers:
         """The factor on the learning rates at a generator update, from 1 down to 0."""
         remaining = (self.decay_end - update) / (self.decay_end - self.decay_start)
         return min(1.0, max(0.0, remaining))
+
+
+def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:
+    """One player's optimizer."""
+    try:
+        return make(trainable(network))
+    except (TypeError, ValueError) as error:
+        raise UserError(f"The settings optim.{player}.* cannot be used ({error}): correct the one named.") from error
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:

@@ -1,7 +1,6 @@
 """Scores of a run after its training."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -9,42 +8,82 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from lit_gan.build import build_protocol, build_source, choose_device, with_generated
+from lit_gan.build import build_protocol, build_source, choose_device
+from lit_gan.data import Source
+from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.results import Results
-from lit_gan.run_directory import load_config, load_gan
+from lit_gan.run_directory import chosen_run, find_checkpoint, load_config, load_gan
+from lit_gan.settings import EVALUATE, check_settings
 from lit_gan.summary import format_score
 
 
 def rescore(config: DictConfig) -> None:
-    """Every checkpoint asked for under every protocol asked for, each record on disk as soon as it is there."""
-    trained = load_config(config.run)
-    OmegaConf.set_struct(trained, False)
-    if config.data.root is not None:
-        trained.data.root = config.data.root
-    source, results = build_source(trained), Results(Path(config.run))
-    suite = instantiate(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
-    for checkpoint in as_list(config.checkpoint):
-        gan, update = load_gan(trained, config.run, checkpoint)
-        gan.to(choose_device(config.device))
-        for name in as_list(config.protocols):
-            record = measure(gan, suite, source, adjusted(config, name), update, checkpoint)
-            results.content["evaluations"].append(record)
+    """Every checkpoint asked for under every protocol asked for, each record on disk as soon as it is there.
+
+    Raises:
+        UserError: whatever the user can put right, all of it before the first score.
+    """
+    directory = chosen_run(config)
+    check_settings(config, EVALUATE)
+    device = choose_device(config.device)
+    trained = load_config(directory)
+    protocols = [adjusted(config, name) for name in as_list(config, "protocols")]
+    checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
+    results, suite, source = Results(directory), build_suite(config, trained), moved_source(config, trained)
+    for protocol in protocols:
+        source.split(protocol.real_split)
+    for checkpoint in checkpoints:
+        gan, update = load_gan(trained, directory, checkpoint)
+        gan.to(device)
+        for protocol in protocols:
+            record = measure(gan, suite, source, protocol, update, checkpoint)
+            results.content.setdefault("evaluations", []).append(record)
             results.save()
             show(record)
 
 
-def as_list(value: Any) -> list:
-    """One value or several, as a list."""
+def as_list(config: DictConfig, name: str) -> list:
+    """A setting's value or values.
+
+    Raises:
+        UserError: an empty list.
+    """
+    value = config[name]
+    if value == []:
+        raise UserError(f"{name}=[] names nothing to evaluate: leave it out or name at least one.")
     return list(value) if isinstance(value, ListConfig) else [value]
+
+
+def build_suite(config: DictConfig, trained: DictConfig) -> Any:
+    """The metrics that the command line asks for, else the run's own.
+
+    Raises:
+        UserError: there are none.
+    """
+    suite = instantiate(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
+    if suite is None:
+        raise UserError(
+            f"run={config.run} has metrics=none, so there is nothing to score: add metrics=..., one of classifier, "
+            f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
+        )
+    return suite
+
+
+def moved_source(config: DictConfig, trained: DictConfig) -> Source:
+    """The run's data set, from where it is now."""
+    if config.data.root is not None:
+        OmegaConf.set_struct(trained, False)
+        trained.data.root = config.data.root
+    return build_source(trained)
 
 
 def adjusted(config: DictConfig, name: str) -> Protocol:
     """A protocol with the number of images and the weights that the command line asks for."""
     protocol = build_protocol(config, name)
     if config.generated is not None:
-        protocol = with_generated(protocol, config.generated)
+        protocol = protocol.with_generated(config.generated)
     return protocol if config.ema is None else replace(protocol, ema=config.ema)
 
 

@@ -13,6 +13,8 @@ from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
+from lit_gan.errors import UserError
+
 Record = dict[str, Any]
 PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "torch-fidelity", "hydra-core")
 
@@ -25,7 +27,7 @@ class Results:
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
-        best: {"metric", "value", "update"} over the course, or null.
+        best: {"metric", "value", "update", "protocol", "weights"} of the best record of the course, or null.
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
@@ -36,7 +38,7 @@ class Results:
 
     def __init__(self, directory: Path):
         self.path = directory / "results.json"
-        self.content: Record = json.loads(self.path.read_text()) if self.path.exists() else {}
+        self.content = read(self.path) if self.path.exists() else {}
 
     def start(self, update: int, **facts: Any) -> None:
         """Begins or resumes at a generator update: what was recorded after it is forgotten."""
@@ -83,14 +85,40 @@ class Results:
 
     def choose_best(self, metric: str, mode: str) -> None:
         """Notes the best value of a metric over the course; mode is "min" or "max"."""
-        points = [
-            (record["scores"][metric], record["update"])
-            for record in self.content["course"]
-            if math.isfinite(record["scores"].get(metric, math.nan))
-        ]
-        if points:
-            value, update = (min if mode == "min" else max)(points, key=lambda point: point[0])
-            self.content["best"] = {"metric": metric, "value": value, "update": update}
+        scored = [record for record in self.content["course"] if is_finite(record["scores"].get(metric))]
+        if scored:
+            best = (min if mode == "min" else max)(scored, key=lambda record: record["scores"][metric])
+            origin = {key: best[key] for key in ("update", "protocol", "weights")}
+            self.content["best"] = {"metric": metric, "value": best["scores"][metric], **origin}
+
+
+def read(path: Path) -> Record:
+    """The content of a `results.json`.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        content = json.loads(path.read_text())
+        records = [*content.get("course", []), *content.get("evaluations", [])]
+        whole = all(isinstance(record["update"], int) and isinstance(record["scores"], dict) for record in records)
+        if not whole or ("status" in content and not content.keys() >= SUMMARY):
+            raise ValueError("parts are missing")
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        reason = error if isinstance(error, ValueError) else "parts are missing"
+        raise UserError(
+            f"{path} is damaged ({reason}): repair it, or delete it to go on without the scores recorded so far."
+        ) from error
+    return content
+
+
+SUMMARY = {"updates", "course", "final", "best", "seconds"}
+"""What the table at the end of a run needs."""
+
+
+def is_finite(value: float | None) -> bool:
+    """Whether there is a value, and a finite one."""
+    return value is not None and math.isfinite(value)
 
 
 def clean(value: Any) -> Any:
@@ -103,9 +131,15 @@ def clean(value: Any) -> Any:
 
 
 def git_commit() -> str | None:
-    """The commit of the source tree that runs, or null outside a repository."""
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "HEAD"]
+    """The commit of the source tree that runs, or null if no repository tracks this very file."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        git("ls-files", "--error-unmatch", __file__)
+        return git("rev-parse", "HEAD")
     except (OSError, subprocess.CalledProcessError):
         return None
+
+
+def git(*arguments: str) -> str:
+    """What git says in this file's folder."""
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()

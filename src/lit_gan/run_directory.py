@@ -1,6 +1,7 @@
 """A run's directory: what is written into it at the start, and how a trained GAN comes out of it again."""
 
 import pickle
+import textwrap
 import uuid
 from pathlib import Path
 from typing import Any
@@ -10,23 +11,31 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.build import build_gan
+from lit_gan.build import build_gan, check_training
 from lit_gan.errors import UserError
+from lit_gan.launch import read_yaml
 from lit_gan.module import GAN
+from lit_gan.settings import written
 
-GAME = ("model", "loss", "reg", "optim", "ema", "batch_size", "g_batch_size", "seed", "data.shape", "data._target_")
+GAME = ("model", "loss", "reg", "optim", "ema", "batch_size", "g_batch_size", "seed", "dequantize", "trainer.precision")
+GAME += ("data.name", "data.shape", "data.pad", "data.seed", "data._target_")
+"""What a resume must not change."""
+
+GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
+"""Without these a config is none of a run."""
 
 
 def open_run(config: DictConfig) -> tuple[Path, Path | None]:
     """Hydra's output directory, made a run directory, and the checkpoint to resume from, if there is one.
 
     Raises:
-        UserError: a run of another game is already there.
+        UserError: a setting is impossible, or a run of another game is already there.
     """
+    check_training(config)
     directory = Path(HydraConfig.get().runtime.output_dir)
     checkpoint = directory / "checkpoints" / "last.ckpt"
     if checkpoint.exists():
-        check_same_game(OmegaConf.load(directory / ".hydra" / "config.yaml"), config, directory)
+        check_same_game(read_config(directory / ".hydra" / "config.yaml"), config, directory)
     save_config(config, directory / ".hydra")
     return directory, checkpoint if checkpoint.exists() else None
 
@@ -42,8 +51,8 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
         if before != now:
             name, before, now = difference(key, before, now)
             raise UserError(
-                f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without "
-                f"changing that, or start a new run in another directory."
+                f"The run in {directory} was made with {name}={brief(before)}, not with {name}={brief(now)}: resume it "
+                f"without changing that, or start a new run in another directory."
             )
 
 
@@ -62,6 +71,11 @@ def difference(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
     return key, before, now
 
 
+def brief(value: Any) -> str:
+    """A value in a few words."""
+    return textwrap.shorten(written(value), 60, placeholder=" ...")
+
+
 @rank_zero_only
 def save_config(config: DictConfig, folder: Path) -> None:
     """Hydra's own three files, and the run's identity, which a resume keeps."""
@@ -76,28 +90,63 @@ def save_config(config: DictConfig, folder: Path) -> None:
         identity.write_text(uuid.uuid4().hex[:8] + "\n")
 
 
-def load_config(directory: str | Path) -> DictConfig:
+def chosen_run(config: DictConfig) -> Path:
+    """The run directory that the setting `run` names.
+
+    Raises:
+        UserError: it names none.
+    """
+    run = OmegaConf.select(config, "run")
+    if run in (None, ""):
+        raise UserError("run=DIR is missing: name the directory of a finished or stopped run.")
+    return Path(str(run))
+
+
+def load_config(directory: Path) -> DictConfig:
     """The config of a run.
 
     Raises:
-        UserError: the directory holds none.
+        UserError: the directory holds none, or a damaged one.
     """
-    path = Path(directory) / ".hydra" / "config.yaml"
+    path = directory / ".hydra" / "config.yaml"
     if not path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
-    return OmegaConf.load(path)
+    return read_config(path)
 
 
-def load_gan(config: DictConfig, directory: str | Path, checkpoint: str = "last") -> tuple[GAN, int]:
+def read_config(path: Path) -> DictConfig:
+    """The config that a run wrote.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    config = read_yaml(path, DictConfig)
+    missing = [name for name in GROUPS if not isinstance(OmegaConf.select(config, name), DictConfig)]
+    if missing:
+        raise UserError(f"{path} is damaged ({', '.join(missing)} missing): restore the file, or start a new run.")
+    return config
+
+
+def find_checkpoint(directory: Path, name: str) -> Path:
+    """The path of a run's checkpoint.
+
+    Raises:
+        UserError: there is no such checkpoint.
+    """
+    path = directory / "checkpoints" / f"{name}.ckpt"
+    if not path.is_file():
+        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.ckpt"))) or "none yet"
+        raise UserError(f"checkpoint={written(name)}: there is no {path}; the checkpoints of this run: {there}.")
+    return path
+
+
+def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> tuple[GAN, int]:
     """The GAN of a run with the weights of `checkpoints/<checkpoint>.ckpt`, on the CPU, and its generator update.
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.
     """
-    path = Path(directory) / "checkpoints" / f"{checkpoint}.ckpt"
-    if not path.is_file():
-        there = ", ".join(sorted(file.stem for file in path.parent.glob("*.ckpt"))) or "none yet"
-        raise UserError(f"checkpoint={checkpoint}: there is no {path}; the checkpoints of this run: {there}.")
+    path = find_checkpoint(directory, checkpoint)
     content = read_checkpoint(path)
     gan = build_gan(config)
     load_weights(gan, content, path)
@@ -126,9 +175,15 @@ def read_checkpoint(path: Path) -> dict:
         UserError: it is damaged.
     """
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError) as error:
-        raise UserError(
-            f"{path} is damaged and cannot be read: use the other checkpoint of this run (copy best.ckpt over "
-            f"last.ckpt to go on from there), or start a new run."
-        ) from error
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or not content.keys() >= PARTS:
+            raise ValueError("parts are missing")
+        return content
+    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError) as error:
+        others = sorted(file.name for file in path.parent.glob("*.ckpt") if file != path)
+        advice = f"copy {others[0]} over it to use that one, or " if others else ""
+        raise UserError(f"{path} is damaged and cannot be read: {advice}start a new run.") from error
+
+
+PARTS = {"state_dict", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"}
+"""What every checkpoint has."""

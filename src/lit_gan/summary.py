@@ -1,11 +1,14 @@
 """The table at the end of a run."""
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
+
+from lit_gan.launch import quoted
 
 ROWS = 10
 
@@ -21,7 +24,8 @@ def print_summary(directory: Path, results: dict[str, Any]) -> None:
 
 
 def course_table(course: list[dict[str, Any]]) -> Table:
-    """At most ROWS evaluations, evenly spread, the first and the last among them."""
+    """At most ROWS evaluations with the last one's scores, evenly spread, the first and the last among them."""
+    course = [record for record in course if record["scores"].keys() == course[-1]["scores"].keys()]
     table = Table("update", *course[-1]["scores"], title=f"scores during training ({course[-1]['protocol']['name']})")
     last = len(course) - 1
     for index in sorted({round(row * last / (ROWS - 1)) for row in range(ROWS)}):
@@ -49,8 +53,13 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
     lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
     lines.append(f"{results['status']:<8} at update {results['updates']}: {directory}")
     if results["status"] == "stopped":
-        lines.append(f"go on    python -m lit_gan.train resume={directory}")
+        lines.append(f"go on    {command('train', 'resume', directory)}")
     elif results["status"] == "finished":
         lines.append(f"look at  {directory}/samples, {directory}/metrics.csv, {directory}/results.json")
-        lines.append(f"next     python -m lit_gan.sample run={directory}    python -m lit_gan.evaluate run={directory}")
+        lines.append(f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}")
     return lines
+
+
+def command(module: str, setting: str, directory: Path) -> str:
+    """A command about a run, as a shell takes it."""
+    return f"python -m lit_gan.{module} {shlex.quote(f'{setting}={quoted(str(directory))}')}"

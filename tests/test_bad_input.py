@@ -1,0 +1,386 @@
+"""Mistakes: each ends in one sentence that names the setting, its value and the way out, with exit code 1."""
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import lit_gan.conf
+import pytest
+import torch
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import OmegaConf
+
+from lit_gan import results, settings
+from lit_gan.classify import classify
+from lit_gan.errors import UserError
+from lit_gan.evaluate import evaluate
+from lit_gan.launch import causes, choices, explain, launch, quoted, unquoted
+from lit_gan.metrics_csv import MetricsCsv
+from lit_gan.results import Results
+from lit_gan.sample import sample
+from lit_gan.settings import Allowed, check_settings
+from lit_gan.summary import command, course_table
+from lit_gan.train import train
+
+CONF = Path(lit_gan.conf.__file__).parent
+TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]
+TASKS = {"train": train, "evaluate": evaluate, "sample": sample, "classify": classify}
+
+
+def call(monkeypatch, name: str, *arguments: str) -> None:
+    """A command line, in this process."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    launch(TASKS[name], name)
+
+
+@pytest.fixture
+def refusal(monkeypatch, capsys, tmp_path):
+    """The sentence with which a command line is refused, without any traceback."""
+
+    def refuse(name: str, *arguments: str) -> str:
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit) as end:
+            call(monkeypatch, name, *arguments)
+        sentence = end.value.code
+        assert isinstance(sentence, str), f"exit code {sentence}"
+        assert re.fullmatch(r"lit_gan: [^\n]{10,420}\.", sentence), sentence
+        assert "full_key" not in sentence
+        assert "Traceback" not in capsys.readouterr().err
+        return sentence
+
+    return refuse
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Path:
+    """A run without metrics, in a folder with a space and an accent in its name."""
+    directory = tmp_path_factory.mktemp("runs") / "r q é"
+    with pytest.MonkeyPatch.context() as patch:
+        call(patch, "train", *TINY, f"hydra.run.dir={quoted(str(directory))}")
+    return directory
+
+
+@pytest.fixture
+def copy(finished, tmp_path) -> Path:
+    """A copy of that run, to be damaged."""
+    import shutil
+
+    return Path(shutil.copytree(finished, tmp_path / "copy"))
+
+
+def without(defaults: list[str], arguments: list[str]) -> list[str]:
+    """The defaults that the arguments do not set themselves."""
+    given = {argument.split("=")[0] for argument in arguments}
+    return [default for default in defaults if default.split("=")[0] not in given]
+
+
+class TestTrain:
+    @pytest.mark.parametrize(
+        "argument",
+        [
+            *("ema=abc", "ema=[0.9]", "ema=1", "ema=nan", "seed=-1", "seed=null", "seed=abc", "seed=4294967296"),
+            *("optim.n_dis=1.5", "optim.n_dis=abc", "optim.d.lr=-1", "optim.g.lr=abc", "optim.d.lr=inf"),
+            *("model.width=0", "model.width=-1", "model.width=abc", "model.kernel_size=0", "model.G.z_dim=0"),
+            *("reg.spectral.n_power_iterations=0", "device_memory=abc", "workers=-1", "workers=abc", "updates=-2"),
+            *("callbacks.samples.count=0", "callbacks.samples.count=-4", "protocol.quick.generated=abc"),
+            *("protocol.quick.batch_size=abc", "protocol.full.ema=maybe", "protocol.modern.generated=1"),
+            *("dequantize=maybe", "data.n_classes=abc", "data.image_size=abc", "trainer.fast_dev_run=maybe"),
+            *("updates=true", "updates=1.5", "optim.decay_start=abc", "debug=maybe"),
+        ],
+    )
+    def test_a_setting_and_its_value(self, refusal, argument):
+        sentence = refusal("train", *without(TINY, [argument]), argument)
+        name, value = argument.split("=")
+        assert f"{name}={value} " in sentence
+        assert "must be" in sentence
+
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["optim.g.betas=[1,2]"], ["optim.g", "beta"]),
+            (["optim.d.betas=[0,0.9]"], ["optim.d", "beta"]),
+            (["+optim.d.foo=1"], ["optim.d", "foo"]),
+            (["reg=weight_clip", "reg.weight_clip.limit=-1"], ["reg.weight_clip.limit=-1", "0 or more"]),
+            (["callbacks.samples._target_=foo"], ["callbacks.samples._target_=foo", "No module named 'foo'"]),
+            (["callbacks.samples._target_=lit_gan.callbacks.Foo"], ["lit_gan.callbacks.Foo", "cannot be imported"]),
+            (["+loss.margin=1"], ["loss cannot be made", "margin"]),
+            (["metrics=classifier", "metrics.during=null"], ["'null'", "quick", "sngan_paper"]),
+            (["metrics=classifier", "protocol=[]"], ["'quick'", "none"]),
+            (["~protocol.quick.seed"], ["protocol.quick", "seed"]),
+            (["sweep=foo"], ["sweep=foo", "digits_regularizers"]),
+            (["data.root=/x/a b é"], ["""data.root='"/x/a b é"'"""]),
+            (["foo"], ["foo is no setting", "NAME=VALUE"]),
+            (["reg=none,spectral"], ["reg=[none,spectral]", "--multirun"]),
+            (["--multirun", "reg=none,spectral", "modle=x"], ["modle", "did you mean 'model'"]),
+        ],
+    )
+    def test_words_of_the_sentence(self, refusal, arguments, words):
+        sentence = refusal("train", *arguments, *without(TINY, arguments))
+        for word in words:
+            assert word in sentence
+
+    def test_finished_run_does_not_excuse_a_bad_setting(self, refusal, finished):
+        assert "updates=-2 " in refusal("train", f"resume={finished}", "updates=-2")
+
+    @pytest.mark.parametrize(
+        "change", ["data.name=other", "data.pad=1", "dequantize=true", "trainer.precision=bf16-mixed"]
+    )
+    def test_resume_of_another_experiment(self, refusal, finished, change):
+        change = "+" * (change == "data.pad=1") + change
+        sentence = refusal("train", f"resume={finished}", "updates=4", change)
+        assert change.lstrip("+").split("=")[0] in sentence
+
+    def test_resume_with_other_points(self, refusal, monkeypatch, tmp_path):
+        points = ["data=gaussians", "metrics=none", "updates=1", "batch_size=8", "trainer.accelerator=cpu"]
+        call(monkeypatch, "train", *points, "data.n=64", f"hydra.run.dir={tmp_path / 'points'}")
+        assert "data.seed=0, not with data.seed=1" in refusal("train", f"resume={tmp_path / 'points'}", "data.seed=1")
+
+
+class TestDamagedFiles:
+    @pytest.mark.parametrize("content", ["", "[]", "{", '{"status": "finished"}', '{"course": [{"scores": {}}]}'])
+    def test_results(self, refusal, copy, content):
+        (copy / "results.json").write_text(content)
+        assert "results.json is damaged" in refusal("train", f"resume={copy}", "updates=4")
+        asked = ["metrics=classifier", "protocols=quick"]
+        assert "results.json is damaged" in refusal("evaluate", f"run={copy}", *asked)
+
+    @pytest.mark.parametrize(
+        "content", ["", "a,b\n1,2\n", "update,x\nabc,1\n3,4\n", "update,x\n1,2,3\n", "update\n\0\n"]
+    )
+    def test_metrics(self, refusal, copy, content):
+        (copy / "metrics.csv").write_text(content)
+        assert "metrics.csv is damaged" in refusal("train", f"resume={copy}", "updates=4")
+
+    def test_a_row_that_a_kill_cut_off_is_no_damage(self, tmp_path):
+        (tmp_path / "metrics.csv").write_text("update,x\n1,2\n2,3\n3")
+        table = MetricsCsv(tmp_path)
+        table.resume(7)
+        assert (tmp_path / "metrics.csv").read_text().split() == ["update,x", "1,2", "2,3"]
+
+    @pytest.mark.parametrize("content", ["", "a: [", "5", "- x", "\0", "model: null\nloss: 3\n"])
+    @pytest.mark.parametrize(("name", "setting"), [("train", "resume"), ("sample", "run"), ("evaluate", "run")])
+    def test_config(self, refusal, copy, content, name, setting):
+        (copy / ".hydra" / "config.yaml").write_text(content)
+        assert "config.yaml is damaged" in refusal(name, f"{setting}={copy}")
+
+    @pytest.mark.parametrize("content", ["", "a: [", "a: b"])
+    def test_overrides(self, refusal, copy, content):
+        (copy / ".hydra" / "overrides.yaml").write_text(content)
+        assert "overrides.yaml is damaged" in refusal("train", f"resume={copy}")
+
+    @pytest.mark.parametrize("content", [[1], {}, {"state_dict": {}, "global_step": 2}, "text"])
+    @pytest.mark.parametrize(("name", "setting"), [("train", "resume"), ("sample", "run")])
+    def test_checkpoint(self, refusal, copy, content, name, setting):
+        torch.save(content, copy / "checkpoints" / "last.ckpt")
+        sentence = refusal(name, f"{setting}={copy}")
+        assert "last.ckpt is damaged" in sentence
+        assert "best.ckpt" not in sentence  # there is none
+        (copy / "checkpoints" / "best.ckpt").touch()
+        assert "copy best.ckpt over it" in refusal(name, f"{setting}={copy}")
+
+
+class TestEvaluate:
+    @pytest.mark.parametrize(
+        ("arguments", "words"),
+        [
+            (["run=null"], ["run=DIR is missing"]),
+            (["generated=abc"], ["generated=abc"]),
+            (["generated=1"], ["generated=1 ", "2 or more"]),
+            (["ema=maybe"], ["ema=maybe", "true or false"]),
+            ([], ["metrics=none", "add metrics="]),
+            (["metrics=classifier", "protocols=[quick,foo]"], ["foo", "quick", "modern"]),
+            (["metrics=classifier", "protocols=[quick,sngan_paper]"], ["digits", "test"]),
+            (["metrics=classifier", "checkpoint=[last,foo]"], ["checkpoint=foo", "last"]),
+            (["metrics=classifier", "protocols=[]"], ["protocols=[]"]),
+            (["metrics=classifier", "checkpoint=[]"], ["checkpoint=[]"]),
+            (["metrics=classifier", "checkpoint=null"], ["checkpoint=null"]),
+            (["device=foo"], ["device=foo"]),
+        ],
+    )
+    def test_is_refused_before_the_first_score(self, refusal, finished, arguments, words):
+        before = (finished / "results.json").read_bytes()
+        run = [] if "run=null" in arguments else [f"run={quoted(str(finished))}"]
+        sentence = refusal("evaluate", *run, *arguments)
+        for word in words:
+            assert word in sentence
+        assert (finished / "results.json").read_bytes() == before
+
+    @pytest.mark.parametrize("name", ["evaluate", "sample"])
+    def test_without_run(self, refusal, name):
+        assert "run=DIR is missing" in refusal(name)
+
+    @pytest.mark.parametrize(("name", "group"), [("metrics", "metrics"), ("protocols", "protocol")])
+    def test_help_names_what_there_is(self, name, group):
+        listed = re.search(rf"^ +{name}=.*: (.*)$", (CONF / "evaluate.yaml").read_text(), re.MULTILINE)[1]
+        assert set(listed.split(", ")) == {path.stem for path in (CONF / group).glob("*.yaml")} - {"none"}
+
+
+class TestSample:
+    @pytest.mark.parametrize(
+        "argument",
+        [
+            *(
+                "n=0",
+                "n=-1",
+                "n=abc",
+                "batch_size=0",
+                "steps=0",
+                "steps=-2",
+                "interpolations=-1",
+                "seed=abc",
+                "seed=-1",
+            ),
+            *("npz=maybe", "ema=maybe", "checkpoint=[best,foo]", "output=null", "device=foo"),
+        ],
+    )
+    def test_a_setting_and_its_value(self, refusal, finished, argument):
+        assert f"{argument} " in refusal("sample", f"run={quoted(str(finished))}", argument)
+
+    def test_no_interpolation(self, finished, monkeypatch, tmp_path):
+        arguments = ["n=2", "interpolations=0", f"output={tmp_path / 'out'}"]
+        call(monkeypatch, "sample", f"run={quoted(str(finished))}", *arguments)
+        assert {path.name for path in (tmp_path / "out").iterdir()} == {"grid.png", "00000.png", "00001.png"}
+
+    def test_folder_that_is_a_file(self, refusal, finished, tmp_path):
+        (tmp_path / "file").touch()
+        sentence = refusal("sample", f"run={quoted(str(finished))}", f"output={tmp_path / 'file'}")
+        assert str(tmp_path / "file") in sentence
+        assert "hydra.run.dir" not in sentence
+
+
+class TestClassify:
+    @pytest.mark.parametrize(
+        ("argument", "words"),
+        [
+            ("data=gaussians", ["gaussians", "points"]),
+            ("data=swiss_roll", ["swiss_roll", "points"]),
+            ("updates=0", ["updates=0 "]),
+            ("updates=abc", ["updates=abc "]),
+            ("seed=abc", ["seed=abc "]),
+            ("data.n_classes=abc", ["data.n_classes=abc "]),
+            ("output={folder}", ["output=", "is a folder"]),
+        ],
+    )
+    def test_is_refused(self, refusal, tmp_path, argument, words):
+        sentence = refusal("classify", argument.format(folder=tmp_path))
+        for word in words:
+            assert word in sentence
+
+
+class TestPaths:
+    def test_resume_of_a_path_with_space_and_accent(self, copy, monkeypatch):
+        place = copy.rename(copy.with_name("x y ü"))
+        for spelling in (f"resume={place}", f'resume="{place}"', f"resume='{place}'"):
+            call(monkeypatch, "train", spelling, "updates=3")
+        assert json.loads((place / "results.json").read_text())["updates"] == 3
+
+    @pytest.mark.parametrize("path", ["/plain/path-1.5", "/a b", "/é", "/it's", '/say "x"', "/a,b=[c](d)", "~x"])
+    def test_quoting_is_hydras(self, path):
+        (override,) = OverridesParser.create().parse_overrides([f"run={quoted(path)}"])
+        assert override.value() == path
+        assert unquoted(quoted(path)) == path
+
+    def test_commands_are_for_a_shell(self):
+        assert command("train", "resume", Path("/a/b")) == "python -m lit_gan.train resume=/a/b"
+        _, _, module, argument = shlex.split(command("sample", "run", Path("/it's é")))
+        (override,) = OverridesParser.create().parse_overrides([argument])
+        assert (module, override.value()) == ("lit_gan.sample", "/it's é")
+
+
+class TestInterrupt:
+    @pytest.mark.parametrize(("debug", "ending"), [("false", SystemExit), ("true", KeyboardInterrupt)])
+    def test_outside_of_training(self, monkeypatch, capsys, tmp_path, debug, ending):
+        def interrupted(config):
+            raise KeyboardInterrupt
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", ["sample", f"debug={debug}"])
+        with pytest.raises(ending) as end:
+            launch(interrupted, "sample")
+        if debug == "false":
+            assert end.value.code == 130
+            assert capsys.readouterr().err == "lit_gan: interrupted\n"
+
+
+class TestOurOwnFaults:
+    """They keep their traceback."""
+
+    def test_an_error_while_a_mistake_is_handled(self):
+        error = ZeroDivisionError()
+        error.__context__ = UserError("seed=x must be y.")
+        assert list(causes(error)) == [error]
+        assert explain(error, "train") is None
+
+    def test_a_missing_file_deep_inside(self):
+        error = RuntimeError()
+        error.__cause__ = FileNotFoundError(2, "No such file", "x")
+        assert explain(error, "train") is None
+        assert "hydra.run.dir" in explain(error.__cause__, "train")
+        assert "hydra.run.dir" not in explain(error.__cause__, "sample")
+
+
+class TestAllowed:
+    def test_values(self):
+        whole, decay, switch = Allowed(int, 1), Allowed(int | float | None, 0, 1), Allowed(bool)
+        assert [value in whole for value in (1, 0, True, 1.0, "1", None)] == [True] + [False] * 5
+        assert [value in decay for value in (0, 0.5, None, 1, -0.1, float("nan"), "0", False)] == [True] * 3 + [
+            False
+        ] * 5
+        assert [value in switch for value in (True, False, 1, 0, "true", None)] == [True] * 2 + [False] * 4
+
+    def test_words(self):
+        assert str(Allowed(int, 1)) == "a whole number, 1 or more"
+        assert str(Allowed(int | float | None, 0, 1)) == "a number or null, at least 0 and below 1"
+
+    def test_every_row_of_the_tables_is_a_setting(self):
+        listed = {group: choices(group) for group in ("model", "data", "reg")}
+        every = [f"reg=[{','.join(listed['reg'])}]", "logger=wandb"]
+        every += ["model=" + name for name in listed["model"]] + ["data=" + name for name in listed["data"]]
+        with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+            trained = [hydra.compose("train", [override]) for override in every]
+            others = [(name, [hydra.compose(name)]) for name in ("evaluate", "sample", "classify")]
+        tables = {"train": settings.TRAIN, "evaluate": settings.EVALUATE, "sample": settings.SAMPLE, "classify": {}}
+        for name, configs in [("train", trained), *others]:
+            for setting in tables[name]:
+                owner, _, leaf = setting.rpartition(".")
+                owners = [OmegaConf.select(config, owner) if owner else config for config in configs]
+                assert any(leaf in node for node in owners if node is not None), f"{name}: {setting}"
+
+    def test_a_setting_that_is_not_there_is_not_looked_for(self, compose):
+        check_settings(compose("model=mlp").model, {"kernel_size": Allowed(int, 1)})
+
+
+def record(update: int, **scores: float | None) -> dict:
+    return {"update": update, "scores": scores, "protocol": {"name": "quick", "seed": update}, "weights": "ema"}
+
+
+class TestResults:
+    def test_best_says_where_it_comes_from(self, tmp_path):
+        results = Results(tmp_path)
+        results.content = {"course": [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0)]}
+        results.choose_best("fid", "min")
+        origin = {"update": 2, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
+        assert results.content["best"] == {"metric": "fid", "value": 2.0} | origin
+        results.choose_best("fid", "max")
+        assert results.content["best"]["update"] == 1
+
+    def test_table_shows_one_kind_of_scores(self):
+        table = course_table([record(1, fid=3.0), record(2, kid=2.0), record(3, kid=1.0)])
+        assert [column.header for column in table.columns] == ["update", "kid"]
+        assert list(table.columns[0].cells) == ["2", "3"]
+
+    def test_commit_is_that_of_a_tracked_file(self, tmp_path, monkeypatch):
+        package = tmp_path / "results.py"
+        package.touch()
+        monkeypatch.setattr(results, "__file__", str(package))
+        author = ["-c", "user.name=x", "-c", "user.email=x@example.org"]
+        for arguments in (["init", "-q"], [*author, "commit", "-q", "--allow-empty", "-m", "x"]):
+            subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+        assert results.git_commit() is None
+        for arguments in (["add", "."], [*author, "commit", "-q", "-m", "y"]):
+            subprocess.run(["git", *arguments], cwd=tmp_path, check=True)
+        assert len(results.git_commit()) == 40
