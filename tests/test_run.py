@@ -119,6 +119,11 @@ class TestRunDirectory:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
 
+def killed(run) -> None:
+    """The end of a process during the final evaluation."""
+    raise RuntimeError("killed")
+
+
 def stop_in_update_4(checkpoints, trainer, *_) -> None:
     """Ctrl-C during the first update of the second epoch."""
     if trainer.global_step == 3:
@@ -199,6 +204,20 @@ class TestResume:
         assert [record["update"] for record in parts["course"]] == [2, 3, 4, 6, 7]
         assert all(record["scores"] == course[record["update"]] for record in parts["course"] if record["update"] != 3)
         assert parts["final"]["scores"] == whole["final"]["scores"]
+
+    def test_killed_after_the_last_update_goes_on_with_the_final_scores(self, run_train, tmp_path, monkeypatch):
+        from lit_gan.fit import Run
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Run, "take_final_scores", killed)
+            with pytest.raises(RuntimeError, match="killed"):
+                run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2", "debug=true")
+        run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2")
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert results["status"] == "finished"
+        assert results["final"]["update"] == 4
+        assert results["best"]["update"] in (2, 4)
+        assert [record["update"] for record in results["course"]] == [2, 4]
 
     def test_best_starts_anew_when_another_metric_decides(self, run_train, tmp_path):
         run_train(tmp_path / "run", *SCORED, "updates=2", "updates_per_epoch=2")

@@ -43,14 +43,14 @@ class Results:
     def start(self, update: int, **facts: Any) -> None:
         """Begins or resumes at a generator update: what was recorded after it is forgotten."""
         old = self.content
-        kept = [record for record in old.get("course", []) if record["update"] <= update]
+        kept, best = [record for record in old.get("course", []) if record["update"] <= update], old.get("best")
         self.content = {
             "status": "running",
             "error": None,
             "updates": update,
             "course": kept,
             "final": None,
-            "best": None,
+            "best": best if best and best["update"] <= update else None,
             "evaluations": [record for record in old.get("evaluations", []) if record["update"] <= update],
             "seconds": {"training": 0.0, "evaluation": 0.0},
             **facts,
