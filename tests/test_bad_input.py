@@ -363,7 +363,7 @@ class TestResults:
         results = Results(tmp_path)
         results.content = {"course": [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0)]}
         results.choose_best("fid", "min")
-        origin = {"update": 2, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
+        origin = {"update": 2, "scores": {"fid": 2.0}, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
         assert results.content["best"] == {"metric": "fid", "value": 2.0} | origin
         results.choose_best("fid", "max")
         assert results.content["best"]["update"] == 1

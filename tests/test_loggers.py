@@ -4,6 +4,7 @@ import json
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,13 @@ def records(path: Path) -> list[Record]:
 
 
 def offline_runs(directory: Path) -> list[list[Record]]:
-    return [records(path) for path in sorted(directory.glob("wandb/offline-run-*/*.wandb"))]
+    """The runs below a folder; W&B's own process may still be writing the end of the last one."""
+    for _ in range(100):
+        runs = [records(path) for path in sorted(directory.glob("wandb/offline-run-*/*.wandb"))]
+        if all(any(record.HasField("exit") for record in run) for run in runs):
+            break
+        time.sleep(0.1)
+    return runs
 
 
 def history(run: list[Record]) -> list[dict]:

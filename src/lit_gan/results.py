@@ -27,7 +27,7 @@ class Results:
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
-        best: {"metric", "value", "update", "protocol", "weights"} of the best record of the course, or null.
+        best: {"metric", "value"} of the course, with that record's "update", "scores", "protocol", "weights"; or null.
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
@@ -88,7 +88,7 @@ class Results:
         scored = [record for record in self.content["course"] if is_finite(record["scores"].get(metric))]
         if scored:
             best = (min if mode == "min" else max)(scored, key=lambda record: record["scores"][metric])
-            origin = {key: best[key] for key in ("update", "protocol", "weights")}
+            origin = {key: best[key] for key in ("update", "scores", "protocol", "weights")}
             self.content["best"] = {"metric": metric, "value": best["scores"][metric], **origin}
 
 
