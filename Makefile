@@ -1,4 +1,4 @@
-.PHONY: help install train test lint bench clean
+.PHONY: help install train test claims lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -21,6 +21,9 @@ test: install    ## ruff and the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest
+
+claims: install  ## every paper's claim, tested; writes docs/claims.md
+	$(BIN)/python -m pytest tests/claims --slow --claims docs/claims.md
 
 lint: install    ## ruff, mending what it can
 	$(BIN)/ruff check --fix

@@ -42,12 +42,19 @@ class LinearD(game.Discriminator):
 torch.set_num_threads(1)
 
 
-def pytest_collection_modifyitems(items):
-    """Without a GPU, what needs one is skipped and counted."""
-    if not torch.cuda.is_available():
-        for item in items:
-            if item.get_closest_marker("gpu"):
-                item.add_marker(pytest.mark.skip(reason="needs a CUDA device"))
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run what takes minutes, too")
+    parser.addoption("--claims", metavar="FILE", help="write the table of claims to FILE")
+
+
+def pytest_collection_modifyitems(config, items):
+    """What needs a GPU is skipped and counted without one, what takes minutes without --slow."""
+    skipped = {} if torch.cuda.is_available() else {"gpu": "needs a CUDA device"}
+    skipped |= {} if config.getoption("--slow") else {"slow": "takes minutes: --slow runs it"}
+    for item in items:
+        for marker, reason in skipped.items():
+            if item.get_closest_marker(marker):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture(autouse=True)

@@ -15,6 +15,7 @@ from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserst
 from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN, frozen
 from lit_gan.optim import Optimizers
+from lit_gan.order import Alternating
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
 from lit_gan.reg.weights import SpectralNorm, WeightClip, WeightNorm
@@ -78,16 +79,18 @@ class Listed(Loss):
 def points(affine_g, linear_d):
     """A small game on points in the plane."""
 
-    def make(loss=None, regs=None, n_dis=1, optimizer=SGD, decay=(None, 0), **settings):
+    def make(loss=None, regs=None, n_dis=1, optimizer=SGD, decay=(None, 0), order=None, **settings):
         optim = Optimizers(n_dis, optimizer, optimizer, *decay)
-        return GAN(affine_g(), linear_d([0.1, 0.2]), loss or NonSaturating(), regs or {}, optim, **settings)
+        parts = affine_g(), linear_d([0.1, 0.2]), loss or NonSaturating(), regs or {}, optim, order or Alternating()
+        return GAN(*parts, **settings)
 
     return make
 
 
 def images(regs=None, n_dis=1, ema=None, optimizer=ADAM, **settings):
     G, D = dcgan.Generator((1, 16, 16), z_dim=3, width=2), dcgan.Discriminator((1, 16, 16), width=2)
-    return GAN(G, D, Hinge(), regs or {}, Optimizers(n_dis, optimizer, optimizer), ema=ema, **settings)
+    optim = Optimizers(n_dis, optimizer, optimizer)
+    return GAN(G, D, Hinge(), regs or {}, optim, Alternating(), ema=ema, **settings)
 
 
 def fit(gan, updates, x=None, batch_size=4, epoch=1000, **settings):
@@ -514,6 +517,7 @@ def test_points_and_images_train_with_the_same_step():
         Wasserstein(),
         {"gp": GradientPenalty()},
         Optimizers(2, ADAM, ADAM),
+        Alternating(),
     )
     rows = fit(gan, updates=2).loggers[0].rows
     assert {"d/gp", "d/wasserstein", "g/wasserstein"} <= set(rows[-1][1])

@@ -37,6 +37,7 @@ def build_gan(config: DictConfig) -> GAN:
         loss=instantiate(config.loss),
         regs={name: instantiate(reg) for name, reg in config.reg.items()},
         optim=instantiate(config.optim),
+        order=instantiate(config.order),
         g_batch_size=config.g_batch_size,
         ema=config.ema,
     )

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
 
@@ -30,40 +31,124 @@ class Verdict(NamedTuple):
     """What the last layer saw."""
 
 
+class Labelled(nn.Module):
+    """A layer that looks at labels: its forward takes (x, y)."""
+
+
+class Layers(nn.Sequential, Labelled):
+    """Layers one after the other; those that look at labels are shown them."""
+
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
+        """The last layer's output."""
+        for layer in self:
+            x = shown(layer, x, y)
+        return x
+
+
+def shown(layer: nn.Module, x: Tensor, y: Labels | None) -> Tensor:
+    """A layer's output, whether or not it looks at labels."""
+    return layer(x, y) if isinstance(layer, Labelled) else layer(x)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """`size` independent latent variables from N(0, 1)."""
+
+    size: int
+
+    def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
+        """n vectors."""
+        return torch.randn(n, self.size, device=device, generator=generator)
+
+
+@dataclass(frozen=True)
+class Uniform:
+    """`size` independent latent variables from U(-1, 1)."""
+
+    size: int
+
+    def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
+        """n vectors."""
+        return torch.rand(n, self.size, device=device, generator=generator).mul_(2).sub_(1)
+
+
+PRIORS = {"normal": Normal, "uniform": Uniform}
+
+
 class Generator(nn.Module):
-    """A network from latent vectors to samples: `forward(z, y)` maps [b, z_dim] to [b, *shape] in [-1, 1].
+    """A network from latent vectors to samples: `body` maps [b, z_dim] to [b, *shape], images in [-1, 1].
 
     Raises:
         UserError: a prior other than "normal" and "uniform".
     """
 
+    body: Layers
+
     def __init__(self, shape: Sequence[int], z_dim: int, prior: str = "normal"):
         super().__init__()
-        if prior not in ("normal", "uniform"):
-            raise UserError(f"model.G.prior={prior} does not exist: choose normal or uniform.")
-        self.shape, self.z_dim, self.prior = tuple(shape), z_dim, prior
+        if prior not in PRIORS:
+            raise UserError(f"model.G.prior={prior} does not exist: choose {' or '.join(PRIORS)}.")
+        self.shape = tuple(shape)
+        self.latents = [PRIORS[prior](z_dim)]
+
+    @property
+    def z_dim(self) -> int:
+        """Length of a latent vector: all of its parts together."""
+        return sum(part.size for part in self.latents)
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Latents:
-        """n latent vectors, N(0, 1) or U(-1, 1), from `generator` if given, on the parameters' device."""
+        """n latent vectors, from `generator` if given, on the parameters' device."""
         parameter = next(self.parameters())
         source = generator.device if generator is not None else parameter.device
-        if self.prior == "uniform":
-            z = torch.rand(n, self.z_dim, device=source, generator=generator).mul_(2).sub_(1)
-        else:
-            z = torch.randn(n, self.z_dim, device=source, generator=generator)
-        return z.to(parameter)
+        return torch.cat([part.draw(n, source, generator) for part in self.latents], 1).to(parameter)
+
+    def forward(self, z: Latents, y: Labels | None = None) -> Images:
+        """Samples; y is for networks that look at labels."""
+        return self.body(z, y)
 
 
 class Discriminator(nn.Module):
-    """A network that judges samples: `body` maps [b, *shape] to features, `head` maps those [b, f] to logits [b, 1]."""
+    """A network that judges samples: `body` maps [b, *shape] to features, `head` maps those [b, f] to logits [b, 1].
+
+    `heads` are whatever else looks at the features; D's optimizer trains them.
+    """
 
     body: nn.Module
     head: nn.Module
 
+    def __init__(self):
+        super().__init__()
+        self.heads = nn.ModuleDict()
+
+    @property
+    def n_features(self) -> int:
+        """Length of a feature vector."""
+        return self.head.in_features
+
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:
         """The verdict on a batch; y is for networks that look at labels."""
-        features = self.body(x).flatten(1)
-        return Verdict(self.head(features).squeeze(1), features)
+        features = shown(self.body, x, y).flatten(1)
+        return Verdict(shown(self.head, features, y).squeeze(1), features)
+
+
+@runtime_checkable
+class Game(Protocol):
+    """What a turn, and an order of play, may ask of the game they belong to."""
+
+    def terms(self, turn: "Turn") -> dict[str, Tensor]:
+        """What the turn's player minimises, term by term."""
+
+    def optimizers(self) -> list:
+        """D's optimizer and G's."""
+
+    def differentiate(self, move: "Move") -> None:
+        """Computes the player's gradient."""
+
+    def update(self, move: "Move") -> None:
+        """Steps the player's optimizer."""
+
+    def uncounted_step(self, optimizer) -> None:
+        """Steps an optimizer and does nothing else."""
 
 
 @dataclass
@@ -80,6 +165,7 @@ class Turn:
     x_real: Images
     y: Labels
     z: Latents
+    game: Game | None = None
 
     @cached_property
     def x_fake(self) -> Images:
@@ -98,8 +184,15 @@ class Turn:
         return self.D(self.x_fake, self.y)
 
 
+Move = list[Turn]
+"""One player's turns before its next update."""
+
+
 class Term(nn.Module):
     """Something that adds to a player's objective. Its name is its class's name in snake_case."""
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Called once, when all regularizers are attached: refuse what cannot work, note what is needed later."""
 
     @property
     def name(self) -> str:
@@ -108,7 +201,19 @@ class Term(nn.Module):
 
 
 class Loss(Term):
-    """What each player minimises: scalars, the mean over the batch."""
+    """What each player minimises: scalars, the mean over the batch.
+
+    Args:
+        g_weight: multiplies G's objective; 0 leaves G to the regularizers (feature matching).
+    """
+
+    def __init__(self, g_weight: float = 1.0):
+        super().__init__()
+        self.g_weight = g_weight
+
+    def objective(self, turn: Turn) -> Float[Tensor, ""]:
+        """What the turn's player minimises."""
+        return self.d(turn) if turn.player == "d" else self.g_weight * self.g(turn)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """D's objective."""
@@ -132,9 +237,6 @@ class Regularizer(Term):
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add a head."""
 
-    def check(self, G: Generator, D: Discriminator) -> None:
-        """Called once, when all are attached: refuse what cannot work together, note what is needed later."""
-
     def stage(self, turn: Turn) -> None:
         """Called before a turn: change what the player is shown."""
 
@@ -156,10 +258,55 @@ class NormSlot(nn.Identity):
         self.channels = channels
 
 
+OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+
+
 def weight_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """(name, layer) of every convolution and linear layer: the layers whose weight is an operator."""
-    kinds = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
-    return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, kinds))
+    return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, OPERATORS))
+
+
+def readers(body: Layers) -> list[int]:
+    """Positions of the layers whose number of input channels `widen` can raise."""
+    return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
+
+
+def inputs(layer: nn.Module) -> int:
+    """Number of input channels of a reader."""
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+
+
+def require_plain(layer: nn.Module) -> None:
+    """What has to be rebuilt must be as its network made it.
+
+    Raises:
+        UserError: a weight in it is reparametrised already.
+    """
+    if any(parametrize.is_parametrized(part) for part in layer.modules()):
+        raise UserError(
+            "A layer that has to read more channels is already reparametrised: in reg=[...], put spectral, "
+            "weight_norm and the like last."
+        )
+
+
+def widen(layer: nn.Module, extra: int) -> None:
+    """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it has.
+
+    The new weights are drawn with the standard deviation of the old ones.
+
+    Raises:
+        UserError: the layer's weight is reparametrised already.
+    """
+    if hasattr(layer, "widen"):
+        return layer.widen(extra)
+    require_plain(layer)
+    axis = 0 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d) else 1
+    shape = list(layer.weight.shape)
+    shape[axis] = extra
+    more = torch.randn(shape).to(layer.weight) * layer.weight.detach().std()
+    layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
+    name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
+    setattr(layer, name, inputs(layer) + extra)
 
 
 def per_sample(x: Tensor) -> Float[Tensor, "b n"]:

@@ -3,7 +3,7 @@
 import copy
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 import torch
 from lightning.pytorch import LightningModule
@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from lit_gan.curves import REMEDY, Curves
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Regularizer, Turn
+from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.optim import Optimizers, trainable
+from lit_gan.order import Order
 from lit_gan.sampling import Sampler
 
 
@@ -23,6 +24,7 @@ class GAN(LightningModule):
         loss: what each player minimises.
         regs: name -> regularizer, attached in this order.
         optim: n_dis and the players' optimizers.
+        order: when the players' updates take effect.
         g_batch_size: latent vectors in G's turn; null for as many as real images in one of D's turns.
         ema: decay of the moving average of G's weights and buffers; null for none.
     """
@@ -34,6 +36,7 @@ class GAN(LightningModule):
         loss: Loss,
         regs: dict[str, Regularizer],
         optim: Optimizers,
+        order: Order,
         g_batch_size: int | None = None,
         ema: float | None = None,
     ):
@@ -42,11 +45,11 @@ class GAN(LightningModule):
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
         for reg in regs.values():
             reg.attach(G, D)
-        for reg in regs.values():
-            reg.check(G, D)
-        self.optim, self.g_batch_size = optim, g_batch_size
+        for term in (loss, *regs.values()):
+            term.check(G, D)
+        self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.G_ema = None if ema is None else Average(G, ema)
-        self.curves, self.flushed = Curves(), 0
+        self.curves, self.flushed, self.probe = Curves(), 0, 1
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -54,35 +57,50 @@ class GAN(LightningModule):
 
     def training_step(self, batch: tuple[Images, Labels], batch_idx: int) -> None:
         """One generator update on n_dis shares of real images."""
-        d_optimizer, g_optimizer = self.optimizers()
-        x, y = batch
-        shares = list(zip(x.to(self.dtype).chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True))
-        for x_real, y in shares:
-            turn = Turn("d", self.G, self.D, x_real, y, self.G.draw(len(y)))
-            self.play(turn, d_optimizer, self.uncounted_step)
-        n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
-        x_real, y = (repeated(part, n) for part in shares[-1])
-        with frozen(self.D):
-            self.play(Turn("g", self.G, self.D, x_real, y, self.G.draw(len(y))), g_optimizer, type(g_optimizer).step)
+        self.order.play(self, self.moves(batch))
         self.follow()
 
-    def play(self, turn: Turn, optimizer, step) -> None:
-        """One player's update: the loss, every regularizer's term, one optimizer step."""
-        for reg in self.regs.values():
-            reg.stage(turn)
-        terms = self.terms(turn)
-        optimizer.zero_grad()
-        self.manual_backward(sum(terms.values()))
-        step(optimizer)
+    def moves(self, batch: tuple[Images, Labels]) -> Iterator[Move]:
+        """n_dis moves of D, then G's on the last share of real images."""
+        x, y = batch
+        for share in zip(x.to(self.dtype).chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True):
+            yield self.move("d", *share)
+        n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
+        yield self.move("g", *(repeated(part, n) for part in share))
+
+    def move(self, player: Player, x: Images, y: Labels) -> Move:
+        """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a batch into."""
+        parts = list(zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True))
+        self.probe = len(parts[0][0])
+        return [Turn(player, self.G, self.D, x_real, y, self.G.draw(len(y)), self) for x_real, y in parts]
+
+    def differentiate(self, move: Move) -> None:
+        """The player's gradient: the loss and every regularizer's term, averaged over its turns."""
+        player = move[0].player
+        self.optimizer(player).zero_grad()
+        with frozen(self.D) if player == "g" else nullcontext():
+            for turn in move:
+                for reg in self.regs.values():
+                    reg.stage(turn)
+                terms = self.terms(turn)
+                self.manual_backward(sum(terms.values()) / len(move))
+                self.record(turn, terms)
+
+    def update(self, move: Move) -> None:
+        """The player's optimizer step, and what the regularizers make of the new weights."""
+        optimizer = self.optimizer(move[0].player)
+        optimizer.step() if move[0].player == "g" else self.uncounted_step(optimizer)
         with torch.no_grad():
             for reg in self.regs.values():
-                reg.project(turn)
-        self.record(turn, terms)
+                reg.project(move[-1])
+
+    def optimizer(self, player: Player):
+        """A player's optimizer, in Lightning's wrapping."""
+        return self.optimizers()["dg".index(player)]
 
     def terms(self, turn: Turn) -> dict[str, Tensor]:
         """What the player minimises, term by term; a regularizer's is multiplied by its weight."""
-        objective = getattr(self.loss, turn.player)
-        terms = {self.loss.name: objective(turn)}
+        terms = {self.loss.name: self.loss.objective(turn)}
         for name, reg in self.regs.items():
             value = getattr(reg, turn.player)(turn)
             if value is not None:
@@ -90,7 +108,7 @@ class GAN(LightningModule):
         return terms
 
     def uncounted_step(self, optimizer) -> None:
-        """Steps D through the precision plugin but past Lightning's counter: `global_step` counts G's updates alone."""
+        """Steps through the precision plugin but past Lightning's counter: `global_step` counts G's updates alone."""
         self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
 
     def record(self, turn: Turn, terms: dict[str, Tensor]) -> None:
@@ -142,7 +160,8 @@ class GAN(LightningModule):
         samples = Sampler(self.G)
         D = copy.deepcopy(self.D).eval()
         with torch.no_grad():
-            logits = D(samples(16).to(self.dtype), torch.zeros(16, dtype=torch.long, device=self.device)).logits
+            x, y = samples(self.probe).to(self.dtype), torch.zeros(self.probe, dtype=torch.long, device=self.device)
+            logits = D(x, y).logits
         if not torch.isfinite(logits).all():
             raise UserError(
                 f"D's outputs became {logits[~torch.isfinite(logits)][0].item()} at generator update "

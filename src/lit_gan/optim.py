@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterable
 
+import torch
 from torch import nn
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_gan.errors import UserError
@@ -17,9 +18,11 @@ class Optimizers:
         d, g: from parameters to an optimizer.
         decay_start: generator update from which both learning rates fall linearly; null for constant rates.
         decay_end: generator update at which they are 0.
+        d_clip, g_clip: longest gradient of a player's update, over all of its parameters; null for any length.
+        accumulate: turns whose gradients make one update; each sees this part of a batch.
 
     Raises:
-        UserError: n_dis below 1, or a decay that ends before it starts.
+        UserError: n_dis or accumulate below 1, a clip that is not positive, or a decay that ends before it starts.
     """
 
     def __init__(
@@ -29,9 +32,17 @@ class Optimizers:
         g: Callable[[Iterable[nn.Parameter]], Optimizer],
         decay_start: int | None = None,
         decay_end: int = 0,
+        d_clip: float | None = None,
+        g_clip: float | None = None,
+        accumulate: int = 1,
     ):
         if n_dis < 1:
             raise UserError(f"optim.n_dis={n_dis} leaves D without updates: set it to 1 or more.")
+        if accumulate < 1:
+            raise UserError(f"optim.accumulate={accumulate} leaves the players without turns: set it to 1 or more.")
+        for name, clip in (("d_clip", d_clip), ("g_clip", g_clip)):
+            if clip is not None and not clip > 0:
+                raise UserError(f"optim.{name}={clip} must be a positive length, or null for gradients of any length.")
         if decay_start is not None and not 0 <= decay_start < decay_end:
             raise UserError(
                 f"optim.decay_start={decay_start} must lie between 0 and optim.decay_end={decay_end}, "
@@ -39,6 +50,7 @@ class Optimizers:
             )
         self.n_dis, self.d, self.g = n_dis, d, g
         self.decay_start, self.decay_end = decay_start, decay_end
+        self.d_clip, self.g_clip, self.accumulate = d_clip, g_clip, accumulate
 
     def build(self, G: nn.Module, D: nn.Module) -> tuple[list[Optimizer], list[LambdaLR]]:
         """D's and G's optimizer and, where the rates decay, a scheduler for each.
@@ -47,6 +59,9 @@ class Optimizers:
             UserError: an optimizer does not take its settings.
         """
         optimizers = [optimizer("d", self.d, D), optimizer("g", self.g, G)]
+        for player, clip in zip(optimizers, (self.d_clip, self.g_clip), strict=True):
+            if clip is not None:
+                player.register_step_pre_hook(Clip(clip))
         decays = self.decay_start is not None
         return optimizers, [LambdaLR(optimizer, self.rate) for optimizer in optimizers if decays]
 
@@ -54,6 +69,37 @@ class Optimizers:
         """The factor on the learning rates at a generator update, from 1 down to 0."""
         remaining = (self.decay_end - update) / (self.decay_end - self.decay_start)
         return min(1.0, max(0.0, remaining))
+
+
+class OptimisticAdam(Adam):
+    """Adam whose step is twice the new one less the one before. Daskalakis et al. 2018, Algorithm 1.
+
+    What a player expects the other to do next is what it has just done: the game's cycles become spirals inwards.
+    """
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """w + 2 u_t - u_(t-1), where u_t is Adam's step and u_0 = 0."""
+        parameters = [p for group in self.param_groups for p in group["params"] if p.grad is not None]
+        before = [parameter.clone() for parameter in parameters]
+        loss = super().step(closure)
+        steps = torch._foreach_sub(parameters, before)
+        torch._foreach_add_(parameters, steps)
+        for parameter, step in zip(parameters, steps, strict=True):
+            parameter.sub_(self.state[parameter].get("previous_step", 0))
+            self.state[parameter]["previous_step"] = step
+        return loss
+
+
+class Clip:
+    """Shortens an optimizer's gradient to a length just before its step, after a loss scale has been taken out."""
+
+    def __init__(self, length: float):
+        self.length = length
+
+    def __call__(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
+        """All parameters together. Pascanu et al. 2013, Algorithm 1."""
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.length)
 
 
 def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.game import Images, Labels, Latents, NormSlot
+from lit_gan.game import Layers, NormSlot
 from lit_gan.models.layers import Unflatten, image_shape, initialise_normal
 
 SIZES = (16, 32, 64, 128)
@@ -45,12 +45,8 @@ class Generator(game.Generator):
         layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4), norm(plan[0]), nn.ReLU(inplace=True)]
         for before, after in itertools.pairwise(plan):
             layers += [upsample(before, after, kernel_size), norm(after), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers, upsample(plan[-1], channels, kernel_size), nn.Tanh())
+        self.body = Layers(*layers, upsample(plan[-1], channels, kernel_size), nn.Tanh())
         initialise_normal(self)
-
-    def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Images in [-1, 1]."""
-        return self.body(z)
 
 
 class Discriminator(game.Discriminator):
@@ -67,7 +63,7 @@ class Discriminator(game.Discriminator):
         layers = [downsample(channels, plan[0], kernel_size), nn.LeakyReLU(0.2, inplace=True)]
         for before, after in itertools.pairwise(plan):
             layers += [downsample(before, after, kernel_size), NormSlot(after), nn.LeakyReLU(0.2, inplace=True)]
-        self.body = nn.Sequential(*layers)
+        self.body = Layers(*layers)
         self.head = nn.Linear(plan[-1] * 16, 1)
         initialise_normal(self)
 

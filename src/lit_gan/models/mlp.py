@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.game import Images, Labels, Latents, NormSlot
+from lit_gan.game import Layers, NormSlot
 
 
 class Generator(game.Generator):
@@ -22,11 +22,7 @@ class Generator(game.Generator):
         for _ in range(depth - 1):
             layers += [nn.Linear(width, width), nn.ReLU(inplace=True)]
         output = nn.Tanh() if len(shape) == 3 else nn.Identity()
-        self.body = nn.Sequential(*layers, nn.Linear(width, math.prod(shape)), output)
-
-    def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Samples [b, *shape]."""
-        return self.body(z).view(-1, *self.shape)
+        self.body = Layers(*layers, nn.Linear(width, math.prod(shape)), nn.Unflatten(1, self.shape), output)
 
 
 class Discriminator(game.Discriminator):
@@ -37,5 +33,5 @@ class Discriminator(game.Discriminator):
         layers = [nn.Flatten(), nn.Linear(math.prod(shape), width), nn.ReLU(inplace=True)]
         for _ in range(depth - 1):
             layers += [nn.Linear(width, width), NormSlot(width), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers)
+        self.body = Layers(*layers)
         self.head = nn.Linear(width, 1)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.game import Images, Labels, Latents, NormSlot
+from lit_gan.game import Layers, NormSlot
 from lit_gan.models.layers import Unflatten, image_shape, initialise_normal
 
 SIZES = (16, 32, 48, 64)
@@ -41,12 +41,8 @@ class Generator(game.Generator):
         for before, after in ((8, 4), (4, 2), (2, 1)):
             convolution = nn.ConvTranspose2d(before * width, after * width, 4, stride=2, padding=1)
             layers += [convolution, norm(after * width), nn.ReLU(inplace=True)]
-        self.body = nn.Sequential(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
+        self.body = Layers(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
         initialise_normal(self)
-
-    def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Images in [-1, 1]."""
-        return self.body(z)
 
 
 class Discriminator(game.Discriminator):
@@ -69,6 +65,6 @@ class Discriminator(game.Discriminator):
             layers += [nn.Conv2d(before, after, 3 + halves, stride=1 + halves, padding=1)]
             layers += [NormSlot(after)] * (index > 0) + [nn.LeakyReLU(slope, inplace=True)]
             before = after
-        self.body = nn.Sequential(*layers)
+        self.body = Layers(*layers)
         self.head = nn.Linear(before * (size // 8) ** 2, 1)
         initialise_normal(self)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lit_gan import game
-from lit_gan.game import Images, Labels, Latents, NormSlot, weight_layers
+from lit_gan.game import Labelled, Labels, Layers, NormSlot, require_plain, weight_layers, widen
 from lit_gan.models.layers import SumPool, Unflatten, image_shape
 
 
@@ -59,7 +59,7 @@ class Generator(game.Generator):
         plan = PLANS[size]
         widths = [width * factor for factor in plan.up]
         blocks = [UpBlock(*pair, norm) for pair in itertools.pairwise(widths)]
-        self.body = nn.Sequential(
+        self.body = Layers(
             nn.Linear(z_dim, widths[0] * plan.bottom**2),
             Unflatten(plan.bottom),
             *blocks,
@@ -69,10 +69,6 @@ class Generator(game.Generator):
             nn.Tanh(),
         )
         initialise_glorot(self)
-
-    def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Images in [-1, 1]."""
-        return self.body(z)
 
 
 class Discriminator(game.Discriminator):
@@ -86,17 +82,17 @@ class Discriminator(game.Discriminator):
         blocks = [FirstBlock(channels, widths[0])]
         for index, pair in enumerate(itertools.pairwise(widths), start=1):
             blocks.append(DownBlock(*pair, halve=index < len(plan.down)))
-        self.body = nn.Sequential(*blocks, nn.ReLU(inplace=True), SumPool())
+        self.body = Layers(*blocks, nn.ReLU(inplace=True), SumPool())
         self.head = nn.Linear(widths[-1], 1, bias=plan.bias)
         initialise_glorot(self)
 
 
-class UpBlock(nn.Module):
+class UpBlock(Labelled):
     """norm-ReLU-upsample-conv-norm-ReLU-conv beside upsample-1x1: twice the resolution, nearest neighbour."""
 
     def __init__(self, before: int, after: int, norm: Callable[[int], nn.Module]):
         super().__init__()
-        self.residual = nn.Sequential(
+        self.residual = Layers(
             norm(before),
             nn.ReLU(),
             nn.Upsample(scale_factor=2),
@@ -107,17 +103,17 @@ class UpBlock(nn.Module):
         )
         self.shortcut = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """[b, before, s, s] to [b, after, 2s, 2s]."""
-        return self.residual(x) + self.shortcut(x)
+        return self.residual(x, y) + self.shortcut(x)
 
 
-class FirstBlock(nn.Module):
+class FirstBlock(Labelled):
     """conv-ReLU-conv-pool beside pool-1x1: D's first block, without activation before its first convolution."""
 
     def __init__(self, before: int, after: int):
         super().__init__()
-        self.residual = nn.Sequential(
+        self.residual = Layers(
             nn.Conv2d(before, after, 3, padding=1),
             nn.ReLU(inplace=True),
             nn.Conv2d(after, after, 3, padding=1),
@@ -125,18 +121,29 @@ class FirstBlock(nn.Module):
         )
         self.shortcut = nn.Sequential(nn.AvgPool2d(2), nn.Conv2d(before, after, 1))
 
-    def forward(self, x: Tensor) -> Tensor:
+    @property
+    def in_channels(self) -> int:
+        """Channels that it reads."""
+        return self.residual[0].in_channels
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more channels."""
+        widen(self.residual[0], extra)
+        widen(self.shortcut[1], extra)
+
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """[b, before, s, s] to [b, after, s/2, s/2]."""
-        return self.residual(x) + self.shortcut(x)
+        return self.residual(x, y) + self.shortcut(x)
 
 
-class DownBlock(nn.Module):
+class DownBlock(Labelled):
     """ReLU-conv-ReLU-conv(-pool) beside 1x1(-pool); the shortcut is the identity where nothing changes."""
 
     def __init__(self, before: int, after: int, halve: bool):
         super().__init__()
+        self.in_channels, self.out_channels, self.halve = before, after, halve
         pool = [nn.AvgPool2d(2)] * halve
-        self.residual = nn.Sequential(
+        self.residual = Layers(
             NormSlot(before),
             nn.ReLU(),
             nn.Conv2d(before, before, 3, padding=1),
@@ -148,9 +155,15 @@ class DownBlock(nn.Module):
         changes = halve or before != after
         self.shortcut = nn.Sequential(*[nn.Conv2d(before, after, 1)] * changes, *pool)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def widen(self, extra: int) -> None:
+        """Starts anew with `extra` more channels, those between its convolutions included."""
+        require_plain(self)
+        self.__init__(self.in_channels + extra, self.out_channels, self.halve)
+        initialise_glorot(self)
+
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """[b, before, s, s] to [b, after, s, s], or half that size."""
-        return self.residual(x) + self.shortcut(x)
+        return self.residual(x, y) + self.shortcut(x)
 
 
 def initialise_glorot(network: nn.Module) -> None:

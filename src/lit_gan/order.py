@@ -1,0 +1,78 @@
+"""The order of play: when the players' updates take effect."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+
+from lit_gan.errors import UserError
+from lit_gan.game import Game, Move
+
+
+class Order:
+    """Plays the moves that make one update of G: n_dis of D, then G's."""
+
+    def play(self, game: Game, moves: Iterable[Move]) -> None:
+        """Every player that has a move has been updated afterwards."""
+        raise NotImplementedError
+
+
+class Alternating(Order):
+    """Each player answers what the other has become. Goodfellow et al. 2014, Algorithm 1."""
+
+    def play(self, game: Game, moves: Iterable[Move]) -> None:
+        """Move by move."""
+        for move in moves:
+            game.differentiate(move)
+            game.update(move)
+
+
+class Simultaneous(Order):
+    """Both players move from where both stand. Mescheder et al. 2017, Algorithm 1."""
+
+    def play(self, game: Game, moves: Iterable[Move]) -> None:
+        """All gradients, then all updates."""
+        moves = one_each(moves, "simultaneous")
+        for move in moves:
+            game.differentiate(move)
+        for move in moves:
+            game.update(move)
+
+
+class Extragradient(Simultaneous):
+    """A look ahead: both players step, and step from where they stood with the gradient found there.
+
+    Gidel et al. 2019, Algorithm 3; with Adam its Algorithm 4, both steps shaping the moments. Both look at the same
+    samples.
+    """
+
+    def play(self, game: Game, moves: Iterable[Move]) -> None:
+        """A simultaneous step that is taken back, then one with its gradients."""
+        moves = one_each(moves, "extragradient")
+        ahead = [[replace(turn) for turn in move] for move in moves]
+        parameters = [p for optimizer in game.optimizers() for group in optimizer.param_groups for p in group["params"]]
+        before = [parameter.detach().clone() for parameter in parameters]
+        for move in ahead:
+            game.differentiate(move)
+        for optimizer in game.optimizers():
+            game.uncounted_step(optimizer)
+        for move in moves:
+            game.differentiate(move)
+        with torch.no_grad():
+            torch._foreach_copy_(parameters, before)
+        for move in moves:
+            game.update(move)
+
+
+def one_each(moves: Iterable[Move], order: str) -> list[Move]:
+    """D's one move and G's.
+
+    Raises:
+        UserError: D has more than one.
+    """
+    moves = list(moves)
+    if len(moves) > 2:
+        raise UserError(
+            f"order={order} moves both players at once, not D {len(moves) - 1} times first: set optim.n_dis=1."
+        )
+    return moves

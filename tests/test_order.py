@@ -1,0 +1,132 @@
+"""Orders of play on the bilinear game min_w max_b <w, b>, whose steps fit on paper, under a real Lightning Trainer."""
+
+from functools import partial
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from lit_gan.errors import UserError
+from lit_gan.game import Regularizer
+from lit_gan.losses import Wasserstein
+from lit_gan.module import GAN
+from lit_gan.optim import OptimisticAdam, Optimizers
+from lit_gan.order import Alternating, Extragradient, Simultaneous
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+W, B, RATE = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5]), 0.1
+
+
+@pytest.fixture
+def bilinear(affine_g, linear_d):
+    """G(z) = b against D(x) = <w, x> on real samples at 0: D minimises <w, b>, G minimises -<w, b>."""
+
+    def make(order, n_dis=1, regs=None, **settings):
+        optimizer = partial(torch.optim.SGD, lr=RATE)
+        G, D = affine_g(), linear_d(W.tolist())
+        torch.nn.init.zeros_(G.dense.weight.requires_grad_(False))
+        with torch.no_grad():
+            G.dense.bias.copy_(B)
+        return GAN(G, D, Wasserstein(), regs or {}, Optimizers(n_dis, optimizer, optimizer, **settings), order)
+
+    return make
+
+
+def play(gan, updates=1, batch=4):
+    x = torch.zeros(batch * gan.optim.n_dis * updates, 2)
+    loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet)
+    trainer.fit(gan, loader)
+    assert trainer.global_step == updates
+    return gan.D.head.weight.detach()[0], gan.G.dense.bias.detach()
+
+
+def test_alternating_answers_the_new_opponent(bilinear):
+    w, b = play(bilinear(Alternating()))
+    torch.testing.assert_close(w, W - RATE * B)
+    torch.testing.assert_close(b, B + RATE * (W - RATE * B))
+
+
+def test_simultaneous_answers_the_old_opponent(bilinear):
+    w, b = play(bilinear(Simultaneous()))
+    torch.testing.assert_close(w, W - RATE * B)
+    torch.testing.assert_close(b, B + RATE * W)
+
+
+def test_extragradient_steps_with_the_gradient_found_ahead(bilinear):
+    w, b = play(bilinear(Extragradient()))
+    torch.testing.assert_close(w, W - RATE * (B + RATE * W))
+    torch.testing.assert_close(b, B + RATE * (W - RATE * B))
+
+
+def test_accumulated_turns_are_one_batch(bilinear):
+    together, apart = play(bilinear(Alternating())), play(bilinear(Alternating(), accumulate=2))
+    torch.testing.assert_close(together, apart)
+
+
+@pytest.mark.parametrize("order", [Alternating, Simultaneous, Extragradient])
+def test_every_turn_is_staged_and_every_move_projected_once(bilinear, order):
+    calls = []
+
+    class Count(Regularizer):
+        def stage(self, turn):
+            calls.append(("stage", turn.player, len(turn.x_real)))
+
+        def project(self, turn):
+            calls.append(("project", turn.player))
+
+    play(bilinear(order(), regs={"count": Count()}, accumulate=2), batch=6)
+    looks = 2 if order is Extragradient else 1
+    for player in "dg":
+        assert calls.count(("stage", player, 3)) == 2 * looks
+        assert calls.count(("project", player)) == 1
+
+
+def test_a_long_gradient_is_shortened_and_a_short_one_is_not(bilinear):
+    w, b = play(bilinear(Alternating(), d_clip=0.5, g_clip=100.0))
+    torch.testing.assert_close(w, W - RATE * 0.5 * B / B.norm())
+    torch.testing.assert_close(b, B + RATE * w)
+
+
+@pytest.mark.parametrize("order", [Simultaneous, Extragradient])
+def test_moving_at_once_with_several_moves_of_d_is_refused(bilinear, order):
+    with pytest.raises(UserError, match=r"set optim\.n_dis=1"):
+        play(bilinear(order(), n_dis=2))
+
+
+@pytest.mark.parametrize("settings", [{"accumulate": 0}, {"d_clip": 0.0}, {"g_clip": -1.0}])
+def test_impossible_settings_are_refused(bilinear, settings):
+    with pytest.raises(UserError, match=f"optim.{next(iter(settings))}="):
+        bilinear(Alternating(), **settings)
+
+
+def test_optimistic_adam_takes_twice_the_new_step_less_the_old_one():
+    w = torch.tensor([1.0, -2.0], requires_grad=True)
+    twin = w.detach().clone().requires_grad_(True)
+    optimistic, adam = OptimisticAdam([w], lr=0.1, betas=(0.5, 0.9)), torch.optim.Adam([twin], lr=0.1, betas=(0.5, 0.9))
+    expected, previous = w.detach().clone(), torch.zeros(2)
+    for gradient in torch.tensor([[1.0, 2.0], [-0.5, 1.0], [3.0, 0.1]]):
+        before = twin.detach().clone()
+        w.grad, twin.grad = gradient.clone(), gradient.clone()
+        optimistic.step()
+        adam.step()
+        step = twin.detach() - before
+        expected, previous = expected + 2 * step - previous, step
+        torch.testing.assert_close(w.detach(), expected)
+
+
+def test_optimistic_adam_resumes():
+    def run(interrupted):
+        w = torch.tensor([1.0, -2.0], requires_grad=True)
+        optimizer = OptimisticAdam([w], lr=0.1)
+        for number in range(4):
+            if interrupted and number == 2:
+                state, optimizer = optimizer.state_dict(), OptimisticAdam([w], lr=0.3)
+                optimizer.load_state_dict(state)
+            w.grad = w.detach() ** 2 + number
+            optimizer.step()
+        return w.detach()
+
+    assert torch.equal(run(False), run(True))
