@@ -40,18 +40,21 @@ def pytest_runtest_makereport(item, call):
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    """Writes the table of the claims that were run."""
+    """Writes the table of the claims that were run, one row for all cases of a claim."""
     if config.getoption("--claims"):
         reports = [r for kind in ("passed", "failed", "xfailed") for r in terminalreporter.stats.get(kind, [])]
-        rows = sorted((r for r in reports if hasattr(r, "claim")), key=lambda report: report.nodeid)
+        claims = {}
+        for report in sorted((r for r in reports if hasattr(r, "claim")), key=lambda report: report.nodeid):
+            claims.setdefault(report.claim, []).append(report)
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         head = HEAD.format(torch=torch.__version__.partition("+")[0], machine=machine)
-        Path(config.getoption("--claims")).write_text(head + "".join(map(row, rows)))
+        Path(config.getoption("--claims")).write_text(head + "".join(row(*item) for item in claims.items()))
 
 
-def row(report) -> str:
+def row(claim, reports) -> str:
     """One line of the table."""
-    numbers = ", ".join(f"{name}: {value}" for name, value in report.user_properties)
-    holds = "yes" if report.passed else f"no ({report.tried})" if report.tried else "no"
-    cells = (*report.claim, numbers, holds)
+    numbers = "<br>".join(f"{name}: {value}" for report in reports for name, value in report.user_properties)
+    tried = "; ".join(report.tried for report in reports if report.tried)
+    holds = "yes" if all(report.passed for report in reports) else f"no ({tried})" if tried else "no"
+    cells = (*claim, numbers, holds)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"

@@ -1,0 +1,109 @@
+"""The game of two numbers as a picture: where the players are drawn, and the way they went."""
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lit_gan.errors import UserError
+from lit_gan.game import Turn
+from lit_gan.models import dirac
+
+SAMPLES = 256
+
+
+class VectorField(Callback):
+    """Writes `vector_field.png` and `path.csv` of a run on data=dirac. Mescheder et al. 2018, Figures 1 and 3.
+
+    Args:
+        limit: the picture shows theta and psi from -limit to limit.
+        points: arrows along each axis.
+    """
+
+    def __init__(self, limit: float = 2.0, points: int = 17):
+        self.limit, self.points = limit, points
+        self.path: list[list[float]] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        """The way so far."""
+        return {"path": self.path}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on with it."""
+        self.path = state_dict["path"]
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes the start.
+
+        Raises:
+            UserError: the players have more than one number each.
+        """
+        if not isinstance(pl_module.G, dirac.Generator):
+            raise UserError("callbacks=vector_field draws the game of two numbers: set data=dirac, or leave it out.")
+        self.path = self.path or [position(pl_module)]
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Notes where the players are."""
+        self.path.append(position(pl_module))
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws."""
+        if trainer.is_global_zero and not trainer.fast_dev_run:
+            directory = Path(trainer.default_root_dir)
+            with (directory / "path.csv").open("w", newline="") as file:
+                csv.writer(file).writerows([["update", "theta", "psi"], *([i, *at] for i, at in enumerate(self.path))])
+            self.draw(*field(pl_module, self.limit, self.points)).savefig(directory / "vector_field.png", dpi=150)
+
+    def draw(self, grid: Tensor, arrows: Tensor) -> Figure:
+        """The arrows [p, 2] at the points [p, 2] of the grid, and the path from its start (o) to its end (x)."""
+        figure = Figure(figsize=(5, 5), layout="constrained")
+        axes = figure.add_subplot()
+        axes.quiver(*grid.T.numpy(), *arrows.T.numpy(), color="0.6")
+        theta, psi = torch.tensor(self.path).T.numpy()
+        axes.plot(theta, psi, color="#0072B2", linewidth=1)
+        axes.plot(theta[0], psi[0], "o", theta[-1], psi[-1], "x", color="#D55E00", markersize=9)
+        axes.set(xlim=(-self.limit, self.limit), ylim=(-self.limit, self.limit), aspect="equal")
+        axes.set(xlabel=r"$\theta$ (generator)", ylabel=r"$\psi$ (discriminator)")
+        return figure
+
+
+def position(gan: LightningModule) -> list[float]:
+    """theta and psi."""
+    return [gan.G.body[0].theta.item(), gan.D.head.weight.item()]
+
+
+def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tensor]:
+    """Grid points [p, 2] and, at each, what either player's gradient descent would add to its number [p, 2].
+
+    Leaves the players where they are.
+    """
+    ticks = torch.linspace(-limit, limit, points)
+    grid, here, arrows = torch.cartesian_prod(ticks, ticks), position(gan), []
+    with torch.random.fork_rng():
+        for at in grid:
+            move_to(gan, at.tolist())
+            arrows.append([descent(gan, "g", gan.G.body[0].theta), descent(gan, "d", gan.D.head.weight)])
+    move_to(gan, here)
+    return grid, torch.tensor(arrows)
+
+
+@torch.no_grad()
+def move_to(gan: LightningModule, at: list[float]) -> None:
+    """Sets theta and psi."""
+    gan.G.body[0].theta.fill_(at[0])
+    gan.D.head.weight.fill_(at[1])
+
+
+@torch.enable_grad()
+def descent(gan: LightningModule, player: str, number: Tensor) -> float:
+    """Minus the derivative of what the player minimises by its number."""
+    x_real, y = torch.zeros(SAMPLES, 1, device=gan.device), torch.zeros(SAMPLES, dtype=torch.long, device=gan.device)
+    turn = Turn(player, gan.G, gan.D, x_real, y, gan.G.draw(SAMPLES), gan)
+    for reg in gan.regs.values():
+        reg.stage(turn)
+    (gradient,) = torch.autograd.grad(sum(gan.terms(turn).values()), number, allow_unused=True, materialize_grads=True)
+    return -gradient.item()

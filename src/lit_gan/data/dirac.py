@@ -1,0 +1,19 @@
+"""A point mass at zero: the smallest data set on which GANs fail to converge. Mescheder et al. 2018, Definition 2.1."""
+
+from collections.abc import Sequence
+
+import torch
+
+from lit_gan.data.source import Images, Source
+
+
+class Dirac(Source):
+    """n samples, each the number 0."""
+
+    def __init__(self, name: str, shape: Sequence[int], n_classes: None, n: int):
+        super().__init__(name, shape, n_classes)
+        self.n = n
+
+    def load(self, which: str) -> Images:
+        """Zeros [n, 1]."""
+        return Images(torch.zeros(self.n, 1))

@@ -1,0 +1,43 @@
+"""Three grey digits as one colour image: a thousand modes that can be counted. Metz et al. 2017, section 3.3.1."""
+
+from collections.abc import Collection, Sequence
+
+import torch
+
+from lit_gan.data.source import Images, Source
+from lit_gan.errors import UserError
+
+
+class Stacked(Source):
+    """n images whose red, green and blue are random images of another set; the label is 100 r + 10 g + b.
+
+    Args:
+        n_classes: 1000.
+        base: the grey set of ten classes whose images are stacked.
+        n: images per split.
+        seed: of the choice; the splits differ if those of the base do.
+
+    Raises:
+        UserError: a base that is not grey or has not ten classes.
+    """
+
+    def __init__(self, name: str, shape: Sequence[int], n_classes: int, base: Source, n: int, seed: int):
+        super().__init__(name, shape, n_classes)
+        if base.shape[0] != 1 or base.n_classes != 10:
+            raise UserError(
+                f"data={name} stacks grey images of ten classes, which data.base={base.name} has not: "
+                f"use digits, mnist or fashion_mnist as its base."
+            )
+        self.base, self.n, self.seed = base, n, seed
+
+    @property
+    def splits(self) -> Collection[str]:
+        """Those of the base."""
+        return self.base.splits
+
+    def load(self, which: str) -> Images:
+        """The stacks, in memory."""
+        singles = self.base.split(which)
+        chosen = torch.randint(len(singles), (self.n, 3), generator=torch.Generator().manual_seed(self.seed))
+        images = singles.images[chosen].flatten(1, 2)
+        return Images(images, singles.labels[chosen] @ torch.tensor([100, 10, 1]))
