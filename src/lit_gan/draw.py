@@ -1,15 +1,16 @@
-"""Files of samples: PNG images, grids, npz."""
+"""Files of samples: PNG images and grids, text, npz."""
 
 from pathlib import Path
 
 import numpy as np
 import torch
 from omegaconf import DictConfig
+from PIL import Image
 from torch import Tensor
 
-from lit_gan.build import choose_device
-from lit_gan.data import to_uint8
-from lit_gan.pictures import picture, save_picture
+from lit_gan.build import build_source, choose_device
+from lit_gan.data import Source, to_uint8
+from lit_gan.pictures import shown
 from lit_gan.run_directory import chosen_run, load_config, load_gan
 from lit_gan.sampling import Sampler
 from lit_gan.settings import SAMPLE, check_settings
@@ -18,24 +19,26 @@ GRID = 256
 
 
 def draw(config: DictConfig) -> None:
-    """Everything that conf/sample.yaml describes; the same seed gives the same images."""
+    """Everything that conf/sample.yaml describes; the same seed gives the same samples."""
     directory = chosen_run(config)
     check_settings(config, SAMPLE)
     device = choose_device(config.device)
-    gan, update = load_gan(load_config(directory), directory, config.checkpoint)
-    sampler = Sampler(gan.sampler(config.ema).to(device), config.seed)
+    trained, output = load_config(directory), Path(config.output)
+    gan, update = load_gan(trained, directory, config.checkpoint)
+    source, G = build_source(trained), gan.sampler(config.ema).to(device)
+    sampler = Sampler(G, config.seed)
     samples = torch.cat([sampler(n).cpu() for n in batches(config.n, config.batch_size)])
-    output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
-    save_picture(picture(samples[:GRID]), output / "grid.png")
+    if source.lines(samples[:1]) is None:
+        shown(source, *Sampler(G, config.seed).grid(min(config.n, GRID))).save(output / "grid")
+        save_images(samples, output)
+    else:
+        shown(source, samples).save(output / "samples")
     if config.interpolations:
         rows = interpolation(sampler, config.interpolations, config.steps)
-        save_picture(picture(rows, columns=config.steps), output / "interpolation.png")
-    if samples.dim() == 4:
-        save_images(samples, output)
+        shown(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
-        array = to_uint8(samples).permute(0, 2, 3, 1) if samples.dim() == 4 else samples
-        np.savez(output / "samples.npz", array.numpy())
+        np.savez(output / "samples.npz", array(source, samples))
     print(f"{config.n} samples of update {update} in {output}")
 
 
@@ -52,9 +55,19 @@ def interpolation(sampler: Sampler, rows: int, steps: int) -> Tensor:
     return sampler.generate(z, torch.zeros(len(z), dtype=torch.long, device=z.device)).cpu()
 
 
-def save_images(samples: Tensor, output: Path) -> None:
-    """One PNG file for each sample, numbered; grey samples as grey files."""
-    from PIL import Image
+def array(source: Source, samples: Tensor) -> np.ndarray:
+    """Images as uint8 [n, height, width, channels], text as strings [n], points as they are."""
+    lines = source.lines(samples)
+    return pixels(samples) if samples.dim() == 4 else samples.numpy() if lines is None else np.array(lines)
 
-    for number, image in enumerate(to_uint8(samples).permute(0, 2, 3, 1).numpy()):
-        Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(output / f"{number:05d}.png")
+
+def pixels(samples: Tensor) -> np.ndarray:
+    """Images as uint8 [n, height, width, channels]."""
+    return to_uint8(samples).permute(0, 2, 3, 1).numpy()
+
+
+def save_images(samples: Tensor, output: Path) -> None:
+    """One PNG file for each image, numbered, grey ones as grey files; none for points."""
+    if samples.dim() == 4:
+        for number, image in enumerate(pixels(samples)):
+            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(output / f"{number:05d}.png")

@@ -3,31 +3,68 @@
 import copy
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from lit_gan.errors import UserError
 from lit_gan.game import Generator
+
+
+def classes(network: nn.Module) -> int | None:
+    """How many classes a network tells apart; None if it looks at no labels."""
+    return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
 
 
 class Sampler:
     """Endless samples of a copy of G: calling it with n gives the next n.
 
+    Where G looks at labels, they are drawn uniformly or are the one asked for.
+
     Args:
         seed: of the latent vectors, which are drawn on the CPU and so do not depend on the device.
         batch_statistics: batch normalisation with each batch's own statistics instead of the running ones.
-        n_classes: labels are drawn uniformly from so many; 1 without labels.
     """
 
-    def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False, n_classes: int = 1):
+    def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False, n_classes: int | None = None):
         self.G = copy.deepcopy(G).train(batch_statistics)
         self.generator = torch.Generator().manual_seed(seed)
-        self.n_classes = n_classes
+        self.n_classes = classes(G)
         self.device = next(G.parameters()).device
 
-    def __call__(self, n: int) -> Tensor:
-        """The next n samples, [n, *shape] in [-1, 1], float32."""
+    def __call__(self, n: int, label: int | None = None) -> Tensor:
+        """The next n samples, of all classes or of one, [n, *shape] in [-1, 1], float32.
+
+        Raises:
+            UserError: G makes no such class.
+        """
         z = self.G.draw(n, self.generator)
-        y = torch.randint(self.n_classes, (n,), generator=self.generator).to(self.device)
-        return self.generate(z, y)
+        y = torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+        if label is not None:
+            self.require(label)
+            y.fill_(label)
+        return self.generate(z, y.to(self.device))
+
+    def grid(self, count: int) -> tuple[Tensor, int | None]:
+        """At most `count` samples for one picture, and how many of them make a row; None for any number.
+
+        Where G looks at labels, a row is a class, from the first one on, and a column has the same latent vector.
+        """
+        if self.n_classes is None:
+            return self(count), None
+        rows = min(self.n_classes, count)
+        columns = count // rows
+        y = torch.arange(rows, device=self.device).repeat_interleave(columns)
+        return self.generate(self.G.draw(columns, self.generator).repeat(rows, 1), y), columns
+
+    def require(self, label: int) -> None:
+        """Refuses a class that G does not make.
+
+        Raises:
+            UserError: names those it makes.
+        """
+        if self.n_classes is None:
+            raise UserError(f"class={label} cannot be asked for: this generator was trained with no labels.")
+        if not 0 <= label < self.n_classes:
+            raise UserError(f"class={label} is none of this generator's: they are 0 to {self.n_classes - 1}.")
 
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor) -> Tensor:

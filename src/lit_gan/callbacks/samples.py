@@ -1,16 +1,17 @@
-"""Sample grids at fixed latent vectors."""
+"""Samples at fixed latent vectors."""
 
 from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger, WandbLogger
 
-from lit_gan.pictures import picture, save_picture
+from lit_gan.pictures import shown
 from lit_gan.sampling import Sampler
 
 
 class SampleGrid(Callback):
-    """The same `count` latent vectors as images after every epoch: `samples/<update>.png`, and in the loggers.
+    """What G makes of the same latent vectors after every epoch: `samples/<update>.png`, and in the loggers.
+
+    Images are a grid, points a plot, text is lines, `samples/<update>.txt`. Where G looks at labels, a row is a class.
 
     Args:
         count: samples in a grid.
@@ -25,11 +26,8 @@ class SampleGrid(Callback):
         if not trainer.is_global_zero:
             return
         update = trainer.global_step
-        samples = Sampler(pl_module.sampler(ema=True), self.seed)(self.count)
-        image = picture(samples)
-        save_picture(image, Path(trainer.default_root_dir) / "samples" / f"{update:06d}.png")
+        samples, columns = Sampler(pl_module.sampler(ema=True), self.seed).grid(self.count)
+        grid = shown(trainer.datamodule.source, samples, columns)
+        grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
         for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("samples", [image.numpy()], step=update)
-            elif isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image("samples", image, update, dataformats="HWC")
+            grid.log(logger, "samples", update)

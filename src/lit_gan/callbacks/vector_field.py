@@ -11,7 +11,6 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Turn
-from lit_gan.models import dirac
 
 SAMPLES = 256
 
@@ -42,7 +41,7 @@ class VectorField(Callback):
         Raises:
             UserError: the players have more than one number each.
         """
-        if not isinstance(pl_module.G, dirac.Generator):
+        if any(number.numel() != 1 for number in numbers(pl_module)) or len(numbers(pl_module)) != 2:
             raise UserError("callbacks=vector_field draws the game of two numbers: set data=dirac, or leave it out.")
         self.path = self.path or [position(pl_module)]
 
@@ -71,9 +70,14 @@ class VectorField(Callback):
         return figure
 
 
+def numbers(gan: LightningModule) -> list[Tensor]:
+    """theta and psi: all parameters of the players."""
+    return [*gan.G.parameters(), *gan.D.parameters()]
+
+
 def position(gan: LightningModule) -> list[float]:
-    """theta and psi."""
-    return [gan.G.body[0].theta.item(), gan.D.head.weight.item()]
+    """Their values."""
+    return [number.item() for number in numbers(gan)]
 
 
 def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tensor]:
@@ -83,10 +87,11 @@ def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tens
     """
     ticks = torch.linspace(-limit, limit, points)
     grid, here, arrows = torch.cartesian_prod(ticks, ticks), position(gan), []
+    theta, psi = numbers(gan)
     with torch.random.fork_rng():
         for at in grid:
             move_to(gan, at.tolist())
-            arrows.append([descent(gan, "g", gan.G.body[0].theta), descent(gan, "d", gan.D.head.weight)])
+            arrows.append([descent(gan, "g", theta), descent(gan, "d", psi)])
     move_to(gan, here)
     return grid, torch.tensor(arrows)
 
@@ -94,8 +99,8 @@ def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tens
 @torch.no_grad()
 def move_to(gan: LightningModule, at: list[float]) -> None:
     """Sets theta and psi."""
-    gan.G.body[0].theta.fill_(at[0])
-    gan.D.head.weight.fill_(at[1])
+    for number, value in zip(numbers(gan), at, strict=True):
+        number.fill_(value)
 
 
 @torch.enable_grad()

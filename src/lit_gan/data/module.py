@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader
 
 from lit_gan.data.sampler import Batches, EndlessSampler
-from lit_gan.data.scale import dequantize, to_unit
+from lit_gan.data.scale import dequantize
 from lit_gan.data.source import ImageFiles, Images, Source
 from lit_gan.errors import UserError
 
@@ -37,7 +37,7 @@ class GANData(LightningDataModule):
         source: the data set.
         images_per_update: n_dis x batch_size.
         seed: of the order of the images.
-        dequantize: whether `lit_gan.data.scale.dequantize` scales the pixels, instead of `to_unit`.
+        dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of `source.samples`.
         num_workers: processes that decode images that do not fit into memory.
         device_memory: decoded images of at most this many bytes are kept on the training device.
     """
@@ -94,7 +94,7 @@ class GANData(LightningDataModule):
         self._start = dict(state_dict)
 
     def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """Batches (x, y) without end: x uint8 [b, c, h, w] or float32 [b, 2], y int64 [b]; b is this rank's share."""
+        """Batches (x, y) without end: x as stored (images uint8 [b, c, h, w]), y int64 [b]; b is this rank's share."""
         data = self.source.split("train")
         return self._from_files(data) if isinstance(data, ImageFiles) else self._from_memory(data)
 
@@ -119,8 +119,7 @@ class GANData(LightningDataModule):
         return Batches(sampler, self.images_per_update, lambda: self.position)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """Pixels to [-1, 1], just before the training step; points stay what they are."""
+        """Stored samples as the networks see them, just before the training step."""
         x, y = batch
-        if x.dtype == torch.uint8:
-            x = dequantize(x) if self.dequantize else to_unit(x)
-        return x, y
+        pixels = x.dtype == torch.uint8
+        return dequantize(x) if self.dequantize and pixels else self.source.samples(x), y

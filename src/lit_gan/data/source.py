@@ -15,6 +15,7 @@ from PIL import Image, ImageOps
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from lit_gan.data.scale import to_unit
 from lit_gan.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,10 @@ class Pictures(Protocol):
 
 
 class Images(Dataset):
-    """A split in memory: `images` [n, *shape], uint8 (points: float32), and int64 `labels` [n], zeros if none."""
+    """A split in memory: `images` [n, *shape], uint8 (points: float32), and int64 `labels` [n], zeros if none.
+
+    Where a source has `samples` of its own, what it stores is for that to read.
+    """
 
     def __init__(self, images: Tensor, labels: Int[Tensor, " n"] | None = None):
         self.images = images
@@ -131,7 +135,7 @@ class Source:
 
     Args:
         name: as in `data=name`.
-        shape: of one sample: (channels, height, width), or (2,) for points.
+        shape: of one sample: (channels, height, width), (2,) for points, (characters, length) for text.
         n_classes: number of classes, or None for data without labels.
     """
 
@@ -157,6 +161,14 @@ class Source:
     def load(self, which: str) -> Images | ImageFiles:
         """Read one split."""
         raise NotImplementedError
+
+    def samples(self, stored: Tensor) -> Tensor:
+        """What the networks see [b, *shape] of stored samples: pixels in [-1, 1], points as they are."""
+        return to_unit(stored) if stored.dtype == torch.uint8 else stored
+
+    def lines(self, samples: Tensor) -> list[str] | None:
+        """Samples [b, *shape] as text, one line each; None for what is looked at, not read."""
+        return None
 
 
 class ImageSource(Source):

@@ -1,33 +1,61 @@
-"""DCGAN: strided and transposed convolutions only. Radford et al. 2016, Figure 1 and the guidelines of section 3."""
+"""DCGAN: strided and transposed convolutions only. Radford et al. 2016, Figure 1 and the guidelines of section 3.
 
-import itertools
+Its arguments reach the variants of Gulrajani et al. 2017: the random architectures of Table 1 and those of Figure 2.
+"""
+
 from collections.abc import Callable, Sequence
 
 from torch import nn
 
 from lit_gan import game
+from lit_gan.errors import UserError
 from lit_gan.game import Layers, NormSlot
-from lit_gan.models.layers import Unflatten, image_shape, initialise_normal
+from lit_gan.models.layers import (
+    Activation,
+    Norm,
+    Resampling,
+    Unflatten,
+    convolve,
+    downsample,
+    equalise_subpixels,
+    fan,
+    image_shape,
+    initialise_normal,
+    leaky_relu,
+    relu,
+    transposed,
+)
 
 SIZES = (16, 32, 64, 128)
 
 
-def widths(size: int, width: int) -> list[int]:
-    """Channels per resolution, from the image down to 4 x 4: `width`, doubled at every halving."""
-    return [width * 2**stage for stage in range(size.bit_length() - 3)]
+def widths(size: int, width: int, growth: int = 2) -> list[int]:
+    """Channels per resolution, from the image down to 4 x 4: `width`, times `growth` at every halving."""
+    return [width * growth**stage for stage in range(size.bit_length() - 3)]
+
+
+def course(resample: Resampling, times: int, depth: int) -> list[Resampling]:
+    """The changes of resolution, with depth - 1 convolutions that change nothing before each and after the last."""
+    same = [convolve] * (depth - 1)
+    return [*same, resample] * times + same
 
 
 class Generator(game.Generator):
-    """Projects z to 4 x 4 and doubles the resolution up to the image; norm and ReLU everywhere but at the output.
+    """Projects z to 4 x 4 and doubles the resolution up to the image; norm and activation everywhere but at the output.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the last hidden layer; the paper's faces at 64 px have 128.
         kernel_size: 5 in the paper; an even 4 costs two thirds and leaves no checkerboard.
-        norm: normalisation layer, called with the number of channels.
+        norm: normalisation layer, called with the number of channels; None for none.
+        activation: called without arguments.
+        upsample: `transposed`, `nearest` or `pixel_shuffle` of `lit_gan.models.layers`.
+        growth: how many times wider a layer is than the one of twice its resolution; 1 for constant widths.
+        depth: weight layers at each resolution.
+        initialise: draws the weights.
 
     Raises:
-        UserError: a shape it cannot make.
+        UserError: a shape it cannot make, or a growth below 1.
     """
 
     def __init__(
@@ -37,16 +65,28 @@ class Generator(game.Generator):
         width: int = 64,
         kernel_size: int = 4,
         prior: str = "normal",
-        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        norm: Norm | None = nn.BatchNorm2d,
+        activation: Activation = relu,
+        upsample: Resampling = transposed,
+        growth: int = 2,
+        depth: int = 1,
+        initialise: Callable[[nn.Module], None] = initialise_normal,
     ):
         super().__init__(shape, z_dim, prior)
+        if growth < 1:
+            raise UserError(f"model.G.growth={growth} must be 1 or more: it multiplies numbers of channels.")
         channels, size = image_shape("dcgan", shape, SIZES)
-        plan = widths(size, width)[::-1]
-        layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4), norm(plan[0]), nn.ReLU(inplace=True)]
-        for before, after in itertools.pairwise(plan):
-            layers += [upsample(before, after, kernel_size), norm(after), nn.ReLU(inplace=True)]
-        self.body = Layers(*layers, upsample(plan[-1], channels, kernel_size), nn.Tanh())
-        initialise_normal(self)
+        norm, reads, plan = norm or nn.Identity, fan(activation), widths(size, width, growth)[::-1]
+        before, layers = plan[0], [nn.Linear(z_dim, plan[0] * reads * 16), Unflatten(4)]
+        outputs = [plan[0]] * (depth - 1) + [after for after in (*plan[1:], plan[-1]) for _ in range(depth)]
+        *hidden, last = course(upsample, len(plan), depth)
+        for resample, after in zip(hidden, outputs, strict=False):
+            layers += [norm(before * reads), activation(), *resample(before, after * reads, kernel_size)]
+            before = after
+        layers += [norm(before * reads), activation(), *last(before, channels, kernel_size), nn.Tanh()]
+        self.body = Layers(*layers)
+        initialise(self)
+        equalise_subpixels(self.body)
 
 
 class Discriminator(game.Discriminator):
@@ -54,26 +94,32 @@ class Discriminator(game.Discriminator):
 
     The paper's batch normalisation is `reg=batch_norm`: as a choice of its own it can be left out or replaced, and
     most other regularizers ask for that.
+
+    Args:
+        shape: (channels, size, size), size a power of two from 16 to 128.
+        width: channels of the first layer, doubled at every halving of the resolution.
+        activation: called without arguments.
+        depth: weight layers at each resolution.
+        initialise: draws the weights.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64, kernel_size: int = 4):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int = 64,
+        kernel_size: int = 4,
+        activation: Activation = leaky_relu,
+        depth: int = 1,
+        initialise: Callable[[nn.Module], None] = initialise_normal,
+    ):
         super().__init__()
-        channels, size = image_shape("dcgan", shape, SIZES)
-        plan = widths(size, width)
-        layers = [downsample(channels, plan[0], kernel_size), nn.LeakyReLU(0.2, inplace=True)]
-        for before, after in itertools.pairwise(plan):
-            layers += [downsample(before, after, kernel_size), NormSlot(after), nn.LeakyReLU(0.2, inplace=True)]
+        before, size = image_shape("dcgan", shape, SIZES)
+        reads, plan, layers = fan(activation), widths(size, width), []
+        outputs = [after for after in plan for _ in range(depth)] + [plan[-1]] * (depth - 1)
+        for resample, after in zip(course(downsample, len(plan), depth), outputs, strict=True):
+            slot = [NormSlot(after * reads)] * bool(layers)
+            layers += [*resample(before, after * reads, kernel_size), *slot, activation()]
+            before = after
         self.body = Layers(*layers)
-        self.head = nn.Linear(plan[-1] * 16, 1)
-        initialise_normal(self)
-
-
-def downsample(before: int, after: int, kernel_size: int) -> nn.Conv2d:
-    """A convolution of stride 2 that halves the resolution exactly, for odd and even kernels."""
-    return nn.Conv2d(before, after, kernel_size, stride=2, padding=(kernel_size - 1) // 2)
-
-
-def upsample(before: int, after: int, kernel_size: int) -> nn.ConvTranspose2d:
-    """A transposed convolution of stride 2 that doubles the resolution exactly, for odd and even kernels."""
-    padding = (kernel_size - 1) // 2
-    return nn.ConvTranspose2d(before, after, kernel_size, 2, padding, output_padding=kernel_size % 2)
+        self.head = nn.Linear(before * 16, 1)
+        initialise(self)

@@ -1,23 +1,22 @@
-"""What several network pairs share: weight initialisation, sizes, the end of a generator."""
+"""What several network pairs share: sizes, activations, changes of resolution, weight initialisation."""
 
-from collections.abc import Sequence
+import itertools
+import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import weight_layers
+from lit_gan.game import Layers, weight_layers
+
+Activation = Callable[[], nn.Module]
+Norm = Callable[[int], nn.Module]
+Resampling = Callable[[int, int, int], list[nn.Module]]
+"""The layers from so many channels to so many, with such a kernel."""
 
 
-def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016, section 4."""
-    for _, layer in weight_layers(network):
-        nn.init.normal_(layer.weight, 0.0, std)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
-    for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
-            nn.init.normal_(layer.weight, 1.0, std)
+# Sizes
 
 
 def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple[int, int]:
@@ -27,9 +26,9 @@ def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple
         UserError: the shape is no square image, or its size is not one of `sizes`.
     """
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in sizes:
-        known = ", ".join(map(str, sizes))
+        known = [*map(str, sizes)] if len(sizes) < 9 else [*map(str, sizes[:3]), "...", str(sizes[-1])]
         raise UserError(
-            f"model={model} makes square images of size {known}, not samples of shape {list(shape)}: "
+            f"model={model} makes square images of size {', '.join(known)}, not samples of shape {list(shape)}: "
             f"set data.image_size to one of these or choose another model."
         )
     return shape[0], shape[1]
@@ -53,3 +52,135 @@ class SumPool(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """The sums."""
         return torch.sum(x, dim=(2, 3))
+
+
+class Scale(nn.Module):
+    """Its input times a constant."""
+
+    def __init__(self, factor: float):
+        super().__init__()
+        self.factor = factor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The product."""
+        return x * self.factor
+
+
+# Activations
+
+
+def relu() -> nn.ReLU:
+    """max(x, 0), in place."""
+    return nn.ReLU(inplace=True)
+
+
+def leaky_relu() -> nn.LeakyReLU:
+    """max(x, 0.2 x), in place. Radford et al. 2016, section 4."""
+    return nn.LeakyReLU(0.2, inplace=True)
+
+
+class ShiftedSoftplus(nn.Softplus):
+    """softplus(2x + 2) / 2 - 1, an ELU whose second derivative is continuous. Gulrajani et al. 2017, Table 1."""
+
+    def __init__(self):
+        super().__init__(beta=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Above -1, near x + log(1 + exp(-2x - 2)) / 2."""
+        return super().forward(x + 1) - 1
+
+
+class Gated(nn.GLU):
+    """sigmoid(a) tanh(b) of the first and second half of the channels. Gulrajani et al. 2017, section 5.2."""
+
+    def __init__(self):
+        super().__init__(dim=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, 2c, ...] to [b, c, ...]."""
+        a, b = x.chunk(2, self.dim)
+        return torch.sigmoid(a) * torch.tanh(b)
+
+
+def fan(activation: Activation) -> int:
+    """How many channels an activation reads for each that it makes: 1, or 2 if it is gated."""
+    return 2 // activation()(torch.zeros(1, 2)).shape[1]
+
+
+# Changes of resolution
+
+
+def convolve(before: int, after: int, kernel_size: int) -> list[nn.Module]:
+    """A convolution that keeps the resolution; an even kernel is taken one smaller, to have a middle."""
+    odd = kernel_size - 1 + kernel_size % 2
+    return [nn.Conv2d(before, after, odd, padding=odd // 2)]
+
+
+def downsample(before: int, after: int, kernel_size: int) -> list[nn.Module]:
+    """A convolution of stride 2 that halves the resolution exactly, for odd and even kernels."""
+    return [nn.Conv2d(before, after, kernel_size, stride=2, padding=(kernel_size - 1) // 2)]
+
+
+def transposed(before: int, after: int, kernel_size: int) -> list[nn.Module]:
+    """A transposed convolution of stride 2 that doubles the resolution exactly, for odd and even kernels."""
+    padding = (kernel_size - 1) // 2
+    return [nn.ConvTranspose2d(before, after, kernel_size, 2, padding, output_padding=kernel_size % 2)]
+
+
+def nearest(before: int, after: int, kernel_size: int) -> list[nn.Module]:
+    """Every pixel four times, then a convolution. Odena et al. 2016."""
+    return [nn.Upsample(scale_factor=2), *convolve(before, after, kernel_size)]
+
+
+def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
+    """A convolution to four times the channels, which become 2 x 2 pixels. Shi et al. 2016, Eq. 4."""
+    return [*convolve(before, 4 * after, kernel_size), nn.PixelShuffle(2)]
+
+
+# Weight initialisation
+
+
+def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
+    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016, section 4."""
+    for _, layer in weight_layers(network):
+        nn.init.normal_(layer.weight, 0.0, std)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+            nn.init.normal_(layer.weight, 1.0, std)
+
+
+def initialise_glorot(network: nn.Module, gain: float = 1.0) -> None:
+    """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases 0.
+
+    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2) throughout it is
+    He's. Where a stride thins out one side of a layer, its fan counts by so much less, as in the former.
+    """
+    for name, layer in weight_layers(network):
+        bound = gain * math.sqrt((12 if "residual" in name else 6) / fans(layer))
+        nn.init.uniform_(layer.weight, -bound, bound)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+def fans(layer: nn.Module) -> float:
+    """fan_in + fan_out."""
+    first, second = layer.weight.shape[:2]  # the thinned one is the first: the outputs, if transposed the inputs
+    return layer.weight[0, 0].numel() * (first / math.prod(getattr(layer, "stride", ())) + second)
+
+
+def initialise_orthogonal(network: nn.Module, gain: float = 1.0) -> None:
+    """Weights whose singular values are all `gain`, biases 0. Saxe et al. 2014."""
+    for _, layer in weight_layers(network):
+        nn.init.orthogonal_(layer.weight, gain)
+        if layer.bias is not None:
+            nn.init.zeros_(layer.bias)
+
+
+@torch.no_grad()
+def equalise_subpixels(body: Layers) -> None:
+    """The pixels that come of one pixel start equal: no checkerboard at the beginning. Aitken et al. 2017 (ICNR)."""
+    for layer, following in itertools.pairwise(body):
+        if isinstance(following, nn.PixelShuffle):
+            layer.weight.copy_(layer.weight[::4].repeat_interleave(4, 0))

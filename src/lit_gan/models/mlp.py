@@ -1,12 +1,16 @@
 """Fully connected networks, for points in the plane and for images as vectors. Gulrajani et al. 2017, section 3."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import nn
 
 from lit_gan import game
+from lit_gan.errors import UserError
 from lit_gan.game import Layers, NormSlot
+from lit_gan.models.layers import Activation, Scale, fan, relu
+
+Initialise = Callable[[nn.Module], None]
 
 
 class Generator(game.Generator):
@@ -14,24 +18,60 @@ class Generator(game.Generator):
 
     Args:
         shape: (2,) for points, (channels, height, width) for images.
+        activation: called without arguments.
+        initialise: draws the weights; None leaves them as torch draws them.
     """
 
-    def __init__(self, shape: Sequence[int], z_dim: int = 2, width: int = 512, depth: int = 3, prior: str = "normal"):
+    def __init__(
+        self,
+        shape: Sequence[int],
+        z_dim: int = 2,
+        width: int = 512,
+        depth: int = 3,
+        prior: str = "normal",
+        activation: Activation = relu,
+        initialise: Initialise | None = None,
+    ):
         super().__init__(shape, z_dim, prior)
-        layers = [nn.Linear(z_dim, width), nn.ReLU(inplace=True)]
+        reads = fan(activation)
+        layers = [nn.Linear(z_dim, width * reads), activation()]
         for _ in range(depth - 1):
-            layers += [nn.Linear(width, width), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(width, width * reads), activation()]
         output = nn.Tanh() if len(shape) == 3 else nn.Identity()
         self.body = Layers(*layers, nn.Linear(width, math.prod(shape)), nn.Unflatten(1, self.shape), output)
+        if initialise is not None:
+            initialise(self)
 
 
 class Discriminator(game.Discriminator):
-    """`depth` hidden layers of `width` ReLUs on the flattened sample."""
+    """`depth` hidden layers of `width` ReLUs on the flattened sample.
 
-    def __init__(self, shape: Sequence[int], width: int = 512, depth: int = 3):
+    Args:
+        input_scale: multiplies the sample; 0.25 for the ring of Metz et al. 2017, 1 elsewhere.
+        activation: called without arguments.
+        initialise: draws the weights; None leaves them as torch draws them.
+
+    Raises:
+        UserError: a scale that is not above 0.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        width: int = 512,
+        depth: int = 3,
+        input_scale: float = 1.0,
+        activation: Activation = relu,
+        initialise: Initialise | None = None,
+    ):
         super().__init__()
-        layers = [nn.Flatten(), nn.Linear(math.prod(shape), width), nn.ReLU(inplace=True)]
+        if not 0 < input_scale < math.inf:
+            raise UserError(f"model.D.input_scale={input_scale} must be above 0: D would not see the samples.")
+        reads, scale = fan(activation), [Scale(input_scale)] * (input_scale != 1)
+        layers = [nn.Flatten(), *scale, nn.Linear(math.prod(shape), width * reads), activation()]
         for _ in range(depth - 1):
-            layers += [nn.Linear(width, width), NormSlot(width), nn.ReLU(inplace=True)]
+            layers += [nn.Linear(width, width * reads), NormSlot(width * reads), activation()]
         self.body = Layers(*layers)
         self.head = nn.Linear(width, 1)
+        if initialise is not None:
+            initialise(self)

@@ -1,12 +1,20 @@
 """The standard CNN of the SNGAN paper. Miyato et al. 2018, Table 3."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from torch import nn
 
 from lit_gan import game
 from lit_gan.game import Layers, NormSlot
-from lit_gan.models.layers import Unflatten, image_shape, initialise_normal
+from lit_gan.models.layers import (
+    Norm,
+    Resampling,
+    Unflatten,
+    equalise_subpixels,
+    image_shape,
+    initialise_normal,
+    transposed,
+)
 
 SIZES = (16, 32, 48, 64)
 TABLE_3 = (1, 1, 2, 2, 4, 4, 8)
@@ -21,7 +29,8 @@ class Generator(game.Generator):
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.
         width: channels of the last hidden layer, 64 in the paper.
-        norm: normalisation layer, called with the number of channels.
+        norm: normalisation layer, called with the number of channels; None for none.
+        upsample: `transposed`, `nearest` or `pixel_shuffle` of `lit_gan.models.layers`.
 
     Raises:
         UserError: a shape it cannot make.
@@ -33,16 +42,18 @@ class Generator(game.Generator):
         z_dim: int = 128,
         width: int = 64,
         prior: str = "normal",
-        norm: Callable[[int], nn.Module] = nn.BatchNorm2d,
+        norm: Norm | None = nn.BatchNorm2d,
+        upsample: Resampling = transposed,
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("sngan_cnn", shape, SIZES)
+        norm = norm or nn.Identity
         layers = [nn.Linear(z_dim, 8 * width * (size // 8) ** 2), Unflatten(size // 8)]
-        for before, after in ((8, 4), (4, 2), (2, 1)):
-            convolution = nn.ConvTranspose2d(before * width, after * width, 4, stride=2, padding=1)
-            layers += [convolution, norm(after * width), nn.ReLU(inplace=True)]
+        for before, after in ((8 * width, 4 * width), (4 * width, 2 * width), (2 * width, width)):
+            layers += [*upsample(before, after, 4), norm(after), nn.ReLU(inplace=True)]
         self.body = Layers(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
         initialise_normal(self)
+        equalise_subpixels(self.body)
 
 
 class Discriminator(game.Discriminator):

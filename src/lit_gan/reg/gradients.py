@@ -1,4 +1,4 @@
-"""Regularizers of the gradient of the discriminator with respect to its input."""
+"""Regularizers of the gradient of the discriminator's logits with respect to its input."""
 
 import torch
 from jaxtyping import Float
@@ -6,45 +6,170 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn, per_sample
+from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn
 
 
-def slopes(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, " b"]:
-    """||grad_x D(x)||_2 of each sample, over all of its dimensions, with a graph for D's parameters."""
+def gradients(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, "logits n"]:
+    """grad_x D(x) of each logit, a sample's or that of a pack of samples, with a graph for D's parameters."""
     x = x.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(D(x, y).logits.sum(), x, create_graph=True)
-    return per_sample(gradient).norm(dim=1)
+    logits = D(x, y).logits
+    (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
+    return gradient.reshape(len(logits), -1)
+
+
+def slopes(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, " logits"]:
+    """||grad_x D(x)||_2 of each logit, over all dimensions of what it judges."""
+    return gradients(D, x, y).norm(dim=1)
+
+
+def squared_slope(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, ""]:
+    """E ||grad_x D(x)||_2^2, the mean over the logits."""
+    return gradients(D, x, y).square().sum(1).mean()
+
+
+def shares(x: Images) -> Tensor:
+    """One number from U[0, 1) for each sample, [b, 1, ...]."""
+    return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)
 
 
 def between(x_real: Images, x_fake: Images) -> Images:
     """One point on the line between each pair, uniformly, with one number per sample."""
-    share = torch.rand(len(x_real), *[1] * (x_real.dim() - 1), device=x_real.device, dtype=x_real.dtype)
-    return torch.lerp(x_fake, x_real, share)
+    return torch.lerp(x_fake, x_real, shares(x_real))
 
 
-class GradientPenalty(Regularizer):
-    """E (||grad D(x_hat)||_2 - 1)^2 on lines between real and generated samples. Gulrajani et al. 2017, Eq. 3.
+def generated(turn: Turn) -> Images:
+    """The generated samples in the precision of the real ones."""
+    return turn.x_fake.to(turn.x_real.dtype)
 
-    Args:
-        weight: lambda, 10 in the paper (0.1 on its toy sets).
-    """
 
-    def __init__(self, weight: float = 10.0):
-        super().__init__(weight)
+class Steepness(Regularizer):
+    """A penalty of D's slope, a term of D's turn only. Its logits must be functions of single samples, or of packs."""
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """D must judge samples one by one.
+        """Batch normalisation subtracts what all samples share, so the gradient of the summed logits misses it.
+
+        Other layers that look across a batch leave most of it, and are common beside such penalties (minibatch standard
+        deviation in Karras et al. 2018).
 
         Raises:
             UserError: D has batch normalisation.
         """
         if any(isinstance(layer, _BatchNorm) for layer in D.modules()):
             raise UserError(
-                "reg=gradient_penalty cannot be used with batch normalisation in D, where a sample's gradient "
-                "depends on the rest of its batch (Gulrajani et al. 2017, section 4): use reg=layer_norm instead."
+                f"reg={self.name} cannot be used with batch normalisation in D, where a sample's gradient "
+                f"depends on the rest of its batch (Gulrajani et al. 2017, section 4): use reg=layer_norm instead."
             )
 
+
+class GradientPenalty(Steepness):
+    """E (||grad D(x_hat)||_2 - 1)^2 on lines between real and generated samples. Gulrajani et al. 2017, Eq. 3.
+
+    Args:
+        weight: lambda, 10 in the paper (0.1 on its toy sets).
+        one_sided: E max(0, ||grad D(x_hat)||_2 - 1)^2, which lets D be flat; their section 4.
+    """
+
+    def __init__(self, weight: float = 10.0, one_sided: bool = False):
+        super().__init__(weight)
+        self.one_sided = one_sided
+
     def d(self, turn: Turn) -> Float[Tensor, ""]:
-        """Two-sided, the mean over the batch."""
-        x_hat = between(turn.x_real, turn.x_fake.to(turn.x_real.dtype))
+        """The mean over the batch."""
+        excess = slopes(turn.D, between(turn.x_real, generated(turn)), turn.y) - 1
+        return (excess.relu() if self.one_sided else excess).square().mean()
+
+
+class FiniteDifferencePenalty(Steepness):
+    """E (|D(x_1) - D(x_2)| / ||x_1 - x_2||_2 - 1)^2, two points of a line between a real and a generated sample.
+
+    The penalty of Gulrajani et al. 2017, Eq. 3, without second derivatives. It sees D's slope along the line, at most
+    the length of its gradient. In half precision the quotient is noisy where the two points are near each other.
+
+    Args:
+        weight: lambda, 10 as in the gradient penalty.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        super().__init__(weight)
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        one, other = (between(turn.x_real, generated(turn)) for _ in range(2))
+        difference = turn.D(one, turn.y).logits - turn.D(other, turn.y).logits
+        distance = (one - other).reshape(len(difference), -1).norm(dim=1)
+        return (difference.abs() / distance.clamp_min(1e-6) - 1).square().mean()
+
+
+class DRAGAN(Steepness):
+    """E (||grad D(x_hat)||_2 - 1)^2 around real samples. Kodali et al. 2017, section 2.3.
+
+    As in the authors' code, x_hat = x + a * spread * std(x) * u with a from U[0, 1) once per sample, u from U[0, 1)
+    for each of its dimensions and one standard deviation over the whole batch; the paper writes N(0, c) noise.
+
+    Args:
+        weight: lambda, 10 in the paper.
+        spread: of the noise, in standard deviations of the data, 0.5 in the code.
+
+    Raises:
+        UserError: a spread that is not positive.
+    """
+
+    def __init__(self, weight: float = 10.0, spread: float = 0.5):
+        super().__init__(weight)
+        if not spread > 0:
+            raise UserError(f"reg.dragan.spread={spread} leaves no neighbourhood of the data: set it to 0.5, say.")
+        self.spread = spread
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        x = turn.x_real
+        x_hat = x + shares(x) * self.spread * x.std() * torch.rand_like(x)
         return (slopes(turn.D, x_hat, turn.y) - 1).square().mean()
+
+
+class R1(Steepness):
+    """1/2 E ||grad D(x)||_2^2 on real samples. Mescheder et al. 2018, Eq. 9.
+
+    Args:
+        weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        super().__init__(weight)
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """Half the mean over the batch."""
+        return squared_slope(turn.D, turn.x_real, turn.y) / 2
+
+
+class R2(Steepness):
+    """1/2 E ||grad D(G(z))||_2^2 on generated samples. Mescheder et al. 2018, Eq. 10.
+
+    Args:
+        weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        super().__init__(weight)
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """Half the mean over the batch."""
+        return squared_slope(turn.D, generated(turn), turn.y) / 2
+
+
+class ZeroCentered(Steepness):
+    """E ||grad D(x_hat)||_2^2 on lines between real and generated samples. Thanh-Tung et al. 2019.
+
+    The gradient is the logit's, as of all penalties here; the authors' code for points in the plane takes that of the
+    probability, which is at most a quarter of it.
+
+    Args:
+        weight: lambda, without a half.
+    """
+
+    def __init__(self, weight: float = 10.0):
+        super().__init__(weight)
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """The mean over the batch."""
+        return squared_slope(turn.D, between(turn.x_real, generated(turn)), turn.y)

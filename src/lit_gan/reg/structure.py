@@ -1,4 +1,4 @@
-"""Regularizers in the discriminator's structure: what fills the places that the networks keep for normalisation."""
+"""Regularizers in the discriminator's structure: what fills the places kept for normalisation, and dropout."""
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -62,3 +62,63 @@ class LayerNorm(Normalisation):
     def layer(self, channels: int) -> nn.Module:
         """One group of all channels, with one beta a channel."""
         return nn.GroupNorm(1, channels)
+
+
+class PositionNorm(nn.GroupNorm):
+    """Each channel of each sample over its positions, with one beta a channel.
+
+    Raises:
+        UserError: in use, of features without positions, which it would all make 0.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, ...] normalised."""
+        if x.dim() < 3:
+            raise UserError(
+                "reg=instance_norm normalises over the positions of an image, which the features of this model have "
+                "not: choose a convolutional model, or reg=layer_norm."
+            )
+        return super().forward(x)
+
+
+class InstanceNorm(Normalisation):
+    """Instance normalisation in D: each sample and channel over positions. Ulyanov et al. 2016, Eq. 4."""
+
+    def layer(self, channels: int) -> nn.Module:
+        """As many groups as channels."""
+        return PositionNorm(channels)
+
+
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid)
+
+
+class Dropout(Regularizer):
+    """Dropout after every activation of D, while it trains. Srivastava et al. 2014; Salimans et al. 2016, code.
+
+    Args:
+        p: share of the activations set to 0; the others are divided by 1 - p.
+
+    Raises:
+        UserError: p outside [0, 1).
+    """
+
+    def __init__(self, p: float = 0.5):
+        super().__init__()
+        if not 0 <= p < 1:
+            raise UserError(f"reg.dropout.p={p} must be at least 0 and below 1: it is a share of the activations.")
+        self.p = p
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Puts a dropout behind every activation.
+
+        Raises:
+            UserError: D has none.
+        """
+        found = [(name, layer) for name, layer in D.named_modules() if isinstance(layer, ACTIVATIONS)]
+        if not found:
+            raise UserError("reg=dropout finds no activation in D: leave it out or choose another model.")
+        for name, layer in found:
+            D.set_submodule(name, nn.Sequential(layer, nn.Dropout(self.p)))

@@ -1,0 +1,30 @@
+"""Looks into a trained GAN. Each analysis is one class that turns a run into a table, a figure and a sentence."""
+
+from lit_gan.analysis.arithmetic import Arithmetic
+from lit_gan.analysis.base import Analysis, Finding
+from lit_gan.analysis.duplicates import Duplicates
+from lit_gan.analysis.gradients import Gradients
+from lit_gan.analysis.interpolation import Interpolation
+from lit_gan.analysis.level_sets import LevelSets
+from lit_gan.analysis.linear_probe import LinearProbe
+from lit_gan.analysis.ms_ssim import MSSSIM
+from lit_gan.analysis.neighbours import Neighbours
+from lit_gan.analysis.subject import Subject
+from lit_gan.analysis.weights import Spectra, SpectralNorms, Weights
+
+__all__ = [
+    "MSSSIM",
+    "Analysis",
+    "Arithmetic",
+    "Duplicates",
+    "Finding",
+    "Gradients",
+    "Interpolation",
+    "LevelSets",
+    "LinearProbe",
+    "Neighbours",
+    "Spectra",
+    "SpectralNorms",
+    "Subject",
+    "Weights",
+]

@@ -1,0 +1,156 @@
+"""Sums and differences of latent vectors."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.figures import figure, show_images
+from lit_gan.analysis.subject import Subject
+from lit_gan.data import to_uint8
+from lit_gan.errors import UserError
+from lit_gan.game import Images, Latents
+from lit_gan.metrics.classifier import Classifier
+from lit_gan.sampling import classes
+from lit_gan.settings import COUNT, POSITIVE, Allowed
+
+MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
+"""What G makes of the new latent vectors."""
+
+
+class Arithmetic(Analysis):
+    """a - b + c on the mean latent vectors of three concepts, and 8 neighbours of it. Radford et al. 2016, Figure 7.
+
+    A concept is a class, whose exemplars are the samples that the data set's classifier (metrics=classifier) is surest
+    of, or a list of sample numbers, those of `lit_gan.sample` with n=`among` and the same seed and batch_size. The
+    neighbours are the result + U(-noise, noise).
+
+    Columns: what (a, b, c, their means, result, neighbour), number of the sample, and on labelled data the class that
+    the classifier sees in it, and its probability.
+
+    Args:
+        a, b, c: a class or a list of sample numbers each.
+        exemplars: samples of a class, 3 in the paper: single ones gave unstable results.
+        among: so many samples are there to choose from.
+        noise: 0.25 in the paper.
+    """
+
+    def __init__(
+        self,
+        a: int | Sequence[int],
+        b: int | Sequence[int],
+        c: int | Sequence[int],
+        exemplars: int = 3,
+        among: int = 2000,
+        noise: float = 0.25,
+    ):
+        check_numbers("arithmetic", COUNT, exemplars=exemplars, among=among)
+        check_numbers("arithmetic", POSITIVE, noise=noise)
+        self.concepts = {"a": a, "b": b, "c": c}
+        for name, concept in self.concepts.items():
+            for number in [concept] if isinstance(concept, int) else concept or [None]:
+                check_numbers("arithmetic", Allowed(int, 0, among), **{name: number})
+        self.exemplars, self.among, self.noise = exemplars, among, noise
+
+    def check(self, subject: Subject) -> None:
+        """Refuses classes that the data has not, and a G that is told its class.
+
+        Raises:
+            UserError: one of the two.
+        """
+        check_images("arithmetic", subject)
+        if classes(subject.G):
+            raise UserError(
+                "analysis=arithmetic looks for classes in the latent vectors, and this G takes them from labels: "
+                "choose a run with labels=none."
+            )
+        known = subject.source.n_classes or 0
+        for name, concept in self.concepts.items():
+            if isinstance(concept, int) and concept >= known:
+                has = f"the classes 0 to {known - 1}" if known else "no labels"
+                raise UserError(
+                    f"analysis.arithmetic.{name}={concept} names a class, and data={subject.source.name} has {has}: "
+                    f"give a class that there is, or a list of sample numbers such as [3,17,25]."
+                )
+
+    def find(self, subject: Subject) -> Finding:
+        """The exemplars and their means on the left, the result among its neighbours on the right."""
+        x, z = samples_with_latents(subject, self.among)
+        seen = classified(subject, x)
+        numbers = {name: self.exemplars_of(name, seen) for name in self.concepts}
+        a, b, c = (z[chosen].mean(0) for chosen in numbers.values())
+        new = torch.cat([torch.stack([a, b, c]), nine_around(a - b + c, self.noise, subject.seed)])
+        made = subject.generated(new, torch.zeros(len(new), dtype=torch.long))
+        rows = [
+            {"what": name, "number": number} | reading(seen, number)
+            for name, chosen in numbers.items()
+            for number in chosen
+        ]
+        judged = classified(subject, made)
+        rows += [{"what": what, "number": ""} | reading(judged, place) for place, what in enumerate(MADE)]
+        plot = draw([torch.cat([x[chosen], made[[place]]]) for place, chosen in enumerate(numbers.values())], made[3:])
+        found = f"the classifier sees class {rows[-5]['class']}" if judged is not None else "see the picture"
+        return Finding(f"a - b + c: {found}", rows, plot)
+
+    def exemplars_of(self, name: str, seen: Float[Tensor, "n k"] | None) -> list[int]:
+        """The numbers of a concept's samples.
+
+        Raises:
+            UserError: G makes too few of that class.
+        """
+        concept = self.concepts[name]
+        if not isinstance(concept, int):
+            return list(concept)
+        there = int((seen.argmax(1) == concept).sum())
+        if there < self.exemplars:
+            raise UserError(
+                f"analysis.arithmetic.{name}={concept} needs {self.exemplars} samples of that class, and G makes "
+                f"{there} among {self.among}: raise analysis.arithmetic.among, or choose another class."
+            )
+        return seen[:, concept].topk(self.exemplars).indices.tolist()
+
+
+def samples_with_latents(subject: Subject, n: int) -> tuple[Images, Latents]:
+    """G's first n samples, on the CPU, and what they were made from."""
+    sampler, latents = subject.sampler(), []
+    sampler.G.register_forward_pre_hook(lambda G, inputs: latents.append(inputs[0]))
+    x = torch.cat([sampler(len(part)).cpu() for part in torch.arange(n).split(subject.batch_size)])
+    return x, torch.cat(latents)
+
+
+def classified(subject: Subject, x: Images) -> Float[Tensor, "n k"] | None:
+    """The probabilities that the data set's classifier gives to the classes; None for data without labels."""
+    if subject.source.n_classes is None:
+        return None
+    classifier = Classifier()
+    classifier.prepare(subject.source, subject.device)
+    parts = to_uint8(x).split(subject.batch_size)
+    return torch.cat([classifier(part).logits.softmax(1).cpu() for part in parts])
+
+
+def reading(seen: Float[Tensor, "n k"] | None, place: int) -> dict[str, Any]:
+    """The class that a classifier sees in a sample, and its probability."""
+    if seen is None:
+        return {}
+    return {"class": int(seen[place].argmax()), "probability": seen[place].max().item()}
+
+
+def nine_around(z: Float[Tensor, " z"], noise: float, seed: int) -> Float[Tensor, "9 z"]:
+    """z in the middle of eight z + U(-noise, noise)."""
+    offsets = noise * (2 * torch.rand(9, len(z), generator=torch.Generator().manual_seed(seed)) - 1)
+    offsets[4] = 0
+    return z + offsets.to(z)
+
+
+def draw(concepts: list[Images], result: Images) -> Figure:
+    """Three columns of exemplars with their mean below, an equals sign, and the result among its neighbours."""
+    plot = figure(8, 4.5, "Latent arithmetic: the mean of each column (its last picture), a - b + c")
+    grid = plot.subplots(1, 4, width_ratios=[1, 1, 1, 3.2])
+    for axes, title, images in zip(grid, ("a", "- b", "+ c"), concepts, strict=False):
+        show_images(axes, images, 1, title)
+    show_images(grid[3], result, 3, "= the middle, among its neighbours")
+    return plot

@@ -1,0 +1,66 @@
+"""What an analysis is, and what it leaves behind."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from lit_gan.analysis.subject import Subject
+from lit_gan.errors import UserError
+from lit_gan.settings import Allowed, written
+
+
+@dataclass
+class Finding:
+    """What an analysis found."""
+
+    summary: str
+    """For the screen, one line."""
+    rows: list[dict[str, Any]]
+    """The table, all rows with the same columns."""
+    figure: Figure
+
+    def save(self, stem: Path) -> None:
+        """`<stem>.csv` and `<stem>.png`."""
+        stem.parent.mkdir(parents=True, exist_ok=True)
+        with stem.with_suffix(".csv").open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        self.figure.savefig(stem.with_suffix(".png"))
+
+
+class Analysis:
+    """A look into a run. Its name is its key in the config group `analysis`."""
+
+    def check(self, subject: Subject) -> None:
+        """Refuse, before anything is computed, a run that this cannot look into."""
+
+    def find(self, subject: Subject) -> Finding:
+        """Looks."""
+        raise NotImplementedError
+
+
+def check_numbers(name: str, allowed: Allowed, **values: Any) -> None:
+    """Holds settings of the analysis `name` against what they may be.
+
+    Raises:
+        UserError: names the first that is something else.
+    """
+    for key, value in values.items():
+        if value not in allowed:
+            raise UserError(f"analysis.{name}.{key}={written(value)} must be {allowed}.")
+
+
+def check_images(name: str, subject: Subject) -> None:
+    """For an analysis of images.
+
+    Raises:
+        UserError: the run is about points or text.
+    """
+    if len(subject.source.shape) != 3:
+        raise UserError(
+            f"analysis={name} looks at images, and data={subject.source.name} has none: choose a run on images."
+        )

@@ -1,0 +1,133 @@
+"""Near-duplicates in a data set."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Int, UInt8
+from matplotlib.figure import Figure
+from torch import Tensor, nn
+
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.figures import contact_sheet, figure
+from lit_gan.analysis.subject import Subject
+from lit_gan.data import to_unit
+from lit_gan.game import Images
+from lit_gan.metrics.extractors import resized
+from lit_gan.metrics.reading import choice
+from lit_gan.settings import COUNT, Allowed
+
+SIZE = 32
+
+
+class Duplicates(Analysis):
+    """Training images that share the binary code of an autoencoder. Radford et al. 2016, section 4.1.
+
+    A denoising autoencoder with one hidden layer, pixels-`bits`-pixels with dropout on the pixels and a ReLU, learns
+    the images at 32 px, minus their mean. Which of its hidden units are positive is an image's code (a semantic hash):
+    of all images with the same code the first one stays. Deviations: whole images are resized, where the paper takes
+    centre crops; and the mean image is subtracted, without which most units are positive for every image, and images
+    with nothing in common share a code.
+
+    Columns: index (in the split "train"), label, stays (the index of the image that stays in its place, or its own),
+    distance between the two (root mean square over the pixels in [-1, 1]).
+
+    Args:
+        bits: hidden units, 128 in the paper.
+        updates: of the autoencoder's training, in batches of 128.
+        dropout: share of pixels set to 0 while training.
+        images: the most that are looked at.
+        shown: the most pairs in the picture.
+    """
+
+    def __init__(
+        self, bits: int = 128, updates: int = 2000, dropout: float = 0.5, images: int = 200_000, shown: int = 40
+    ):
+        check_numbers("duplicates", COUNT, bits=bits, updates=updates, shown=shown)
+        check_numbers("duplicates", Allowed(int, 2), images=images)
+        check_numbers("duplicates", Allowed(int | float, 0, 1), dropout=dropout)
+        self.bits, self.updates, self.dropout, self.images, self.shown = bits, updates, dropout, images, shown
+
+    def check(self, subject: Subject) -> None:
+        """Refuses points and text."""
+        check_images("duplicates", subject)
+
+    def find(self, subject: Subject) -> Finding:
+        """The pairs side by side: the image that stays, and its duplicate; the most different pairs first."""
+        numbers, images, labels = self.read(subject)
+        autoencoder = self.train(images, subject)
+        codes = torch.cat([autoencoder.code(part.to(subject.device)).cpu() for part in images.split(1000)])
+        stays = first_of_its_code(codes)
+        apart = (to_unit(images) - to_unit(images[stays])).flatten(1).square().mean(1).sqrt()
+        columns = zip(numbers.tolist(), labels.tolist(), numbers[stays].tolist(), apart.tolist(), strict=True)
+        rows = [dict(zip(("index", "label", "stays", "distance"), values, strict=True)) for values in columns]
+        again = (stays != torch.arange(len(stays))).nonzero().flatten()
+        found = (
+            f"{len(again)} of {len(images)} images ({len(again) / len(images):.2%}) share the code of an earlier one"
+        )
+        worst = again[apart[again].argsort(descending=True)][: self.shown]
+        return Finding(found, rows, pictured(to_unit(images[torch.stack([stays[worst], worst], 1).flatten()]), found))
+
+    def read(self, subject: Subject) -> tuple[Int[Tensor, " n"], UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
+        """Numbers, in ascending order, images at 32 px and labels."""
+        numbers = choice(subject.source.split("train"), self.images).sort().values
+        batches = [(small(images), labels) for images, labels in subject.batches("train", numbers)]
+        images, labels = zip(*batches, strict=True)
+        return numbers, torch.cat(images), torch.cat(labels)
+
+    def train(self, images: UInt8[Tensor, "n c s s"], subject: Subject) -> "Autoencoder":
+        """The autoencoder after its training, in eval mode. Torch's random numbers are left as they were."""
+        with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
+            torch.manual_seed(subject.seed)
+            autoencoder = Autoencoder(images, self.bits, self.dropout).to(subject.device)
+            optimizer = torch.optim.Adam(autoencoder.parameters(), lr=1e-3)
+            for _ in range(self.updates):
+                batch = images[torch.randint(len(images), (128,))].to(subject.device)
+                loss = F.mse_loss(autoencoder(batch), autoencoder.centred(batch))
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+        return autoencoder.eval()
+
+
+class Autoencoder(nn.Module):
+    """Pixels, dropout, `bits` ReLUs, pixels; it knows the mean of the images, which it takes as uint8."""
+
+    def __init__(self, images: UInt8[Tensor, "n c s s"], bits: int, dropout: float):
+        super().__init__()
+        some = images[:: max(1, len(images) // 10_000)].flatten(1).float()
+        self.register_buffer("mean", some.mean(0))
+        self.register_buffer("std", (some - some.mean(0)).std() + 1e-6)
+        pixels = some.shape[1]
+        self.encode = nn.Sequential(nn.Dropout(dropout), nn.Linear(pixels, bits), nn.ReLU())
+        self.decode = nn.Linear(bits, pixels)
+
+    def centred(self, images: UInt8[Tensor, "b c s s"]) -> Float[Tensor, "b p"]:
+        """Pixels with mean 0 and variance 1."""
+        return (images.flatten(1) - self.mean) / self.std
+
+    def forward(self, images: UInt8[Tensor, "b c s s"]) -> Float[Tensor, "b p"]:
+        """The centred pixels, reconstructed."""
+        return self.decode(self.encode(self.centred(images)))
+
+    @torch.no_grad()
+    def code(self, images: UInt8[Tensor, "b c s s"]) -> Bool[Tensor, "b bits"]:
+        """Which hidden units are positive."""
+        return self.encode(self.centred(images)) > 0
+
+
+def small(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
+    """Images at 32 px."""
+    return resized(images, SIZE).round().to(torch.uint8)
+
+
+def first_of_its_code(codes: Bool[Tensor, "n bits"]) -> Int[Tensor, " n"]:
+    """For each code, the place of the first one equal to it."""
+    _, first, group = np.unique(np.packbits(codes.numpy(), axis=1), axis=0, return_index=True, return_inverse=True)
+    return torch.from_numpy(first[group.flatten()])
+
+
+def pictured(pairs: Images, found: str) -> Figure:
+    """Pairs of images in rows of four pairs, or the bare sentence."""
+    if len(pairs):
+        return contact_sheet(pairs, 8, f"{found}\n(left: stays, right: its duplicate; the most different pairs first)")
+    return figure(7, 1, found)

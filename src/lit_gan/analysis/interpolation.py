@@ -1,0 +1,57 @@
+"""Ways through the latent space."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.figures import contact_sheet
+from lit_gan.analysis.subject import Subject
+from lit_gan.sampling import classes
+from lit_gan.settings import COUNT, Allowed
+
+
+class Interpolation(Analysis):
+    """Samples on straight lines through random latent vectors, row by row. Radford et al. 2016, Figure 4.
+
+    A G that takes labels makes one class per row. Columns: row, step, and the distance (root mean square over the
+    pixels in [-1, 1]) to the sample before, which leaps where G has memorised instead of learnt.
+
+    Args:
+        rows: ways.
+        points: latent vectors on each way, 9 in the paper.
+        steps: samples from one of them to the next.
+    """
+
+    def __init__(self, rows: int = 10, points: int = 9, steps: int = 2):
+        check_numbers("interpolation", COUNT, rows=rows, steps=steps)
+        check_numbers("interpolation", Allowed(int, 2), points=points)
+        self.rows, self.points, self.steps = rows, points, steps
+
+    def check(self, subject: Subject) -> None:
+        """Refuses points and text."""
+        check_images("interpolation", subject)
+
+    def find(self, subject: Subject) -> Finding:
+        """One row of samples for each way."""
+        sampler = subject.sampler()
+        corners = sampler.G.draw(self.rows * self.points, sampler.generator).unflatten(0, (self.rows, self.points))
+        ways = polyline(corners, self.steps)
+        y = torch.arange(self.rows) % (classes(subject.G) or 1)
+        x = subject.generated(ways.flatten(0, 1), y.repeat_interleave(ways.shape[1]))
+        leaps = x.unflatten(0, ways.shape[:2]).diff(dim=1).flatten(2).square().mean(2).sqrt()
+        rows = [
+            {"row": row, "step": step, "distance": distance}
+            for row, line in enumerate(leaps.tolist(), start=1)
+            for step, distance in enumerate(line, start=1)
+        ]
+        title = f"{self.points} latent vectors in a row, {self.steps} steps from each to the next"
+        found = f"a step changes the sample by {leaps.mean():.3f} on average, by {leaps.max():.3f} at most"
+        return Finding(found, rows, contact_sheet(x, ways.shape[1], title))
+
+
+def polyline(corners: Float[Tensor, "rows points z"], steps: int) -> Float[Tensor, "rows length z"]:
+    """Each row's way from corner to corner, `steps` equal steps for each: (points - 1) * steps + 1 vectors."""
+    share = torch.arange(steps, device=corners.device)[:, None] / steps
+    legs = torch.lerp(corners[:, :-1, None], corners[:, 1:, None], share)
+    return torch.cat([legs.flatten(1, 2), corners[:, -1:]], 1)

@@ -1,0 +1,72 @@
+"""D over the plane."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lit_gan.analysis.base import Analysis, Finding, check_numbers
+from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure
+from lit_gan.analysis.subject import Subject
+from lit_gan.errors import UserError
+from lit_gan.sampling import classes
+from lit_gan.settings import COUNT, Allowed
+
+
+class LevelSets(Analysis):
+    """D's outputs over the plane, with real and generated points. Gulrajani et al. 2017, Figure 1a.
+
+    A D that looks at labels is averaged over them. Columns: x, y, logit.
+
+    Args:
+        resolution: points per side of the grid.
+        points: of each kind that are drawn.
+        levels: between D's lowest and highest output.
+    """
+
+    def __init__(self, resolution: int = 100, points: int = 500, levels: int = 20):
+        check_numbers("level_sets", Allowed(int, 2), resolution=resolution, levels=levels)
+        check_numbers("level_sets", COUNT, points=points)
+        self.resolution, self.points, self.levels = resolution, points, levels
+
+    def check(self, subject: Subject) -> None:
+        """Refuses everything but points.
+
+        Raises:
+            UserError: the samples are no points in the plane.
+        """
+        if subject.source.shape != (2,):
+            raise UserError(
+                f"analysis=level_sets draws D over the plane, and data={subject.source.name} has no points in it: "
+                f"choose a run on data=gaussians, gaussians_grid or swiss_roll."
+            )
+
+    def find(self, subject: Subject) -> Finding:
+        """Filled contours, real points in orange, generated ones in white."""
+        _, real, _ = subject.real("train", self.points)
+        fake = subject.samples(self.points)
+        limit = 1.3 * real.abs().max().item()
+        ticks = torch.linspace(-limit, limit, self.resolution)
+        plane = torch.cartesian_prod(ticks, ticks)
+        logits = heights(subject, plane)
+        plot = figure(6.5, 5.5, "D's level sets")
+        axes = plot.subplots()
+        surface = logits.view(self.resolution, self.resolution).T
+        filled = axes.contourf(ticks, ticks, surface, self.levels, cmap=SHADES)
+        plot.colorbar(filled, label="D's output (higher: more real)")
+        axes.scatter(*real.T, s=12, color=ORANGE, edgecolors="black", linewidths=0.3, label="real")
+        axes.scatter(*fake.T, s=12, color="white", marker="^", edgecolors=BLUE, linewidths=0.5, label="generated")
+        axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
+        axes.legend(loc="upper right", framealpha=0.9)
+        values = zip(plane.tolist(), logits.tolist(), strict=True)
+        rows = [{"x": point[0], "y": point[1], "logit": logit} for point, logit in values]
+        return Finding(f"D's output between {logits.min():.3g} and {logits.max():.3g}", rows, plot)
+
+
+@torch.no_grad()
+def heights(subject: Subject, points: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    """D's output at each point, the mean over the labels."""
+    logits = []
+    for part in points.to(subject.device).split(subject.batch_size):
+        labels = [torch.full((len(part),), label, device=part.device) for label in range(classes(subject.D) or 1)]
+        logits.append(torch.stack([subject.judge(part, y).logits for y in labels]).mean(0))
+    return torch.cat(logits).cpu()

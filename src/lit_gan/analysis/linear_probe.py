@@ -1,0 +1,199 @@
+"""What D has learnt, read out by a linear classifier."""
+
+import warnings
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.figures import BLUE, GREY, MARKERS, figure
+from lit_gan.analysis.subject import Subject
+from lit_gan.errors import UserError
+from lit_gan.game import Images, weight_layers
+from lit_gan.metrics.reading import choice
+from lit_gan.settings import COUNT, Allowed
+
+SIDE = 4
+
+
+class LinearProbe(Analysis):
+    """Accuracy of a linear L2-SVM on D's features. Radford et al. 2016, section 5.
+
+    The output of each of D's convolutions, after the normalisation and activation that follow it, is max-pooled to
+    4x4, flattened, and all are concatenated. Every feature is then centred and scaled to unit variance, so that C
+    means the same for every D; the paper does not. Beside it stand the pixels, treated the same way.
+
+    Trained on the split "train" and tested on "test"; without a "test", by cross-validation. Columns: features
+    ("discriminator" or "pixels"), dimensions, c, fold, trained_on, tested_on, accuracy.
+
+    The SVM (liblinear) takes some 25 bytes for each feature of each training image.
+
+    Args:
+        c: the SVM's C, one or several.
+        train: the most images to train on.
+        test: the most images to test on.
+        folds: of the cross-validation.
+    """
+
+    def __init__(
+        self, c: list[float] | float = (1e-4, 1e-3, 1e-2), train: int = 10_000, test: int = 10_000, folds: int = 3
+    ):
+        self.c = [c] if isinstance(c, int | float) else list(c)
+        for value in self.c or [None]:
+            check_numbers("linear_probe", Allowed(int | float, 1e-12), c=value)
+        check_numbers("linear_probe", COUNT, train=train, test=test)
+        check_numbers("linear_probe", Allowed(int, 2), folds=folds)
+        self.train, self.test, self.folds = train, test, folds
+
+    def check(self, subject: Subject) -> None:
+        """Refuses data without labels and a D without convolutions.
+
+        Raises:
+            UserError: one of the two.
+        """
+        check_images("linear_probe", subject)
+        if subject.source.n_classes is None:
+            raise UserError(
+                f"analysis=linear_probe needs labels, which data={subject.source.name} has not: "
+                f"choose a run on a labelled data set."
+            )
+        if not convolutions(subject.D.body):
+            raise UserError("analysis=linear_probe finds no convolution in D: choose a run of a convolutional model.")
+
+    def find(self, subject: Subject) -> Finding:
+        """Accuracy against C, of D's features and of the pixels."""
+        rows = [row for fold, split in enumerate(self.splits(subject), start=1) for row in self.scores(fold, *split)]
+        lines = {kind: means(rows, kind) for kind in KINDS}
+        plot = figure(6, 4.2, f"Linear SVM on {subject.source.name}")
+        axes = plot.subplots()
+        for (kind, line), colour, marker in zip(lines.items(), (BLUE, GREY), MARKERS, strict=False):
+            axes.plot(list(line), [100 * value for value in line.values()], color=colour, marker=marker, label=kind)
+        axes.set(xscale="log", xlabel="C", ylabel="accuracy on unseen images, %")
+        axes.grid(alpha=0.3)
+        axes.legend()
+        best = {kind: max(line, key=line.get) for kind, line in lines.items()}
+        words = ", ".join(f"{kind} {lines[kind][c]:.1%} (C={c:g})" for kind, c in best.items())
+        return Finding(f"{words}; {rows[0]['dimensions']} features", rows, plot)
+
+    def scores(self, fold: int, seen: "Views", unseen: "Views") -> Iterator[dict[str, Any]]:
+        """One row for each kind of features and each C."""
+        for kind in KINDS:
+            x, x_test = getattr(seen, kind), getattr(unseen, kind)
+            for c in self.c:
+                yield {
+                    "features": kind,
+                    "dimensions": x.shape[1],
+                    "c": c,
+                    "fold": fold,
+                    "trained_on": len(x),
+                    "tested_on": len(x_test),
+                    "accuracy": accuracy(x, seen.labels, x_test, unseen.labels, c),
+                }
+
+    def splits(self, subject: Subject) -> Iterator[tuple["Views", "Views"]]:
+        """What to learn from, and what to test on.
+
+        Raises:
+            UserError: no class has an image for each fold.
+        """
+        seen = views(subject, "train", self.train)
+        if "test" in subject.source.splits:
+            yield seen, views(subject, "test", self.test)
+        elif np.bincount(seen.labels).max() < self.folds:
+            raise UserError(
+                f"analysis.linear_probe.folds={self.folds} is more than the images of any class: lower it, or look at "
+                f"more images."
+            )
+        else:
+            from sklearn.model_selection import StratifiedKFold
+
+            folds = StratifiedKFold(self.folds, shuffle=True, random_state=0)
+            for learn, held in folds.split(seen.labels, seen.labels):
+                yield tuple(Views(*(part[numbers] for part in seen)) for numbers in (learn, held))
+
+
+class Views(NamedTuple):
+    """Images as the SVM sees them."""
+
+    discriminator: Float[np.ndarray, "n d"]
+    pixels: Float[np.ndarray, "n p"]
+    labels: Int[np.ndarray, " n"]
+
+
+KINDS = ("discriminator", "pixels")
+
+
+def means(rows: list[dict[str, Any]], kind: str) -> dict[float, float]:
+    """C -> the mean accuracy over the folds."""
+    some = [row for row in rows if row["features"] == kind]
+    values = dict.fromkeys(row["c"] for row in some)
+    return {c: float(np.mean([row["accuracy"] for row in some if row["c"] == c])) for c in values}
+
+
+def views(subject: Subject, split: str, n: int) -> Views:
+    """D's features, the pixels and the labels of at most n images."""
+    batches = [
+        (pooled_features(subject, x), x.flatten(1), labels)
+        for images, labels in subject.batches(split, choice(subject.source.split(split), n))
+        for x in [subject.shown(images)]
+    ]
+    return Views(*(torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)))
+
+
+@torch.no_grad()
+def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
+    """Every convolution's output, pooled to 4x4, flattened, concatenated: 16 numbers for each channel.
+
+    A D that looks at labels is shown 0 for every image: the true ones are what is to be read out.
+    """
+    owners, maps = convolutions(subject.D.body), {}
+
+    def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
+        convolution = owners[layer]
+        if layer is convolution or (convolution in maps and output.shape == maps[convolution].shape):
+            maps[convolution] = output.clone()  # an activation may work in place
+
+    hooks = [layer.register_forward_hook(hook) for layer in owners]
+    subject.judge(x, torch.zeros(len(x), dtype=torch.long, device=x.device))
+    for handle in hooks:
+        handle.remove()
+    return torch.cat([F.adaptive_max_pool2d(output, SIDE).flatten(1) for output in maps.values()], 1)
+
+
+def convolutions(network: nn.Module) -> dict[nn.Module, nn.Conv2d]:
+    """Every convolution, and every layer between it and the next layer that has an operator: layer -> convolution.
+
+    Of these, those that keep the shape of its output belong to it: normalisation, activation, dropout.
+    """
+    owners = {layer: layer for layer in network.modules() if isinstance(layer, nn.Conv2d)}
+    for block in network.modules():
+        owner = None
+        for layer in block.children() if isinstance(block, nn.Sequential) else []:
+            if any(weight_layers(layer)):
+                owner = owners.get(layer)
+            elif owner is not None:
+                owners[layer] = owner
+    return owners
+
+
+def accuracy(
+    x: Float[np.ndarray, "n d"],
+    y: Int[np.ndarray, " n"],
+    x_test: Float[np.ndarray, "m d"],
+    y_test: Int[np.ndarray, " m"],
+    c: float,
+) -> float:
+    """The share of test images that the SVM puts into the right class."""
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+    from sklearn.svm import LinearSVC
+
+    svm = make_pipeline(StandardScaler(), LinearSVC(C=c, dual="auto", tol=1e-2, random_state=0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module="sklearn")  # a C too large for its iterations is one of several
+        return float(svm.fit(x, y).score(x_test, y_test))

@@ -1,0 +1,148 @@
+"""Whether G has memorised its training images."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from hydra.utils import instantiate
+from jaxtyping import Float, Int, UInt8
+from matplotlib.axes import Axes
+from torch import Tensor
+
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.figures import BLUE, ORANGE, figure, show_images
+from lit_gan.analysis.subject import Subject
+from lit_gan.data import to_unit
+from lit_gan.settings import COUNT, Allowed
+
+Pixels = UInt8[Tensor, "n c h w"]
+Points = Float[Tensor, "n d"]
+
+
+class Near(NamedTuple):
+    """The nearest training images of some images, the nearest first."""
+
+    places: Int[Tensor, "n k"]
+    distances: Float[Tensor, "n k"]
+
+
+class Asked(NamedTuple):
+    """Images whose neighbours are asked for."""
+
+    kind: str
+    numbers: Int[Tensor, " n"]
+    images: Pixels
+
+
+class Neighbours(Analysis):
+    """The nearest training images of samples, and whether they are nearer than those of real images are.
+
+    In pixel space, and in the feature space of the run's metrics where they have an extractor. The reference is the
+    distance from images of the split "test" to their nearest training image, or, without a "test", from training
+    images to their nearest other one. Samples much nearer than that are copies.
+
+    Columns: space, kind ("sample", "test" or "train"), number (of the sample, or of the image in its split), rank,
+    index (of the neighbour in "train"), distance (root mean square difference of the coordinates; pixels in [-1, 1]).
+
+    Args:
+        samples: generated ones, and as many reference images.
+        neighbours: of each.
+        shown: samples in the picture.
+        images: the most training images to search.
+    """
+
+    def __init__(self, samples: int = 500, neighbours: int = 5, shown: int = 8, images: int = 50_000):
+        check_numbers("neighbours", COUNT, samples=samples, neighbours=neighbours, shown=shown)
+        check_numbers("neighbours", Allowed(int, 2), images=images)
+        self.samples, self.neighbours, self.shown, self.images = samples, neighbours, shown, images
+
+    def check(self, subject: Subject) -> None:
+        """Refuses points and text."""
+        check_images("neighbours", subject)
+
+    def find(self, subject: Subject) -> Finding:
+        """For each space the first samples with their neighbours, and the distances to the nearest."""
+        numbers, images, _ = subject.real("train", self.images)
+        asked = [Asked("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
+        rows, words = [], []
+        ways = spaces(subject)
+        plot = figure(11, 5 * len(ways), "Samples (left column) and their nearest training images")
+        grid = plot.subplots(len(ways), 2, squeeze=False)
+        for (name, way), (left, right) in zip(ways.items(), grid, strict=True):
+            near = self.search(way, images, asked)
+            rows += table(name, asked, near, numbers)
+            show_neighbours(left, asked[0].images[: self.shown], images[near[0].places[: self.shown]], name)
+            show_distances(right, asked, near)
+            medians = [found.distances[:, 0].median().item() for found in near]
+            words.append(f"{name} {medians[0]:.3g} ({asked[1].kind} images {medians[1]:.3g})")
+        return Finding(f"median distance to the nearest: {', '.join(words)}", rows, plot)
+
+    def reference(self, subject: Subject) -> Asked:
+        """Images of the test split, or the first ones of the training images that are searched."""
+        kind = "test" if "test" in subject.source.splits else "train"
+        numbers, images, _ = subject.real(kind, min(self.samples, self.images))
+        return Asked(kind, numbers, images)
+
+    def search(self, way: Callable[[Pixels], Points], images: Pixels, asked: list[Asked]) -> list[Near]:
+        """The neighbours in one space; a training image is not its own."""
+        bank = way(images)
+        k = min(self.neighbours, len(bank) - 1)
+        return [nearest(way(some.images), bank, k, skip_own=some.kind == "train") for some in asked]
+
+
+def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
+    """How images become points to compare: pixels, and the features of the run's own extractor."""
+    extractor = getattr(instantiate(subject.config.metrics.suite), "extractor", None)
+    ways = {"pixels": lambda images: to_unit(images).flatten(1)}
+    if extractor is not None:
+        extractor.prepare(subject.source, subject.device)
+        ways[f"{extractor.prefix(subject.source)} features"] = lambda images: torch.cat(
+            [extractor(part).pool.cpu() for part in images.split(subject.batch_size)]
+        )
+    return ways
+
+
+def nearest(points: Points, bank: Points, k: int, skip_own: bool = False) -> Near:
+    """The k nearest of a bank, at root mean square distances; with `skip_own`, point i is bank[i], and is left out."""
+    places = []
+    for start in range(0, len(points), 250):
+        part = points[start : start + 250]
+        apart = torch.cdist(part, bank)
+        if skip_own:
+            own = torch.arange(len(part))
+            apart[own, start + own] = torch.inf
+        places.append(apart.topk(k, largest=False).indices)
+    places = torch.cat(places)
+    exact = torch.stack([(bank[column] - points).square().mean(1).sqrt() for column in places.T], 1)
+    return Near(places, exact)
+
+
+def table(space: str, asked: list[Asked], near: list[Near], numbers: Int[Tensor, " n"]) -> list[dict[str, Any]]:
+    """One row for each image asked about and each of its neighbours."""
+    return [
+        {"space": space, "kind": some.kind, "number": number, "rank": rank, "index": index, "distance": distance}
+        for some, found in zip(asked, near, strict=True)
+        for number, indices, apart in zip(
+            some.numbers.tolist(), numbers[found.places].tolist(), found.distances.tolist(), strict=True
+        )
+        for rank, (index, distance) in enumerate(zip(indices, apart, strict=True), start=1)
+    ]
+
+
+def show_neighbours(axes: Axes, samples: Pixels, neighbours: UInt8[Tensor, "n k c h w"], space: str) -> None:
+    """One row for each sample: itself, then its neighbours."""
+    rows = to_unit(torch.cat([samples[:, None], neighbours], 1))
+    show_images(axes, rows.flatten(0, 1), rows.shape[1], f"nearest by {space}")
+
+
+def show_distances(axes: Axes, asked: list[Asked], near: list[Near]) -> None:
+    """Histograms of the distances to the nearest neighbour."""
+    names = {"sample": "generated samples", "test": "unseen real images", "train": "training images, to the others"}
+    first = [found.distances[:, 0].numpy() for found in near]
+    limits = (0, max(values.max() for values in first))
+    for some, values, colour, style in zip(asked, first, (ORANGE, BLUE), ("-", "--"), strict=True):
+        axes.hist(
+            values, 40, limits, histtype="step", color=colour, linestyle=style, linewidth=1.8, label=names[some.kind]
+        )
+    axes.set(xlabel="distance to the nearest training image", ylabel="images")
+    axes.legend()

@@ -1,0 +1,88 @@
+"""What the analyses look at: a trained GAN with its data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from jaxtyping import Int, UInt8
+from omegaconf import DictConfig
+from torch import Tensor
+
+from lit_gan.data import Source, to_uint8
+from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
+from lit_gan.metrics.reading import choice, read
+from lit_gan.module import GAN
+from lit_gan.sampling import Sampler
+
+
+@dataclass
+class Subject:
+    """A trained GAN, on `device` and in eval mode, its data set, and the numbers that every analysis shares."""
+
+    config: DictConfig
+    """Of the run."""
+    directory: Path
+    gan: GAN
+    source: Source
+    ema: bool
+    """Whether G has its moving average's weights, if the run has one."""
+    seed: int
+    batch_size: int
+
+    def __post_init__(self):
+        with torch.no_grad():
+            x, y = torch.zeros(60, *self.source.shape), torch.zeros(60, dtype=torch.long)
+            self.packed = 60 // len(self.D(x.to(self.device), y.to(self.device)).logits)
+
+    @property
+    def G(self) -> Generator:
+        """The generator."""
+        return self.gan.sampler(self.ema)
+
+    @property
+    def D(self) -> Discriminator:
+        """The discriminator."""
+        return self.gan.D
+
+    @property
+    def device(self) -> torch.device:
+        """Where the networks are."""
+        return next(self.gan.D.parameters()).device
+
+    def sampler(self) -> Sampler:
+        """G's samples from the first one on."""
+        return Sampler(self.G, self.seed)
+
+    def samples(self, n: int, label: int | None = None) -> Images:
+        """G's first n samples, of all classes or of one, on the CPU."""
+        sampler = self.sampler()
+        return torch.cat([sampler(len(part), label).cpu() for part in torch.arange(n).split(self.batch_size)])
+
+    def generated(self, z: Latents, y: Labels) -> Images:
+        """G's samples of given latent vectors and labels, on the CPU."""
+        sampler = self.sampler()
+        parts = zip(z.split(self.batch_size), y.to(self.device).split(self.batch_size), strict=True)
+        return torch.cat([sampler.generate(*part).cpu() for part in parts])
+
+    def pixels(self, n: int, label: int | None = None) -> UInt8[Tensor, "n c h w"]:
+        """G's first n samples, or its first n of a class, as image files would hold them."""
+        return to_uint8(self.samples(n, label))
+
+    def batches(self, split: str, numbers: Int[Tensor, " n"]) -> Iterator[tuple[Tensor, Labels]]:
+        """Samples as the data set holds them (images uint8), by their numbers, with labels."""
+        return read(self.source.split(split), numbers, self.batch_size)
+
+    def real(self, split: str, n: int | None = None) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
+        """Numbers, samples as the data set holds them and labels of n random samples, always the same ones."""
+        numbers = choice(self.source.split(split), n)
+        samples, labels = zip(*self.batches(split, numbers), strict=True)
+        return numbers, torch.cat(samples), torch.cat(labels)
+
+    def shown(self, samples: Tensor) -> Images:
+        """Samples of the data set as the networks see them."""
+        return self.source.samples(samples.to(self.device))
+
+    def judge(self, x: Images, y: Labels) -> Verdict:
+        """D's verdict on every sample by itself: a D that judges `packed` at once sees copies of it."""
+        return self.D(x.repeat_interleave(self.packed, 0), y.repeat_interleave(self.packed, 0))

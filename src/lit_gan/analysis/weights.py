@@ -1,0 +1,149 @@
+"""D's weights: singular values, spectral norms over training, histograms."""
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from lit_gan.analysis.base import Analysis, Finding, check_numbers
+from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure, panels
+from lit_gan.analysis.subject import Subject
+from lit_gan.callbacks.spectra import PREFIX, singular_values
+from lit_gan.errors import UserError
+from lit_gan.game import Discriminator, weight_layers
+from lit_gan.metrics_csv import read
+from lit_gan.settings import COUNT
+
+
+def stable_rank(sigma: Float[Tensor, " r"]) -> float:
+    """sum(sigma^2) / sigma_1^2: how many directions a layer uses."""
+    return (sigma.square().sum() / sigma[0].square()).item()
+
+
+class Spectra(Analysis):
+    """Squared singular values of D's layers, scaled so that the first is 1. Miyato et al. 2018, Figure 3.
+
+    Of the weights as applied: normalised ones under spectral and weight normalisation. The matrix of a layer is
+    [out, in * height * width]. Columns: layer, index, sigma, scaled_square = sigma^2 / sigma_1^2, and the layer's
+    stable rank, the sum of its scaled squares.
+    """
+
+    def find(self, subject: Subject) -> Finding:
+        """One panel for each layer."""
+        spectra = singular_values(subject.D)
+        ranks = {name: stable_rank(sigma) for name, sigma in spectra.items()}
+        titles = [f"{name}: stable rank {ranks[name]:.1f} of {len(sigma)}" for name, sigma in spectra.items()]
+        plot, grid = panels(titles, "Singular values of D's layers", "index", "squared, first = 1", sharey=True)
+        rows = []
+        for axes, (name, sigma) in zip(grid, spectra.items(), strict=True):
+            squares = (sigma / sigma[0]).square().tolist()
+            axes.plot(range(1, len(sigma) + 1), squares, color=BLUE, marker="." if len(sigma) < 40 else "")
+            axes.set(xlim=(0, len(sigma) + 1), ylim=(0, 1.05))
+            for index, (value, square) in enumerate(zip(sigma.tolist(), squares, strict=True), start=1):
+                row = {"layer": name, "index": index, "sigma": value, "scaled_square": square}
+                rows.append(row | {"stable_rank": ranks[name]})
+        words = ", ".join(f"{name} {rank:.1f}/{len(spectra[name])}" for name, rank in ranks.items())
+        return Finding(f"stable ranks {words}", rows, plot)
+
+
+class SpectralNorms(Analysis):
+    """The spectral norm of every layer of D over training. Miyato et al. 2018, Figure 9.
+
+    From `metrics.csv`, where the callback `Spectra` has put them. Columns: update, layer, sigma.
+    """
+
+    def check(self, subject: Subject) -> None:
+        """Refuses a run without that callback."""
+        self.course(subject)
+
+    def course(self, subject: Subject) -> dict[str, list[tuple[int, float]]]:
+        """(update, sigma) of every layer.
+
+        Raises:
+            UserError: nobody wrote them down.
+        """
+        path = subject.directory / "metrics.csv"
+        columns, rows = read(path) if path.exists() else ([], [])
+        names = [name for name in columns if name.startswith(PREFIX)]
+        if not names:
+            raise UserError(
+                f"analysis=spectral_norms finds no spectral norms in {path}: train with callbacks=[default,spectra]."
+            )
+        return {
+            name.removeprefix(PREFIX): [(int(row["update"]), float(row[name])) for row in rows if row[name]]
+            for name in names
+        }
+
+    def find(self, subject: Subject) -> Finding:
+        """One line for each layer, from the input's (dark) to the output's (bright)."""
+        course = self.course(subject)
+        plot = figure(7, 4.5, "Spectral norms of D's layers")
+        axes = plot.subplots()
+        shades = colours(len(course))
+        for shade, (name, points) in zip(shades, course.items(), strict=True):
+            axes.plot(*zip(*points, strict=True), color=shade, marker="o", markersize=3, label=name)
+        axes.set(xlabel="generator update", ylabel="largest singular value")
+        axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
+        rows = [{"update": at, "layer": name, "sigma": value} for name, line in course.items() for at, value in line]
+        values = [row["sigma"] for row in rows]
+        return Finding(f"between {min(values):.4g} and {max(values):.4g}", rows, plot)
+
+
+def colours(n: int) -> list:
+    """n shades from dark to bright, without the palest."""
+    from matplotlib import colormaps
+
+    return list(colormaps[SHADES](torch.linspace(0, 0.9, n).numpy()))
+
+
+class Weights(Analysis):
+    """Histograms of D's weights, as applied. Gulrajani et al. 2017, Figure 1b.
+
+    Columns: layer ("all" for all together), left and right end of a bin, weights in it, and the layer's `at_extremes`:
+    the share of weights with |w| >= 0.99 max |w|, which weight clipping drives to 1.
+
+    Args:
+        bins: of a histogram.
+    """
+
+    def __init__(self, bins: int = 60):
+        check_numbers("weights", COUNT, bins=bins)
+        self.bins = bins
+
+    def find(self, subject: Subject) -> Finding:
+        """One panel for all weights, one for each layer."""
+        weights = all_weights(subject.D)
+        shares = {name: share_at_extremes(values) for name, values in weights.items()}
+        titles = [f"{name}: {share:.1%} at the extremes" for name, share in shares.items()]
+        plot, grid = panels(titles, "D's weights (dashed: 0.99 of the largest)", "weight", "number of weights")
+        rows = []
+        for axes, (name, values) in zip(grid, weights.items(), strict=True):
+            limit = values.abs().max().item()
+            counts, edges = torch.histogram(values, self.bins, range=(-limit, limit))
+            axes.stairs(counts.numpy(), edges.numpy(), fill=True, color=BLUE)
+            axes.set_xticks([-limit, 0, limit], [f"{-limit:.2g}", "0", f"{limit:.2g}"])
+            for end in (-0.99 * limit, 0.99 * limit):
+                axes.axvline(end, color=ORANGE, linestyle="--", linewidth=1)
+            ends = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.int().tolist(), strict=True)
+            rows += [
+                {"layer": name, "left": left, "right": right, "weights": count, "at_extremes": shares[name]}
+                for left, right, count in ends
+            ]
+        return Finding(f"{shares['all']:.2%} of D's weights at the extremes", rows, plot)
+
+
+@torch.no_grad()
+def all_weights(D: Discriminator) -> dict[str, Float[Tensor, " n"]]:
+    """The weights of D's layers by name, on the CPU, and before them "all" of them."""
+    layers = {name: flat_weight(layer) for name, layer in weight_layers(D)}
+    return {"all": torch.cat(list(layers.values())), **layers}
+
+
+def flat_weight(layer: nn.Module) -> Float[Tensor, " n"]:
+    """A layer's weight as applied, as one vector."""
+    return layer.weight.detach().flatten().float().cpu()
+
+
+def share_at_extremes(weights: Float[Tensor, " n"]) -> float:
+    """The share of weights with |w| >= 0.99 max |w|."""
+    size = weights.abs()
+    return (size >= 0.99 * size.max()).float().mean().item()

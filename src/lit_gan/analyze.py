@@ -1,0 +1,21 @@
+"""`python -m lit_gan.analyze run=DIR analysis=NAME`: a look into a finished or stopped run."""
+
+from omegaconf import DictConfig
+
+from lit_gan.launch import launch
+
+
+def analyze(config: DictConfig) -> None:
+    """Writes a plot and a table for every analysis asked for."""
+    from lit_gan.analysis.perform import perform
+
+    perform(config)
+
+
+def main() -> None:
+    """The console script."""
+    launch(analyze, "analyze")
+
+
+if __name__ == "__main__":
+    main()

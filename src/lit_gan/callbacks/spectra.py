@@ -1,0 +1,48 @@
+"""The spectral norms of D's layers over training."""
+
+import copy
+
+import torch
+from jaxtyping import Float
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor, nn
+
+from lit_gan.game import Discriminator, weight_layers
+
+PREFIX = "sigma/"
+"""What the names of the logged values begin with."""
+
+
+class Spectra(Callback):
+    """Logs the largest singular value of every weight of D, as applied: `sigma/<layer>`. Miyato et al. 2018, Figure 9.
+
+    At the start and after every epoch. Under spectral normalisation it is the exact norm of W / sigma_hat, which one
+    power iteration puts at 1 or a little above.
+    """
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Those of the initial weights, or of the weights that a resume starts from."""
+        self.on_train_epoch_end(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Logs them."""
+        if trainer.is_global_zero:
+            norms = {f"{PREFIX}{name}": sigma[0].item() for name, sigma in singular_values(pl_module.D).items()}
+            for logger in trainer.loggers:
+                logger.log_metrics(norms, step=trainer.global_step)
+
+
+@torch.no_grad()
+def singular_values(D: Discriminator) -> dict[str, Float[Tensor, " r"]]:
+    """Singular values of every layer of D, the largest first, on the CPU, by the layers' names.
+
+    Of a copy in eval mode: in training, reading a spectrally normalised weight moves its singular vectors.
+    """
+    D = copy.deepcopy(D).eval()
+    return {name: torch.linalg.svdvals(matrix(layer).double()).cpu() for name, layer in weight_layers(D)}
+
+
+def matrix(layer: nn.Module) -> Float[Tensor, "out rest"]:
+    """A layer's weight as applied, as the matrix [out, in * height * width] of Miyato et al. 2018, section 2.1."""
+    transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d)
+    return (layer.weight.transpose(0, 1) if transposed else layer.weight).flatten(1)

@@ -1,0 +1,92 @@
+"""Scores of a generator that looks at labels, class by class."""
+
+import logging
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lit_gan.data import Source, to_uint8
+from lit_gan.metrics.cache import cached
+from lit_gan.metrics.ms_ssim import n_scales, similarity
+from lit_gan.metrics.protocol import Protocol
+from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.scores import FrechetDistance
+from lit_gan.metrics.suite import FeatureMetrics, home
+from lit_gan.sampling import Sampler
+
+log = logging.getLogger(__name__)
+
+REAL = 50_000
+"""The most real images that are looked at."""
+PAIRS = 100
+"""Pairs of samples whose similarity is measured in a class. Odena et al. 2017, section 4.2."""
+
+ByClass = dict[str, list[float | None]]
+
+
+def class_scores(sampler: Sampler, suite: FeatureMetrics, source: Source, protocol: Protocol) -> ByClass:
+    """FID and MS-SSIM within each class, from the first class on, after `suite.prepare`.
+
+    Args:
+        sampler: of a G that looks at labels; `protocol.generated` samples are shared among its classes.
+
+    Returns:
+        fid: the distance of a class's samples from its real images, at most `REAL` of all classes, a fixed random
+            choice; None for a class with fewer than two. With few images it is biased upwards.
+        ms_ssim: the mean over `PAIRS` pairs of generated samples, 1 if all are the same; missing for images smaller
+            than its window.
+    """
+    features, labels = real_features(suite, source, protocol)
+    n, scales = max(2, protocol.generated // sampler.n_classes), n_scales(min(source.shape[1:]))
+    scores: ByClass = {"fid": []} | ({"ms_ssim": []} if scales else {})
+    for label in range(sampler.n_classes):
+        images = torch.cat([to_uint8(sampler(size, label)) for size in protocol.batches(n)])
+        pool = torch.cat([home(suite.extractor(part).pool) for part in images.split(protocol.batch_size)])
+        scores["fid"].append(distance(features[labels == label].to(pool.device), pool))
+        if scales:
+            scores["ms_ssim"].append(similarity(images[: 2 * PAIRS], scales))
+    return scores
+
+
+def distance(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> float | None:
+    """FID; None for fewer than two real images."""
+    if len(real) < 2:
+        return None
+    fid = FrechetDistance(generated.shape[1]).to(generated.device)
+    for part in real.split(1000):
+        fid.update(part, real=True)
+    for part in generated.split(1000):
+        fid.update(part, real=False)
+    return fid.compute().item()
+
+
+def means(scores: ByClass, prefix: str) -> dict[str, float]:
+    """The mean of each score over the classes: intra FID, Miyato and Koyama 2018, section 4, and intra MS-SSIM."""
+    known = {name: [value for value in values if value is not None] for name, values in scores.items()}
+    return {f"{prefix}/intra_{name}": sum(values) / len(values) for name, values in known.items() if values}
+
+
+def real_features(
+    suite: FeatureMetrics, source: Source, protocol: Protocol
+) -> tuple[Float[Tensor, "n f"], Int[Tensor, " n"]]:
+    """Features and labels of the real images, on the CPU, from the cache folder if they are there."""
+    dataset = source.split(protocol.real_split)
+    numbers = choice(dataset, min(protocol.real or REAL, REAL))
+    key = {
+        "kind": "real by class",
+        "data": source.name,
+        "shape": list(source.shape),
+        "split": protocol.real_split,
+        "real": len(numbers),
+        "fingerprint": dataset.fingerprint(),
+    } | suite.extractor.identity()
+
+    def compute() -> dict[str, Tensor]:
+        log.info(f"Measuring {len(numbers)} real images with {suite.prefix(source)} by class, once for all runs.")
+        batches = read(dataset, numbers, protocol.batch_size)
+        pools, labels = zip(*((suite.extractor(images).pool.cpu(), labels) for images, labels in batches), strict=True)
+        return {"features": torch.cat(pools), "labels": torch.cat(labels)}
+
+    real = cached(key, compute)
+    return real["features"], real["labels"]

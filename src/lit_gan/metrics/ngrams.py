@@ -1,0 +1,126 @@
+"""For text: how far the frequencies of its n-grams are from the data's."""
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lit_gan.data import Source
+from lit_gan.data.text import Text
+from lit_gan.errors import UserError
+from lit_gan.metrics.modes import USED
+from lit_gan.metrics.protocol import Protocol
+from lit_gan.metrics.reading import choice
+
+Texts = Int[Tensor, "n l"]
+
+
+class NGramMetrics:
+    """Jensen-Shannon divergence of the frequencies of character n-grams. Gulrajani et al. 2017, `gan_language.py`.
+
+    Scores: `ngrams/jsd<n>`, 0 if they agree, 1 (base 2) if generated and real text share none. The most probable
+    character is taken at every position, and "`", which fills short sequences, counts as one. Finite samples raise
+    the divergence, the more the larger n is: compare with `held_out` of `describe`, what real text gets.
+
+    Args:
+        sizes: the n; 1 to 4 in the authors' code, 4 and 6 in Heusel et al. 2017.
+
+    Raises:
+        UserError: a size below 1.
+    """
+
+    def __init__(self, sizes: Sequence[int] = (1, 2, 3, 4)):
+        if not sizes or any(type(n) is not int or n < 1 for n in sizes):
+            raise UserError(f"metrics.suite.sizes={list(sizes)} must be one or more whole numbers from 1 on.")
+        self.sizes = list(sizes)
+
+    @property
+    def SCORES(self) -> dict[str, str]:
+        """What can be monitored, and which end of it is the good one."""
+        return {f"jsd{n}": "min" for n in self.sizes}
+
+    def prefix(self, source: Source) -> str:
+        """What the scores' names begin with."""
+        return "ngrams"
+
+    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
+        """Checks the data.
+
+        Raises:
+            UserError: they are no text, or its sequences are shorter than an n-gram, or there are too many n-grams.
+        """
+        if not isinstance(source, Text):
+            raise UserError(
+                f"metrics=ngrams compares characters, which data={source.name} has not: set data=text, or choose other "
+                f"metrics."
+            )
+        most = min(source.length, int(63 / math.log2(source.vocabulary)))
+        if max(self.sizes) > most:
+            raise UserError(
+                f"metrics.suite.sizes={self.sizes} has more than {most}, the most for data.length={source.length} and "
+                f"data.vocabulary={source.vocabulary}: leave out the larger ones."
+            )
+
+    def evaluate(
+        self,
+        draw: Callable[[int], Float[Tensor, "n v l"]],
+        source: Text,
+        protocol: Protocol,
+        device: torch.device | str = "cpu",
+    ) -> dict[str, float]:
+        """The scores of `protocol.generated` sequences against `protocol.real` real ones.
+
+        Args:
+            draw: gives the next n generated sequences, a score for every character at every position.
+            device: where `draw` works; the scores are computed on the CPU.
+        """
+        self.prepare(source, device)
+        texts = torch.cat([draw(n).argmax(1).cpu() for n in protocol.batches(protocol.generated)])
+        scores = self.distances(texts, real_texts(source, protocol), source.vocabulary)
+        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+
+    def distances(self, one: Texts, other: Texts, vocabulary: int) -> dict[str, float]:
+        """The divergence for every n."""
+        return {f"jsd{n}": divergence(ngrams(one, n, vocabulary), ngrams(other, n, vocabulary)) for n in self.sizes}
+
+    def describe(self, protocol: Protocol, source: Text) -> dict[str, Any]:
+        """What is stored with the scores: the protocol, the data, and what real text of the other split scores.
+
+        That is a tenth of the text or, if it is more, as many sequences as are generated.
+        """
+        real = real_texts(source, protocol)
+        (other,) = set(source.splits) - {protocol.real_split}
+        held_out = texts_of(source, other, protocol.generated)
+        counts = {"real": len(real), "sizes": self.sizes}
+        reference = {"sequences": len(held_out), **self.distances(held_out, real, source.vocabulary)}
+        data = {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
+        return {name: getattr(protocol, name) for name in USED} | counts | data | {"held_out": reference}
+
+
+def texts_of(source: Text, split: str, n: int | None) -> Texts:
+    """The numbers of the characters of n sequences, always the same ones; None or more than there are: all."""
+    texts = source.split(split)
+    return texts.images[choice(texts, n)]
+
+
+def real_texts(source: Text, protocol: Protocol) -> Texts:
+    """The real text that a protocol compares with."""
+    return texts_of(source, protocol.real_split, protocol.real)
+
+
+def ngrams(texts: Texts, n: int, vocabulary: int) -> Int[Tensor, " m"]:
+    """The n-grams at all positions of all texts, each as one number."""
+    places = torch.tensor([vocabulary**k for k in range(n)])
+    return (texts.long().unfold(1, n, 1) * places).sum(2).flatten()
+
+
+def divergence(one: Int[Tensor, " m"], other: Int[Tensor, " k"]) -> float:
+    """Jensen-Shannon divergence in bits of the frequencies of numbers: 0 if they are the same, 1 if none is shared."""
+    kinds, where = torch.cat([one, other]).unique(return_inverse=True)
+    counts = [torch.bincount(part, minlength=len(kinds)).double() for part in where.split([len(one), len(other)])]
+    p, q = (count / count.sum() for count in counts)
+    mean = (p + q) / 2
+    return (torch.xlogy(p, p / mean) + torch.xlogy(q, q / mean)).sum().item() / math.log(4)

@@ -1,0 +1,127 @@
+"""The ResNet of 101 layers in each player. Gulrajani et al. 2017, Figure 2 and section 5.2; details from their code."""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+
+from lit_gan import game
+from lit_gan.errors import UserError
+from lit_gan.game import Labelled, Labels, Layers, NormSlot, require_plain
+from lit_gan.models.layers import (
+    Norm,
+    Resampling,
+    Scale,
+    Unflatten,
+    convolve,
+    downsample,
+    image_shape,
+    initialise_glorot,
+    pixel_shuffle,
+    transposed,
+)
+
+SIZES = (16, 32, 64, 128)
+
+
+class Bottleneck(Labelled):
+    """ReLU-1x1-ReLU-3x3-ReLU-1x1-norm, times 0.3, beside a 1x1 shortcut: the identity where nothing changes.
+
+    Args:
+        before, after: channels; half as many in between.
+        resample: makes the 3x3 convolution.
+        shortcut: makes the shortcut's, which changes the resolution alike.
+    """
+
+    def __init__(
+        self, before: int, after: int, norm: Norm, resample: Resampling = convolve, shortcut: Resampling = convolve
+    ):
+        super().__init__()
+        self.in_channels, self.others = before, (after, norm, resample, shortcut)
+        self.residual = Layers(
+            nn.ReLU(),
+            nn.Conv2d(before, before // 2, 1),
+            nn.ReLU(inplace=True),
+            *resample(before // 2, after // 2, 3),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(after // 2, after, 1, bias=False),
+            norm(after),
+        )
+        changes = before != after or resample is not convolve
+        self.shortcut = nn.Sequential(*(shortcut(before, after, 1) if changes else []))
+
+    def widen(self, extra: int) -> None:
+        """Starts anew with `extra` more channels."""
+        require_plain(self)
+        self.__init__(self.in_channels + extra, *self.others)
+        initialise_glorot(self)
+
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
+        """[b, before, s, s] to [b, after, s, s], or to half or twice that size."""
+        return self.shortcut(x) + 0.3 * self.residual(x, y)
+
+
+def widths(size: int, width: int) -> list[int]:
+    """Channels per resolution, from the image down to 4 x 4: half of `width`, doubled at every halving.
+
+    Raises:
+        UserError: the narrowest layers would have a fraction of a channel.
+    """
+    if width % 4:
+        raise UserError(f"model.width={width} must be a multiple of 4 with model=resnet101, which divides it by 4.")
+    return [width * 2**stage // 2 for stage in range(size.bit_length() - 2)]
+
+
+class Generator(game.Generator):
+    """Dense, six blocks at each resolution and one to the next, five at the image's, 1x1 convolution, tanh(x / 5).
+
+    Args:
+        shape: (channels, size, size), size a power of two from 16 to 128; at 64 px there are 101 layers.
+        width: twice the channels at the image's resolution, 64 in the authors' code; a multiple of 4.
+        norm: normalisation layer, called with the number of channels; None for none.
+
+    Raises:
+        UserError: a shape or a width it cannot make.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        z_dim: int = 128,
+        width: int = 64,
+        prior: str = "normal",
+        norm: Norm | None = nn.BatchNorm2d,
+    ):
+        super().__init__(shape, z_dim, prior)
+        channels, size = image_shape("resnet101", shape, SIZES)
+        norm, plan = norm or nn.Identity, widths(size, width)[::-1]
+        layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
+        for before, after in itertools.pairwise(plan):
+            layers += [Bottleneck(before, before, norm) for _ in range(6)]
+            layers += [Bottleneck(before, after, norm, transposed, pixel_shuffle)]
+        layers += [Bottleneck(plan[-1], plan[-1], norm) for _ in range(5)]
+        self.body = Layers(*layers, nn.Conv2d(plan[-1], channels, 1), Scale(0.2), nn.Tanh())
+        initialise_glorot(self)
+
+
+class Discriminator(game.Discriminator):
+    """G's mirror image: 1x1 convolution, five blocks, one to each next resolution with six there, dense, over 5.
+
+    The features are divided by 5 instead of the logit: the same but for the bias. The authors' normalisation at the
+    end of each block is `reg=layer_norm`.
+
+    Raises:
+        UserError: a shape or a width it cannot judge.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64):
+        super().__init__()
+        channels, size = image_shape("resnet101", shape, SIZES)
+        plan = widths(size, width)
+        layers = [nn.Conv2d(channels, plan[0], 1), *(Bottleneck(plan[0], plan[0], NormSlot) for _ in range(5))]
+        for before, after in itertools.pairwise(plan):
+            layers += [Bottleneck(before, after, NormSlot, downsample, downsample)]
+            layers += [Bottleneck(after, after, NormSlot) for _ in range(6)]
+        self.body = Layers(*layers, Scale(0.2))
+        self.head = nn.Linear(plan[-1] * 16, 1)
+        initialise_glorot(self)

@@ -1,0 +1,77 @@
+"""The DCGAN of PyTorch tutorials: upsampling and 3x3 convolutions in G, dropout in D. Agnihotri 2020.
+
+Three things are not as in its code: batch norm's epsilon is torch's 1e-5 (0.8 there, meant as the momentum), the
+linear layers are drawn like the convolutions, and D's last layer fits every size (64 px only there).
+"""
+
+import itertools
+import math
+from collections.abc import Sequence
+
+from torch import nn
+
+from lit_gan import game
+from lit_gan.errors import UserError
+from lit_gan.game import Layers, NormSlot
+from lit_gan.models.layers import Norm, Unflatten, image_shape, initialise_normal, leaky_relu, nearest
+
+SIZES = range(8, 1025, 4)
+WIDTHS = (1, 2, 4, 8, 32)
+
+
+class Generator(game.Generator):
+    """Projects z to a quarter of the size, norm, then twice upsampling, convolution, norm and leaky ReLU.
+
+    Args:
+        shape: (channels, size, size), size a multiple of 4 from 8 to 1024.
+        width: an eighth of the channels of every hidden layer, 16 in the source.
+        norm: normalisation layer, called with the number of channels; None for none.
+
+    Raises:
+        UserError: a shape it cannot make.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        z_dim: int = 500,
+        width: int = 16,
+        prior: str = "normal",
+        norm: Norm | None = nn.BatchNorm2d,
+    ):
+        super().__init__(shape, z_dim, prior)
+        channels, size = image_shape("upsample_dcgan", shape, SIZES)
+        norm, hidden = norm or nn.Identity, 8 * width
+        layers = [nn.Linear(z_dim, hidden * (size // 4) ** 2), Unflatten(size // 4), norm(hidden)]
+        for _ in range(2):
+            layers += [*nearest(hidden, hidden, 3), norm(hidden), leaky_relu()]
+        self.body = Layers(*layers, nn.Conv2d(hidden, channels, 3, padding=1), nn.Tanh())
+        initialise_normal(self)
+
+
+class Discriminator(game.Discriminator):
+    """Five times 3x3 convolution of stride 2, leaky ReLU, dropout of whole channels, norm; then one linear layer.
+
+    A resolution that cannot be halved is rounded up. The batch normalisation of the source, after every dropout but
+    the first, is `reg=batch_norm`.
+
+    Args:
+        width: channels of the first layer, 16 in the source; the others have 2, 4, 8 and 32 times as many.
+        dropout: share of the channels set to 0.
+
+    Raises:
+        UserError: a shape it cannot judge, or a share outside [0, 1).
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 16, dropout: float = 0.25):
+        super().__init__()
+        channels, size = image_shape("upsample_dcgan", shape, SIZES)
+        if not 0 <= dropout < 1:
+            raise UserError(f"model.D.dropout={dropout} must be at least 0 and below 1: it is a share of the channels.")
+        widths, layers = [channels, *(width * factor for factor in WIDTHS)], []
+        for before, after in itertools.pairwise(widths):
+            slot = [NormSlot(after)] * bool(layers)
+            layers += [nn.Conv2d(before, after, 3, 2, padding=1), leaky_relu(), nn.Dropout2d(dropout), *slot]
+        self.body = Layers(*layers)
+        self.head = nn.Linear(widths[-1] * math.ceil(size / 2 ** len(WIDTHS)) ** 2, 1)
+        initialise_normal(self)

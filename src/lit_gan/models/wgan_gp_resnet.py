@@ -1,0 +1,65 @@
+"""The 64 px ResNet of WGAN-GP's code: its "GoodGenerator" and "GoodDiscriminator". Gulrajani et al. 2017, code."""
+
+import itertools
+from collections.abc import Sequence
+
+from torch import nn
+
+from lit_gan import game
+from lit_gan.game import Layers
+from lit_gan.models.blocks import DownBlock, UpBlock
+from lit_gan.models.layers import Norm, Unflatten, image_shape, initialise_glorot
+
+SIZES = (16, 32, 64, 128)
+
+
+def widths(size: int, width: int) -> list[int]:
+    """Channels per resolution, from the image down to 4 x 4: doubled at every halving but the last."""
+    stages = size.bit_length() - 3
+    return [width * 2 ** min(stage, stages - 1) for stage in range(stages + 1)]
+
+
+class Generator(game.Generator):
+    """Dense, residual blocks that double the resolution, norm, ReLU, 3x3 convolution, tanh.
+
+    Args:
+        shape: (channels, size, size), size a power of two from 16 to 128; the authors' is 64.
+        width: channels at the image's resolution, 64 in the authors' code.
+        norm: normalisation layer, called with the number of channels; None for none.
+
+    Raises:
+        UserError: a shape it cannot make.
+    """
+
+    def __init__(
+        self,
+        shape: Sequence[int],
+        z_dim: int = 128,
+        width: int = 64,
+        prior: str = "normal",
+        norm: Norm | None = nn.BatchNorm2d,
+    ):
+        super().__init__(shape, z_dim, prior)
+        channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
+        norm, plan = norm or nn.Identity, widths(size, width)[::-1]
+        layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
+        layers += [UpBlock(*pair, norm) for pair in itertools.pairwise(plan)]
+        layers += [norm(width), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()]
+        self.body = Layers(*layers)
+        initialise_glorot(self)
+
+
+class Discriminator(game.Discriminator):
+    """3x3 convolution, residual blocks that halve the resolution down to 4 x 4, dense.
+
+    Normalisation, which the authors place before both ReLUs of a block, is `reg=layer_norm`.
+    """
+
+    def __init__(self, shape: Sequence[int], width: int = 64):
+        super().__init__()
+        channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
+        plan = widths(size, width)
+        blocks = [DownBlock(*pair, halve=True) for pair in itertools.pairwise(plan)]
+        self.body = Layers(nn.Conv2d(channels, width, 3, padding=1), *blocks)
+        self.head = nn.Linear(plan[-1] * 16, 1)
+        initialise_glorot(self)

@@ -1,0 +1,249 @@
+"""What the players do with labels: the parts of the choices of `labels`, attached before the entries of `reg`.
+
+So what `reg` does to weights or features it does to those added here as well.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lit_gan.errors import UserError
+from lit_gan.game import (
+    Discriminator,
+    Generator,
+    Labelled,
+    Labels,
+    Layers,
+    Regularizer,
+    Turn,
+    readers,
+    require_plain,
+    widen,
+)
+
+Features = Float[Tensor, "b f"]
+
+
+class Conditional(Regularizer):
+    """Something that looks at labels.
+
+    Args:
+        n_classes: of the data; null where they have no labels.
+
+    Raises:
+        UserError: the data have no labels.
+    """
+
+    def __init__(self, n_classes: int | None):
+        super().__init__()
+        if n_classes is None:
+            raise UserError(
+                f"reg.{self.name} needs labels, which the data have not (data.n_classes=null): choose data with "
+                f"labels, such as data=digits, or labels=none."
+            )
+        self.n_classes = n_classes
+
+
+class Concat(Labelled):
+    """[b, c, ...] with the one-hot label as further channels, the same everywhere: [b, c + n_classes, ...]."""
+
+    def __init__(self, n_classes: int):
+        super().__init__()
+        self.n_classes = n_classes
+
+    def forward(self, x: Tensor, y: Labels) -> Tensor:
+        """The label after the channels."""
+        return joined(x, F.one_hot(y, self.n_classes))
+
+
+def joined(x: Tensor, code: Tensor) -> Tensor:
+    """[b, c, ...] and [b, k] as [b, c + k, ...], the code repeated at every position."""
+    code = code.view(*code.shape, *[1] * (x.dim() - 2)).expand(-1, -1, *x.shape[2:])
+    return torch.cat([x, code.to(x.dtype)], 1)
+
+
+def insert(body: Layers, position: int, layer: nn.Module, extra: int) -> None:
+    """Puts before a reader a layer that adds channels."""
+    widen(body[position], extra)
+    body.insert(position, layer)
+
+
+class LabelConcat(Conditional):
+    """The one-hot label beside z, beside D's input, or both. Mirza and Osindero 2014, section 3.2.
+
+    Beside an image it is `n_classes` constant maps.
+
+    Args:
+        n_classes: of the data.
+        network: "g", "d" or "both".
+
+    Raises:
+        UserError: data without labels, or another network.
+    """
+
+    def __init__(self, n_classes: int | None, network: str = "both"):
+        super().__init__(n_classes)
+        if network not in ("g", "d", "both"):
+            raise UserError(f"reg.label_concat.network={network} is no player: choose g, d or both.")
+        self.network = network
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Widens the first layers."""
+        for name, network in (("g", G), ("d", D)):
+            if self.network in (name, "both"):
+                insert(network.body, readers(network.body)[0], Concat(self.n_classes), self.n_classes)
+
+
+class EmbeddingConcat(Labelled):
+    """[b, c, ...] with a learned vector of the label as further channels, the same everywhere."""
+
+    def __init__(self, n_classes: int, size: int):
+        super().__init__()
+        self.n_classes = n_classes
+        self.embedding = embedding(n_classes, size)
+
+    def forward(self, x: Tensor, y: Labels) -> Tensor:
+        """The vector after the channels."""
+        return joined(x, self.embedding(y))
+
+
+def embedding(n_classes: int, size: int) -> nn.Embedding:
+    """A vector for each class, Glorot uniform as in the authors' released code."""
+    table = nn.Embedding(n_classes, size)
+    nn.init.xavier_uniform_(table.weight)
+    return table
+
+
+class MiddleConcat(Conditional):
+    """A vector of the label beside the feature maps in the middle of D. Miyato et al. 2018, Table 6 (c).
+
+    The middle is before layer m // 2 of the m, counted from 0, that read channels: after the third of the paper's six
+    blocks.
+
+    Args:
+        n_classes: of the data.
+        size: of the vector, 128 in the paper.
+
+    Raises:
+        UserError: data without labels, or a size below 1.
+    """
+
+    def __init__(self, n_classes: int | None, size: int = 128):
+        super().__init__(n_classes)
+        if size < 1:
+            raise UserError(f"reg.middle_concat.size={size} must be at least 1: it is the length of a vector.")
+        self.size = size
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Widens the middle layer."""
+        places = readers(D.body)
+        insert(D.body, places[len(places) // 2], EmbeddingConcat(self.n_classes, self.size), self.size)
+
+
+class Projection(Labelled):
+    """A last layer that adds <v_y, f>, v_y a vector of the label, to what it made of the features f alone."""
+
+    def __init__(self, linear: nn.Linear, n_classes: int):
+        super().__init__()
+        self.n_classes, self.linear = n_classes, linear
+        self.embedding = embedding(n_classes, linear.in_features)
+
+    @property
+    def in_features(self) -> int:
+        """Length of f."""
+        return self.linear.in_features
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more features."""
+        require_plain(self)
+        widen(self.linear, extra)
+        more = embedding(self.n_classes, extra).to(self.embedding.weight)
+        weight = torch.cat([self.embedding.weight.detach(), more.weight.detach()], 1)
+        self.embedding = nn.Embedding.from_pretrained(weight, freeze=False)
+
+    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+        """The logits."""
+        return self.linear(features) + (self.embedding(y) * features).sum(1, keepdim=True)
+
+
+class ProjectionDiscriminator(Conditional):
+    """D's logit is <v_y, f> + psi(f). Miyato and Koyama 2018, Eq. 3 and Figure 1 (d)."""
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Replaces D's last layer."""
+        D.head = Projection(D.head, self.n_classes)
+
+
+class ClassNorm(Labelled):
+    """Batch normalisation with the gamma and beta of each sample's class; the statistics are the whole batch's."""
+
+    def __init__(self, norm: _BatchNorm, n_classes: int):
+        super().__init__()
+        self.n_classes, self.norm = n_classes, norm
+        gamma = norm.weight if norm.affine else torch.ones(norm.num_features)
+        beta = norm.bias if norm.affine else torch.zeros(norm.num_features)
+        self.gamma = nn.Parameter(gamma.detach().repeat(n_classes, 1))
+        self.beta = nn.Parameter(beta.detach().repeat(n_classes, 1))
+        norm.affine, norm.weight, norm.bias = False, None, None
+
+    def forward(self, x: Tensor, y: Labels) -> Tensor:
+        """[b, c, ...] normalised, then scaled and shifted."""
+        x = self.norm(x)
+        gamma, beta = (F.embedding(y, table).to(x.dtype) for table in (self.gamma, self.beta))
+        shape = (*gamma.shape, *[1] * (x.dim() - 2))
+        return torch.addcmul(beta.view(shape), gamma.view(shape), x)
+
+
+class ConditionalBatchNorm(Conditional):
+    """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al. 2017, Eq. 5.
+
+    All classes start from those of the layer.
+    """
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Replaces every batch normalisation.
+
+        Raises:
+            UserError: G has none.
+        """
+        norms = [(name, layer) for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)]
+        if not norms:
+            raise UserError(
+                "reg.conditional_batch_norm finds no batch normalisation in G: choose labels that reach G in another "
+                "way, which are labels=cgan, projection_concat and acgan."
+            )
+        for name, norm in norms:
+            G.set_submodule(name, ClassNorm(norm, self.n_classes))
+
+
+class ACGAN(Conditional):
+    """D also names the class, and both players want it named rightly. Odena et al. 2017, Eq. 3.
+
+    Args:
+        n_classes: of the data.
+        d_real, d_fake: weights of the cross entropy in D's turn, on real and on generated samples; 1 and 1 in the
+            paper, 1 and 0 in the code of Gulrajani et al. 2017.
+        g_fake: its weight in G's turn; 1 in the paper, 0.1 in that code.
+    """
+
+    def __init__(self, n_classes: int | None, d_real: float = 1.0, d_fake: float = 1.0, g_fake: float = 1.0):
+        super().__init__(n_classes)
+        self.d_real, self.d_fake, self.g_fake = d_real, d_fake, g_fake
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds the classifier to D's features."""
+        D.heads[self.name] = nn.Linear(D.n_features, self.n_classes)
+
+    def d(self, turn: Turn) -> Float[Tensor, ""]:
+        """On real and on generated samples."""
+        return self.d_real * self.error(turn, turn.real.features) + self.d_fake * self.error(turn, turn.fake.features)
+
+    def g(self, turn: Turn) -> Float[Tensor, ""]:
+        """On generated samples."""
+        return self.g_fake * self.error(turn, turn.fake.features)
+
+    def error(self, turn: Turn, features: Features) -> Float[Tensor, ""]:
+        """Cross entropy in nats, the mean over the batch."""
+        return F.cross_entropy(turn.D.heads[self.name](features), turn.y)

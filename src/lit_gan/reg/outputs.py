@@ -1,0 +1,174 @@
+"""Regularizers of the discriminator's outputs: what it says of two views of a sample, of a batch, over time."""
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from lit_gan.errors import UserError
+from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
+
+Scalar = Float[Tensor, ""]
+Augmentation = Callable[[Images], Images]
+
+
+class Consistency(Regularizer):
+    """CR: E (D(x) - D(T(x)))^2 on real images, for D. Zhang et al. 2020, Eq. 3.
+
+    Args:
+        T: changes each image of a batch in its own random way that leaves what it shows; gradients need not pass.
+        weight: lambda, 10 in the paper.
+    """
+
+    def __init__(self, T: Augmentation, weight: float = 10.0):
+        super().__init__(weight)
+        self.T = T
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """T is for images.
+
+        Raises:
+            UserError: the samples are points or texts.
+        """
+        if len(G.shape) != 3:
+            raise UserError(
+                f"reg={self.name} flips and shifts images, but the samples here have shape {list(G.shape)}: "
+                f"use reg=latent_consistency, which asks nothing of them."
+            )
+
+    def d(self, turn: Turn) -> Scalar:
+        """The mean over the real logits."""
+        return (turn.real.logits - turn.D(self.T(turn.x_real), turn.y).logits).square().mean()
+
+
+class BalancedConsistency(Consistency):
+    """bCR: the same on generated images, too. Zhao et al. 2021, section 3.1, Algorithm 1.
+
+    Args:
+        weight: lambda_real and lambda_fake, both 10 in the paper.
+    """
+
+    def d(self, turn: Turn) -> Scalar:
+        """On real images plus on generated ones."""
+        fake = turn.fake.logits - turn.D(self.T(turn.x_fake), turn.y).logits
+        return super().d(turn) + fake.square().mean()
+
+
+class LatentConsistency(Regularizer):
+    """zCR: samples of nearby latents should look alike to D and be unlike. Zhao et al. 2021, section 3.2, Algorithm 2.
+
+    d_weight * E (D(G(z)) - D(G(z + dz)))^2 for D, -g_weight * E (G(z) - G(z + dz))^2 for G, dz from N(0, sigma^2).
+    The paper writes G's as a squared norm; here it is the mean over pixels, so that it means the same at any size.
+    Together with `balanced_consistency` this is the paper's ICR. Both samples are made here, as other regularizers may
+    have changed those of the turn.
+
+    Args:
+        d_weight, g_weight: lambda_dis and lambda_gen, 5 and 0.5.
+        sigma: the standard deviation of dz.
+
+    Raises:
+        UserError: sigma is not positive.
+    """
+
+    def __init__(self, d_weight: float = 5.0, g_weight: float = 0.5, sigma: float = 0.05):
+        super().__init__()
+        if not sigma > 0:
+            raise UserError(f"reg.latent_consistency.sigma={sigma} must be positive: 0 compares a sample with itself.")
+        self.d_weight, self.g_weight, self.sigma = d_weight, g_weight, sigma
+
+    def pair(self, turn: Turn) -> tuple[Images, Images]:
+        """G(z) and G(z + dz)."""
+        nearby = turn.z + self.sigma * torch.randn_like(turn.z)
+        return turn.G(turn.z, turn.y), turn.G(nearby, turn.y)
+
+    def d(self, turn: Turn) -> Scalar:
+        """D should not see the difference."""
+        with torch.no_grad():
+            x, nearby = self.pair(turn)
+        return self.d_weight * (turn.D(x, turn.y).logits - turn.D(nearby, turn.y).logits).square().mean()
+
+    def g(self, turn: Turn) -> Scalar:
+        """G should make one."""
+        x, nearby = self.pair(turn)
+        return -self.g_weight * (x - nearby).square().mean()
+
+
+class LeCam(Regularizer):
+    """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et al. 2021, Eqs. 3-5.
+
+    The averages are those of the updates before this one, 0 before the first, and plain means until 1 / (1 - decay)
+    outputs have come. The authors' code has a ReLU inside each square, which their Eq. 3 has not.
+
+    Args:
+        weight: lambda; 0.3 in the authors' runs on CIFAR-10.
+        decay: of the moving averages, 0.99 in the paper.
+
+    Raises:
+        UserError: a decay outside [0, 1).
+    """
+
+    def __init__(self, weight: float = 0.3, decay: float = 0.99):
+        super().__init__(weight)
+        if not 0 <= decay < 1:
+            raise UserError(f"reg.lecam.decay={decay} must be at least 0 and below 1: it is what an average keeps.")
+        self.decay = decay
+        for name in ("real", "fake", "updates"):
+            self.register_buffer(name, torch.zeros(()))
+
+    def d(self, turn: Turn) -> Scalar:
+        """Real outputs to where the fake ones have been, and the reverse."""
+        real, fake = turn.real.logits - self.fake, turn.fake.logits - self.real
+        return real.square().mean() + fake.square().mean()
+
+    def project(self, turn: Turn) -> None:
+        """Moves the averages after D's update."""
+        if turn.player == "d":
+            self.updates += 1
+            share = (1 / self.updates).clamp(min=1 - self.decay)
+            self.real.lerp_(turn.real.logits.float().mean(), share)
+            self.fake.lerp_(turn.fake.logits.float().mean(), share)
+
+
+class TopK(Regularizer):
+    """Only those samples teach G that D finds most real. Sinha et al. 2020, Algorithm 1.
+
+    All of G's turn is cut to these samples, real ones and labels too, so that losses of pairs stay paired. It belongs
+    behind what changes D's input or D, in `reg`: what comes later makes D look at the samples kept once more.
+
+    Args:
+        gamma, every: the share of samples that is kept is multiplied by gamma each `every` generator updates.
+        floor: the smallest share.
+
+    Raises:
+        UserError: a share outside (0, 1], or `every` below 1.
+    """
+
+    def __init__(self, gamma: float = 0.99, every: int = 2000, floor: float = 0.5):
+        super().__init__()
+        for name, value in (("gamma", gamma), ("floor", floor)):
+            if not 0 < value <= 1:
+                raise UserError(f"reg.top_k.{name}={value} must be above 0 and at most 1: it is a share of samples.")
+        if every < 1:
+            raise UserError(f"reg.top_k.every={every} must be at least 1: it counts generator updates.")
+        self.gamma, self.every, self.floor = gamma, every, floor
+
+    def share(self, update: int) -> float:
+        """Of the samples, at a generator update: 1 down to `floor`."""
+        return max(self.floor, self.gamma ** (update // self.every))
+
+    def stage(self, turn: Turn) -> None:
+        """Cuts G's turn. The game's own count of updates is what survives a resume."""
+        if turn.player == "g" and (share := self.share(turn.game.global_step)) < 1:
+            keep(turn, max(1, round(share * len(turn.fake.logits))))
+
+
+def keep(turn: Turn, k: int) -> None:
+    """Leaves the k samples of a turn, or packs of samples, that D finds most real."""
+    fake, size = turn.fake, len(turn.x_fake) // len(turn.fake.logits)
+    best = fake.logits.detach().topk(k).indices
+    samples = (best[:, None] * size + torch.arange(size, device=best.device)).flatten()
+    for part in ("x_real", "x_fake", "y", "z"):
+        setattr(turn, part, getattr(turn, part)[samples])
+    vars(turn).pop("real", None)
+    turn.fake = Verdict(*(part[best] for part in fake))

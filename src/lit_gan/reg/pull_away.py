@@ -1,0 +1,29 @@
+"""A regularizer of what D sees in the generated batch as a whole."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from lit_gan.game import Regularizer, Turn
+
+
+class PullAway(Regularizer):
+    """Mean squared cosine between D's features of any two generated samples, for G. Zhao et al. 2017, Eq. 4.
+
+    The paper takes the code of its autoencoder (`model=autoencoder`); with another D it is what its last layer sees.
+
+    Args:
+        weight: 0.1 in the paper.
+    """
+
+    def __init__(self, weight: float = 0.1):
+        super().__init__(weight)
+
+    def g(self, turn: Turn) -> Float[Tensor, ""]:
+        """From 0, all orthogonal, to 1, all parallel; 0 for one sample alone."""
+        directions = F.normalize(turn.fake.features.float(), dim=1)
+        with torch.autocast(directions.device.type, enabled=False):
+            cosines = directions @ directions.T
+        n = len(cosines)
+        return (cosines.square().sum() - cosines.diagonal().square().sum()) / max(n * (n - 1), 1)

@@ -1,0 +1,169 @@
+"""Batch normalisation by a batch that is always the same."""
+
+from collections.abc import Iterable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, distributed, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from lit_gan.errors import UserError
+from lit_gan.game import Discriminator, Generator, Labels, Layers, NormSlot, Regularizer, Turn, shown
+
+
+class VirtualNorm(nn.Module):
+    """Batch normalisation [b, c, ...] of which the first rows, a share of the batch, are the reference.
+
+    Mean and mean square are the reference's; for the other n rows they are mixed with the sample's own, over its
+    positions, at weight 1 / (n_reference + 1).
+
+    Args:
+        weight, bias: gamma and beta at the start, [c]; None for none.
+    """
+
+    EPS = 1e-5
+
+    def __init__(self, weight: Tensor | None, bias: Tensor | None):
+        super().__init__()
+        for name, start in (("weight", weight), ("bias", bias)):
+            self.register_parameter(name, None if start is None else nn.Parameter(start.detach().clone()))
+        self.share = 0.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised, in full precision inside."""
+        rows = x.float().reshape(*x.shape[:2], -1)
+        mean, square = self.mixed(rows.mean(2)), self.mixed(rows.square().mean(2))
+        scale = (square - mean.square()).clamp(min=0).add(self.EPS).rsqrt()
+        rows = (rows - mean[..., None]) * scale[..., None]
+        if self.weight is not None:
+            rows = torch.addcmul(self.bias[:, None], self.weight[:, None], rows)
+        return rows.view(x.shape).to(x.dtype)
+
+    def mixed(self, moment: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
+        """Each row's statistic."""
+        n = round(self.share * len(moment))
+        reference = moment[:n].mean(0, keepdim=True)
+        return torch.cat([reference.expand(n, -1), torch.lerp(reference, moment[n:], 1 / (n + 1))])
+
+
+class Drop(nn.Identity):
+    """Where the reference leaves."""
+
+
+class Referenced(Layers):
+    """Layers through which a reference batch goes in front of every batch, up to the member `Drop`."""
+
+    reference: Tensor
+    labels: Tensor
+    filled: Tensor
+
+    def __init__(self, layers: Iterable[nn.Module], reference: Tensor):
+        super().__init__(*layers)
+        self.register_buffer("reference", reference)
+        self.register_buffer("labels", torch.zeros(len(reference), dtype=torch.long))
+        self.register_buffer("filled", torch.zeros((), dtype=torch.bool))
+
+    def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
+        """The last layer's output on x alone."""
+        share = len(self.reference) / (len(self.reference) + len(x))
+        for layer in self.modules():
+            if isinstance(layer, VirtualNorm):
+                layer.share = share
+        x, both = torch.cat([self.reference.to(x.dtype), x]), None if y is None else torch.cat([self.labels, y])
+        for layer in self:
+            if isinstance(layer, Drop):
+                x, both = x[whole(share * len(x)) :], y
+            x = shown(layer, x, both)
+        return x
+
+
+def whole(rows: float) -> int:
+    """A number of rows, which it is unless D packs samples.
+
+    Raises:
+        UserError: a pack has samples of the reference and others.
+    """
+    if abs(rows - round(rows)) > 1e-6:
+        raise UserError(
+            "reg.virtual_batch_norm.n_reference must be a multiple of reg.pacgan.m, or a pack would hold samples of "
+            "the reference batch beside others."
+        )
+    return round(rows)
+
+
+class VirtualBatchNorm(Regularizer):
+    """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et al. 2016, 3.4.
+
+    The reference is fixed: latent vectors for G, whose batch normalisation it replaces, with its gamma and beta; the
+    first real samples for D, whose places for a normalisation it fills, with gamma and beta of its own. It passes
+    through the network along with every batch, normalised by itself. The paper uses it in G alone.
+
+    Args:
+        network: "g", "d" or "both".
+        n_reference: samples in the reference batch.
+
+    Raises:
+        UserError: another network, or fewer than two samples.
+    """
+
+    def __init__(self, network: str = "g", n_reference: int = 64):
+        super().__init__()
+        if network not in ("g", "d", "both"):
+            raise UserError(f"reg.virtual_batch_norm.network={network} is no player: choose g, d or both.")
+        if n_reference < 2:
+            raise UserError(f"reg.virtual_batch_norm.n_reference={n_reference} has no statistics: set it to 2 or more.")
+        self.network, self.n_reference = network, n_reference
+        self.waits = True
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Replaces the normalisations and sends the reference along.
+
+        Raises:
+            UserError: there is nothing to replace, or it is somewhere else than in the network's body.
+        """
+        if self.network in ("g", "both"):
+            norms = {name: layer for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)}
+            place(G, {name: VirtualNorm(layer.weight, layer.bias) for name, layer in norms.items()})
+            G.body = Referenced(G.body, G.draw(self.n_reference))
+        if self.network in ("d", "both"):
+            slots = {name: layer.channels for name, layer in D.named_modules() if isinstance(layer, NormSlot)}
+            place(D, {name: VirtualNorm(torch.ones(c), torch.zeros(c)) for name, c in slots.items()})
+            D.body = Referenced(D.body, torch.zeros(self.n_reference, *G.shape))
+
+    def stage(self, turn: Turn) -> None:
+        """The first real samples of a training, and their labels, become the reference."""
+        if self.waits:
+            for network, images in ((turn.G, None), (turn.D, turn.x_real)):
+                if isinstance(network.body, Referenced) and not network.body.filled:
+                    fill(network.body, images, turn.y)
+            self.waits = False
+
+
+def place(network: Generator | Discriminator, norms: dict[str, VirtualNorm]) -> None:
+    """Puts the normalisations into a network, and `Drop` behind the last of them.
+
+    Raises:
+        UserError: there is none, or there are some outside the body.
+    """
+    player = "g" if isinstance(network, Generator) else "d"
+    if not norms or not all(name.startswith("body.") for name in norms) or not isinstance(network.body, Layers):
+        raise UserError(
+            f"reg.virtual_batch_norm.network={player} finds no normalisation to replace in this model, or some that "
+            f"its reference batch would not reach: choose the other network or another model."
+        )
+    for name, norm in norms.items():
+        network.set_submodule(name, norm)
+    network.body.insert(1 + max(int(name.split(".")[1]) for name in norms), Drop())
+
+
+@torch.no_grad()
+def fill(body: Referenced, images: Tensor | None, labels: Labels) -> None:
+    """Sets the reference, the same in all processes; from the beginning again where there are too few."""
+    chosen = torch.arange(len(body.reference), device=labels.device) % len(labels)
+    body.labels.copy_(labels[chosen])
+    if images is not None:
+        body.reference.copy_(images[chosen])
+    body.filled.fill_(True)
+    for buffer in (body.reference, body.labels):
+        if distributed.is_initialized():
+            distributed.broadcast(buffer, 0)

@@ -1,0 +1,125 @@
+"""Claims about local convergence on the Dirac-GAN, whose linearised dynamics fit on paper. Mescheder et al. 2018."""
+
+import math
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+from torch.utils.data import DataLoader, TensorDataset
+
+from lit_gan.build import build_gan
+from lit_gan.callbacks.vector_field import VectorField
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+RATE, UPDATES, BATCH = 0.1, 300, 64
+ON = f"the Dirac game, simultaneous gradient descent at rate {RATE} from (0.02, 0.02), {UPDATES} updates"
+
+
+@pytest.fixture
+def path(compose):
+    """The way of (theta, psi) [updates + 1, 2] under a method, given as overrides of the command line."""
+
+    def walk(*overrides, start=0.02):
+        settings = [f"model.G.theta={start}", f"model.D.psi={start}", f"optim.d.lr={RATE}", f"optim.g.lr={RATE}"]
+        gan = build_gan(compose("data=dirac", *settings, *overrides))
+        loader = DataLoader(TensorDataset(torch.zeros(BATCH, 1), torch.zeros(BATCH, dtype=torch.long)), BATCH)
+        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        field = VectorField()
+        field.on_train_end = lambda *_: None
+        trainer = Trainer(accelerator="cpu", logger=False, max_epochs=UPDATES, callbacks=[field], **quiet)
+        trainer.fit(gan, loader)
+        return torch.tensor(field.path, dtype=torch.float64)
+
+    return walk
+
+
+def growth(path):
+    """The factor per update by which the distance from the equilibrium changes, over the second half."""
+    distance = path.norm(dim=1)
+    half = len(path) // 2
+    return ((distance[-1] / distance[half]) ** (1 / (len(path) - 1 - half))).item()
+
+
+def radius(force, damping, ahead=False):
+    """Spectral radius of an update I + h J with J = [[0, -force], [force, -damping]], or of a look `ahead`."""
+    J = torch.tensor([[0.0, -force], [force, -damping]], dtype=torch.float64)
+    step = RATE * J @ (torch.eye(2) + RATE * J) if ahead else RATE * J
+    return torch.linalg.eigvals(torch.eye(2, dtype=torch.float64) + step).abs().max().item()
+
+
+THEORY = {
+    "minimax": (["loss=minimax"], radius(0.5, 0)),
+    "non_saturating": (["loss=non_saturating"], radius(0.5, 0)),
+    "wasserstein": (["loss=wasserstein"], radius(1, 0)),
+    "minimax, R1": (["loss=minimax", "reg=r1", "reg.r1.weight=0.5"], radius(0.5, 0.5)),
+    "minimax, R2": (["loss=minimax", "reg=r2", "reg.r2.weight=0.5"], radius(0.5, 0.5)),
+    "wasserstein, R1": (["loss=wasserstein", "reg=r1", "reg.r1.weight=1"], radius(1, 1)),
+    "wasserstein, extragradient": (["loss=wasserstein", "order=extragradient"], radius(1, 0, ahead=True)),
+}
+
+
+@pytest.mark.claim(
+    "The Dirac game converges or diverges locally at the rate that the eigenvalues of its linearised dynamics say",
+    "Mescheder et al. 2018, Lemmas 2.3 and 4.1; Gidel et al. 2019 for extragradient",
+    on=ON,
+)
+@pytest.mark.parametrize("method", THEORY)
+def test_local_rate_of_convergence(path, measured, method):
+    overrides, expected = THEORY[method]
+    found = growth(path("order=simultaneous", *overrides))
+    measured(method, f"factor per update {found:.4f}, theory {expected:.4f}")
+    assert math.log(found) == pytest.approx(math.log(expected), rel=0.1, abs=1e-4)
+
+
+@pytest.mark.claim(
+    "Gradient descent in turns orbits the equilibrium without coming nearer",
+    "Mescheder et al. 2018, Lemma 2.4",
+    on=ON.replace("simultaneous", "alternating"),
+)
+def test_alternating_descent_orbits(path, measured):
+    distance = path("loss=wasserstein").norm(dim=1)
+    nearest, farthest = (distance.min() / distance[0]).item(), (distance.max() / distance[0]).item()
+    measured("smallest and largest distance over the first", f"{nearest:.3f}, {farthest:.3f}")
+    assert 0.9 < nearest <= farthest < 1.1
+
+
+@pytest.mark.claim(
+    "WGAN-GP, weight clipping and DRAGAN do not converge to the equilibrium; R1, R2, a zero-centred penalty and "
+    "instance noise do",
+    "Mescheder et al. 2018, sections 3 and 4, Figure 3",
+    on="the Dirac game, alternating gradient descent at rate 0.1 from (1, 1), 300 updates",
+)
+@pytest.mark.parametrize(
+    ("converges", "overrides"),
+    [
+        (False, ["loss=minimax"]),
+        (False, ["loss=wasserstein", "reg=gradient_penalty", "reg.gradient_penalty.weight=1"]),
+        (False, ["loss=wasserstein", "reg=weight_clip", "reg.weight_clip.limit=0.5"]),
+        (False, ["loss=minimax", "reg=dragan", "reg.dragan.weight=1"]),
+        (False, ["loss=minimax", "reg=spectral"]),
+        (True, ["loss=minimax", "reg=r1", "reg.r1.weight=1"]),
+        (True, ["loss=minimax", "reg=r2", "reg.r2.weight=1"]),
+        (True, ["loss=minimax", "reg=zero_centered", "reg.zero_centered.weight=0.5"]),
+        (True, ["loss=minimax", "reg=instance_noise", "reg.instance_noise.sigma=1", "reg.instance_noise.until=null"]),
+    ],
+    ids=lambda value: None if isinstance(value, bool) else value[-1 if len(value) < 2 else 1].partition("=")[2],
+)
+def test_which_methods_converge(path, measured, converges, overrides):
+    distance = path(*overrides, start=1.0)[-100:].norm(dim=1).max().item()
+    measured(" ".join(overrides), f"largest distance in the last 100 updates {distance:.3f}")
+    assert (distance < 0.1) is converges
+
+
+@pytest.mark.claim(
+    "Players that take turns or a look ahead are stable where simultaneous descent is not",
+    "Gidel et al. 2019, section 3; Mescheder et al. 2018, section 2",
+    on=ON,
+)
+def test_order_of_play(path, measured):
+    ends = {
+        order: path("loss=wasserstein", f"order={order}")[-1].norm().item() / math.hypot(0.02, 0.02)
+        for order in ("simultaneous", "alternating", "extragradient")
+    }
+    for order, end in ends.items():
+        measured(f"{order}: last distance over first", end)
+    assert ends["extragradient"] < 0.3 < 0.9 < ends["alternating"] < 1.1 < 3 < ends["simultaneous"]

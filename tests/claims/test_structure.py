@@ -1,0 +1,72 @@
+"""Claims about D's and G's structure: comparisons within a batch and normalisation without them."""
+
+import pytest
+import torch
+from lightning.pytorch import Trainer
+
+from lit_gan.build import build_data, build_gan, build_source
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+SEEDS, UPDATES = (0, 1, 2), 1000
+RING = ["data=gaussians", "model=mlp", "model.width=64", "model.depth=2", "loss=minimax", "batch_size=64"]
+RATES = ["optim.d.lr=2e-4", "optim.g.lr=2e-3"]
+
+
+def play(config):
+    """The game after `config.updates` updates, and its data."""
+    gan, source = build_gan(config), build_source(config)
+    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = Trainer(accelerator="cpu", logger=False, max_steps=config.updates, max_epochs=-1, **quiet)
+    trainer.fit(gan, build_data(config, source))
+    return gan, source
+
+
+def modes(config):
+    """Modes of the ring near which, within a fifth of their distance, are at least 1 % of 4,000 generated points."""
+    gan, source = play(config)
+    with torch.no_grad():
+        distance, nearest = torch.cdist(gan.G(gan.G.draw(4000)), source.centers).min(1)
+    return (torch.bincount(nearest[distance < 0.2], minlength=8) >= 40).sum().item()
+
+
+@pytest.mark.slow
+@pytest.mark.claim(
+    "A D that sees how close a sample is to the others of its batch keeps G from collapsing",
+    "Salimans et al. 2016, section 3.2",
+    on="eight Gaussians, MLPs of 2 x 64 ReLUs, minimax loss, batch 64, Adam with G's rate 2e-3 and D's 2e-4, 1000 "
+    "updates, 20 kernels of dimension 5, 3 seeds",
+)
+def test_minibatch_discrimination_raises_diversity(compose, measured):
+    method = ["reg=minibatch_discrimination", "reg.minibatch_discrimination.n_kernels=20"]
+    found = {
+        name: [modes(compose(*RING, *RATES, *overrides, f"seed={seed}", f"updates={UPDATES}")) for seed in SEEDS]
+        for name, overrides in (("plain", ["reg=[]"]), ("method", method))
+    }
+    measured("modes of 8", f"{found['method']}, plain {found['plain']}")
+    assert max(found["plain"]) <= 2
+    assert min(found["method"]) >= 5
+
+
+@pytest.mark.claim(
+    "Batch normalisation makes a generated sample depend on the others of its batch, virtual batch normalisation "
+    "does not",
+    "Salimans et al. 2016, section 3.4",
+    on="digits, DCGAN width 8 in training mode after 30 updates, 3 seeds",
+)
+def test_virtual_batch_norm_keeps_samples_apart(compose, measured):
+    found = {}
+    for reg in ("[]", "[virtual_batch_norm]"):
+        settings = ["data.image_size=16", "model.width=8", "updates=30", f"reg={reg}"]
+        found[reg] = [influence(play(compose(*settings, f"seed={seed}"))[0].G) for seed in SEEDS]
+    plain, virtual = found.values()
+    measured("relative change of a sample when its batch changes", f"VBN {max(virtual):.1e}, BN {min(plain):.1e}")
+    assert max(virtual) < 1e-5
+    assert min(plain) > 0.05
+
+
+@torch.no_grad()
+def influence(G):
+    """How far a sample moves, relative to the distance between samples, when the rest of its batch is another."""
+    z = G.draw(64)
+    one, other = G.train()(z[:32]), G(torch.cat([z[:1], z[33:]]))
+    return ((one[0] - other[0]).norm() / (one[1:] - one[0]).flatten(1).norm(dim=1).mean()).item()

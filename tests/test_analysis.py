@@ -1,0 +1,589 @@
+"""Analyses: closed forms, and each one once through the command on a tiny run."""
+
+import csv
+import math
+import re
+import sys
+from types import SimpleNamespace
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from PIL import Image
+from torch import nn
+from torch.nn.utils import parametrizations
+
+from lit_gan import game
+from lit_gan.analysis import Neighbours, Spectra
+from lit_gan.analysis.arithmetic import nine_around
+from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
+from lit_gan.analysis.gradients import gradient_norms
+from lit_gan.analysis.interpolation import polyline
+from lit_gan.analysis.level_sets import heights
+from lit_gan.analysis.linear_probe import accuracy, pooled_features
+from lit_gan.analysis.ms_ssim import n_scales, similarity
+from lit_gan.analysis.neighbours import Asked, nearest
+from lit_gan.analysis.subject import Subject
+from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
+from lit_gan.analyze import analyze
+from lit_gan.callbacks.spectra import matrix, singular_values
+from lit_gan.data import Images, Source
+from lit_gan.launch import choices, launch
+from lit_gan.sample import sample
+from lit_gan.train import train
+
+TINY = ["model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2", "updates_per_epoch=1"]
+TASKS = {"train": train, "analyze": analyze, "sample": sample}
+FAST = {
+    "linear_probe": [
+        "analysis.linear_probe.c=1e-3",
+        "analysis.linear_probe.train=100",
+        "analysis.linear_probe.folds=2",
+    ],
+    "duplicates": ["analysis.duplicates.updates=5"],
+    "interpolation": ["analysis.interpolation.rows=2"],
+    "arithmetic": ["analysis.arithmetic.a=[0,1,2]", "analysis.arithmetic.b=[3]", "analysis.arithmetic.c=[4,5]"],
+    "neighbours": ["analysis.neighbours.samples=20"],
+    "ms_ssim": ["analysis.ms_ssim.pairs=20"],
+    "level_sets": ["analysis.level_sets.resolution=20"],
+}
+
+
+def call(monkeypatch, name, *arguments):
+    """A command line, in this process."""
+    monkeypatch.setattr(sys, "argv", [name, *map(str, arguments)])
+    launch(TASKS[name], name)
+
+
+def trained(folder, *arguments):
+    """The directory of a tiny run."""
+    with pytest.MonkeyPatch.context() as patch:
+        call(patch, "train", *TINY, f"hydra.run.dir={folder}", *arguments)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("images") / "run", "data.image_size=16", "callbacks=[default,spectra]")
+
+
+@pytest.fixture(scope="module")
+def points(tmp_path_factory):
+    return trained(tmp_path_factory.mktemp("points") / "run", "data=gaussians", "metrics=none", "callbacks=none")
+
+
+@pytest.fixture
+def look(monkeypatch, capsys):
+    """The command: look(run, "spectra", ...) gives what it printed."""
+
+    def run(directory, analysis, *arguments):
+        call(monkeypatch, "analyze", f"run={directory}", f"analysis={analysis}", *arguments)
+        return capsys.readouterr().out
+
+    return run
+
+
+@pytest.fixture
+def refusal(look):
+    """The sentence with which the command is refused."""
+
+    def run(directory, analysis, *arguments):
+        with pytest.raises(SystemExit) as end:
+            look(directory, analysis, *arguments)
+        assert re.fullmatch(r"lit_gan: [^\n]{10,420}\.", end.value.code), end.value.code
+        return end.value.code
+
+    return run
+
+
+def table(directory, name):
+    with (directory / "analysis" / f"{name}.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+class Players(game.Discriminator):
+    """A D of given layers."""
+
+    def __init__(self, *body, head):
+        super().__init__()
+        self.body, self.head = game.Layers(*body), head
+
+
+class Memory(Source):
+    """A data set of given samples."""
+
+    def __init__(self, samples, labels=None, shape=None, n_classes=None):
+        super().__init__("memory", shape or samples.shape[1:], n_classes)
+        self.train = Images(samples, labels)
+
+    def load(self, which):
+        return self.train
+
+
+def subject(D=None, G=None, loss=None, source=None):
+    """A run of given parts."""
+    source = source or Memory(torch.zeros(4, 2))
+    if D is None:
+        D = Players(nn.Flatten(), head=nn.Linear(math.prod(source.shape), 1))
+    gan = SimpleNamespace(D=D.eval(), sampler=lambda ema: G, loss=loss)
+    config = OmegaConf.create({"metrics": {"suite": None}})
+    return Subject(config, None, gan, source, ema=True, seed=0, batch_size=250)
+
+
+def linear(rows, bias=False):
+    """A linear layer of given weights."""
+    layer = nn.Linear(len(rows[0]), len(rows), bias=bias)
+    layer.weight.data = torch.tensor(rows)
+    return layer
+
+
+class TestSpectra:
+    def test_singular_values_of_known_weights(self):
+        D = Players(linear([[0.0, 3.0], [4.0, 0.0]]), head=linear([[0.6, 0.8]]))
+        spectra = singular_values(D)
+        assert list(spectra) == ["body.0", "head"]
+        torch.testing.assert_close(spectra["body.0"], torch.tensor([4.0, 3.0]).double())
+        torch.testing.assert_close(spectra["head"], torch.tensor([1.0]).double())
+
+    def test_an_orthogonal_convolution_has_a_flat_spectrum(self):
+        convolution = nn.init.orthogonal_(nn.Conv2d(3, 8, 3).weight)
+        layer = nn.Conv2d(3, 8, 3)
+        layer.weight = nn.Parameter(5 * convolution)
+        sigma = singular_values(Players(layer, head=nn.Linear(1, 1)))["body.0"]
+        torch.testing.assert_close(sigma.float(), torch.full((8,), 5.0))
+        assert stable_rank(sigma) == pytest.approx(8)
+
+    def test_the_matrix_of_a_transposed_convolution_has_its_outputs_as_rows(self):
+        assert matrix(nn.ConvTranspose2d(3, 5, 4)).shape == (5, 3 * 16)
+        assert matrix(nn.Conv2d(3, 5, 4)).shape == (5, 3 * 16)
+
+    def test_stable_rank(self):
+        assert stable_rank(torch.tensor([2.0, 1.0, 1.0])) == pytest.approx(1.5)
+
+    def test_is_of_the_weight_as_applied(self):
+        layer = parametrizations.spectral_norm(linear([[0.0, 3.0], [4.0, 0.0]]), n_power_iterations=50)
+        assert singular_values(Players(layer, head=nn.Linear(2, 1)))["body.0"][0] == pytest.approx(1, abs=1e-4)
+
+    def test_looking_does_not_move_the_singular_vectors(self):
+        layer = parametrizations.spectral_norm(nn.Linear(20, 20))
+        D = Players(layer, head=nn.Linear(20, 1)).train()
+        before = {name: value.clone() for name, value in D.state_dict().items()}
+        singular_values(D)
+        assert D.training
+        for name, value in D.state_dict().items():
+            assert torch.equal(value, before[name]), name
+
+    def test_rows(self):
+        found = Spectra().find(subject(Players(linear([[0.0, 3.0], [4.0, 0.0]]), head=linear([[1.0, 0.0]]))))
+        squares = [(row["layer"], row["index"], row["scaled_square"]) for row in found.rows]
+        assert squares == [("body.0", 1, 1), ("body.0", 2, pytest.approx(9 / 16)), ("head", 1, 1)]
+        assert found.rows[0]["stable_rank"] == pytest.approx(25 / 16)
+
+    def test_the_callback_leaves_training_untouched(self, images, tmp_path):
+        plain = trained(tmp_path / "plain", "data.image_size=16")
+        states = [torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (images, plain)]
+        for name, value in states[0]["state_dict"].items():
+            assert torch.equal(value, states[1]["state_dict"][name]), name
+
+    def test_the_callback_logs_every_layer_at_the_start_and_after_each_epoch(self, images):
+        with (images / "metrics.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        columns = [name for name in rows[0] if name.startswith("sigma/")]
+        assert columns == ["sigma/body.0", "sigma/body.2", "sigma/head"]
+        assert [row["update"] for row in rows if row["sigma/head"]] == ["0", "1", "2"]
+        assert all(0.9 < float(row[name]) < 2 for row in rows for name in columns)
+
+
+class TestWeights:
+    def test_share_at_extremes(self):
+        assert share_at_extremes(torch.tensor([1.0, -0.995, 0.98, 0.0])) == 0.5
+
+    def test_every_weight_is_in_a_bin(self):
+        D = Players(linear([[0.0, 3.0], [-4.0, 1.0]]), head=linear([[0.5, 0.5]]))
+        rows = Weights(bins=4).find(subject(D)).rows
+        counts = {name: [row["weights"] for row in rows if row["layer"] == name] for name in ("all", "body.0", "head")}
+        assert counts == {"all": [1, 0, 4, 1], "body.0": [1, 0, 2, 1], "head": [0, 0, 0, 2]}
+        assert {row["layer"]: row["at_extremes"] for row in rows} == pytest.approx(
+            {"all": 1 / 6, "body.0": 0.25, "head": 1}
+        )
+
+
+class Means(game.Loss):
+    """mean D(x_fake) - mean D(x_real)."""
+
+    def d(self, turn):
+        return turn.fake.logits.mean() - turn.real.logits.mean()
+
+
+class TestGradients:
+    @pytest.mark.parametrize("activation", [nn.Identity(), nn.ReLU(inplace=True)])
+    def test_of_a_linear_critic(self, affine_g, activation):
+        """Each of 2n outputs has the gradient 1/n; a layer before it that times the next layer's weight."""
+        first = linear([[0.0, 0.0], [0.0, 0.0]], bias=True)
+        first.bias.data.fill_(1.0)
+        D = Players(first, activation, head=linear([[3.0, 4.0]]))
+        source = Memory(torch.randn(8, 2))
+        norms = gradient_norms(subject(D, affine_g(), Means(), source), 8)
+        assert list(norms) == ["body.0", "head"]
+        assert norms["head"] == pytest.approx(math.sqrt(2 / 8))
+        assert norms["body.0"] == pytest.approx(5 * math.sqrt(2 / 8))
+
+    def test_leaves_no_hooks(self, affine_g):
+        one = subject(None, affine_g(), Means(), Memory(torch.randn(8, 2)))
+        gradient_norms(one, 8)
+        assert not any(layer._forward_hooks for layer in one.D.modules())
+
+
+class TestLevelSets:
+    def test_heights_of_a_linear_critic(self, linear_d):
+        D = linear_d([1.0, -2.0])
+        D.head.bias.data.fill_(0.5)
+        assert heights(subject(D), torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])).tolist() == [0.5, -0.5, 2.5]
+
+    def test_a_packing_critic_sees_copies(self):
+        """m = 2 points as one of 4 numbers, each weighted differently: D(x, x)."""
+        D = Players(nn.Unflatten(0, (-1, 2)), nn.Flatten(), head=linear([[1.0, 0.0, 0.0, 2.0]]))
+        one = subject(D)
+        assert one.packed == 2
+        assert heights(one, torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
+
+
+def critic(widths, strides, channels):
+    """3x3 convolutions of given widths with leaky ReLUs that work in place."""
+    layers = []
+    for before, after, stride in zip([channels, *widths], widths, strides, strict=False):
+        layers += [nn.Conv2d(before, after, 3, stride, 1), nn.LeakyReLU(0.2, inplace=True)]
+    return Players(*layers, nn.Flatten(), head=nn.LazyLinear(1))
+
+
+class TestLinearProbe:
+    @pytest.mark.parametrize(
+        ("widths", "strides", "length"),
+        [((128, 128, 256, 256, 512, 512), (1, 2, 1, 2, 1, 2), 28_672), ((64, 128, 256), (2, 2, 2), 7_168)],
+    )
+    def test_the_papers_numbers_of_features(self, widths, strides, length):
+        source = Memory(torch.zeros(2, 3, 32, 32))
+        one = subject(critic(widths, strides, 3), source=source)
+        assert pooled_features(one, torch.zeros(2, 3, 32, 32)).shape == (2, length)
+
+    def test_features_are_pooled_after_norm_and_activation(self):
+        """Of an 8x8 image of ones, times -1, plus batch norm's 0.5, through a ReLU of -0.5 is 0; of zeros it is 0.5."""
+        convolution = nn.Conv2d(1, 1, 1, bias=False)
+        convolution.weight.data.fill_(-1.0)
+        norm = nn.BatchNorm2d(1, eps=0)
+        norm.bias.data.fill_(0.5)
+        D = Players(convolution, norm, nn.ReLU(inplace=True), nn.AvgPool2d(8), nn.Flatten(), head=nn.Linear(1, 1))
+        x = torch.stack([torch.ones(1, 8, 8), torch.zeros(1, 8, 8)])
+        assert pooled_features(subject(D, source=Memory(x)), x).tolist() == [[0.0] * 16, [0.5] * 16]
+
+    def test_pooling_keeps_the_largest_of_each_field(self):
+        convolution = nn.Conv2d(1, 1, 1, bias=False)
+        convolution.weight.data.fill_(1.0)
+        x = torch.arange(64.0).view(1, 1, 8, 8)
+        D = Players(convolution, nn.Flatten(), head=nn.Linear(64, 1))
+        expected = [8 * (2 * i + 1) + 2 * j + 1 for i in range(4) for j in range(4)]
+        assert pooled_features(subject(D, source=Memory(x)), x)[0].tolist() == expected
+
+    def test_features_of_residual_blocks(self, compose):
+        D = hydra_instantiate(compose("model=sngan_resnet", "model.width=2").model.D)
+        one = subject(D, source=Memory(torch.zeros(2, 1, 32, 32)))
+        widths = sum(layer.out_channels for layer in D.modules() if isinstance(layer, nn.Conv2d))
+        assert pooled_features(one, torch.zeros(3, 1, 32, 32)).shape == (3, 16 * widths)
+
+    def test_accuracy(self):
+        x = torch.randn(200, 5)
+        y = (x[:, 0] > 0).long()
+        assert accuracy(x.numpy(), y.numpy(), x.numpy(), y.numpy(), 10.0) > 0.97
+        assert accuracy(x.numpy(), y.numpy(), x.numpy(), 1 - y.numpy(), 10.0) < 0.03
+
+
+def hydra_instantiate(config):
+    from hydra.utils import instantiate
+
+    return instantiate(config)
+
+
+def noise_images(n, size=16):
+    return torch.randint(256, (n, 1, size, size), dtype=torch.uint8)
+
+
+class TestDuplicates:
+    def test_first_of_its_code(self):
+        codes = torch.tensor([[1, 0, 1], [0, 0, 1], [1, 0, 1], [1, 1, 1], [0, 0, 1]]).bool()
+        assert first_of_its_code(codes).tolist() == [0, 1, 0, 3, 1]
+
+    def test_finds_planted_duplicates_and_nothing_else(self):
+        samples = noise_images(100)
+        samples = torch.cat([samples, samples[[3, 50, 3]]])
+        found = Duplicates(updates=40).find(subject(source=Memory(samples)))
+        moved = {row["index"]: row["stays"] for row in found.rows if row["index"] != row["stays"]}
+        assert moved == {100: 3, 101: 50, 102: 3}
+        assert found.summary.startswith("3 of 103 images (2.91%)")
+        assert all(row["distance"] == 0 for row in found.rows)
+
+    def test_finds_near_duplicates(self):
+        samples = noise_images(100).float()
+        near = (samples[:40] + torch.randn(samples[:40].shape)).clamp(0, 255)
+        both = torch.cat([samples, near]).round().to(torch.uint8)
+        rows = Duplicates(bits=32, updates=40).find(subject(source=Memory(both))).rows
+        moved = [row["stays"] for row in rows[100:]]
+        assert all(place == row["index"] for row, place in zip(rows[:100], range(100), strict=True))
+        assert sum(stays == row["index"] - 100 for row, stays in zip(rows[100:], moved, strict=True)) > 15
+        assert all(row["stays"] in (row["index"], row["index"] - 100) for row in rows[100:])
+
+    def test_images_with_a_common_background_do_not_share_a_code(self):
+        samples = torch.zeros(200, 1, 16, 16, dtype=torch.uint8)
+        samples[:, :, 6:10, 6:10] = noise_images(200, 4)
+        assert Duplicates(updates=40).find(subject(source=Memory(samples))).summary.startswith("0 of 200")
+
+    def test_random_numbers_are_left_alone(self):
+        one = subject(source=Memory(noise_images(10)))
+        state = torch.get_rng_state()
+        Duplicates(updates=2).find(one)
+        assert torch.equal(state, torch.get_rng_state())
+
+
+class TestLatent:
+    def test_polyline_passes_its_corners_at_equal_steps(self):
+        corners = torch.tensor([[[0.0], [4.0], [0.0]]])
+        assert polyline(corners, 4).flatten().tolist() == [0, 1, 2, 3, 4, 3, 2, 1, 0]
+        assert polyline(torch.randn(10, 9, 3), 2).shape == (10, 17, 3)
+
+    def test_neighbours_surround_the_result(self):
+        z = torch.arange(1000.0)
+        around = nine_around(z, 0.25, 0)
+        assert torch.equal(around[4], z)
+        apart = (around - z).abs()
+        assert 0.24 < apart.max() <= 0.25
+        assert all(apart[place].mean() == pytest.approx(0.125, abs=0.01) for place in range(9) if place != 4)
+
+    def test_a_minus_b_plus_c(self, images, look, tmp_path):
+        """a - a + c is c: its picture is that of c's mean, and sample numbers are those of `lit_gan.sample`."""
+        settings = [f"analysis.arithmetic.{name}=[{number}]" for name, number in zip("abc", (5, 5, 7), strict=True)]
+        look(images, "arithmetic", *settings, "analysis.arithmetic.among=16")
+        rows = table(images, "arithmetic")
+        assert [(row["what"], row["number"]) for row in rows[:4]] == [
+            ("a", "5"),
+            ("b", "5"),
+            ("c", "7"),
+            ("mean a", ""),
+        ]
+        judged = [(row["class"], float(row["probability"])) for row in rows]
+        assert [row["what"] for row in rows].index("result") == 10
+        assert judged[10] == (judged[2][0], pytest.approx(judged[2][1], abs=1e-4))
+        assert judged[3] == (judged[0][0], pytest.approx(judged[0][1], abs=1e-4))
+
+
+class TestNeighbours:
+    def test_nearest(self):
+        near = nearest(torch.tensor([[1.0, 1.0]]), torch.tensor([[5.0, 1.0], [1.0, 1.0], [1.0, 3.0]]), 3)
+        assert near.places.tolist() == [[1, 2, 0]]
+        torch.testing.assert_close(near.distances, torch.tensor([[0.0, 2 / 2**0.5, 4 / 2**0.5]]))
+
+    def test_a_training_image_is_not_its_own_neighbour(self):
+        bank = (
+            torch.tensor([[0.0], [1.0], [3.0]]).repeat(200, 1) + 10 * torch.arange(200.0).repeat_interleave(3)[:, None]
+        )
+        near = nearest(bank, bank, 1, skip_own=True)
+        assert near.places[:3].flatten().tolist() == [1, 0, 1]
+        assert near.places[-3:].flatten().tolist() == [598, 597, 598]
+        assert (near.distances > 0).all()
+
+    def test_finds_the_planted_copy(self):
+        """A G that makes training image 7 and nothing else."""
+        samples = noise_images(60)
+        G = game.Generator((1, 16, 16), 2)
+        G.body = game.Layers(nn.Linear(2, 256), nn.Unflatten(1, (1, 16, 16)))
+        G.body[0].weight.data.zero_()
+        G.body[0].bias.data = samples[7].float().div(127.5).sub(1).flatten()
+        found = Neighbours(samples=10, neighbours=2).find(subject(G=G, source=Memory(samples)))
+        first = [row for row in found.rows if row["kind"] == "sample" and row["rank"] == 1]
+        assert [(row["index"], row["distance"]) for row in first] == [(7, 0.0)] * 10
+        reference = [row["distance"] for row in found.rows if row["kind"] == "train"]
+        assert len(reference) == 20
+        assert min(reference) > 0.5
+
+    def test_unseen_images_are_the_reference_where_there_are_some(self):
+        source = Memory(noise_images(30))
+        source.splits = ("train", "test")
+        source._loaded["test"] = Images(noise_images(20))
+        asked = Neighbours(samples=10).reference(subject(source=source))
+        assert isinstance(asked, Asked)
+        assert asked.kind == "test"
+        assert torch.equal(asked.images, source.split("test").images[asked.numbers])
+
+
+class TestMSSSIM:
+    def test_identical_images(self):
+        assert similarity(noise_images(10, 32).repeat_interleave(2, 0), 2) == pytest.approx(1, abs=1e-5)
+
+    def test_unrelated_images(self):
+        assert abs(similarity(noise_images(20, 32), 2)) < 0.1
+
+    @pytest.mark.parametrize(("size", "scales"), [(11, 1), (21, 1), (32, 2), (48, 3), (64, 3), (128, 4), (176, 5)])
+    def test_scales_that_fit(self, size, scales):
+        assert n_scales(size) == scales
+        similarity(noise_images(2, size), scales)  # torchmetrics takes it
+
+    def test_two_scales_by_hand(self):
+        """cs(full size)^b1 * ssim(half size)^b2, from the single-scale function."""
+        from torchmetrics.functional.image import structural_similarity_index_measure as ssim
+
+        x = torch.rand(1, 1, 32, 32)
+        y = (x + 0.3 * torch.rand(1, 1, 32, 32)) / 1.3
+        pair = torch.cat([x, y]).mul(255).round().to(torch.uint8)
+        x, y = pair.float().div(255).split(1)
+        half = [nn.functional.avg_pool2d(image, 2) for image in (x, y)]
+        _, contrast = ssim(x, y, data_range=1.0, return_contrast_sensitivity=True)
+        b1, b2 = (value / (0.0448 + 0.2856) for value in (0.0448, 0.2856))
+        expected = contrast**b1 * ssim(*half, data_range=1.0) ** b2
+        assert similarity(pair, 2) == pytest.approx(expected.item(), abs=1e-5)
+
+
+@pytest.mark.parametrize("analysis", choices("analysis"))
+def test_every_analysis_through_the_command(analysis, images, points, look):
+    run = points if analysis == "level_sets" else images
+    printed = look(run, analysis, *FAST.get(analysis, []))
+    assert f"{analysis}, update 2: " in printed
+    with Image.open(run / "analysis" / f"{analysis}.png") as picture:
+        assert min(picture.size) >= 100
+        assert len(picture.convert("L").getcolors()) > 2
+    rows = table(run, analysis)
+    assert rows
+    for row in rows:
+        assert None not in row.values()
+        assert "nan" not in row.values()
+
+
+@pytest.mark.parametrize("analysis", ["spectra", "weights", "gradients", "level_sets"])
+def test_points(analysis, points, look):
+    assert analysis in look(points, analysis, *FAST.get(analysis, []))
+
+
+def test_several_at_once_elsewhere(images, look, tmp_path):
+    printed = look(images, "[spectra,weights]", f"output={tmp_path / 'here'}", "analysis.weights.bins=7", "seed=3")
+    assert printed.count("update 2") == 2
+    assert {path.name for path in (tmp_path / "here").iterdir()} == {
+        f"{name}.{kind}" for name in ("spectra", "weights") for kind in ("png", "csv")
+    }
+
+
+@pytest.mark.parametrize(
+    "choices",
+    [
+        ["labels=projection"],
+        ["labels=acgan"],
+        ["reg=[pacgan,spectral]"],
+        ["model=sngan_resnet", "data.image_size=32"],
+        ["model=autoencoder", "loss=ebgan", "reg=none"],
+        ["reg=[virtual_batch_norm,minibatch_discrimination]"],
+    ],
+    ids=lambda choices: "-".join(choices),
+)
+def test_other_networks(choices, look, tmp_path):
+    run = trained(tmp_path / "run", "data.image_size=16", "callbacks=none", *choices)
+    names = ["spectra", "weights", "gradients", "linear_probe", "interpolation", "ms_ssim"]
+    small = [setting for name in names for setting in FAST.get(name, [])]
+    look(run, f"[{','.join(names)}]", *small, "analysis.gradients.batch=16", "analysis.ms_ssim.pairs_per_class=2")
+    groups = {row["class"] for row in table(run, "ms_ssim")}
+    assert groups == ({"all", *map(str, range(10))} if choices[0].startswith("labels") else {"all"})
+
+
+def test_labels_change_what_level_sets_shows(look, tmp_path):
+    run = trained(tmp_path / "run", "data=gaussians", "metrics=none", "callbacks=none", "labels=cgan", "reg=none")
+    look(run, "level_sets", *FAST["level_sets"])
+
+
+class TestBadInput:
+    def test_no_analysis(self, images, refusal):
+        sentence = refusal(images, "[]")
+        assert "analysis=NAME is missing" in sentence
+        assert all(name in sentence for name in choices("analysis"))
+
+    def test_unknown_analysis(self, images, refusal):
+        sentence = refusal(images, "spectrum")
+        assert "analysis=spectrum does not exist; did you mean 'spectra'?" in sentence
+        assert all(name in sentence for name in choices("analysis"))
+
+    def test_unknown_setting(self, images, refusal):
+        assert "analysis.weights.bin" in refusal(images, "weights", "analysis.weights.bin=3")
+
+    def test_no_run(self, refusal, tmp_path):
+        assert "is no run directory" in refusal(tmp_path, "spectra")
+
+    def test_no_checkpoint(self, images, refusal):
+        assert "checkpoint=best" in refusal(images, "spectra", "checkpoint=best")
+
+    def test_a_run_without_discriminator(self, images, refusal, tmp_path):
+        import shutil
+
+        run = shutil.copytree(images, tmp_path / "run")
+        config = OmegaConf.load(run / ".hydra" / "config.yaml")
+        del config.model.D
+        OmegaConf.save(config, run / ".hydra" / "config.yaml")
+        assert "model.D missing" in refusal(run, "spectra")
+
+    def test_level_sets_of_images(self, images, refusal):
+        assert "data=digits has no points" in refusal(images, "level_sets")
+
+    @pytest.mark.parametrize(
+        "analysis", ["duplicates", "interpolation", "arithmetic", "neighbours", "ms_ssim", "linear_probe"]
+    )
+    def test_images_are_needed(self, analysis, points, refusal):
+        assert f"analysis={analysis} looks at images, and data=gaussians has none" in refusal(points, analysis)
+
+    def test_spectral_norms_without_the_callback(self, points, refusal):
+        assert "callbacks=[default,spectra]" in refusal(points, "spectral_norms")
+
+    @pytest.mark.parametrize(
+        ("analysis", "setting"),
+        [
+            ("weights", "bins=0"),
+            ("gradients", "batch=1"),
+            ("linear_probe", "c=[]"),
+            ("linear_probe", "c=0"),
+            ("linear_probe", "folds=1"),
+            ("duplicates", "dropout=1"),
+            ("duplicates", "bits=null"),
+            ("interpolation", "points=1"),
+            ("arithmetic", "a=[]"),
+            ("arithmetic", "a=2000"),
+            ("arithmetic", "b=-1"),
+            ("arithmetic", "noise=-1"),
+            ("neighbours", "neighbours=0"),
+            ("ms_ssim", "pairs=0"),
+        ],
+    )
+    def test_numbers(self, analysis, setting, images, refusal):
+        name, _, _ = setting.partition("=")
+        assert f"analysis.{analysis}.{name}=" in refusal(images, analysis, f"analysis.{analysis}.{setting}")
+
+    def test_a_class_that_there_is_not(self, images, refusal):
+        assert "the classes 0 to 9" in refusal(images, "arithmetic", "analysis.arithmetic.c=10")
+
+    def test_a_class_that_g_does_not_make(self, images, refusal):
+        sentence = refusal(images, "arithmetic", "analysis.arithmetic.among=5", "analysis.arithmetic.exemplars=5")
+        assert "analysis.arithmetic." in sentence
+        assert "samples of that class" in sentence
+
+    def test_labels_where_there_are_none(self, refusal, tmp_path):
+        for number in range(30):
+            Image.effect_noise((16, 16), number).save(tmp_path / f"{number}.png")
+        data = ["data=image_folder", f"data.root={tmp_path}", "data.image_size=16", "metrics=none", "callbacks=none"]
+        run = trained(tmp_path / "run", *data, "data.channels=1")
+        assert "analysis=linear_probe needs labels, which data=" in refusal(run, "linear_probe")
+        assert "has no labels" in refusal(run, "arithmetic")
+        assert refusal(run, "[spectra,linear_probe]")
+        assert not (run / "analysis").exists()
+
+    def test_arithmetic_where_labels_say_the_class(self, refusal, tmp_path):
+        run = trained(tmp_path / "run", "data.image_size=16", "callbacks=none", "labels=projection")
+        assert "takes them from labels" in refusal(run, "arithmetic")
+
+    def test_a_batch_that_does_not_divide(self, refusal, tmp_path):
+        run = trained(tmp_path / "run", "data.image_size=16", "callbacks=none", "reg=[pacgan]")
+        assert "reg.pacgan.m=2" in refusal(run, "gradients", "analysis.gradients.batch=15")
+
+    def test_images_too_small_for_ms_ssim(self, refusal, tmp_path):
+        run = trained(tmp_path / "run", "model=mlp", "data.image_size=8", "callbacks=none")
+        assert "11 x 11" in refusal(run, "ms_ssim")

@@ -1,0 +1,388 @@
+"""Labels and codes: by hand, and on all models."""
+
+import copy
+import math
+from contextlib import nullcontext
+
+import pytest
+import torch
+import torch.nn.functional as F
+from hydra.utils import instantiate
+from torch import nn
+
+from lit_gan import game
+from lit_gan.build import build_gan
+from lit_gan.data.digits import Digits
+from lit_gan.errors import UserError
+from lit_gan.game import Layers, Turn
+from lit_gan.metrics import FeatureMetrics
+from lit_gan.metrics.classes import class_scores, distance, means
+from lit_gan.metrics.classifier import Classifier
+from lit_gan.metrics.ms_ssim import n_scales, similarity
+from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
+from lit_gan.reg.codes import InfoGAN, OneHot
+from lit_gan.reg.labels import (
+    ACGAN,
+    ClassNorm,
+    Concat,
+    ConditionalBatchNorm,
+    EmbeddingConcat,
+    LabelConcat,
+    MiddleConcat,
+    Projection,
+    ProjectionDiscriminator,
+)
+from lit_gan.reg.weights import SpectralNorm
+from lit_gan.sampling import Sampler, classes
+
+SHAPE, K = (1, 32, 32), 3
+MODELS = [dcgan, sngan_cnn, sngan_resnet, mlp]
+CONDITIONAL = [[LabelConcat], [MiddleConcat, ConditionalBatchNorm], [ProjectionDiscriminator, ConditionalBatchNorm]]
+CONDITIONAL += [[ProjectionDiscriminator, LabelConcat], [ACGAN, LabelConcat], [ACGAN, ConditionalBatchNorm]]
+
+
+def players(model):
+    small = {"width": 16 if model is mlp else 2}
+    return model.Generator(SHAPE, z_dim=4, **small), model.Discriminator(SHAPE, **small)
+
+
+def attached(G, D, *regs):
+    for reg in regs:
+        reg.attach(G, D)
+    for reg in regs:
+        reg.check(G, D)
+    return G, D
+
+
+def turn_of(player, G, D, b=6):
+    return Turn(player, G, D, torch.randn(b, *SHAPE), torch.arange(b) % K, G.draw(b))
+
+
+class TestOnAllModels:
+    @pytest.mark.parametrize("kinds", CONDITIONAL, ids=lambda kinds: "+".join(kind.__name__ for kind in kinds))
+    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__.rpartition(".")[2])
+    def test_trains_and_survives_a_copy_and_its_state(self, model, kinds):
+        G, D = players(model)
+        regs = [kind(K) for kind in kinds]
+        if model is mlp and ConditionalBatchNorm in kinds:
+            with pytest.raises(UserError, match="projection_concat"):
+                attached(G, D, *regs)
+            return
+        attached(G, D, *regs, SpectralNorm())
+        for player in ("d", "g"):
+            turn = turn_of(player, G, D)
+            terms = [term for reg in regs if (term := getattr(reg, player)(turn)) is not None]
+            (turn.real.logits.sum() + turn.fake.logits.sum() + sum(terms)).backward()
+        assert all(p.grad is not None for p in G.parameters() if p.requires_grad)
+        unused = {f"heads.{name}" for name in D.heads}
+        for name, p in D.named_parameters():
+            assert p.grad is not None or name.startswith(tuple(unused)) or not p.requires_grad
+        G.eval(), D.eval()
+        turn, other = turn_of("d", G, D), players(model)
+        twins = attached(*other, *[kind(K) for kind in kinds], SpectralNorm())
+        for network, twin in zip((G, D), twins, strict=True):
+            twin.load_state_dict(network.state_dict())
+        copies = copy.deepcopy((G, D))
+        for one, two in (copies, [twin.eval() for twin in twins]):
+            torch.testing.assert_close(one(turn.z, turn.y), turn.x_fake)
+            torch.testing.assert_close(two(turn.x_real, turn.y).logits, turn.real.logits)
+
+    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__.rpartition(".")[2])
+    def test_infogan(self, model):
+        G, D = players(model)
+        reg = InfoGAN(categorical=[3, 2], continuous=2)
+        attached(G, D, reg)
+        assert G.z_dim == 4 + 3 + 2 + 2
+        for player in ("d", "g"):
+            reg_term = getattr(reg, player)(turn_of(player, G, D))
+            reg_term.backward()
+        assert D.heads["infogan"].weight.grad.abs().sum() > 0
+        assert G.body[0].weight.grad.abs().sum() > 0
+
+    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__.rpartition(".")[2])
+    def test_the_label_reaches_the_verdict_and_the_sample(self, model):
+        G, D = attached(*players(model), LabelConcat(K))
+        z, x = G.draw(1), torch.randn(1, *SHAPE)
+        G.eval(), D.eval()
+        zero, one = torch.zeros(1, dtype=torch.long), torch.ones(1, dtype=torch.long)
+        assert not torch.equal(G(z, zero), G(z, one))
+        assert not torch.equal(D(x, zero).logits, D(x, one).logits)
+
+
+class TestConcat:
+    def test_is_a_convolution_of_the_one_hot_maps_beside_that_of_the_image(self):
+        D = dcgan.Discriminator((1, 16, 16), width=4)
+        before = copy.deepcopy(D.body[0])
+        LabelConcat(K, "d").attach(dcgan.Generator((1, 16, 16), width=4), D)
+        x, y = torch.randn(5, 1, 16, 16), torch.tensor([0, 1, 2, 1, 0])
+        maps = torch.zeros(5, K, 16, 16)
+        maps[torch.arange(5), y] = 1
+        convolution = D.body[1]
+        torch.testing.assert_close(convolution.weight[:, :1], before.weight)
+        expected = before(x) + F.conv2d(maps, convolution.weight[:, 1:], stride=2, padding=1)
+        torch.testing.assert_close(Layers(*D.body[:2])(x, y), expected)
+
+    def test_of_a_vector(self):
+        out = Concat(3)(torch.tensor([[5.0, 6.0], [7.0, 8.0]]), torch.tensor([2, 0]))
+        assert out.tolist() == [[5, 6, 0, 0, 1], [7, 8, 1, 0, 0]]
+
+    @pytest.mark.parametrize(("network", "of_g", "of_d"), [("g", K, None), ("d", None, K), ("both", K, K)])
+    def test_reaches_the_networks_it_names(self, network, of_g, of_d):
+        G, D = attached(*players(mlp), LabelConcat(K, network))
+        assert (classes(G), classes(D)) == (of_g, of_d)
+        assert G.z_dim == 4
+
+    def test_of_an_embedding_repeats_it_everywhere(self):
+        layer = EmbeddingConcat(K, 2)
+        out = layer(torch.zeros(2, 1, 4, 4), torch.tensor([1, 2]))
+        expected = layer.embedding.weight[1:, :, None, None].expand(2, 2, 4, 4)
+        assert torch.equal(out[:, 1:], expected)
+
+    def test_in_the_middle_is_behind_the_third_block_of_the_papers_network(self):
+        G, D = players(sngan_resnet)
+        D = sngan_resnet.Discriminator((3, 128, 128), width=1)
+        channels = D.body[3].in_channels
+        MiddleConcat(1000).attach(G, D)
+        assert [type(layer).__name__ for layer in D.body[:5]] == ["FirstBlock", *["DownBlock"] * 2, *NAMES]
+        assert D.body[4].in_channels == channels + 128
+
+
+NAMES = ["EmbeddingConcat", "DownBlock"]
+
+
+class TestProjection:
+    def test_adds_the_inner_product_with_the_labels_vector(self):
+        head = Projection(nn.Linear(2, 1), K)
+        with torch.no_grad():
+            head.linear.weight.copy_(torch.tensor([[1.0, -1.0]]))
+            head.linear.bias.fill_(0.5)
+            head.embedding.weight.copy_(torch.tensor([[1.0, 0.0], [2.0, 3.0], [0.0, -1.0]]))
+        f = torch.tensor([[4.0, 1.0], [4.0, 1.0], [4.0, 1.0]])
+        assert head(f, torch.arange(3)).flatten().tolist() == [3.5 + 4, 3.5 + 11, 3.5 - 1]
+
+    def test_spectral_norm_divides_its_vectors_too(self):
+        _G, D = attached(*players(dcgan), ProjectionDiscriminator(K), SpectralNorm(n_power_iterations=50))
+        D(torch.randn(2, *SHAPE), torch.arange(2))
+        for weight in (D.head.embedding.weight, D.head.linear.weight):
+            assert torch.linalg.matrix_norm(weight, 2).item() == pytest.approx(1, abs=1e-3)
+
+    def test_can_be_widened(self):
+        head = Projection(nn.Linear(2, 1), K)
+        f, y = torch.randn(4, 2), torch.tensor([0, 1, 2, 0])
+        before = head(f, y)
+        head.widen(3)
+        assert head.in_features == 5
+        torch.testing.assert_close(head(torch.cat([f, torch.zeros(4, 3)], 1), y), before)
+        head(torch.randn(4, 5), y).sum().backward()
+        assert head.embedding.weight.grad.shape == (K, 5)
+
+
+class TestConditionalBatchNorm:
+    def test_statistics_are_common_and_gamma_and_beta_the_classs(self):
+        layer = ClassNorm(nn.BatchNorm2d(2), K)
+        with torch.no_grad():
+            layer.gamma.copy_(torch.tensor([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]))
+            layer.beta.copy_(torch.tensor([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0]]))
+        x, y = torch.randn(6, 2, 4, 4) * 3 + 1, torch.tensor([0, 0, 1, 2, 2, 1])
+        normalised = F.batch_norm(x, None, None, training=True)
+        expected = normalised * layer.gamma[y][:, :, None, None] + layer.beta[y][:, :, None, None]
+        torch.testing.assert_close(layer(x, y), expected)
+
+    def test_starts_as_the_layer_that_it_replaces(self):
+        G, D = players(sngan_resnet)
+        nn.init.normal_(G.body[2].residual[0].weight)
+        twin = copy.deepcopy(G)
+        attached(G, D, ConditionalBatchNorm(K))
+        z = G.draw(5)
+        torch.testing.assert_close(G(z, torch.arange(5) % K), twin(z))
+        assert G.body[2].residual[0].gamma.shape == (K, 8)
+        assert not any(layer.affine for layer in G.modules() if isinstance(layer, nn.BatchNorm2d))
+
+
+class TestACGAN:
+    @pytest.fixture
+    def turn(self, linear_d, affine_g):
+        D = linear_d([1.0, 0.0])
+        reg = ACGAN(2, d_real=2.0, d_fake=3.0, g_fake=5.0)
+        reg.attach(affine_g(), D)
+        with torch.no_grad():
+            D.heads["acgan"].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0]]))
+            D.heads["acgan"].bias.zero_()
+        x_real, x_fake, y = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([0])
+
+        def make(player):
+            turn = Turn(player, affine_g(), D, x_real, y, torch.zeros(1, 2))
+            turn.x_fake = x_fake
+            return turn
+
+        return reg, make
+
+    def test_cross_entropies_on_paper(self, turn):
+        reg, make = turn
+        real, fake = math.log(2), math.log(1 + math.exp(2))
+        assert reg.d(make("d")).item() == pytest.approx(2 * real + 3 * fake)
+        assert reg.g(make("g")).item() == pytest.approx(5 * fake)
+
+    def test_spectral_norm_covers_the_classifier(self):
+        _, D = attached(*players(dcgan), ACGAN(K), SpectralNorm())
+        assert nn.utils.parametrize.is_parametrized(D.heads["acgan"], "weight")
+
+
+class TestInfoGAN:
+    def test_surprise_on_paper(self, linear_d, affine_g):
+        G, D = mlp.Generator((3,), z_dim=1, width=2), linear_d([1.0, 0.0, 0.0])
+        reg = InfoGAN(categorical=[2], continuous=1, continuous_weight=0.5)
+        reg.attach(G, D)
+        with torch.no_grad():
+            D.heads["infogan"].weight.copy_(torch.eye(3))
+            D.heads["infogan"].bias.zero_()
+        z = torch.tensor([[9.0, 1.0, 0.0, -1.0], [9.0, 0.0, 1.0, 0.5]])
+        turn = Turn("g", G, D, torch.zeros(2, 3), torch.zeros(2, dtype=torch.long), z)
+        turn.x_fake = torch.tensor([[1.0, 0.0, 1.0], [0.0, 0.0, 0.5]])
+        entropy = (math.log(1 + math.exp(-1)) + math.log(2)) / 2
+        assert reg.g(turn).item() == pytest.approx(entropy + 0.5 * (2**2 / 2 + 0) / 2)
+        assert reg.d(turn).item() == pytest.approx(reg.g(turn).item())
+
+    def test_codes_follow_the_prior_and_are_drawn_like_it(self):
+        G, _D = attached(*players(mlp), InfoGAN(categorical=[3], continuous=2))
+        z = G.draw(3000, torch.Generator().manual_seed(1))
+        assert torch.equal(z, G.draw(3000, torch.Generator().manual_seed(1)))
+        code, numbers = z[:, 4:7], z[:, 7:]
+        assert torch.equal(code.sum(1), torch.ones(3000))
+        torch.testing.assert_close(code.mean(0), torch.full((3,), 1 / 3), atol=0.03, rtol=0)
+        assert numbers.abs().max() <= 1
+        assert numbers.std() == pytest.approx(3**-0.5, abs=0.02)
+
+    def test_d_turn_leaves_g_alone(self):
+        G, D = attached(*players(mlp), reg := InfoGAN(categorical=[3]))
+        reg.d(turn_of("d", G, D)).backward()
+        assert all(p.grad is None for p in G.parameters())
+
+    @pytest.mark.parametrize(
+        "numbers", [{"categorical": [1]}, {"continuous": -1}, {"categorical": [], "continuous": 0}]
+    )
+    def test_codes_that_say_nothing_are_refused(self, numbers):
+        with pytest.raises(UserError, match=r"reg\.infogan"):
+            InfoGAN(**numbers)
+
+    def test_one_hot_is_uniform(self):
+        drawn = OneHot(4).draw(4000, torch.device("cpu"), torch.Generator().manual_seed(0))
+        torch.testing.assert_close(drawn.mean(0), torch.full((4,), 0.25), atol=0.03, rtol=0)
+
+
+class TestConfigs:
+    def test_every_choice_builds_a_game(self, compose, labels_choice):
+        gan = build_gan(compose(f"labels={labels_choice}", "model.width=4", "data.image_size=16"))
+        looks = labels_choice not in ("none", "infogan")
+        assert (classes(gan.G) == 10) is looks
+        x, y = torch.randn(2, 1, 16, 16), torch.arange(2)
+        assert gan.D(gan.G(gan.G.draw(2), y), y).logits.shape == gan.D(x, y).logits.shape == (2,)
+
+    def test_labels_come_before_reg_so_that_it_acts_on_them(self, compose):
+        config = compose("labels=projection", "reg=[spectral]")
+        assert list(config.reg) == ["projection_discriminator", "conditional_batch_norm", "spectral"]
+        assert nn.utils.parametrize.is_parametrized(build_gan(config).D.head.embedding, "weight")
+
+    def test_data_without_labels_are_refused(self, compose, labels_choice):
+        config = compose(f"labels={labels_choice}", "data.n_classes=null")
+        needed = labels_choice not in ("none", "infogan")
+        expectation = pytest.raises(Exception, match=r"data.n_classes=null.*labels=none") if needed else nullcontext()
+        with expectation:
+            build_gan(config)
+
+    def test_the_papers_numbers(self, compose):
+        acgan = compose("labels=acgan").reg.acgan
+        assert (acgan.d_real, acgan.d_fake, acgan.g_fake) == (1, 1, 1)
+        acgan = compose("labels=acgan_wgan_gp").reg.acgan
+        assert (acgan.d_real, acgan.d_fake, acgan.g_fake) == (1, 0, 0.1)
+        assert instantiate(compose("labels=cgan_middle").reg.middle_concat).size == 128
+
+    @pytest.mark.parametrize("make", [lambda: LabelConcat(3, "x"), lambda: MiddleConcat(3, 0)])
+    def test_bad_numbers(self, make):
+        with pytest.raises(UserError, match=r"^reg\.\w+\.\w+="):
+            make()
+
+
+class Painter(game.Generator):
+    """Images as bright as their class, with a little of z."""
+
+    def __init__(self, n_classes):
+        super().__init__((1, 16, 16), 2)
+        self.level = nn.Parameter(torch.linspace(-0.8, 0.8, n_classes))
+        self.body = Layers(ClassPaint(self.level, n_classes))
+
+
+class ClassPaint(game.Labelled):
+    def __init__(self, level, n_classes):
+        super().__init__()
+        self.level, self.n_classes = level, n_classes
+
+    def forward(self, z, y):
+        return (self.level[y][:, None, None, None] + z[:, :1, None, None] / 100).expand(-1, 1, 16, 16)
+
+
+class TestSampler:
+    def test_gives_a_class(self):
+        sampler = Sampler(Painter(5))
+        assert sampler(20, 3).mean().item() == pytest.approx(0.4, abs=0.02)
+        levels = sampler(200).mean((1, 2, 3)).mul(2.5).round()
+        assert set(levels.tolist()) == {-2, -1, 0, 1, 2}
+
+    def test_a_row_is_a_class_and_a_column_has_the_same_latents(self):
+        samples, columns = Sampler(Painter(5)).grid(17)
+        means = samples.mean((1, 2, 3)).view(5, columns)
+        assert columns == 3
+        torch.testing.assert_close(means - means[:1], (means - means[:1])[:, :1].expand(5, 3))
+        assert (means.diff(dim=0) > 0.3).all()
+
+    def test_more_classes_than_samples(self):
+        samples, columns = Sampler(Painter(5)).grid(4)
+        assert (len(samples), columns) == (4, 1)
+
+    def test_without_labels_it_is_what_it_was(self):
+        G = mlp.Generator((2,), width=2)
+        samples, columns = Sampler(G).grid(7)
+        assert columns is None
+        assert torch.equal(samples, Sampler(G)(7))
+
+    @pytest.mark.parametrize(("G", "label"), [(Painter(5), 5), (Painter(5), -1), (mlp.Generator((2,), width=2), 0)])
+    def test_classes_that_it_does_not_make_are_refused(self, G, label):
+        with pytest.raises(UserError, match=f"class={label}"):
+            Sampler(G)(2, label)
+
+
+class TestClassScores:
+    def test_each_class_has_its_own(self, tmp_path, monkeypatch, compose):
+        monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path))
+        source = Digits("digits", 16, 1, (1, 16, 16), 10, 2**30)
+        suite = FeatureMetrics(Classifier())
+        suite.prepare(source)
+        protocol = instantiate({"_target_": "lit_gan.metrics.Protocol", **compose().protocol.quick})
+        real = source.split("train")
+
+        class Copies(Sampler):
+            """Real images of a class, but ones for the zeros."""
+
+            def __call__(self, n, label):
+                images = real.images[real.labels == max(label, 1)]
+                return images[torch.arange(n) % len(images)].float() / 127.5 - 1
+
+        scores = class_scores(Copies(Painter(10)), suite, source, protocol.with_generated(1700))
+        assert [len(values) for values in scores.values()] == [10, 10]
+        assert max(scores["fid"][1:]) < 0.2 * scores["fid"][0]
+        assert 0 < min(scores["ms_ssim"]) < max(scores["ms_ssim"]) < 1
+        assert means(scores, "digits").keys() == {"digits/intra_fid", "digits/intra_ms_ssim"}
+
+    def test_distance_on_paper(self):
+        real = torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
+        assert distance(real, 2 * real + 3) == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)
+        assert distance(real[:1], real) is None
+
+    def test_mean_skips_unknown(self):
+        assert means({"fid": [1.0, None, 3.0]}, "a") == {"a/intra_fid": 2.0}
+
+    def test_ms_ssim_of_equal_and_of_other_images(self):
+        image = torch.randint(256, (2, 1, 32, 32), dtype=torch.uint8)
+        assert similarity(image[:1].repeat(4, 1, 1, 1), n_scales(32)) == pytest.approx(1)
+        assert similarity(image, n_scales(32)) < 0.2
+        assert [n_scales(size) for size in (8, 16, 32, 176)] == [0, 1, 2, 5]
