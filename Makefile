@@ -20,10 +20,10 @@ train: install   ## a spectrally normalised DCGAN on digits: ARGS="model=sngan_c
 test: install    ## ruff and the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
 
 claims: install  ## every paper's claim, tested; writes docs/claims.md
-	$(BIN)/python -m pytest tests/claims --slow --claims docs/claims.md
+	$(BIN)/python -m pytest -n auto tests/claims --slow --claims docs/claims.md
 
 lint: install    ## ruff, mending what it can
 	$(BIN)/ruff check --fix

@@ -1,8 +1,10 @@
 """Mistakes: each ends in one sentence that names the setting, its value and the way out, with exit code 1."""
 
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,8 +69,6 @@ def finished(tmp_path_factory) -> Path:
 @pytest.fixture
 def copy(finished, tmp_path) -> Path:
     """A copy of that run, to be damaged."""
-    import shutil
-
     return Path(shutil.copytree(finished, tmp_path / "copy"))
 
 
@@ -252,6 +252,62 @@ class TestSample:
         assert "hydra.run.dir" not in sentence
 
 
+class TestUnwritable:
+    """Directories that only others may write."""
+
+    @pytest.fixture
+    def run(self, copy):
+        copy.chmod(0o555)
+        yield copy
+        copy.chmod(0o755)
+
+    @pytest.fixture
+    def sentence(self, tmp_path):
+        """What a command without the right to write everywhere, which root has, is refused with."""
+        if os.geteuid() == 0 and not shutil.which("setpriv"):
+            pytest.skip("root, and no setpriv")
+        powerless = ["setpriv", "--bounding-set=-dac_override"] if os.geteuid() == 0 else []
+        home = tmp_path / "home"
+        home.mkdir(mode=0o555)
+
+        def refuse(module: str, *arguments: str) -> str:
+            command = [*powerless, sys.executable, "-m", f"lit_gan.{module}", *arguments]
+            environment = os.environ | {"HOME": str(home), "MPLCONFIGDIR": str(tmp_path)}
+            process = subprocess.run(command, capture_output=True, text=True, cwd=home, env=environment)
+            assert process.returncode == 1
+            assert "Traceback" not in process.stderr
+            return process.stderr.splitlines()[-1]
+
+        return refuse
+
+    def test_train_here(self, sentence):
+        assert sentence("train", *TINY).startswith("lit_gan: runs: Permission denied; hydra.run.dir=DIR")
+
+    def test_sample(self, sentence, run):
+        assert f"lit_gan: {run / 'generated'}: Permission denied" in sentence("sample", f"run={run}")
+
+    @pytest.mark.parametrize("folder", [".hydra", "checkpoints", "samples"])
+    def test_resume_before_anything_is_trained(self, sentence, copy, folder):
+        (copy / folder).chmod(0o555)
+        refused = sentence("train", f"resume={copy}", "updates=4")
+        (copy / folder).chmod(0o755)
+        assert f"lit_gan: {copy / folder} cannot be written" in refused
+        assert json.loads((copy / "results.json").read_text())["status"] == "finished"
+
+    @pytest.mark.parametrize("error", [OSError(28, "No space left on device"), RuntimeError("unexpected pos 704")])
+    def test_full_disk_keeps_the_old_checkpoint(self, refusal, copy, monkeypatch, error):
+        before = (copy / "checkpoints" / "last.ckpt").read_bytes()
+
+        def full(content, file):
+            file.write(b"half")
+            raise error
+
+        monkeypatch.setattr(torch, "save", full)
+        assert "last.ckpt cannot be written" in refusal("train", f"resume={copy}", "updates=4")
+        assert (copy / "checkpoints" / "last.ckpt").read_bytes() == before
+        assert [path.name for path in (copy / "checkpoints").iterdir()] == ["last.ckpt"]
+
+
 class TestClassify:
     @pytest.mark.parametrize(
         ("argument", "words"),
@@ -361,12 +417,22 @@ def record(update: int, **scores: float | None) -> dict:
 class TestResults:
     def test_best_says_where_it_comes_from(self, tmp_path):
         results = Results(tmp_path)
-        results.content = {"course": [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0)]}
-        results.choose_best("fid", "min")
+        results.content = {"course": [], "best": None}
+        course = [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0), record(5, fid=2.0)]
+        for evaluation in course:
+            results.add(evaluation, "fid", "min")
         origin = {"update": 2, "scores": {"fid": 2.0}, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
         assert results.content["best"] == {"metric": "fid", "value": 2.0} | origin
-        results.choose_best("fid", "max")
-        assert results.content["best"]["update"] == 1
+        assert results.content["course"] == course
+
+    def test_best_of_another_metric_starts_anew(self, tmp_path):
+        results = Results(tmp_path)
+        results.content = {"course": [record(1, kid=1.0)], "best": None}
+        best = []
+        for evaluation in (record(2, fid=2.0, kid=3.0), record(3, fid=1.0, kid=2.0), record(4, fid=0.0, kid=2.5)):
+            results.add(evaluation, "fid" if evaluation["update"] == 2 else "kid", "max")
+            best.append(results.content["best"]["update"])
+        assert best == [2, 3, 4]
 
     def test_table_shows_one_kind_of_scores(self):
         table = course_table([record(1, fid=3.0), record(2, kid=2.0), record(3, kid=1.0)])

@@ -373,6 +373,10 @@ class TestClassScores:
         assert 0 < min(scores["ms_ssim"]) < max(scores["ms_ssim"]) < 1
         assert means(scores, "digits").keys() == {"digits/intra_fid", "digits/intra_ms_ssim"}
 
+    def test_there_are_none_without_labels(self):
+        assert class_scores(Sampler(mlp.Generator((2,), width=2)), FeatureMetrics(Classifier()), None, None) == {}
+        assert class_scores(Sampler(Painter(2)), None, None, None) == {}
+
     def test_distance_on_paper(self):
         real = torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
         assert distance(real, 2 * real + 3) == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)

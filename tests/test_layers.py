@@ -9,7 +9,7 @@ import lit_gan.conf
 import pytest
 
 ROOT = Path(lit_gan.__file__).parent
-ENTRY_POINTS = {"lit_gan.train", "lit_gan.evaluate", "lit_gan.sample"}
+ENTRY_POINTS = {"lit_gan.train", "lit_gan.evaluate", "lit_gan.sample", "lit_gan.analyze"}
 METHODS = ("lit_gan.losses", "lit_gan.models", "lit_gan.reg")
 
 
@@ -91,7 +91,7 @@ def test_train_names_no_loss_network_or_trick():
     assert not [method for method in methods if method in text]
 
 
-@pytest.mark.parametrize("module", ["lit_gan.train", "lit_gan.evaluate", "lit_gan.sample", "lit_gan.launch"])
+@pytest.mark.parametrize("module", [*sorted(ENTRY_POINTS), "lit_gan.launch"])
 def test_the_command_line_answers_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -14,16 +14,16 @@ from lit_gan.train import train
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.strip().split("   #")[0].strip() for line in re.findall(r"^    (python -m lit_gan.*)$", TEXT, re.MULTILINE)
-]
-SMALL = ["model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
+LINES = re.findall(r"^    (python -m lit_gan.*)$", TEXT, re.MULTILINE)
+COMMANDS = [line.split("   #")[0].strip() for line in LINES if "--config-dir" not in line]
+SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
 SMALL += ["protocol.quick.inception_score=16", "protocol.full.generated=16", "protocol.full.inception_score=16"]
 SMALL += ["protocol.quick.real=64", "protocol.full.real=64"]
 SHORT = {
     "train": [*SMALL, "trainer.fast_dev_run=true", "hydra.sweep.dir=sweep"],
     "evaluate": SMALL[3:],
     "sample": ["interpolations=1"],
+    "analyze": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
 }
 MORE = {"experiment=sngan_cifar10": ["data=digits", "metrics=none"], "resume=DIR": ["updates=4"]}
 
@@ -80,13 +80,13 @@ def test_files_named_exist():
 
 def test_a_method_of_ones_own(tmp_path, monkeypatch):
     code = re.search(r"^    from lit_gan.game import Regularizer\n.*?(?=\n\nand)", TEXT, re.MULTILINE | re.DOTALL)[0]
-    (tmp_path / "r1.py").write_text(re.sub(r"^    ", "", code, flags=re.MULTILINE))
+    (tmp_path / "tricks.py").write_text(re.sub(r"^    ", "", code, flags=re.MULTILINE))
     (tmp_path / "mine" / "reg").mkdir(parents=True)
-    (tmp_path / "mine" / "reg" / "r1.yaml").write_text(re.search(r"r1: \{_target_.*\}", TEXT)[0])
-    arguments = re.search(r"PYTHONPATH=\. python -m lit_gan.train (.*)", TEXT)[1]
+    (tmp_path / "mine" / "reg" / "drift.yaml").write_text(re.search(r"drift: \{_target_.*\}", TEXT)[0])
+    arguments = re.search(r"python -m lit_gan.train (--config-dir .*)", TEXT)[1]
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     length = ["updates=2", "trainer.log_every_n_steps=1", "metrics=none", "hydra.run.dir=run"]
     monkeypatch.setattr(sys, "argv", ["train", *shlex.split(arguments), *SMALL, *length])
     launch(train, "train")
-    assert "d/r1" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
+    assert "d/drift" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]

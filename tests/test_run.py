@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from lit_gan import fit
 from lit_gan.evaluate import evaluate
 from lit_gan.launch import launch
 from lit_gan.sample import sample
@@ -130,6 +131,13 @@ def stop_in_update_4(checkpoints, trainer, *_) -> None:
         checkpoints.request(signal.SIGINT, None)
 
 
+def stop_twice_in_update_4(checkpoints, trainer, *_) -> None:
+    """Two Ctrl-C during the same update."""
+    if trainer.global_step == 3:
+        signal.raise_signal(signal.SIGINT)
+        signal.raise_signal(signal.SIGINT)
+
+
 def updates(directory: Path) -> list[int]:
     """At which generator updates anything was logged."""
     return [int(row["update"]) for row in csv.DictReader((directory / "metrics.csv").open())]
@@ -175,6 +183,26 @@ class TestResume:
         results = json.loads((tmp_path / "parts" / "results.json").read_text())
         assert results["updates_per_second"] == pytest.approx(9 / results["seconds"]["training"])
         assert 0.2 < results["seconds"]["training"] / seconds(tmp_path / "whole") < 5
+
+    def test_a_second_ctrl_c_stops_at_once_and_leaves_the_last_checkpoint(self, run_train, tmp_path, monkeypatch):
+        from lit_gan.callbacks import Checkpoints
+
+        handler = signal.getsignal(signal.SIGINT)
+        monkeypatch.setattr(Checkpoints, "on_train_batch_start", stop_twice_in_update_4)
+        with pytest.raises(SystemExit) as stop:
+            run_train(tmp_path / "run", *TINY, *self.LENGTH)
+        assert stop.value.code == 130
+        assert content(tmp_path / "run")["global_step"] == 3
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert (results["status"], results["error"], results["updates"]) == ("stopped", None, 3)
+        assert signal.getsignal(signal.SIGINT) is handler
+
+    def test_a_resume_reads_its_checkpoint_once(self, run_train, tmp_path, monkeypatch):
+        run_train(tmp_path / "run", *TINY, "updates=1")
+        read, paths = fit.read_checkpoint, []
+        monkeypatch.setattr(fit, "read_checkpoint", lambda path: paths.append(path.name) or read(path))
+        run_train(tmp_path / "run", *TINY, "updates=2")
+        assert paths == ["last.ckpt"]
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
     def test_signal_at_any_moment(self, run_train, tmp_path, uninterrupted, number, monkeypatch):
@@ -223,8 +251,8 @@ class TestResume:
         run_train(tmp_path / "run", *SCORED, "updates=2", "updates_per_epoch=2")
         run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2", "metrics.monitor=kid")
         best = json.loads((tmp_path / "run" / "results.json").read_text())["best"]
-        assert best["metric"] == "digits/kid"
-        assert content(tmp_path / "run", "best")["callbacks"]["Checkpoints"]["monitor"] == "digits/kid"
+        assert (best["metric"], best["update"]) == ("digits/kid", 4)
+        assert content(tmp_path / "run", "best")["global_step"] == 4
 
     def test_finished_run_is_left_alone(self, run_train, monkeypatch, tmp_path, uninterrupted):
         before = (tmp_path / "whole" / "results.json").read_bytes()
@@ -375,6 +403,19 @@ def test_console_command_and_traceback_free_exit(tmp_path):
 
 class TestTwoProcesses:
     DDP = ("trainer.devices=2", "+trainer.strategy=ddp_find_unused_parameters_true", "optim.n_dis=2")
+    BROKEN = """
+import os
+from lit_gan.game import Regularizer
+
+class Broken(Regularizer):
+    def __init__(self, weight, update):
+        super().__init__(weight)
+        self.update = update
+
+    def g(self, turn):
+        mine = os.environ.get("LOCAL_RANK") == "1" and turn.game.global_step + 1 == self.update
+        return turn.fake.logits.mean() * (float("nan") if mine else 0.0)
+"""
 
     def test_counts_shares_and_stops_together(self, tmp_path):
         directory = tmp_path / "run"
@@ -391,3 +432,24 @@ class TestTwoProcesses:
         assert d_state == 2 * g_state
         assert checkpoint["GANData"]["position"] == 2 * 8 * g_state
         assert json.loads((directory / "results.json").read_text())["status"] == "stopped"
+
+    @pytest.mark.parametrize("update", [2, 4])
+    def test_nan_in_the_second_one_ends_both_with_one_sentence(self, tmp_path, update):
+        (tmp_path / "broken.py").write_text(self.BROKEN)
+        (tmp_path / "mine" / "reg").mkdir(parents=True)
+        (tmp_path / "mine" / "reg" / "broken.yaml").write_text(
+            "broken: {_target_: broken.Broken, weight: 1.0, update: 0}"
+        )
+        game = ["reg=[broken]", f"reg.broken.update={update}", "updates=8", "updates_per_epoch=4"]
+        game += [f"hydra.searchpath=[file://{tmp_path / 'mine'}]", "trainer.log_every_n_steps=2"]
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])}
+        arguments = command(tmp_path / "run", *TINY, *self.DDP, *game)
+        process = subprocess.run(arguments, capture_output=True, text=True, env=environment, timeout=200)
+        assert process.returncode == 1
+        assert process.stderr.count("lit_gan: ") == 1
+        assert f"generator update {update}" in process.stderr
+        assert "Traceback" not in process.stderr
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert results["status"] == "failed"
+        assert f"generator update {update}" in results["error"]
+        assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()

@@ -1,6 +1,5 @@
 """Text: sequences and their alphabet, the networks, the divergences of n-grams, samples as files and in the loggers."""
 
-import csv
 import json
 import math
 import sys
@@ -88,6 +87,7 @@ class TestAlphabet:
 
     def test_any_language(self, write):
         source = text(write("\ufeff" + "Ёж😀ß\n" * 3))
+        assert source.sequences["test"] == ["Ёж😀ß"]
         assert source.lines(source.samples(source.split("train").images))[0] == "Ёж😀ß"
 
 
@@ -124,6 +124,7 @@ class TestEnglish:
         paragraph = """   The "while" statement is a well-
    known *compound* statement.  It’s used
    in most programs.  Then [x, y] = {1, 2} assigns to two of them.  And so on.
+   See PEP 8, 20, 257 and 3107, 3.9.1 or 3.10.
 """
         assert list(sentences(paragraph)) == [
             "The while statement is a well-known compound statement.",
@@ -137,6 +138,7 @@ class TestBadText:
         [
             ("abc", "is too short: its 3 characters do not make two sequences of data.length=4"),
             ("", "is too short: its 0 characters"),
+            ("a\nb", "is too short: its 3 characters"),
             ("only one line", "is too short: its 13 characters"),
             (b"latin \xe9t\xe9 and so on\n" * 9, r"is not text in UTF-8 \(byte 6\)"),
         ],
@@ -359,15 +361,12 @@ def test_a_run_and_its_samples_are_text(call, tmp_path):
     ]
 
 
-@pytest.mark.slow
 def test_it_learns_to_spell(call, tmp_path):
     """Letters, then pairs of letters, come to be as frequent as in the text."""
-    small = ["data.length=16", "model.width=32", "model.depth=2", "optim=sngan_d", "batch_size=32"]
-    length = ["updates=200", "updates_per_epoch=50", "protocol.quick.generated=500"]
-    arguments = ["experiment=wgan_gp_text", "trainer.accelerator=cpu", *small, *length]
-    call(train, f"hydra.run.dir={tmp_path}", *arguments, "metrics.final=quick")
-    with (tmp_path / "metrics.csv").open() as file:
-        rows = [row for row in csv.DictReader(file) if row["ngrams/jsd1"]]
-    first, last = rows[0], rows[-1]
-    assert float(last["ngrams/jsd1"]) < 0.1
-    assert float(last["ngrams/jsd2"]) < float(first["ngrams/jsd2"]) - 0.1
+    small = ["data.length=8", "model.width=16", "model.depth=1", "batch_size=32", "protocol.quick.generated=500"]
+    arguments = ["experiment=wgan_gp_text", "trainer.accelerator=cpu", *small, "metrics.final=quick"]
+    call(train, f"hydra.run.dir={tmp_path}", *arguments, "updates=100", "updates_per_epoch=10")
+    course = json.loads((tmp_path / "results.json").read_text())["course"]
+    first, last = (course[place]["scores"] for place in (0, -1))
+    assert last["ngrams/jsd1"] < first["ngrams/jsd1"] - 0.25
+    assert last["ngrams/jsd2"] < first["ngrams/jsd2"] - 0.25

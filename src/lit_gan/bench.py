@@ -31,6 +31,8 @@ CASES = {
     "SNGAN's CNN, n_dis 5": ["model=sngan_cnn", "optim=sngan_a"],
 }
 ROUNDS = 7
+EVALUATIONS = {"quick": 21, "full": 3}
+"""Rounds for each protocol."""
 SECONDS = 2.0
 
 
@@ -157,15 +159,15 @@ class BareLoop:
 def metrics_table() -> Table:
     """Images per second of the whole evaluation against generator and extractor alone."""
     table = Table(
-        "extractor, protocol", "lit_gan, images/s", "bare, images/s", "ratio", title="median of 3 paired rounds"
+        "extractor, protocol", "lit_gan, images/s", "bare, images/s", "ratio", title="medians of paired rounds"
     )
     for metrics in ("classifier", "efficientnet_lite0"):
         config = config_of([f"metrics={metrics}"])
         source, gan, suite = build_source(config), build_gan(config), instantiate(config.metrics.suite)
-        for name in ("quick", "full"):
+        for name, rounds in EVALUATIONS.items():
             protocol = build_protocol(config, name)
             measure(gan, suite, source, protocol, 0, "last")
-            pairs = [evaluation_round(gan, suite, source, protocol) for _ in range(3)]
+            pairs = [evaluation_round(gan, suite, source, protocol) for _ in range(rounds)]
             table.add_row(f"{metrics}, {name} ({protocol.generated})", *medians(pairs))
     return table
 

@@ -35,12 +35,17 @@ def build_gan(config: DictConfig) -> GAN:
         G=instantiate(config.model.G),
         D=instantiate(config.model.D),
         loss=instantiate(config.loss),
-        regs={name: instantiate(reg) for name, reg in config.reg.items()},
+        regs={name: instantiate(config.reg[name]) for name in selected(config.reg)},
         optim=instantiate(config.optim),
         order=instantiate(config.order),
         g_batch_size=config.g_batch_size,
         ema=config.ema,
     )
+
+
+def selected(regs: DictConfig) -> list[str]:
+    """The names of the regularizers in play: settings of an experiment for one that was deselected name no class."""
+    return [name for name, reg in regs.items() if "_target_" in reg]
 
 
 def build_data(config: DictConfig, source: Source) -> GANData:

@@ -26,16 +26,17 @@ def draw(config: DictConfig) -> None:
     trained, output = load_config(directory), Path(config.output)
     gan, update = load_gan(trained, directory, config.checkpoint)
     source, G = build_source(trained), gan.sampler(config.ema).to(device)
-    sampler = Sampler(G, config.seed)
-    samples = torch.cat([sampler(n).cpu() for n in batches(config.n, config.batch_size)])
+    sampler, label = Sampler(G, config.seed), config["class"]
+    samples = torch.cat([sampler(n, label).cpu() for n in batches(config.n, config.batch_size)])
     output.mkdir(parents=True, exist_ok=True)
     if source.lines(samples[:1]) is None:
-        shown(source, *Sampler(G, config.seed).grid(min(config.n, GRID))).save(output / "grid")
+        grid = Sampler(G, config.seed).grid(min(config.n, GRID)) if label is None else (samples[:GRID], None)
+        shown(source, *grid).save(output / "grid")
         save_images(samples, output)
     else:
         shown(source, samples).save(output / "samples")
     if config.interpolations:
-        rows = interpolation(sampler, config.interpolations, config.steps)
+        rows = interpolation(sampler, config.interpolations, config.steps, label or 0)
         shown(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
         np.savez(output / "samples.npz", array(source, samples))
@@ -47,12 +48,12 @@ def batches(n: int, size: int) -> list[int]:
     return [min(size, n - start) for start in range(0, n, size)]
 
 
-def interpolation(sampler: Sampler, rows: int, steps: int) -> Tensor:
+def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:
     """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al. 2016, Figure 4."""
     start, end = sampler.G.draw(2 * rows, sampler.generator).chunk(2)
     share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
     z = torch.lerp(start[:, None], end[:, None], share).flatten(0, 1)
-    return sampler.generate(z, torch.zeros(len(z), dtype=torch.long, device=z.device)).cpu()
+    return sampler.generate(z, torch.full((len(z),), label, device=z.device)).cpu()
 
 
 def array(source: Source, samples: Tensor) -> np.ndarray:

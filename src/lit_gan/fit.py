@@ -26,6 +26,7 @@ from lit_gan.callbacks import (
     Evaluation,
     ProgressBar,
     RandomState,
+    SharedFailure,
     Stopped,
 )
 from lit_gan.errors import UserError
@@ -48,14 +49,18 @@ def fit(config: DictConfig) -> None:
     """
     quieten()
     directory, checkpoint = open_run(config)
-    update = read_checkpoint(checkpoint)["global_step"] if checkpoint else 0
+    saved = read_checkpoint(checkpoint) if checkpoint else None
+    update = saved["global_step"] if saved else 0
     results = Results(directory)
     if results.content.get("status") == "finished" and update >= config.updates:
         log.info("already finished at update %d; a larger `updates` goes on", update)
     else:
         results.start(update, **facts(config))
         with results.ending(), finished(build_loggers(config, directory, update)) as loggers:
-            Run(config, directory, results, loggers).play(checkpoint)
+            run = Run(config, directory, results, loggers)
+            if saved:
+                load_weights(run.gan, saved, checkpoint)
+            run.play(checkpoint)
     print_summary(directory, results.content)
     if results.content["status"] == "stopped":
         sys.exit(130)
@@ -79,8 +84,6 @@ class Run:
 
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
-        if checkpoint is not None:
-            load_weights(self.gan, read_checkpoint(checkpoint), checkpoint)
         self.results.content["device"] = device_name(self.device)
         try:
             self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
@@ -89,10 +92,22 @@ class Run:
             return self.results.close("stopped")
         except MisconfigurationException as error:
             raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
+        except SystemExit as end:  # Lightning's answer to a second Ctrl-C
+            raise KeyboardInterrupt from end
+        except RuntimeError:
+            self.exit_if_another_failed()
+            raise
         if self.trainer.is_global_zero:
             if self.suite is not None:
                 self.take_final_scores()
             self.results.close("finished")
+
+    def exit_if_another_failed(self) -> None:
+        """Ends this process without a word if its error is only that it has lost another, which has said why."""
+        reason = self.results.reported() if self.trainer.world_size > 1 else None
+        if reason is not None:
+            self.results.close("failed", reason)
+            sys.exit(1)
 
     def take_final_scores(self) -> None:
         """The full evaluation after the last update."""
@@ -164,7 +179,8 @@ class Run:
         callbacks.append(EpochLog(results, clock))
         if config.trainer.enable_progress_bar:
             callbacks.append(ProgressBar(clock, monitor))
-        return [*callbacks, Checkpoints(self.directory / "checkpoints", monitor, mode)]
+        callbacks.append(SharedFailure(results))
+        return [*callbacks, Checkpoints(self.directory / "checkpoints", results)]
 
 
 def check_shares(config: DictConfig, devices: int) -> None:

@@ -135,6 +135,9 @@ class Discriminator(nn.Module):
 class Game(Protocol):
     """What a turn, and an order of play, may ask of the game they belong to."""
 
+    global_step: int
+    """Updates of G so far."""
+
     def terms(self, turn: "Turn") -> dict[str, Tensor]:
         """What the turn's player minimises, term by term."""
 
@@ -292,7 +295,7 @@ def require_plain(layer: nn.Module) -> None:
 def widen(layer: nn.Module, extra: int) -> None:
     """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it has.
 
-    The new weights are drawn with the standard deviation of the old ones.
+    The new weights are drawn as large as the old ones, in the root mean square.
 
     Raises:
         UserError: the layer's weight is reparametrised already.
@@ -303,7 +306,7 @@ def widen(layer: nn.Module, extra: int) -> None:
     axis = 0 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d) else 1
     shape = list(layer.weight.shape)
     shape[axis] = extra
-    more = torch.randn(shape).to(layer.weight) * layer.weight.detach().std()
+    more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()
     layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
     name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
     setattr(layer, name, inputs(layer) + extra)

@@ -5,25 +5,33 @@ from typing import Any
 
 from lit_gan.data import Source
 from lit_gan.metrics import Protocol
+from lit_gan.metrics.classes import class_scores, means
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
 
 
-def measure(gan: GAN, suite: Any, source: Source, protocol: Protocol, update: int, checkpoint: str) -> dict[str, Any]:
+def measure(
+    gan: GAN, suite: Any, source: Source, protocol: Protocol, update: int, checkpoint: str, by_class: bool = False
+) -> dict[str, Any]:
     """Scores `gan` under a protocol.
+
+    Args:
+        by_class: where G looks at labels, also within each class.
 
     Returns:
         The record that `Results` describes: scores, the whole protocol, where the weights come from, seconds.
     """
     start = time.perf_counter()
     G = gan.sampler(protocol.ema)
-    draw = Sampler(G, protocol.seed, protocol.batch_norm == "batch", source.n_classes or 1)
+    draw = Sampler(G, protocol.seed, protocol.batch_norm == "batch")
     scores = suite.evaluate(draw, source, protocol, gan.device)
+    classes = class_scores(draw, suite, source, protocol) if by_class else {}
     return {
         "update": update,
         "checkpoint": checkpoint,
         "weights": "raw" if G is gan.G else "ema",
-        "scores": scores,
+        "scores": scores | means(classes, suite.prefix(source)),
+        "classes": classes,
         "protocol": suite.describe(protocol, source),
         "seconds": time.perf_counter() - start,
     }

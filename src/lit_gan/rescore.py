@@ -1,6 +1,7 @@
 """Scores of a run after its training."""
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
@@ -13,8 +14,11 @@ from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
+from lit_gan.module import GAN
+from lit_gan.pictures import shown
 from lit_gan.results import Results
 from lit_gan.run_directory import chosen_run, find_checkpoint, load_config, load_gan
+from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_settings
 from lit_gan.summary import format_score
 
@@ -37,11 +41,19 @@ def rescore(config: DictConfig) -> None:
     for checkpoint in checkpoints:
         gan, update = load_gan(trained, directory, checkpoint)
         gan.to(device)
+        save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
         for protocol in protocols:
-            record = measure(gan, suite, source, protocol, update, checkpoint)
+            record = measure(gan, suite, source, protocol, update, checkpoint, by_class=True)
             results.content.setdefault("evaluations", []).append(record)
             results.save()
             show(record)
+
+
+def save_classes(gan: GAN, source: Source, path: Path) -> None:
+    """Ten samples of each class in a row, where G looks at labels."""
+    sampler = Sampler(gan.sampler(ema=True))
+    if sampler.n_classes is not None:
+        shown(source, *sampler.grid(10 * sampler.n_classes)).save(path)
 
 
 def as_list(config: DictConfig, name: str) -> list:
@@ -88,8 +100,14 @@ def adjusted(config: DictConfig, name: str) -> Protocol:
 
 
 def show(record: dict[str, Any]) -> None:
-    """One line of scores."""
+    """A line for each score, and for each class where there are scores of classes."""
     title = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"
-    table = Table(*record["scores"], title=f"{title}, protocol {record['protocol']['name']}")
-    table.add_row(*(format_score(value) for value in record["scores"].values()))
+    table = Table("score", "value", title=f"{title}, protocol {record['protocol']['name']}")
+    for name, value in record["scores"].items():
+        table.add_row(name, format_score(value))
     Console().print(table)
+    if record["classes"]:
+        table = Table("class", *record["classes"], title="within the classes")
+        for label, values in enumerate(zip(*record["classes"].values(), strict=True)):
+            table.add_row(str(label), *("" if value is None else format_score(value) for value in values))
+        Console().print(table)

@@ -27,7 +27,8 @@ class Results:
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
-        best: {"metric", "value"} of the course, with that record's "update", "scores", "protocol", "weights"; or null.
+        best: {"metric", "value"} of the course since that metric has decided, with that record's "update", "scores",
+            "protocol", "weights"; or null. `checkpoints/best.ckpt` is of that update.
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
@@ -61,16 +62,22 @@ class Results:
 
     @rank_zero_only
     def save(self) -> None:
+        """Writes the file, from the first process."""
+        self.write()
+
+    def write(self) -> None:
         """Writes the file under another name and renames it."""
-        temporary = self.path.with_suffix(".tmp")
+        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
         temporary.write_text(json.dumps(clean(self.content), indent=2) + "\n")
         os.replace(temporary, self.path)
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Whatever ends the block decides the status."""
+        """Whatever ends the block decides the status, but for an exit, before which somebody has."""
         try:
             yield
+        except SystemExit:
+            raise
         except KeyboardInterrupt:
             self.close("stopped")
             raise
@@ -83,13 +90,24 @@ class Results:
         self.content |= {"status": status, "error": error}
         self.save()
 
-    def choose_best(self, metric: str, mode: str) -> None:
-        """Notes the best value of a metric over the course; mode is "min" or "max"."""
-        scored = [record for record in self.content["course"] if is_finite(record["scores"].get(metric))]
-        if scored:
-            best = (min if mode == "min" else max)(scored, key=lambda record: record["scores"][metric])
-            origin = {key: best[key] for key in ("update", "scores", "protocol", "weights")}
-            self.content["best"] = {"metric": metric, "value": best["scores"][metric], **origin}
+    def report(self, error: str) -> None:
+        """Sets the status "failed" on disk for a process that is not the first and so has no records of its own."""
+        self.content = read(self.path) | {"status": "failed", "error": error}
+        self.write()
+
+    def reported(self) -> str | None:
+        """What another process has said of its failure, if one has."""
+        content = read(self.path)
+        return content["error"] if content["status"] == "failed" else None
+
+    def add(self, record: Record, metric: str, mode: str) -> None:
+        """Adds a record to the course; it becomes the best if its value of a metric is, "min" or "max"."""
+        self.content["course"].append(record)
+        value, best = record["scores"].get(metric), self.content["best"]
+        rival = best["value"] if best and best["metric"] == metric else None
+        if is_finite(value) and (rival is None or (value < rival if mode == "min" else value > rival)):
+            origin = {key: record[key] for key in ("update", "scores", "protocol", "weights")}
+            self.content["best"] = {"metric": metric, "value": value, **origin}
 
 
 def read(path: Path) -> Record:

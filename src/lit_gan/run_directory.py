@@ -1,5 +1,6 @@
 """A run's directory: what is written into it at the start, and how a trained GAN comes out of it again."""
 
+import os
 import pickle
 import textwrap
 import uuid
@@ -29,15 +30,30 @@ def open_run(config: DictConfig) -> tuple[Path, Path | None]:
     """Hydra's output directory, made a run directory, and the checkpoint to resume from, if there is one.
 
     Raises:
-        UserError: a setting is impossible, or a run of another game is already there.
+        UserError: a setting is impossible, a folder cannot be written, or a run of another game is already there.
     """
     check_training(config)
     directory = Path(HydraConfig.get().runtime.output_dir)
+    for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
+        check_writable(folder)
     checkpoint = directory / "checkpoints" / "last.ckpt"
     if checkpoint.exists():
         check_same_game(read_config(directory / ".hydra" / "config.yaml"), config, directory)
     save_config(config, directory / ".hydra")
     return directory, checkpoint if checkpoint.exists() else None
+
+
+def check_writable(folder: Path) -> None:
+    """Refuses, before any work is done for it, a folder that is there and takes no files.
+
+    Raises:
+        UserError: names it.
+    """
+    if folder.exists() and not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(
+            f"{folder} cannot be written: change its permissions, or choose another directory (hydra.run.dir=DIR for a "
+            f"new run, a copy for an old one)."
+        )
 
 
 def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:

@@ -24,7 +24,7 @@ class Sampler:
         batch_statistics: batch normalisation with each batch's own statistics instead of the running ones.
     """
 
-    def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False, n_classes: int | None = None):
+    def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False):
         self.G = copy.deepcopy(G).train(batch_statistics)
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = classes(G)

@@ -70,6 +70,8 @@ TRAIN = DATA | {
     "model.depth": COUNT,
     "model.kernel_size": COUNT,
     "model.G.z_dim": COUNT,
+    "model.G.growth": COUNT,
+    "model.D.input_scale": NUMBER,
     "model.D.wide": SWITCH,
     "model.D.slope": NUMBER,
     "reg.spectral.n_power_iterations": COUNT,
@@ -117,6 +119,7 @@ EVALUATE = {
 SAMPLE = {
     "checkpoint": Allowed(str),
     "n": COUNT,
+    "class": Allowed(int | None, 0),
     "seed": SEED,
     "ema": SWITCH,
     "batch_size": COUNT,

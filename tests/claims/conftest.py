@@ -45,7 +45,7 @@ def pytest_terminal_summary(terminalreporter, config):
         reports = [r for kind in ("passed", "failed", "xfailed") for r in terminalreporter.stats.get(kind, [])]
         claims = {}
         for report in sorted((r for r in reports if hasattr(r, "claim")), key=lambda report: report.nodeid):
-            claims.setdefault(report.claim, []).append(report)
+            claims.setdefault(tuple(report.claim), []).append(report)
         machine = f"{platform.machine()}, {os.cpu_count()} cores"
         head = HEAD.format(torch=torch.__version__.partition("+")[0], machine=machine)
         Path(config.getoption("--claims")).write_text(head + "".join(row(*item) for item in claims.items()))

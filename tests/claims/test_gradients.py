@@ -83,6 +83,7 @@ def test_gradient_penalty_brings_slopes_to_one(measured):
     assert min(without) > 2
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "Penalising the slope between two points of a line does what the gradient penalty does, without second derivatives",
     "the finite-difference form of Gulrajani et al. 2017, Eq. 3",

@@ -1,15 +1,9 @@
-"""Claims about networks: what upsampling leaves in an image, and which architectures WGAN-GP trains."""
-
+"""Claims about networks: what upsampling leaves in an image."""
 
 import pytest
 import torch
 
 from lit_gan.models import dcgan, layers
-
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
-
-
-# Checkerboards
 
 
 def energies(kernel_size, upsample, seeds=16):

@@ -75,6 +75,11 @@ def rescale(gan):
     on="digits at 16 px, standard CNN of width 8, setting C, updates 100 to 300, 3 seeds",
 )
 @pytest.mark.slow
+@pytest.mark.xfail(
+    strict=True,
+    reason="at width 8 one iteration lags by up to 9 % (1.064 from orthonormal, 1.088 from rescaled weights); "
+    "greater widths and the network's own initialisation were not tried",
+)
 def test_spectral_norms_stay_at_one(play, measured):
     for seed in range(3):
         ends = {}
@@ -210,7 +215,7 @@ def test_weight_norm_fixes_the_sum_of_squares(measured):
 @pytest.mark.claim(
     "Clipping and weight norm concentrate D's singular values on few components, spectral norm does not",
     "Miyato et al. 2018, Figure 3",
-    on="digits at 16 px, standard CNN of width 8, setting C, 200 updates, 2 seeds, the deeper convolutions (5 to 7)",
+    on="digits at 16 px, standard CNN of width 8, setting C, 300 updates, 2 seeds, the deeper convolutions (5 to 7)",
 )
 @pytest.mark.slow
 def test_spectral_norm_keeps_the_spectrum_broad(play, measured):
@@ -218,7 +223,7 @@ def test_spectral_norm_keeps_the_spectrum_broad(play, measured):
         used = {}
         for reg in ("spectral", "weight_norm", "weight_clip"):
             clip = ["reg.weight_clip.convolutions_only=true"] * (reg == "weight_clip")
-            gan = play(*CNN, "optim=sngan_c", f"reg={reg}", *clip, f"seed={seed}", updates=200)
+            gan = play(*CNN, "optim=sngan_c", f"reg={reg}", *clip, f"seed={seed}", updates=300)
             used[reg] = [(v.square().sum() / v[0].square()).item() for v in convolutions(gan.D)]
             measured(f"seed {seed}, {reg}", " ".join(f"{value:.1f}" for value in used[reg]))
         assert all(sum(used["spectral"][4:]) > sum(used[reg][4:]) for reg in ("weight_norm", "weight_clip"))

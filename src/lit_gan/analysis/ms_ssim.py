@@ -2,24 +2,15 @@
 
 from collections.abc import Iterator
 
-import torch
-from jaxtyping import UInt8
 from matplotlib.figure import Figure
-from torch import Tensor
-from torchmetrics.functional.image import multiscale_structural_similarity_index_measure
 
 from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
 from lit_gan.analysis.figures import BLUE, MARKERS, ORANGE, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.metrics.ms_ssim import WINDOW, Pixels, n_scales, similarity
 from lit_gan.sampling import classes
 from lit_gan.settings import COUNT
-
-BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
-"""Weights of the scales. Wang et al. 2003, section 3.2."""
-WINDOW = 11
-
-Pixels = UInt8[Tensor, "n c h w"]
 
 
 class MSSSIM(Analysis):
@@ -84,27 +75,6 @@ class MSSSIM(Analysis):
 
 
 KINDS = ("generated", "real")
-
-
-def n_scales(size: int) -> int:
-    """The scales of 1, 1/2, 1/4 ... at which the window still fits into an image, 5 at most."""
-    fits = [scales for scales in range(1, 6) if size // 2 ** (scales - 1) >= WINDOW]
-    # torchmetrics asks for more room than its own halvings need
-    return max(scales for scales in fits if size // max(1, scales - 1) ** 2 >= WINDOW and size >= 2**scales)
-
-
-def similarity(images: Pixels, scales: int) -> float:
-    """Mean MS-SSIM of the pairs (0, 1), (2, 3) ... of images."""
-    betas = torch.tensor(BETAS[:scales])
-    betas = tuple((betas / betas.sum()).tolist())
-    first, second = images[: len(images) // 2 * 2].float().div(255).unflatten(0, (-1, 2)).unbind(1)
-    values = [
-        multiscale_structural_similarity_index_measure(
-            *pair, kernel_size=WINDOW, data_range=1.0, betas=betas, normalize="relu", reduction="none"
-        ).flatten()
-        for pair in zip(first.split(100), second.split(100), strict=True)
-    ]
-    return torch.cat(values).mean().item()
 
 
 def in_words(values: dict[str | int, float]) -> str:

@@ -1,7 +1,8 @@
-"""What happens beside the training step: evaluation, samples, checkpoints, progress."""
+"""What happens beside the training step: evaluation, samples, checkpoints, progress, failures."""
 
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Stopped
 from lit_gan.callbacks.evaluation import Evaluation
+from lit_gan.callbacks.failure import SharedFailure
 from lit_gan.callbacks.progress import Clock, EpochLog, ProgressBar
 from lit_gan.callbacks.random_state import RandomState
 from lit_gan.callbacks.samples import SampleGrid
@@ -15,5 +16,6 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "SampleGrid",
+    "SharedFailure",
     "Stopped",
 ]

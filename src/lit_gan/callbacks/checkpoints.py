@@ -10,44 +10,50 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
+from lit_gan.errors import UserError
+from lit_gan.results import Results
+
 
 class AtomicCheckpointIO(TorchCheckpointIO):
     """Writes a checkpoint under a temporary name in the same directory, then renames it."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
-        """Leaves either the old file or the whole new one at `path`."""
+        """Leaves either the old file or the whole new one at `path`.
+
+        Raises:
+            UserError: it cannot be written, on a full disk for one.
+        """
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{os.getpid()}")
-        with temporary.open("wb") as file:
-            torch.save(checkpoint, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with temporary.open("wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except (OSError, RuntimeError) as error:
+            reason = error if isinstance(error, OSError) else error.__context__ or error
+            raise UserError(
+                f"{path} cannot be written ({getattr(reason, 'strerror', reason)}): make room for it or change the "
+                f"folder's permissions, then resume={path.parent.parent} goes on from the last checkpoint."
+            ) from error
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class Checkpoints(Checkpoint):
-    """`last.ckpt` after every epoch, `best.ckpt` by a metric, and a stop on Ctrl-C or SIGTERM after the running update.
+    """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or SIGTERM.
 
     Args:
         directory: where the files go.
-        monitor: name of the metric that decides, null for no `best.ckpt`.
-        mode: "min" or "max".
+        results: they know which update is the best.
     """
 
-    def __init__(self, directory: Path, monitor: str | None, mode: str):
-        self.directory, self.monitor, self.mode = directory, monitor, mode
-        self.best: float | None = None
+    def __init__(self, directory: Path, results: Results):
+        self.directory, self.results = directory, results
         self.stopping = False
         self.handlers: dict[int, Any] = {}
-
-    def state_dict(self) -> dict[str, Any]:
-        """The best value so far, and of what."""
-        return {"best": self.best, "monitor": self.monitor}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from it, unless another metric decides now."""
-        self.best = state_dict["best"] if state_dict["monitor"] == self.monitor else None
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Lets Lightning go on in that epoch, and at that place in it, to which the generator update belongs.
@@ -69,19 +75,10 @@ class Checkpoints(Checkpoint):
         """Saves; runs after every callback that measures."""
         if trainer.fast_dev_run:
             return
-        if self.improved(trainer):
+        best = self.results.content["best"]
+        if trainer.strategy.reduce_boolean_decision(bool(best) and best["update"] == trainer.global_step, all=False):
             trainer.save_checkpoint(self.directory / "best.ckpt")
         trainer.save_checkpoint(self.directory / "last.ckpt")
-
-    def improved(self, trainer: Trainer) -> bool:
-        """Whether the monitored metric is better than ever."""
-        value = trainer.callback_metrics.get(self.monitor) if self.monitor else None
-        if value is None or not torch.isfinite(value):
-            return False
-        value = value.item()
-        better = self.best is None or (value < self.best if self.mode == "min" else value > self.best)
-        self.best = value if better else self.best
-        return better
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals."""

@@ -29,7 +29,7 @@ class Evaluation(Callback):
         protocol: Protocol,
         results: Results,
         clock: Clock,
-        monitor: str | None,
+        monitor: str,
         mode: str,
     ):
         self.suite, self.source, self.protocol = suite, source, protocol
@@ -51,8 +51,6 @@ class Evaluation(Callback):
 
     def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Writes the scores wherever they are read."""
-        self.results.content["course"].append(record)
-        if self.monitor is not None:
-            self.results.choose_best(self.monitor, self.mode)
+        self.results.add(record, self.monitor, self.mode)
         for logger in trainer.loggers:
             logger.log_metrics(record["scores"], step=trainer.global_step)

@@ -1,6 +1,7 @@
 """Scores of a generator that looks at labels, class by class."""
 
 import logging
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -25,18 +26,21 @@ PAIRS = 100
 ByClass = dict[str, list[float | None]]
 
 
-def class_scores(sampler: Sampler, suite: FeatureMetrics, source: Source, protocol: Protocol) -> ByClass:
+def class_scores(sampler: Sampler, suite: Any, source: Source, protocol: Protocol) -> ByClass:
     """FID and MS-SSIM within each class, from the first class on, after `suite.prepare`.
 
     Args:
-        sampler: of a G that looks at labels; `protocol.generated` samples are shared among its classes.
+        sampler: `protocol.generated` samples are shared among its classes.
 
     Returns:
+        Nothing for a G that looks at no labels, and for a suite that compares no features.
         fid: the distance of a class's samples from its real images, at most `REAL` of all classes, a fixed random
             choice; None for a class with fewer than two. With few images it is biased upwards.
         ms_ssim: the mean over `PAIRS` pairs of generated samples, 1 if all are the same; missing for images smaller
             than its window.
     """
+    if sampler.n_classes is None or not isinstance(suite, FeatureMetrics):
+        return {}
     features, labels = real_features(suite, source, protocol)
     n, scales = max(2, protocol.generated // sampler.n_classes), n_scales(min(source.shape[1:]))
     scores: ByClass = {"fid": []} | ({"ms_ssim": []} if scales else {})

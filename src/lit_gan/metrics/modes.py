@@ -40,8 +40,8 @@ class ModeMetrics:
         """
         if len(source.shape) != 1:
             raise UserError(
-                f"metrics=modes is for points in the plane, but data={source.name} has images: "
-                f"choose another of the metrics, such as metrics=efficientnet_lite0."
+                f"metrics=modes is for points in the plane, but data={source.name} has none: "
+                f"choose metrics=efficientnet_lite0 for images, metrics=ngrams for text."
             )
 
     def evaluate(

@@ -52,7 +52,9 @@ class FeatureMetrics:
             UserError: the data are not images, or the extractor has no weights or cannot work on them.
         """
         if len(source.shape) != 3:
-            raise UserError(f"data={source.name} has points, not images: choose metrics=modes, which is made for them.")
+            raise UserError(
+                f"data={source.name} has no images: choose metrics=modes for points, metrics=ngrams for text."
+            )
         self.extractor.prepare(source, device)
 
     def evaluate(

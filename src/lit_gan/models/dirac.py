@@ -19,7 +19,7 @@ class Constant(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """[b, z] to [b, 1]."""
-        return self.theta.expand(len(z), 1)
+        return self.theta.expand(len(z), 1).clone()  # a view would require gradients even without a graph
 
 
 class Generator(game.Generator):

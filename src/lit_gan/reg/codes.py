@@ -70,7 +70,13 @@ class InfoGAN(Regularizer):
         return [*self.categorical, self.continuous]
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Appends the codes, widens G's first layer and adds Q."""
+        """Appends the codes, widens G's first layer and adds Q.
+
+        Raises:
+            UserError: no layer of G reads its latent vector.
+        """
+        if not readers(G.body):
+            raise UserError("labels=infogan finds no layer of G that reads a code: choose another model.")
         self.start = G.z_dim
         G.latents += [OneHot(size) for size in self.categorical]
         G.latents += [Uniform(self.continuous)] * (self.continuous > 0)

@@ -92,7 +92,7 @@ class InstanceNorm(Normalisation):
         return PositionNorm(channels)
 
 
-ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid)
+ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.GLU, nn.SiLU, nn.Softplus, nn.Tanh, nn.Sigmoid)
 
 
 class Dropout(Regularizer):
