@@ -15,7 +15,9 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from torch import nn
+from torch_fidelity.metric_prc import calculate_precision_recall_full
 from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
 
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
@@ -25,7 +27,15 @@ from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
 from lit_gan.metrics.reading import choice, read
-from lit_gan.metrics.scores import AsTheyAre, FrechetDistance, inception_score, kernel_distance, precision_recall
+from lit_gan.metrics.scores import (
+    Moments,
+    Reference,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    root,
+)
 
 PROTOCOL = Protocol(
     name="tiny",
@@ -92,11 +102,21 @@ def normal(n, f, seed=0):
     return torch.randn(n, f, generator=torch.Generator().manual_seed(seed))
 
 
+def reference(real):
+    moments = Moments(real)
+    moments.add(real)
+    return Reference(moments.mean(), root(moments.covariance()), real)
+
+
 def frechet(real, generated):
-    fid = FrechetDistance(real.shape[1])
-    fid.update(real, real=True)
-    fid.update(generated, real=False)
-    return fid.compute().item()
+    return frechet_distance(reference(real), generated)
+
+
+def as_they_are(width):
+    """In the place of a metric's network: what it is given are features already."""
+    network = nn.Identity()
+    network.num_features = width
+    return network
 
 
 def from_real(source, shift=0):
@@ -127,16 +147,28 @@ def test_fid_of_gaussians_is_the_closed_form():
     assert frechet(real, generated) == pytest.approx(5 * 2**2 + 5 * (3 - 1) ** 2, rel=1e-9)
 
 
-def test_fid_agrees_with_scipy_and_torchmetrics():
-    real, generated = normal(300, 7) @ normal(7, 7, 2), normal(250, 7, 1) @ normal(7, 7, 3) + 0.5
+def correlated(n, f, seed):
+    return normal(n, f, seed) @ normal(f, f, seed + 10)
+
+
+def fid_of_scipy(real, generated):
     a, b = real.double().numpy(), generated.double().numpy()
     s, t = np.cov(a.T), np.cov(b.T)
-    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s + t - 2 * scipy.linalg.sqrtm(s @ t).real)
-    theirs = FrechetInceptionDistance(feature=AsTheyAre(7))
+    return ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(s + t - 2 * scipy.linalg.sqrtm(s @ t).real)
+
+
+@pytest.mark.parametrize(("m", "n"), [(300, 250), (300, 8), (300, 7), (300, 6), (4, 250), (5, 4)])
+def test_fid_agrees_with_scipy_for_more_and_for_fewer_images_than_features(m, n):
+    real, generated = correlated(m, 7, 0), correlated(n, 7, 1) + 0.5
+    assert frechet(real, generated) == pytest.approx(fid_of_scipy(real, generated), rel=1e-6)
+
+
+def test_fid_agrees_with_torchmetrics():
+    real, generated = correlated(300, 7, 0), correlated(2500, 7, 1) + 0.5
+    theirs = FrechetInceptionDistance(feature=as_they_are(7))
     theirs.update(real.double(), real=True)
     theirs.update(generated.double(), real=False)
-    assert frechet(real, generated) == pytest.approx(expected, rel=1e-6)
-    assert frechet(real, generated) == pytest.approx(theirs.compute().item(), rel=1e-6)
+    assert frechet(real, generated) == pytest.approx(theirs.compute().item(), rel=1e-9)
 
 
 @pytest.mark.parametrize("n", [2, 10, 100])
@@ -172,25 +204,49 @@ def unbiased_mmd(x, y):
 
 def test_kid_of_one_whole_subset_is_the_direct_formula():
     x, y = normal(40, 5).double(), normal(40, 5, 1).double() + 0.3
-    assert kernel_distance(x, y, 1, 1000) == pytest.approx(unbiased_mmd(x, y).item(), rel=1e-6)
+    assert kernel_distance(reference(x), y, 1, 1000) == pytest.approx(unbiased_mmd(x, y).item(), rel=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `Kernel")
+def test_kid_agrees_with_torchmetrics_on_the_same_random_subsets():
+    x, y, again = normal(40, 5).double(), normal(60, 5, 1).double() + 0.3, normal(60, 5, 2).double()
+    real = reference(x)
+    for generated in (y, again, y[:30]):
+        theirs = KernelInceptionDistance(feature=as_they_are(5), subsets=4, subset_size=20)
+        theirs.update(x, real=True)
+        theirs.update(generated, real=False)
+        torch.manual_seed(3)
+        expected = theirs.compute()[0].item()
+        torch.manual_seed(3)
+        assert kernel_distance(real, generated, 4, 20) == pytest.approx(expected, rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_zero_on_average():
-    values = torch.tensor([kernel_distance(normal(50, 4, 2 * i), normal(50, 4, 2 * i + 1), 1, 50) for i in range(200)])
+    pairs = [(reference(normal(50, 4, 2 * i)), normal(50, 4, 2 * i + 1)) for i in range(200)]
+    values = torch.tensor([kernel_distance(*pair, 1, 50) for pair in pairs])
     assert values.mean().abs() < 4 * values.std() / math.sqrt(200)
     assert values.min() < 0 < values.max()
-    assert kernel_distance(normal(50, 4), normal(50, 4, 1) + 1, 1, 50) > values.max()
+    assert kernel_distance(reference(normal(50, 4)), normal(50, 4, 1) + 1, 1, 50) > values.max()
 
 
 def test_precision_and_recall_of_points_by_hand():
     real = torch.tensor([[0.0], [1.0], [2.0], [10.0], [11.0], [12.0]])
     generated = torch.tensor([[0.5], [1.5], [1.0], [100.0]])
-    precision, recall = precision_recall(real, generated, 1)
+    precision, recall = precision_recall(reference(real), generated, 10, 1)
     # Real balls have radius 1 and hold three of four; generated balls have radius 0.5 (and one 98.5) ...
     assert precision == pytest.approx(3 / 4)
     # ... around 0.5, 1, 1.5 hold 0, 1, 2; the ball of 100 reaches down to 1.5 and holds the rest.
     assert recall == pytest.approx(1)
-    assert precision_recall(real, generated[:3], 1)[1] == pytest.approx(3 / 6)
+    assert precision_recall(reference(real), generated[:3], 10, 1)[1] == pytest.approx(3 / 6)
+
+
+def test_precision_and_recall_agree_with_torch_fidelity():
+    x, y = normal(300, 3), 0.8 * normal(200, 3, 1) + 1
+    real = reference(x)
+    for samples, k in ((1000, 3), (1000, 5), (150, 3)):
+        expected = calculate_precision_recall_full(y[:samples], x[:samples], neighborhood=k)
+        assert precision_recall(real, y, samples, k) == pytest.approx(expected)
+        assert 0 < min(expected) < max(expected) < 1
 
 
 # Points

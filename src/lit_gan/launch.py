@@ -147,6 +147,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return impossible(str(cause), str(chain[-1]))
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return unknown_setting(str(cause), config_name) or config_error(str(cause))
+    if str(error).startswith("Unable to configure handler"):
+        error = error.__cause__  # of the log file
     if isinstance(error, OSError) and error.filename:
         elsewhere = "; hydra.run.dir=DIR puts the run elsewhere" if config_name == "train" else ""
         return f"{error.filename}: {error.strerror}{elsewhere}."

@@ -17,7 +17,7 @@ from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
 from lit_gan.pictures import shown
 from lit_gan.results import Results
-from lit_gan.run_directory import chosen_run, find_checkpoint, load_config, load_gan
+from lit_gan.run_directory import check_writable, chosen_run, find_checkpoint, load_config, load_gan
 from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_settings
 from lit_gan.summary import format_score
@@ -33,6 +33,7 @@ def rescore(config: DictConfig) -> None:
     check_settings(config, EVALUATE)
     device = choose_device(config.device)
     trained = load_config(directory)
+    check_writable(directory)
     protocols = [adjusted(config, name) for name in as_list(config, "protocols")]
     checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
     results, suite, source = Results(directory), build_suite(config, trained), moved_source(config, trained)

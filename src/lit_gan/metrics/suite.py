@@ -15,19 +15,25 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice, read
-from lit_gan.metrics.scores import FrechetDistance, inception_score, kernel_distance, precision_recall
+from lit_gan.metrics.scores import (
+    Moments,
+    Reference,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+    precision_recall,
+    root,
+)
 
 log = logging.getLogger(__name__)
-
-SUMS = ["real_features_sum", "real_features_cov_sum", "real_features_num_samples"]
-"""The half of torchmetrics' FID state that is about the real images."""
 
 
 class FeatureMetrics:
     """Scores `<extractor>/fid`, `/kid`, `/precision`, `/recall`, and `/is` and `/is_std` if the extractor has logits.
 
-    Real images are measured once and kept in the cache folder: the sums that FID needs, and the features of the first
-    `KEPT` of them, in an order that is random but always the same, for KID, precision and recall.
+    Real images are measured once and kept in the cache folder: the mean and the root of the covariance of their
+    features for FID, and the features of the first `KEPT` of them, in an order that is random but always the same, for
+    KID, precision and recall.
 
     Args:
         extractor: whose features are compared.
@@ -39,7 +45,7 @@ class FeatureMetrics:
 
     def __init__(self, extractor: Extractor):
         self.extractor = extractor
-        self.measured: tuple[tuple, FrechetDistance, Tensor] | None = None
+        self.measured: tuple[dict, Reference] | None = None
 
     def prefix(self, source: Source) -> str:
         """What the scores' names begin with for a data set."""
@@ -75,11 +81,12 @@ class FeatureMetrics:
             UserError: as `prepare`, or the data set does not have the protocol's split.
         """
         self.prepare(source, device)
-        fid, real = self.against(source, protocol)
+        real = self.against(source, protocol)
         with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
             torch.manual_seed(protocol.seed)
             pool, logits = self.generated(draw, protocol)
-            scores = score(fid, real, pool, logits, protocol)
+            torch.manual_seed(protocol.seed)  # G may have drawn noise of its own
+            scores = score(real, pool, logits, protocol)
         return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
 
     def generated(self, draw: Callable[[int], Float[Tensor, "n c h w"]], protocol: Protocol) -> Features:
@@ -91,15 +98,15 @@ class FeatureMetrics:
             pools.append(home(seen.pool))
             logits.append(seen.logits)
         pool = torch.cat(pools)[: protocol.generated]
-        return Features(
-            pool, home(torch.cat(logits)[: protocol.inception_score]) if self.extractor.has_logits else None
-        )
+        if not self.extractor.has_logits:
+            return Features(pool, None)
+        return Features(pool, home(torch.cat(logits)[: protocol.inception_score]))
 
-    def against(self, source: Source, protocol: Protocol) -> tuple[FrechetDistance, Float[Tensor, "n f"]]:
-        """FID that knows the real images and nothing else, and the real features kept."""
+    def against(self, source: Source, protocol: Protocol) -> Reference:
+        """What is known of the real images."""
         dataset = source.split(protocol.real_split)
         key = {
-            "kind": "real",
+            "kind": "reference",
             "data": source.name,
             "shape": list(source.shape),
             "split": protocol.real_split,
@@ -108,28 +115,28 @@ class FeatureMetrics:
             "kept": self.KEPT,
         } | self.extractor.identity()
         if self.measured is None or self.measured[0] != key:
-            sums = cached(key, lambda: self.measure(source, protocol))
-            self.measured = key, restored(sums, self.extractor.device), home(sums["features"].to(self.extractor.device))
-        _, fid, features = self.measured
-        fid.reset()
-        return fid, features
+            place = home(torch.empty(0, device=self.extractor.device)).device
+            parts = cached(key, lambda: self.measure(source, protocol))
+            self.measured = key, Reference(**{name: part.to(place) for name, part in parts.items()})
+        return self.measured[1]
 
     def measure(self, source: Source, protocol: Protocol) -> dict[str, Tensor]:
-        """The real images' sums for FID and the first features, on the CPU."""
+        """The parts of a Reference, on the CPU."""
         dataset = source.split(protocol.real_split)
         numbers = choice(dataset, protocol.real)
         if len(numbers) < 2:
             raise UserError(f"data={source.name} has {len(numbers)} image: metrics need at least 2, or metrics=none.")
         log.info(f"Measuring {len(numbers)} real images with {self.prefix(source)}, once for all runs.")
-        fid, kept = None, []
+        moments, kept = None, []
         for images, _ in read(dataset, numbers, protocol.batch_size):
             pool = home(self.extractor(images).pool)
-            fid = fid or FrechetDistance(pool.shape[1]).to(pool.device)
-            fid.update(pool, real=True)
+            moments = moments or Moments(pool)
+            moments.add(pool)
             if len(kept) * protocol.batch_size < self.KEPT:
                 kept.append(pool)
-        sums = {name: getattr(fid, name) for name in SUMS} | {"features": torch.cat(kept)[: self.KEPT]}
-        return {name: value.cpu() for name, value in sums.items()}
+        features = torch.cat(kept)[: self.KEPT]
+        parts = {"mean": moments.mean(), "root": root(moments.covariance()), "features": features}
+        return {name: part.cpu() for name, part in parts.items()}
 
     def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
         """What is stored with the scores, after `prepare`: the protocol with actual counts, the extractor, the data."""
@@ -149,28 +156,13 @@ def home(features: Tensor) -> Tensor:
     return features.cpu() if features.device.type == "mps" else features
 
 
-def restored(sums: dict[str, Tensor], device: torch.device) -> FrechetDistance:
-    """FID with the real images' sums filled in."""
-    fid = FrechetDistance(sums[SUMS[0]].numel())
-    for name in SUMS:
-        setattr(fid, name, sums[name])
-    return fid if device.type == "mps" else fid.to(device)
-
-
 def score(
-    fid: FrechetDistance,
-    real: Float[Tensor, "m f"],
-    pool: Float[Tensor, "n f"],
-    logits: Float[Tensor, "i k"] | None,
-    protocol: Protocol,
+    real: Reference, pool: Float[Tensor, "n f"], logits: Float[Tensor, "i k"] | None, protocol: Protocol
 ) -> dict[str, float]:
     """Every score that the features allow."""
-    for part in pool.split(1000):
-        fid.update(part, real=False)
     kid = kernel_distance(real, pool, protocol.kid_subsets, protocol.kid_subset_size)
-    few = protocol.precision_recall
-    precision, recall = precision_recall(real[:few], pool[:few], protocol.neighbours)
-    scores = {"fid": fid.compute().item(), "kid": kid, "precision": precision, "recall": recall}
+    precision, recall = precision_recall(real, pool, protocol.precision_recall, protocol.neighbours)
+    scores = {"fid": frechet_distance(real, pool), "kid": kid, "precision": precision, "recall": recall}
     if logits is not None:
         scores["is"], deviation = inception_score(logits, protocol.splits)
         scores |= {"is_std": deviation} if protocol.splits > 1 else {}
