@@ -27,7 +27,7 @@ from lit_gan.analysis.neighbours import Asked, nearest
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.analyze import analyze
-from lit_gan.callbacks.spectra import matrix, singular_values
+from lit_gan.callbacks.spectra import singular_values
 from lit_gan.data import Images, Source
 from lit_gan.launch import choices, launch
 from lit_gan.sample import sample
@@ -159,10 +159,6 @@ class TestSpectra:
         sigma = singular_values(Players(layer, head=nn.Linear(1, 1)))["body.0"]
         torch.testing.assert_close(sigma.float(), torch.full((8,), 5.0))
         assert stable_rank(sigma) == pytest.approx(8)
-
-    def test_the_matrix_of_a_transposed_convolution_has_its_outputs_as_rows(self):
-        assert matrix(nn.ConvTranspose2d(3, 5, 4)).shape == (5, 3 * 16)
-        assert matrix(nn.Conv2d(3, 5, 4)).shape == (5, 3 * 16)
 
     def test_stable_rank(self):
         assert stable_rank(torch.tensor([2.0, 1.0, 1.0])) == pytest.approx(1.5)

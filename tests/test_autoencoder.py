@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from torch import nn
 
@@ -47,10 +48,19 @@ def test_dense_layers_take_points_and_images(shape):
     assert D.decoder(D.body(x)).shape == x.shape
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 48, 48), (2,), (3, 32, 64)])
-def test_impossible_shapes_are_refused_in_a_sentence(shape):
-    with pytest.raises(UserError, match=r"model=autoencoder .*data\.image_size"):
+@pytest.mark.parametrize(
+    ("shape", "remedy"),
+    [((1, 8, 8), "data.image_size"), ((3, 32, 64), "data.image_size"), ((2,), "model=autoencoder_mlp")],
+)
+def test_impossible_shapes_are_refused_in_a_sentence(shape, remedy):
+    with pytest.raises(UserError, match=rf"model=autoencoder .*{remedy}"):
         autoencoder.Discriminator(shape)
+
+
+def test_its_g_is_a_dcgan_that_refuses_in_the_autoencoders_name(compose):
+    G = compose("data=gaussians", "model=autoencoder").model.G
+    with pytest.raises(InstantiationException, match=r"model=autoencoder .*shape \[2\]: .*model=autoencoder_mlp\."):
+        instantiate(G)
 
 
 def test_the_decoder_is_the_encoder_backwards():

@@ -53,6 +53,12 @@ def test_the_path_is_written_and_goes_on_after_a_resume(run, tmp_path):
     assert [update for update, *_ in whole] == list(range(7))
 
 
+def test_the_last_lines_name_what_is_there(run, tmp_path, capsys):
+    run("updates=1")
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("look at")]
+    assert line == f"look at  {tmp_path}/vector_field.png, {tmp_path}/metrics.csv, {tmp_path}/results.json"
+
+
 def test_other_models_have_no_such_picture(run):
     with pytest.raises(SystemExit, match="callbacks=vector_field draws the game of two numbers: set data=dirac"):
         run("data=digits", "model=mlp", "model.width=4", "callbacks=vector_field", "metrics=none", "updates=1")

@@ -31,6 +31,7 @@ from lit_gan.reg.labels import (
     MiddleConcat,
     Projection,
     ProjectionDiscriminator,
+    embedding,
 )
 from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, classes
@@ -160,6 +161,11 @@ class TestProjection:
         f = torch.tensor([[4.0, 1.0], [4.0, 1.0], [4.0, 1.0]])
         assert head(f, torch.arange(3)).flatten().tolist() == [3.5 + 4, 3.5 + 11, 3.5 - 1]
 
+    def test_its_vectors_start_glorot_uniform(self):
+        weight = embedding(50, 100).weight
+        assert weight.abs().max() <= (6 / 150) ** 0.5
+        assert weight.std().item() == pytest.approx((2 / 150) ** 0.5, rel=0.05)
+
     def test_spectral_norm_divides_its_vectors_too(self):
         _G, D = attached(*players(dcgan), ProjectionDiscriminator(K), SpectralNorm(n_power_iterations=50))
         D(torch.randn(2, *SHAPE), torch.arange(2))
@@ -222,6 +228,22 @@ class TestACGAN:
         real, fake = math.log(2), math.log(1 + math.exp(2))
         assert reg.d(make("d")).item() == pytest.approx(2 * real + 3 * fake)
         assert reg.g(make("g")).item() == pytest.approx(5 * fake)
+
+    def test_is_a_mean_over_the_batch(self, turn):
+        reg, make = turn
+        for player in "dg":
+            once, twice = make(player), make(player)
+            twice.x_real, twice.x_fake, twice.y = (torch.cat([x, x]) for x in (once.x_real, once.x_fake, once.y))
+            torch.testing.assert_close(getattr(reg, player)(twice), getattr(reg, player)(once))
+
+    @pytest.mark.parametrize(("player", "weight"), [("d", 3), ("g", 5)])
+    def test_its_gradient_reaches_what_makes_the_features_of_generated_samples(self, turn, player, weight):
+        reg, make = turn
+        x_fake, named = torch.tensor([[0.0, 2.0]], requires_grad=True), 1 / (1 + math.exp(2))
+        now = make(player)
+        now.x_fake = x_fake
+        getattr(reg, player)(now).backward()
+        torch.testing.assert_close(x_fake.grad, weight * torch.tensor([[named - 1, 1 - named]]))
 
     def test_spectral_norm_covers_the_classifier(self):
         _, D = attached(*players(dcgan), ACGAN(K), SpectralNorm())

@@ -311,6 +311,14 @@ def test_began_weighs_with_the_old_k_and_then_moves_it(judged):
     assert loss.k.item() == pytest.approx(0.1)
 
 
+def test_began_shows_its_k_as_it_was_at_the_time(judged):
+    loss, shown = BEGAN(gamma=0.5, lambda_k=0.1), []
+    for _ in range(2):
+        loss.d(judged("d", [-3.0, -5.0], [-1.0, -2.0]))
+        shown.append(loss.curves()["k"])
+    assert [value.item() for value in shown] == pytest.approx([0.05, 0.1])
+
+
 @pytest.mark.parametrize(("start", "fake", "end"), [(0.9, 0.0, 1.0), (0.1, 9.0, 0.0)])
 def test_k_stays_between_0_and_1(judged, start, fake, end):
     loss = BEGAN(gamma=0.5, lambda_k=1.0)

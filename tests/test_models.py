@@ -110,7 +110,8 @@ def test_points_are_not_squeezed_by_a_tanh():
 @pytest.mark.parametrize("player", ["Generator", "Discriminator"])
 def test_impossible_shapes_are_refused_in_a_sentence(model, shape, player):
     name = model.__name__.rpartition(".")[2]
-    with pytest.raises(UserError, match=rf"model={name} .*data\.image_size") as refusal:
+    remedy = {1: "model=mlp", 2: "model=text_resnet", 3: "data.image_size"}[len(shape)]
+    with pytest.raises(UserError, match=rf"model={name} .*{remedy}") as refusal:
         getattr(model, player)(shape)
     assert "\n" not in str(refusal.value)
     assert str(list(shape)) in str(refusal.value)
@@ -421,6 +422,13 @@ def test_an_activation_is_everywhere(model, activation):
         hidden = len(list(weight_layers(network))) - 1
         output = player == "Generator" and activation is nn.Tanh
         assert sum(isinstance(layer, activation) for layer in network.modules()) == hidden + output
+
+
+def test_batch_norms_gamma_starts_around_one():
+    network = nn.BatchNorm2d(10_000)
+    layers.initialise_normal(network)
+    assert network.weight.mean().item() == pytest.approx(1, abs=1e-3)
+    assert network.weight.std().item() == pytest.approx(0.02, rel=0.05)
 
 
 def test_a_gated_dcgan_normalises_both_halves():

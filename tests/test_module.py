@@ -16,9 +16,10 @@ from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN, frozen
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
+from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
-from lit_gan.reg.weights import SpectralNorm, WeightClip, WeightNorm
+from lit_gan.reg.weights import SpectralNorm, WeightNorm
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -384,6 +385,16 @@ def test_curves_are_means_over_their_interval(points):
     assert [step for step, _ in rows] == [2, 4]
     assert [row["d/listed"] for _, row in rows] == [2.5, 6.5]
     assert [row["g/listed"] for _, row in rows] == [15, 35]
+
+
+def test_a_loss_has_curves_of_its_own(points):
+    class Moved(Listed):
+        def curves(self):
+            return {"moved": torch.tensor(7.0)}
+
+    row = fit(points(Moved(range(4))), updates=4, log_every_n_steps=4).loggers[0].rows[-1][1]
+    assert row["d/moved"] == 7
+    assert "g/moved" not in row
 
 
 def test_curves_show_the_mean_output_of_d(points):

@@ -12,8 +12,9 @@ from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import NormSlot, Regularizer
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
+from lit_gan.reg.constraints import Orthonormal, SpectralPenalty, WeightClip
 from lit_gan.reg.structure import BatchNorm, LayerNorm
-from lit_gan.reg.weights import FrobeniusNorm, Orthonormal, SpectralNorm, SpectralPenalty, WeightClip, WeightNorm
+from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
 
 IMAGES = (1, 16, 16)
 

@@ -18,6 +18,7 @@ from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN
 from lit_gan.optim import OptimisticAdam, Optimizers
 from lit_gan.order import Alternating, Extragradient, Simultaneous
+from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.structure import BatchNorm
 from lit_gan.reg.targets import FeatureMatching, HistoricalAveraging, Unrolled, adam
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
@@ -165,6 +166,15 @@ def test_unrolled_by_hand(quadratic, steps):
     torch.testing.assert_close(turn.G.dense.bias.grad, -ahead + moved * b)
     assert torch.equal(D.head.weight.detach()[0], w)
     assert D.head.weight.grad is None
+
+
+def test_what_the_d_of_now_has_said_is_forgotten(quadratic):
+    before = quadratic.real.logits, quadratic.fake.logits
+    Unrolled(1).stage(quadratic)
+    for old, verdict, x in zip(before, ("real", "fake"), (quadratic.x_real, quadratic.x_fake), strict=True):
+        new = getattr(quadratic, verdict).logits
+        torch.testing.assert_close(new, quadratic.D(x).logits)
+        assert not torch.allclose(new, old)
 
 
 def test_unrolled_leaves_d_turns_alone(quadratic):
@@ -340,6 +350,19 @@ def test_an_optimizer_that_cannot_be_unrolled_is_refused(optimizer, named):
     with pytest.raises(UserError, match=rf"reg=unrolled .*for {named}: .*optim") as stop:
         fit(points({"u": Unrolled(1)}, optimizer=optimizer))
     assert "\n" not in str(stop.value)
+
+
+def test_a_gradient_that_is_shortened_is_refused():
+    with pytest.raises(UserError, match=r"reg=unrolled .*set optim\.d_clip=null\."):
+        fit(points({"u": Unrolled(1)}, d_clip=1.0))
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_weights_that_are_clipped_are_refused(when):
+    regs = {"u": Unrolled(1), "w": WeightClip(when=when)}
+    with pytest.raises(UserError, match=r"reg=unrolled .*reg=weight_clip .*leave one of the two out\."):
+        points(regs)
+    fit(points(regs | {"u": Unrolled(0)}))
 
 
 def test_steps_below_zero_are_refused():

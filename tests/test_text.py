@@ -10,11 +10,13 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from lit_gan.analyze import analyze
 from lit_gan.build import build_protocol
 from lit_gan.data import GANData
 from lit_gan.data.digits import Digits
 from lit_gan.data.text import PAD, UNKNOWN, Text, cut_lines, cut_running, english, sentences
 from lit_gan.errors import UserError
+from lit_gan.evaluate import evaluate
 from lit_gan.game import weight_layers
 from lit_gan.launch import launch
 from lit_gan.metrics.ngrams import NGramMetrics, divergence, ngrams
@@ -221,7 +223,7 @@ class TestNetworks:
     @pytest.mark.parametrize("model", [dcgan, sngan_cnn, sngan_resnet, wgan_gp_resnet])
     def test_networks_for_images_refuse_text(self, model):
         for network in (model.Generator, model.Discriminator):
-            with pytest.raises(UserError, match=r"not samples of shape \[96, 32\]"):
+            with pytest.raises(UserError, match=r"not samples of shape \[96, 32\]: text needs model=text_resnet\."):
                 network((96, 32))
 
 
@@ -359,6 +361,20 @@ def test_a_run_and_its_samples_are_text(call, tmp_path):
         "samples.npz",
         "samples.txt",
     ]
+
+
+def test_a_text_that_has_moved_is_found(call, tmp_path):
+    run, old, new = (tmp_path / name for name in ("run", "old.txt", "new.txt"))
+    old.write_text("Wer reitet so spät durch Nacht und Wind?\n" * 99)
+    scored = ["metrics.final=quick", "protocol.quick.generated=50", "updates=1"]
+    call(train, f"hydra.run.dir={run}", *TINY, f"data.file={old}", *scored)
+    old.rename(new)
+    for task, scarce in ((sample, ["n=2"]), (evaluate, ["generated=50"]), (analyze, ["analysis=gradients"])):
+        with pytest.raises(SystemExit, match=f"data.file={old} cannot be read"):
+            call(task, f"run={run}", *scarce)
+        call(task, f"run={run}", *scarce, f"data.file={new}")
+        with pytest.raises(SystemExit, match=r"data\.root=/x is no setting of data=text: set data\.file instead\."):
+            call(task, f"run={run}", *scarce, "data.root=/x")
 
 
 def test_it_learns_to_spell(call, tmp_path):

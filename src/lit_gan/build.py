@@ -6,10 +6,10 @@ from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import GANData, Source
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
-from lit_gan.settings import PROTOCOL, TRAIN, check_settings, written
+from lit_gan.settings import PROTOCOL, TRAIN, check_settings
 
 
 def check_training(config: DictConfig) -> None:

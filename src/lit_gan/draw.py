@@ -8,9 +8,10 @@ from omegaconf import DictConfig
 from PIL import Image
 from torch import Tensor
 
-from lit_gan.build import build_source, choose_device
+from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
 from lit_gan.pictures import shown
+from lit_gan.rescore import moved_source
 from lit_gan.run_directory import chosen_run, load_config, load_gan
 from lit_gan.sampling import Sampler
 from lit_gan.settings import SAMPLE, check_settings
@@ -25,7 +26,7 @@ def draw(config: DictConfig) -> None:
     device = choose_device(config.device)
     trained, output = load_config(directory), Path(config.output)
     gan, update = load_gan(trained, directory, config.checkpoint)
-    source, G = build_source(trained), gan.sampler(config.ema).to(device)
+    source, G = moved_source(config, trained), gan.sampler(config.ema).to(device)
     sampler, label = Sampler(G, config.seed), config["class"]
     samples = torch.cat([sampler(n, label).cpu() for n in batches(config.n, config.batch_size)])
     output.mkdir(parents=True, exist_ok=True)

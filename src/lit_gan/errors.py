@@ -1,5 +1,16 @@
-"""The one exception that reaches a user as a sentence instead of a traceback."""
+"""The one exception that reaches a user as a sentence instead of a traceback, and how its sentence writes a value."""
+
+from typing import Any
+
+from omegaconf import ListConfig
 
 
 class UserError(Exception):
     """Something the user can put right. The message is one sentence: the setting, its value and the way out."""
+
+
+def written(value: Any) -> str:
+    """A value as on the command line."""
+    if isinstance(value, ListConfig):
+        return f"[{','.join(map(written, value))}]"
+    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

@@ -48,22 +48,27 @@ def fit(config: DictConfig) -> None:
         SystemExit: 130, after a stop by Ctrl-C or SIGTERM.
     """
     quieten()
-    directory, checkpoint = open_run(config)
-    saved = read_checkpoint(checkpoint) if checkpoint else None
-    update = saved["global_step"] if saved else 0
-    results = Results(directory)
-    if results.content.get("status") == "finished" and update >= config.updates:
-        log.info("already finished at update %d; a larger `updates` goes on", update)
-    else:
-        results.start(update, **facts(config))
-        with results.ending(), finished(build_loggers(config, directory, update)) as loggers:
-            run = Run(config, directory, results, loggers)
-            if saved:
-                load_weights(run.gan, saved, checkpoint)
-            run.play(checkpoint)
-    print_summary(directory, results.content)
+    with open_run(config) as (directory, checkpoint):
+        results = Results(directory)
+        play(config, results, checkpoint)
+        print_summary(directory, results.content)
     if results.content["status"] == "stopped":
         sys.exit(130)
+
+
+def play(config: DictConfig, results: Results, checkpoint: Path | None) -> None:
+    """Plays the game from a checkpoint or from its beginning to the last update, unless it has been there."""
+    saved = read_checkpoint(checkpoint) if checkpoint else None
+    update = saved["global_step"] if saved else 0
+    if results.content.get("status") == "finished" and update >= config.updates:
+        return log.info("already finished at update %d; a larger `updates` goes on", update)
+    directory = results.path.parent
+    results.start(update, **facts(config))
+    with results.ending(), finished(build_loggers(config, directory, update)) as loggers:
+        run = Run(config, directory, results, loggers)
+        if saved:
+            load_weights(run.gan, saved, checkpoint)
+        run.play(checkpoint)
 
 
 class Run:

@@ -214,6 +214,10 @@ class Loss(Term):
         super().__init__()
         self.g_weight = g_weight
 
+    def curves(self) -> dict[str, Float[Tensor, ""]]:
+        """What has a curve of its own beside the objective, as it is after one of D's turns."""
+        return {}
+
     def objective(self, turn: Turn) -> Float[Tensor, ""]:
         """What the turn's player minimises."""
         return self.d(turn) if turn.player == "d" else self.g_weight * self.g(turn)
@@ -262,11 +266,22 @@ class NormSlot(nn.Identity):
 
 
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+OUTPUTS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
 
 
 def weight_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
     """(name, layer) of every convolution and linear layer: the layers whose weight is an operator."""
     return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, OPERATORS))
+
+
+def out_axis(layer: nn.Module) -> int:
+    """The axis of a layer's weight that counts its outputs."""
+    return 1 if isinstance(layer, OUTPUTS_SECOND) else 0
+
+
+def as_matrix(weight: Tensor, axis: int) -> Float[Tensor, "out rest"]:
+    """A weight as the operator [out, in * height * width], `axis` its `out_axis`. Miyato et al. 2018, section 2.1."""
+    return weight.movedim(axis, 0).flatten(1)
 
 
 def readers(body: Layers) -> list[int]:
@@ -303,7 +318,7 @@ def widen(layer: nn.Module, extra: int) -> None:
     if hasattr(layer, "widen"):
         return layer.widen(extra)
     require_plain(layer)
-    axis = 0 if isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d) else 1
+    axis = 1 - out_axis(layer)
     shape = list(layer.weight.shape)
     shape[axis] = extra
     more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()

@@ -10,6 +10,7 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hydra
 import yaml
@@ -21,11 +22,13 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
+from lit_gan.grid.plan import axes_of
+from lit_gan.resolvers import register_resolvers
 
 CONFIGS = "pkg://lit_gan.conf"
 
 
-def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
+def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Runs a task on the config of the command line.
 
     A mistake ends the process with one sentence and exit code 1, Ctrl-C with exit code 130; `debug=true` gives the
@@ -35,7 +38,7 @@ def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     debug = "debug=true" in sys.argv
     try:
-        sys.argv = [sys.argv[0], *resumed(sys.argv[1:])]
+        sys.argv = [sys.argv[0], *swept(resumed([readable(argument) for argument in sys.argv[1:]]))]
         hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))()
     except Exception as error:
         sentence = explain(error, config_name)
@@ -49,13 +52,13 @@ def launch(task: Callable[[DictConfig], None], config_name: str) -> None:
         sys.exit(130)
 
 
-def quiet(task: Callable[[DictConfig], None], config_name: str) -> Callable[[DictConfig], None]:
+def quiet(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[DictConfig], Any]:
     """A task whose mistakes end a single run with nothing but the sentence; Hydra would print its own line first."""
 
     @functools.wraps(task)
-    def run(config: DictConfig) -> None:
+    def run(config: DictConfig) -> Any:
         try:
-            task(config)
+            return task(config)
         except Exception as error:
             sentence = explain(error, config_name)
             if config.debug or sentence is None or HydraConfig.get().mode == RunMode.MULTIRUN:
@@ -63,22 +66,6 @@ def quiet(task: Callable[[DictConfig], None], config_name: str) -> Callable[[Dic
             sys.exit(f"lit_gan: {sentence}")
 
     return run
-
-
-def register_resolvers() -> None:
-    """Makes `${lit_gan.run_id:}` and `${lit_gan.names:${reg}}` known to configs."""
-    OmegaConf.register_new_resolver("lit_gan.run_id", run_id, replace=True)
-    OmegaConf.register_new_resolver("lit_gan.names", names, replace=True)
-
-
-def names(group: DictConfig) -> str:
-    """The chosen options of a group that takes a list: `spectral+gradient_penalty`, or `none`."""
-    return "+".join(map(str, group)) or "none"
-
-
-def run_id() -> str:
-    """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
-    return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text().strip()
 
 
 def resumed(arguments: list[str]) -> list[str]:
@@ -101,6 +88,33 @@ def resumed(arguments: list[str]) -> list[str]:
     return [*old, *others, f"resume={place}", f"hydra.run.dir={place}", "hydra.mode=RUN"]
 
 
+def swept(arguments: list[str]) -> list[str]:
+    """The arguments of a sweep in full: its file for the scale, and which settings the command line varies.
+
+    Raises:
+        UserError: the sweep has no such scale.
+    """
+    given = {key(argument): argument.split("=", 1)[1] for argument in arguments if "=" in argument}
+    sweep, scale = given.get("sweep", "null"), given.get("scale", "paper")
+    if sweep in choices("sweep") and scale not in ("paper", sweep.split("/")[-1]):
+        if f"{sweep}/{scale}" not in choices("sweep"):
+            raise UserError(f"scale={scale}: the sweep {sweep} has no such scale; there are paper and small.")
+        arguments = [f"sweep={sweep}/{scale}" if key(argument) == "sweep" else argument for argument in arguments]
+    several = {"--multirun", "-m"}.intersection(arguments) or sweep != "null"
+    axes = axes_of(arguments) if several else []
+    return [*arguments, f"axes=[{','.join(axes)}]"] if axes else arguments
+
+
+def readable(argument: str) -> str:
+    """An argument whose value holds an equals sign, as the directory of a sweep's cell does, in Hydra's quotes."""
+    name, _, value = argument.partition("=")
+    plain = re.fullmatch(TYPED, value, re.ASCII)
+    return f"{name}={quoted(value)}" if plain and "=" in value and not name.startswith("-") else argument
+
+
+TYPED = r"[\w@%+:./=-]+"
+
+
 def read_yaml(path: Path, kind: type[DictConfig] | type[ListConfig]) -> DictConfig | ListConfig:
     """The content of a YAML file of keys or of a list.
 
@@ -121,6 +135,11 @@ def quoted(value: str) -> str:
     """A value in Hydra's syntax: in quotes if it holds anything unusual."""
     plain = re.fullmatch(r"[\w@%+:./-]+", value, re.ASCII)
     return value if plain else '"' + value.replace('"', r"\"") + '"'
+
+
+def typed(value: str) -> str:
+    """A value as one types it: `readable` puts the quotes around one with equals signs."""
+    return value if re.fullmatch(TYPED, value, re.ASCII) else quoted(value)
 
 
 def unquoted(value: str) -> str:
@@ -206,8 +225,14 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     found = re.search(r"Could not (?:find|load) '(.+)/([^'/]+)'", message)
     if found:
         group, choice = found.groups()
+        if group in ENGINES and choice.split("_")[0] in ENGINES[group]:
+            return f"{group}={choice} is not installed: pip install 'lit_gan[{choice.split('_')[0]}]'."
         return f"{group}={choice} does not exist{hint(choice, choices(group))}"
     return None
+
+
+ENGINES = {"hydra/launcher": ("joblib", "submitit", "ray"), "hydra/sweeper": ("optuna",)}
+"""What else may run the cells of a sweep or choose them, and the package's extra that installs it."""
 
 
 def hint(word: str, known: list[str]) -> str:
@@ -223,7 +248,8 @@ def choices(group: str) -> list[str]:
     import lit_gan.sweeps
 
     folders = [Path(package.__file__).parent for package in (lit_gan.conf, lit_gan.sweeps)]
-    return sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
+    paths = [path.relative_to(folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
+    return sorted(str(path.with_suffix("")) for path in paths)
 
 
 def settings(config_name: str, parent: str) -> list[str]:

@@ -218,7 +218,8 @@ class BEGAN(Energy):
     """E error(x) - k E error(G(z)) for D, E error(G(z)) for G. Berthelot et al. 2017, section 3.4.
 
     k is moved after each of D's objectives so that E error(G(z)) = gamma E error(x), and kept in [0, 1]. The curves
-    d/real and d/fake, minus the errors, give the paper's measure E error(x) + |gamma E error(x) - E error(G(z))|.
+    d/real and d/fake, minus the errors, give the paper's measure E error(x) + |gamma E error(x) - E error(G(z))|; the
+    curve d/k is k.
 
     Args:
         gamma: the ratio of errors at the equilibrium, in (0, 1]; the lower, the sharper and the less diverse.
@@ -237,6 +238,10 @@ class BEGAN(Energy):
             raise UserError(f"loss.lambda_k={lambda_k} would drive k away from its equilibrium: set it to 0 or above.")
         self.gamma, self.lambda_k = gamma, lambda_k
         self.register_buffer("k", torch.zeros(()))
+
+    def curves(self) -> dict[str, Scalar]:
+        """k, as it has just been moved."""
+        return {"k": self.k.clone()}
 
     def d(self, turn: Turn) -> Scalar:
         """With k as it was; then k follows the errors."""

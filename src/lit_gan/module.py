@@ -118,6 +118,8 @@ class GAN(LightningModule):
         if turn.player == "d":
             self.curves.add("d/real", turn.real.logits)
             self.curves.add("d/fake", turn.fake.logits)
+            for name, value in self.loss.curves().items():
+                self.curves.add(f"d/{name}", value)
 
     def follow(self) -> None:
         """What follows G's update: its moving average and the learning rates."""

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig
 from rich.console import Console
 from rich.table import Table
 
@@ -85,10 +85,19 @@ def build_suite(config: DictConfig, trained: DictConfig) -> Any:
 
 
 def moved_source(config: DictConfig, trained: DictConfig) -> Source:
-    """The run's data set, from where it is now."""
-    if config.data.root is not None:
-        OmegaConf.set_struct(trained, False)
-        trained.data.root = config.data.root
+    """The run's data set, from where it is now.
+
+    Raises:
+        UserError: it does not lie in such a place.
+    """
+    for name, place in config.data.items():
+        if place is None:
+            continue
+        if name not in trained.data:
+            places = " or ".join(f"data.{key}" for key in config.data if key in trained.data)
+            advice = f"set {places} instead" if places else "leave it out, for this data set needs no files"
+            raise UserError(f"data.{name}={place} is no setting of data={trained.data.name}: {advice}.")
+        trained.data[name] = place
     return build_source(trained)
 
 

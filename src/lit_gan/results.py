@@ -11,7 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
+from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
 
@@ -91,8 +91,8 @@ class Results:
         self.save()
 
     def report(self, error: str) -> None:
-        """Sets the status "failed" on disk for a process that is not the first and so has no records of its own."""
-        self.content = read(self.path) | {"status": "failed", "error": error}
+        """Sets the status "failed" on disk for a process that has no records of its own."""
+        self.content = (read(self.path) if self.path.exists() else NOTHING) | {"status": "failed", "error": error}
         self.write()
 
     def reported(self) -> str | None:
@@ -129,6 +129,9 @@ def read(path: Path) -> Record:
         ) from error
     return content
 
+
+NOTHING = {"updates": 0, "course": [], "final": None, "best": None, "seconds": {"training": 0.0, "evaluation": 0.0}}
+"""What there is of a run that ended before its first record."""
 
 SUMMARY = {"updates", "course", "final", "best", "seconds"}
 """What the table at the end of a run needs."""

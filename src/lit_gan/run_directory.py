@@ -2,10 +2,10 @@
 
 import os
 import pickle
-import textwrap
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
@@ -13,12 +13,25 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.build import build_gan, check_training
-from lit_gan.errors import UserError
+from lit_gan.difference import first_difference
+from lit_gan.errors import UserError, written
 from lit_gan.launch import read_yaml
+from lit_gan.lock import sole_use
 from lit_gan.module import GAN
-from lit_gan.settings import written
 
-GAME = ("model", "loss", "reg", "optim", "ema", "batch_size", "g_batch_size", "seed", "dequantize", "trainer.precision")
+GAME = (
+    "model",
+    "loss",
+    "reg",
+    "optim",
+    "order",
+    "ema",
+    "batch_size",
+    "g_batch_size",
+    "seed",
+    "dequantize",
+    "trainer.precision",
+)
 GAME += ("data.name", "data.shape", "data.pad", "data.seed", "data._target_")
 """What a resume must not change."""
 
@@ -26,21 +39,24 @@ GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "prot
 """Without these a config is none of a run."""
 
 
-def open_run(config: DictConfig) -> tuple[Path, Path | None]:
-    """Hydra's output directory, made a run directory, and the checkpoint to resume from, if there is one.
+@contextmanager
+def open_run(config: DictConfig) -> Iterator[tuple[Path, Path | None]]:
+    """Hydra's output directory, made a run directory for this process alone, and the checkpoint to resume from, if any.
 
     Raises:
-        UserError: a setting is impossible, a folder cannot be written, or a run of another game is already there.
+        UserError: a setting is impossible, a folder cannot be written, another process trains there, or there is a run
+            of another game.
     """
     check_training(config)
     directory = Path(HydraConfig.get().runtime.output_dir)
     for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
         check_writable(folder)
-    checkpoint = directory / "checkpoints" / "last.ckpt"
-    if checkpoint.exists():
-        check_same_game(read_config(directory / ".hydra" / "config.yaml"), config, directory)
-    save_config(config, directory / ".hydra")
-    return directory, checkpoint if checkpoint.exists() else None
+    with sole_use(directory):
+        checkpoint = directory / "checkpoints" / "last.ckpt"
+        if checkpoint.exists():
+            check_same_game(read_config(directory / ".hydra" / "config.yaml"), config, directory)
+        save_config(config, directory / ".hydra")
+        yield directory, checkpoint if checkpoint.exists() else None
 
 
 def check_writable(folder: Path) -> None:
@@ -62,34 +78,12 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
     Raises:
         UserError: names the first setting that differs, and both values.
     """
-    for key in GAME:
-        before, now = (as_written(config, key) for config in (old, new))
-        if before != now:
-            name, before, now = difference(key, before, now)
-            raise UserError(
-                f"The run in {directory} was made with {name}={brief(before)}, not with {name}={brief(now)}: resume it "
-                f"without changing that, or start a new run in another directory."
-            )
-
-
-def as_written(config: DictConfig, key: str) -> Any:
-    """A setting with its interpolations as they stand, so that a decay until `${updates}` may end later on a resume."""
-    node = OmegaConf.select(config, key)
-    return OmegaConf.to_container(node) if isinstance(node, DictConfig) else node
-
-
-def difference(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    """The first leaf at which two settings differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for name in [*before, *(name for name in now if name not in before)]:
-            if before.get(name) != now.get(name):
-                return difference(f"{key}.{name}", before.get(name), now.get(name))
-    return key, before, now
-
-
-def brief(value: Any) -> str:
-    """A value in a few words."""
-    return textwrap.shorten(written(value), 60, placeholder=" ...")
+    if changed := first_difference(old, new, GAME):
+        name, before, now = changed
+        raise UserError(
+            f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without changing "
+            f"that, or start a new run in another directory."
+        )
 
 
 @rank_zero_only

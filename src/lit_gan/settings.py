@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Any, get_args, get_type_hints
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.metrics import Protocol
 
 
@@ -114,6 +114,7 @@ EVALUATE = {
     "ema": Allowed(bool | None),
     "device": Allowed(str),
     "data.root": Allowed(str | None),
+    "data.file": Allowed(str | None),
     "debug": SWITCH,
 }
 SAMPLE = {
@@ -127,6 +128,8 @@ SAMPLE = {
     "steps": COUNT,
     "npz": SWITCH,
     "device": Allowed(str),
+    "data.root": Allowed(str | None),
+    "data.file": Allowed(str | None),
     "output": Allowed(str),
     "debug": SWITCH,
 }
@@ -145,10 +148,3 @@ def check_settings(config: DictConfig, settings: dict[str, Allowed], prefix: str
         value = OmegaConf.select(config, name, default=...)
         if value is not ... and value not in allowed:
             raise UserError(f"{prefix}{name}={written(value)} must be {allowed}.")
-
-
-def written(value: Any) -> str:
-    """A value as on the command line."""
-    if isinstance(value, ListConfig):
-        return f"[{','.join(map(written, value))}]"
-    return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)

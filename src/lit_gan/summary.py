@@ -8,9 +8,11 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.console import Console
 from rich.table import Table
 
-from lit_gan.launch import quoted
+from lit_gan.launch import typed
 
 ROWS = 10
+FILES = ("samples", "vector_field.png", "metrics.csv", "results.json")
+"""What a run may leave to look at."""
 
 
 @rank_zero_only
@@ -55,11 +57,12 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
     if results["status"] == "stopped":
         lines.append(f"go on    {command('train', 'resume', directory)}")
     elif results["status"] == "finished":
-        lines.append(f"look at  {directory}/samples, {directory}/metrics.csv, {directory}/results.json")
+        there = [str(directory / name) for name in FILES if (directory / name).exists()]
+        lines.append(f"look at  {', '.join(there)}")
         lines.append(f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}")
     return lines
 
 
 def command(module: str, setting: str, directory: Path) -> str:
     """A command about a run, as a shell takes it."""
-    return f"python -m lit_gan.{module} {shlex.quote(f'{setting}={quoted(str(directory))}')}"
+    return f"python -m lit_gan.{module} {shlex.quote(f'{setting}={typed(str(directory))}')}"

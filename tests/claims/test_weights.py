@@ -13,8 +13,10 @@ from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.game import Turn
 from lit_gan.losses import NonSaturating, Wasserstein
 from lit_gan.models import mlp, sngan_cnn
+from lit_gan.reg.constraints import SpectralPenalty, WeightClip
 from lit_gan.reg.gradients import GradientPenalty
-from lit_gan.reg.weights import SpectralNorm, SpectralPenalty, WeightClip, WeightNorm, applied, operators
+from lit_gan.reg.operators import applied, operators
+from lit_gan.reg.weights import SpectralNorm, WeightNorm
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 CNN = ["model=sngan_cnn", "model.width=8", "data.image_size=16", "batch_size=32", "loss=non_saturating"]

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
-from lit_gan.errors import UserError
-from lit_gan.settings import Allowed, written
+from lit_gan.errors import UserError, written
+from lit_gan.settings import Allowed
 
 
 @dataclass

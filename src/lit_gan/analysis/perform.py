@@ -22,6 +22,7 @@ ANALYZE = {
     "device": Allowed(str),
     "output": Allowed(str),
     "data.root": Allowed(str | None),
+    "data.file": Allowed(str | None),
     "debug": SWITCH,
 }
 

@@ -5,9 +5,9 @@ import copy
 import torch
 from jaxtyping import Float
 from lightning.pytorch import Callback, LightningModule, Trainer
-from torch import Tensor, nn
+from torch import Tensor
 
-from lit_gan.game import Discriminator, weight_layers
+from lit_gan.game import Discriminator, as_matrix, out_axis, weight_layers
 
 PREFIX = "sigma/"
 """What the names of the logged values begin with."""
@@ -39,10 +39,5 @@ def singular_values(D: Discriminator) -> dict[str, Float[Tensor, " r"]]:
     Of a copy in eval mode: in training, reading a spectrally normalised weight moves its singular vectors.
     """
     D = copy.deepcopy(D).eval()
-    return {name: torch.linalg.svdvals(matrix(layer).double()).cpu() for name, layer in weight_layers(D)}
-
-
-def matrix(layer: nn.Module) -> Float[Tensor, "out rest"]:
-    """A layer's weight as applied, as the matrix [out, in * height * width] of Miyato et al. 2018, section 2.1."""
-    transposed = isinstance(layer, nn.ConvTranspose1d | nn.ConvTranspose2d)
-    return (layer.weight.transpose(0, 1) if transposed else layer.weight).flatten(1)
+    matrices = {name: as_matrix(layer.weight, out_axis(layer)) for name, layer in weight_layers(D)}
+    return {name: torch.linalg.svdvals(matrix.double()).cpu() for name, matrix in matrices.items()}

@@ -12,7 +12,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice, read
-from lit_gan.metrics.scores import FrechetDistance
+from lit_gan.metrics.scores import Moments, Reference, frechet_distance, root
 from lit_gan.metrics.suite import FeatureMetrics, home
 from lit_gan.sampling import Sampler
 
@@ -57,12 +57,9 @@ def distance(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> flo
     """FID; None for fewer than two real images."""
     if len(real) < 2:
         return None
-    fid = FrechetDistance(generated.shape[1]).to(generated.device)
-    for part in real.split(1000):
-        fid.update(part, real=True)
-    for part in generated.split(1000):
-        fid.update(part, real=False)
-    return fid.compute().item()
+    moments = Moments(real)
+    moments.add(real)
+    return frechet_distance(Reference(moments.mean(), root(moments.covariance()), real), generated)
 
 
 def means(scores: ByClass, prefix: str) -> dict[str, float]:

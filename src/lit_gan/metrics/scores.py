@@ -81,32 +81,6 @@ def frechet_distance(real: Reference, generated: Pool) -> float:
     return distance.clamp(min=0).item()
 
 
-class FrechetDistance:
-    """FID between real and generated features that both come batch by batch.
-
-    Args:
-        width: of the features.
-    """
-
-    def __init__(self, width: int):
-        self.batches: dict[bool, list[Pool]] = {True: [], False: []}
-
-    def to(self, device: torch.device) -> "FrechetDistance":
-        """Itself: it computes where the features are."""
-        return self
-
-    def update(self, pool: Pool, real: bool) -> None:
-        """Takes a batch in."""
-        self.batches[real].append(pool)
-
-    def compute(self) -> Float[Tensor, ""]:
-        """The distance, in squared feature units."""
-        real, generated = (torch.cat(self.batches[kind]) for kind in (True, False))
-        moments = Moments(real)
-        moments.add(real)
-        return torch.tensor(frechet_distance(Reference(moments.mean(), root(moments.covariance()), real), generated))
-
-
 def feature_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "f f"]]:
     """Mean and Tr S_g of generated features, and R^T S_g R."""
     moments = Moments(generated)

@@ -53,6 +53,7 @@ class Generator(game.Generator):
         growth: how many times wider a layer is than the one of twice its resolution; 1 for constant widths.
         depth: weight layers at each resolution.
         initialise: draws the weights.
+        model: the name that its refusal of a shape gives.
 
     Raises:
         UserError: a shape it cannot make, or a growth below 1.
@@ -71,11 +72,12 @@ class Generator(game.Generator):
         growth: int = 2,
         depth: int = 1,
         initialise: Callable[[nn.Module], None] = initialise_normal,
+        model: str = "dcgan",
     ):
         super().__init__(shape, z_dim, prior)
         if growth < 1:
             raise UserError(f"model.G.growth={growth} must be 1 or more: it multiplies numbers of channels.")
-        channels, size = image_shape("dcgan", shape, SIZES)
+        channels, size = image_shape(model, shape, SIZES)
         norm, reads, plan = norm or nn.Identity, fan(activation), widths(size, width, growth)[::-1]
         before, layers = plan[0], [nn.Linear(z_dim, plan[0] * reads * 16), Unflatten(4)]
         outputs = [plan[0]] * (depth - 1) + [after for after in (*plan[1:], plan[-1]) for _ in range(depth)]

@@ -29,9 +29,17 @@ def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple
         known = [*map(str, sizes)] if len(sizes) < 9 else [*map(str, sizes[:3]), "...", str(sizes[-1])]
         raise UserError(
             f"model={model} makes square images of size {', '.join(known)}, not samples of shape {list(shape)}: "
-            f"set data.image_size to one of these or choose another model."
+            f"{REMEDIES.get(len(shape), 'choose another model')}."
         )
     return shape[0], shape[1]
+
+
+REMEDIES = {
+    1: "points need model=mlp or, for a D that reconstructs, model=autoencoder_mlp",
+    2: "text needs model=text_resnet",
+    3: "set data.image_size to one of these or choose another model",
+}
+"""What helps, by the dimensions of a sample."""
 
 
 class Unflatten(nn.Module):

@@ -76,8 +76,7 @@ class Unrolled(Regularizer):
     """G answers the D that is `steps` updates ahead, and differentiates through those. Metz et al. 2017, Eqs. 7-10.
 
     The updates are those of D's optimizer, SGD or Adam, with its present rates and moments, on D's whole objective, all
-    on the samples of G's turn; D itself does not move. Not part of them: `optim.d_clip`, and what regularizers do
-    after an update (weight_clip). It belongs behind what changes D's input, in `reg`.
+    on the samples of G's turn; D itself does not move. It belongs behind what changes D's input, in `reg`.
 
     Args:
         steps: K; 5 and 10 in the paper, 0 for none.
@@ -91,6 +90,18 @@ class Unrolled(Regularizer):
         if not (isinstance(steps, int) and steps >= 0):
             raise UserError(f"reg.unrolled.steps={steps} must be a whole number of D's updates, 0 or more.")
         self.steps = steps
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """D's updates must be steps of its optimizer and nothing else.
+
+        Raises:
+            UserError: a regularizer moves D's weights between them.
+        """
+        if hasattr(D, "clipped_by") and self.steps:
+            raise UserError(
+                f"reg=unrolled differentiates through the steps of D's optimizer, but not through what "
+                f"reg={D.clipped_by} does to D's weights between them: leave one of the two out."
+            )
 
     def stage(self, turn: Turn) -> None:
         """Replaces G's opponent."""
@@ -168,8 +179,13 @@ def rule_of(optimizer: Optimizer) -> Rule:
     """The step of an optimizer as a function.
 
     Raises:
-        UserError: nobody has written it down.
+        UserError: nobody has written it down, or something is done to the gradient before it.
     """
+    if optimizer._optimizer_step_pre_hooks:
+        raise UserError(
+            "reg=unrolled differentiates through the steps of D's optimizer, but not through how optim.d_clip shortens "
+            "its gradient before them: set optim.d_clip=null."
+        )
     variants = [name for name in VARIANTS if any(group.get(name) for group in optimizer.param_groups)]
     if type(optimizer) not in RULES or variants:
         kind = type(optimizer).__name__ + (f" with {variants[0]}" if type(optimizer) in RULES else "")

@@ -1,0 +1,116 @@
+"""`sweep.json`: which cells the directory of a sweep is to hold."""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from lit_gan.errors import UserError
+
+Plan = dict[str, Any]
+
+
+def cell_name(overrides: Iterable[str], axes: Iterable[str]) -> str:
+    """The directory of a cell below that of its sweep, by what it varies: "method=sn_gan/optim=sngan_a/seed=0"."""
+    values = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
+    return "/".join(f"{axis}={place(values[axis])}" for axis in axes if axis in values) or "all"
+
+
+def place(value: str) -> str:
+    """A value as part of a path: `[]` as none, `[a,b]` as a+b."""
+    plain = value.strip("[]'\"").replace(",", "+") or "none"
+    return re.sub(r"[^\w.+:-]", "_", plain)
+
+
+def axes_of(arguments: Sequence[str]) -> list[str]:
+    """The settings of a command line that are given several values."""
+    return [override.get_key_element().lstrip("+") for override in parsed(arguments) if override.is_sweep_override()]
+
+
+def parsed(arguments: Iterable[str]) -> list[Override]:
+    """The arguments that are settings, in Hydra's grammar."""
+    return OverridesParser.create().parse_overrides([each for each in arguments if "=" in each and each[0] != "-"])
+
+
+def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:
+    """The axes of a sweep's file, then those of the command line."""
+    return list(dict.fromkeys([*params, *more]))
+
+
+def planned(hydra: DictConfig, axes: list[str]) -> list[str]:
+    """The cells of a grid; none of a search, which decides on its cells as it goes."""
+    params = hydra.sweeper.get("params") or {}
+    settings = parsed([*(f"{name}={value}" for name, value in params.items()), *hydra.overrides.task])
+    grid = {setting.get_key_element(): setting for setting in settings}
+    return names(grid.values(), axes) if all(map(is_discrete, grid.values())) else []
+
+
+def is_discrete(override: Override) -> bool:
+    """Whether all values of a setting are known beforehand."""
+    return not override.is_sweep_override() or override.is_discrete_sweep()
+
+
+def names(grid: Iterable[Override], axes: list[str]) -> list[str]:
+    """The cells' names: every combination of the values on the axes."""
+    return [cell_name(cell, axes) for cell in product(*map(values, grid))]
+
+
+def values(override: Override) -> list[str]:
+    """A setting with each of its values."""
+    name = override.get_key_element()
+    swept = override.is_sweep_override()
+    return [f"{name}={value}" for value in override.sweep_string_iterator()] if swept else [override.input_line]
+
+
+def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: list[str]) -> None:
+    """Adds cells to the plan in a directory, unless it is that of another sweep, which the cells will refuse."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "sweep.json"
+    with FileLock(path.with_suffix(".lock")):
+        old = read_plan(directory)
+        if old and old["sweep"] != sweep:
+            return
+        planned = list(dict.fromkeys([*old.get("cells", []), *cells]))
+        temporary = path.with_suffix(f".{os.getpid()}.tmp")
+        temporary.write_text(json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
+        os.replace(temporary, path)
+
+
+def check_plan(directory: Path, sweep: str | None) -> None:
+    """Refuses a directory that holds another sweep.
+
+    Raises:
+        UserError: names both.
+    """
+    plan = read_plan(directory)
+    if plan and plan["sweep"] != sweep:
+        before, now = (name or "an unnamed sweep" for name in (plan["sweep"], sweep))
+        raise UserError(f"{directory} holds {before}, not {now}: choose another directory, hydra.sweep.dir=DIR.")
+
+
+def read_plan(directory: Path) -> Plan:
+    """The plan in a directory; empty where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = directory / "sweep.json"
+    if not path.exists():
+        return {}
+    try:
+        plan = json.loads(path.read_text())
+        if not (isinstance(plan, dict) and plan.keys() >= {"sweep", "axes", "cells"}):
+            raise ValueError("parts are missing")
+        return plan
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}): delete it, and the next start of the sweep writes it."
+        ) from error

@@ -1,0 +1,210 @@
+"""One cell of a sweep: skipped if finished, gone on with if half done, in a process of its own."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from lit_gan.difference import first_difference
+from lit_gan.errors import UserError
+from lit_gan.grid.cells import Cell, read_cell
+from lit_gan.grid.devices import free_device
+from lit_gan.grid.plan import check_plan
+from lit_gan.launch import quoted, read_yaml
+from lit_gan.lock import CLAIM, TRAINING, InUse, is_held, sole_use
+from lit_gan.results import Results
+
+log = logging.getLogger("lit_gan")
+
+HOW = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
+HOW |= {"figure", "label"}
+"""What a cell may be gone on with otherwise: how it is run and shown, not what is run."""
+
+PARENT = "LIT_GAN_PARENT"
+
+
+class CellFailed(UserError):
+    """A cell ended without its result, and the other cells go on."""
+
+
+def play(config: DictConfig) -> float | None:
+    """Brings one cell to its end, whoever begins it: the score that it minimises or maximises, for a search.
+
+    None if another process is training it, or if it measures nothing.
+
+    Raises:
+        CellFailed: it diverged, crashed or was killed; its `results.json` says how.
+        UserError: its directory holds something else.
+    """
+    hydra = HydraConfig.get()
+    place = Path(hydra.runtime.output_dir)
+    name = str(place.relative_to(Path(hydra.sweep.dir).absolute()))
+    check_plan(Path(hydra.sweep.dir), hydra.runtime.choices.get("sweep"))
+    try:
+        with sole_use(place, CLAIM):
+            return objective(config, finished(config, place, name))
+    except InUse:
+        log.info("%s: another process trains it", name)
+        return None
+
+
+def finished(config: DictConfig, place: Path, name: str) -> Cell:
+    """The cell at its end, where it may have been before.
+
+    Raises:
+        InUse: a process that a sweep has left behind trains it.
+        UserError: as `play`.
+    """
+    check_same_cell(place, config)
+    cell = read_cell(place, name)
+    if cell.results.get("status") == "finished" and cell.results["updates"] >= config.updates:
+        log.info("%s: finished before", name)
+        return cell
+    return train(config, cell)
+
+
+def check_same_cell(directory: Path, config: DictConfig) -> None:
+    """Refuses to take what was made with other settings for this cell.
+
+    Raises:
+        UserError: names the first setting that differs, and both values.
+    """
+    path = directory / ".hydra" / "config.yaml"
+    if not (directory / "results.json").exists() or not path.exists():
+        return
+    old = read_yaml(path, DictConfig)
+    changed = first_difference(old, config, [name for name in {**old, **config} if name not in HOW])
+    if changed is None and config.updates < old.updates:
+        changed = "updates", str(old.updates), str(config.updates)
+    if changed:
+        name, before, now = changed
+        raise UserError(
+            f"The cell in {directory} was made with {name}={before}, not with {name}={now}: delete the cell, or choose "
+            f"another directory for this sweep, hydra.sweep.dir=DIR."
+        )
+
+
+def train(config: DictConfig, cell: Cell) -> Cell:
+    """The cell after training it.
+
+    Raises:
+        CellFailed: it did not come to its end.
+    """
+    log.info("%s: %s", cell.name, "goes on" if cell.results else "begins")
+    if config.apart:
+        train_apart(config, cell)
+    else:
+        train_here(config, cell)
+    cell = read_cell(cell.directory, cell.name)
+    log.info("%s: finished at update %d", cell.name, cell.results["updates"])
+    return cell
+
+
+def train_here(config: DictConfig, cell: Cell) -> None:
+    """Trains in this process.
+
+    Raises:
+        CellFailed: it did not come to its end.
+    """
+    from lit_gan.fit import fit
+
+    try:
+        fit(config)
+    except Exception as error:
+        raise CellFailed(f"{cell.name}: {error}") from error
+
+
+def train_apart(config: DictConfig, cell: Cell) -> None:
+    """Trains in a process of its own, which writes to `output.log`.
+
+    Raises:
+        CellFailed: it did not come to its end.
+    """
+    cell.directory.mkdir(parents=True, exist_ok=True)
+    with free_device(config.trainer) as environment, (cell.directory / "output.log").open("a") as output:
+        code = run(command(cell.directory), os.environ | environment | {PARENT: str(os.getpid())}, output)
+    if code in (130, -signal.SIGINT):
+        raise KeyboardInterrupt
+    if code and is_held(cell.directory, TRAINING):
+        raise InUse(f"{cell.name} is being trained by another process.")
+    if code:
+        record_death(read_cell(cell.directory, cell.name), code)
+        raise CellFailed(f"{cell.name}: {read_cell(cell.directory, cell.name).results['error']}")
+
+
+def command(directory: Path) -> list[str]:
+    """The command line that trains the present cell alone."""
+    hydra = HydraConfig.get()
+    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
+    own = [f"hydra.run.dir={quoted(str(directory))}", "hydra.mode=RUN", "trainer.enable_progress_bar=false"]
+    searched = [each for each in hydra.overrides.hydra if each.startswith("hydra.searchpath")]
+    return [
+        *(sys.executable, "-m", "lit_gan.train"),
+        *(argument for folder in folders for argument in ("--config-dir", folder)),
+        *(*hydra.overrides.task, *searched, *own),
+    ]
+
+
+def run(arguments: list[str], environment: dict[str, str], output: TextIO) -> int:
+    """The exit code of a command, which is asked to stop, and waited for, when this process is."""
+    process = subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
+    with process, passing_on(signal.SIGTERM, process):
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            process.wait()
+            raise
+
+
+@contextmanager
+def passing_on(number: signal.Signals, process: subprocess.Popen) -> Iterator[None]:
+    """Hands a signal to another process, which is then the one to act on it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(number, lambda *_: process.send_signal(number))
+    try:
+        yield
+    finally:
+        signal.signal(number, before)
+
+
+def end_with_parent() -> None:
+    """In a cell's own process: ends it at once if the sweep that began it dies.
+
+    The sweep holds the other end of this process' standard input.
+    """
+    if PARENT in os.environ:
+        threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+
+
+def record_death(cell: Cell, code: int) -> None:
+    """Leaves in `results.json`, for a cell whose process could not do it, how that ended."""
+    if cell.results.get("status") == "failed":
+        return
+    log = cell.directory / "output.log"
+    sentence = next((line for line in reversed(log.read_text().splitlines()) if line.startswith("lit_gan: ")), None)
+    if code == 1 and sentence is not None:
+        reason = sentence.removeprefix("lit_gan: ")
+    else:
+        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+        what = "was killed, as for want of memory" if code == -signal.SIGKILL else "ended"
+        reason = f"its process {what} ({how}), and {log} holds its last words"
+    Results(cell.directory).report(reason)
+
+
+def objective(config: DictConfig, cell: Cell) -> float | None:
+    """The final value of the score that chooses the best checkpoint."""
+    final, monitor = cell.results.get("final"), OmegaConf.select(config, "metrics.monitor")
+    scores = final["scores"] if final else {}
+    return next((value for name, value in scores.items() if name.rsplit("/")[-1] == monitor), None)

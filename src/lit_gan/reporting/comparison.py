@@ -1,0 +1,159 @@
+"""One score in one panel: our values over x and hue, and the paper's."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+
+from hydra.utils import instantiate
+
+from lit_gan.reporting.collect import Panel, Run, Score, Sweep
+from lit_gan.reporting.papers import PaperScore, nearest
+from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
+
+Place = tuple[str, str]
+"""A value of x and a value of hue."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is drawn in one panel and stands in one table.
+
+    Attributes:
+        title: which data, extractor and protocol.
+        score: "fid".
+        end: which end of it is the good one, "min" or "max"; None if nobody knows.
+        values: of every seed at each place, finite ones.
+        fallen: how many cells at each place failed, or have a score that is not finite.
+        paper: the paper's numbers of this score, all measured in one way.
+        source: our data, extractor and protocol; None where there are none, as for seconds.
+    """
+
+    sweep: Sweep
+    title: str
+    score: str
+    end: str | None
+    values: dict[Place, list[float]]
+    fallen: Counter[Place]
+    paper: list[PaperScore]
+    source: tuple[str, str, str] | None = None
+
+    @cached_property
+    def summaries(self) -> dict[Place, Summary]:
+        """Mean and standard deviation over seeds at each place."""
+        return {place: summary(values) for place, values in self.values.items() if values}
+
+    def over_x(self, hue: str) -> dict[str, Summary]:
+        """The summaries of a hue at each x."""
+        return {x: self.summaries[x, hue] for x in self.sweep.xs if (x, hue) in self.summaries}
+
+    @cached_property
+    def settings(self) -> dict[str, str]:
+        """The best x of every hue that has a score."""
+        chosen = {hue: best(self.over_x(hue), self.end) for hue in self.sweep.hues} if self.end else {}
+        return {hue: x for hue, x in chosen.items() if x is not None}
+
+    @cached_property
+    def bests(self) -> dict[str, Summary]:
+        """The summary of every hue at its best x, the best hue first."""
+        found = {hue: self.summaries[x, hue] for hue, x in self.settings.items()}
+        order = ranks({hue: each.mean for hue, each in found.items()}, self.end or "min")
+        return {hue: found[hue] for hue in sorted(found, key=order.__getitem__)}
+
+    @property
+    def paper_agrees(self) -> bool:
+        """Whether the paper's numbers are of the same data, extractor and protocol."""
+        return bool(self.paper) and self.paper[0].measured == self.source
+
+    def paper_at(self, x: str | None, hue: str) -> PaperScore | None:
+        """The paper's number at a place; with None for x, its number of the hue whatever x was."""
+        view = self.sweep.view
+        return next((each for each in self.paper if each.at(view.hue) == hue and each.at(view.x) == x), None)
+
+    @cached_property
+    def paper_bests(self) -> dict[str, PaperScore]:
+        """The paper's number of each hue: the one without an x, or else the best over x."""
+        found = {hue: self.paper_at(None, hue) or self.best_on_paper(hue) for hue in self.sweep.hues}
+        return {hue: number for hue, number in found.items() if number}
+
+    def best_on_paper(self, hue: str) -> PaperScore | None:
+        """The best of the paper's numbers of a hue over x."""
+        numbers = [each for x in self.sweep.xs if (each := self.paper_at(x, hue))]
+        choose = max if self.end == "max" else min
+        return choose(numbers, key=lambda number: number.value, default=None)
+
+    def differences(self) -> Iterator[tuple[str, str, Difference]]:
+        """Every pair of hues at their best x, the better first."""
+        hues = list(self.bests)
+        for index, first in enumerate(hues):
+            for second in hues[index + 1 :]:
+                yield first, second, difference(self.bests[first], self.bests[second])
+
+
+def compare(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
+    """The final scores: one comparison for each score in each panel."""
+    return [
+        comparison(sweep, panel, name, [score for score in scores if score.name == name], paper)
+        for panel, scores in by_panel(sweep.finals).items()
+        for name in sweep.shown(scores)
+    ]
+
+
+def by_panel(scores: Iterable[Score]) -> dict[Panel, list[Score]]:
+    """The scores of each panel."""
+    panels = defaultdict(list)
+    for score in scores:
+        panels[score.panel].append(score)
+    return panels
+
+
+def comparison(sweep: Sweep, panel: Panel, name: str, scores: list[Score], paper: list[PaperScore]) -> Comparison:
+    """One score in one panel."""
+    values, fallen = defaultdict(list), Counter(place_of(sweep, run) for run in sweep.fallen(panel))
+    for score in scores:
+        if score.value is None:
+            fallen[place_of(sweep, score.run)] += 1
+        else:
+            values[place_of(sweep, score.run)].append(score.value)
+    title, end = titles(by_panel(sweep.finals))[panel], good_end(scores[0].run, name)
+    numbers = [number for number in paper if number.score == name]
+    return Comparison(sweep, title, name, end, values, fallen, nearest(numbers, panel.source), panel.source)
+
+
+def place_of(sweep: Sweep, run: Run) -> Place:
+    """Where a cell stands in a panel."""
+    return run.at(sweep.view.x), run.at(sweep.view.hue)
+
+
+def titles(panels: Iterable[Panel]) -> dict[Panel, str]:
+    """What each panel is called; two that would be called the same say where they differ."""
+    panels = list(panels)
+    same = {panel: [other for other in panels if other.title == panel.title] for panel in panels}
+    return {panel: ", ".join([panel.title, *differing(panel, same[panel])]) for panel in panels}
+
+
+def differing(panel: Panel, others: list[Panel]) -> list[str]:
+    """The facts of a panel that are not those of all others, "batch_size=64"."""
+    return [
+        f"{name}={value}"
+        for name, value in panel.facts.items()
+        if any(other.facts.get(name) != value for other in others)
+    ]
+
+
+def good_end(run: Run, score: str) -> str | None:
+    """Which end of a score is the good one, as the metrics of a run say; None if they do not know it."""
+    suite = run.config.get("metrics", {}).get("suite")
+    ends = instantiate(suite).SCORES if suite else {}
+    return ends.get(score.removeprefix("intra_"))
+
+
+def seconds(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
+    """Seconds for 100 generator updates, without evaluations: one comparison for each device and other coordinate."""
+    groups = defaultdict(lambda: defaultdict(list))
+    for run in sweep.runs:
+        if rate := run.cell.results.get("updates_per_second"):
+            key = ", ".join([run.cell.results.get("device") or "unknown device", *sweep.rest(run)])
+            groups[key][place_of(sweep, run)].append(100 / rate)
+    numbers = [number for number in paper if number.score == "seconds"]
+    return [Comparison(sweep, key, "seconds", None, values, Counter(), numbers) for key, values in groups.items()]

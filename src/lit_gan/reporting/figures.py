@@ -1,0 +1,363 @@
+"""The figures of a report."""
+
+import math
+import textwrap
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from itertools import chain, groupby
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from PIL import Image
+
+from lit_gan.reporting.collect import Run, Score, Sweep
+from lit_gan.reporting.comparison import Comparison
+from lit_gan.reporting.statistics import Summary, summary
+from lit_gan.reporting.style import (
+    GREY,
+    WIDTH,
+    Style,
+    entitle,
+    label_score,
+    legend_below,
+    new_figure,
+    score_name,
+    styles,
+)
+
+BEST = "best"
+"""The group of bars of every method at its best setting."""
+COLUMNS = 3
+"""Panels beside each other at most."""
+THUMBNAIL = 1.05
+"""Inches of a picture among others."""
+PIXELS = 240
+"""On its longer side."""
+
+Draw = Callable[[Axes, Comparison, dict[str, Style]], None]
+
+
+def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) -> Figure:
+    """The scores of one panel, and beside each the paper's numbers if they cannot stand among ours."""
+    drawn = styles(comparisons[0].sweep.hues)
+    beside = any(each.paper_bests and not each.paper_agrees for each in comparisons)
+    figure, places = laid_out(comparisons, beside)
+    for (axes, *others), comparison in zip(places, comparisons, strict=True):
+        draw(axes, comparison, drawn)
+        for other in others:
+            if comparison.paper_bests and not comparison.paper_agrees:
+                draw_paper(other, comparison, drawn)
+                other.set_title(textwrap.fill(comparison.paper[0].title, 26), loc="left", fontsize=7)
+            else:
+                other.remove()
+    entitle(figure, comparisons[0].title)
+    legend_below(figure, handles(comparisons[0].sweep, comparisons, line=draw is draw_lines))
+    return figure
+
+
+def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, list[list[Axes]]]:
+    """Places for our numbers, and beside them for the paper's: one below the other, or in tiles without an x."""
+    tiles = 1 if len(comparisons[0].sweep.xs) > 1 else min(len(comparisons), 2 if beside else 3)
+    rows, columns = math.ceil(len(comparisons) / tiles), 1 + beside
+    figure = new_figure(2.1 * rows + 0.6)
+    widths = ([3.2, 1] if tiles == 1 else [1, 1])[:columns] * tiles
+    grid = figure.subplots(rows, tiles * columns, squeeze=False, width_ratios=widths).flatten().tolist()
+    places = [grid[start : start + columns] for start in range(0, len(grid), columns)]
+    for axes in chain.from_iterable(places[len(comparisons) :]):
+        axes.remove()
+    return figure, places[: len(comparisons)]
+
+
+def bottom_row(grid: list[Axes], used: int, columns: int) -> list[Axes]:
+    """Of a grid of which the first places are used: takes the others away, and gives those with nothing below them."""
+    for axes in grid[used:]:
+        axes.remove()
+    lowest = grid[max(0, used - columns) : used]
+    for axes in lowest:
+        axes.tick_params(axis="x", labelbottom=True)
+    return lowest
+
+
+def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = False) -> list:
+    """The entries of a legend."""
+    drawn = styles(sweep.hues)
+    kind = line_handle if line else patch_handle
+    entries = [kind(drawn[hue], sweep.hue(hue)) for hue in sweep.hues] if sweep.view.hue else []
+    if any(each.paper_agrees for each in comparisons):
+        entries.append(marker_handle("D", "the paper"))
+    if any(each.fallen for each in comparisons):
+        entries.append(marker_handle("x", "failed"))
+    return entries or [kind(drawn[sweep.hues[0]], sweep.name)]
+
+
+def patch_handle(style: Style, label: str) -> Patch:
+    """Of bars."""
+    return Patch(facecolor=style.colour, hatch=style.hatch, edgecolor="white", linewidth=0, label=label)
+
+
+def line_handle(style: Style, label: str) -> Line2D:
+    """Of lines."""
+    return Line2D([], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=4, label=label)
+
+
+def marker_handle(marker: str, label: str) -> Line2D:
+    """Of single marks."""
+    return Line2D(
+        [], [], color="black", marker=marker, linestyle="", markerfacecolor="white", markersize=5, label=label
+    )
+
+
+def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
+    """A group for each x and one for the best x, a bar for each hue. Miyato et al. 2018, Figures 1 and 2.
+
+    Mean over seeds; error bars: standard deviation; dots: single seeds; diamonds: the paper; a cross: failed.
+    """
+    sweep = comparison.sweep
+    groups = [*sweep.xs, BEST] if len(sweep.xs) > 1 and comparison.settings else sweep.xs
+    width = 0.84 / len(sweep.hues)
+    for column, hue in enumerate(sweep.hues):
+        for group, x in enumerate(groups):
+            place = group + 0.3 * (x == BEST) + (column - (len(sweep.hues) - 1) / 2) * width
+            draw_bar(axes, comparison, (x, hue), place, width, drawn[hue])
+    values = [value for seeds in comparison.values.values() for value in seeds]
+    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)])
+    ticks = [group + 0.3 * (x == BEST) for group, x in enumerate(groups)]
+    axes.set_xticks(ticks, [textwrap.fill(sweep.x(x), 14) if x != BEST else BEST for x in groups])
+    axes.tick_params(axis="x", length=0)
+    margin = 0.55 if len(groups) > 1 else max(0.55, 1.5 / len(sweep.hues))
+    axes.set_xlim(-margin, ticks[-1] + margin)
+    axes.set_xlabel(sweep.axis(sweep.view.x))
+
+
+def printed(comparison: Comparison) -> list[float]:
+    """The paper's numbers that stand among ours."""
+    return [number.value for number in comparison.paper_bests.values()] if comparison.paper_agrees else []
+
+
+def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float, width: float, style: Style) -> None:
+    """One bar with what belongs to it."""
+    x, hue = at
+    values = comparison.values.get((comparison.settings.get(hue), hue) if x == BEST else at, [])
+    number = comparison.paper_bests.get(hue) if x == BEST else comparison.paper_at(x or None, hue)
+    if values:
+        bar(axes, place, width, summary(values), style)
+    if len(values) > 1:
+        axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
+    if number and comparison.paper_agrees:
+        axes.errorbar(place, number.value, number.std, fmt="D", color="black", markerfacecolor="white", markersize=4)
+    if x != BEST and comparison.fallen[at]:
+        cross(axes, place, style, alone=not values)
+
+
+def bar(axes: Axes, place: float, width: float, found: Summary, style: Style) -> None:
+    """A mean with its standard deviation."""
+    look = {"color": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.3}
+    axes.bar(place, found.mean, 0.92 * width, **look)
+    if found.std is not None:
+        axes.errorbar(place, found.mean, found.std, color="black", elinewidth=0.8, capsize=1.5, capthick=0.8)
+
+
+def cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
+    """A failed cell at the bottom of the axis; the word too where no bar stands."""
+    bottom = axes.get_xaxis_transform()
+    axes.plot(place, 0.035, "x", color="white", markersize=7, markeredgewidth=3, transform=bottom, zorder=5)
+    axes.plot(place, 0.035, "x", color=style.colour, markersize=5, markeredgewidth=1.6, transform=bottom, zorder=6)
+    if alone:
+        axes.text(place, 0.09, "failed", rotation=90, ha="center", va="bottom", fontsize=6.5, transform=bottom)
+
+
+def draw_paper_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
+    """The paper's best numbers in a panel of their own."""
+    numbers = comparison.paper_bests
+    for place, (hue, number) in enumerate(numbers.items()):
+        bar(axes, place, 0.84, Summary(number.value, number.std, 1), drawn[hue])
+    label_score(axes, comparison.score, comparison.end, [number.value for number in numbers.values()])
+    axes.set_xticks([])
+    axes.set_xlabel(textwrap.fill(next(iter(numbers.values())).source, 30), fontsize=7)
+
+
+def draw_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
+    """A line over x for each hue: mean, standard deviation as error bars, single seeds as dots, the paper dashed."""
+    sweep = comparison.sweep
+    for hue in sweep.hues:
+        style, found = drawn[hue], comparison.over_x(hue)
+        points = [(position(sweep, x), each.mean, each.std or 0) for x, each in found.items()]
+        if points:
+            xs, means, stds = zip(*points, strict=True)
+            look = {"color": style.colour, "linestyle": style.line, "marker": style.marker, "markersize": 4}
+            axes.errorbar(xs, means, stds, capsize=2, linewidth=1.4, **look)
+        for x in sweep.xs:
+            seeds = comparison.values.get((x, hue), [])
+            axes.plot([position(sweep, x)] * len(seeds), seeds, ".", color=style.colour, markersize=2.5, alpha=0.6)
+            if comparison.fallen[x, hue]:
+                cross(axes, position(sweep, x), style, alone=not seeds)
+        if comparison.paper_agrees:
+            paper_line(axes, comparison, hue, style)
+    label_lines(axes, comparison)
+
+
+def label_lines(axes: Axes, comparison: Comparison) -> None:
+    """The axes of lines; x is logarithmic if its steps grow."""
+    values = [value for seeds in comparison.values.values() for value in seeds]
+    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], zero=False)
+    label_x(axes, comparison.sweep)
+
+
+def label_x(axes: Axes, sweep: Sweep) -> None:
+    """The values of x under lines."""
+    places = [position(sweep, x) for x in sweep.xs]
+    if min(places) > 0 and max(places) / min(places) >= 8:
+        axes.set_xscale("log")
+    axes.set_xticks(places, [sweep.x(x) for x in sweep.xs])
+    axes.set_xticks([], minor=True)
+    axes.set_xlabel(sweep.axis(sweep.view.x))
+
+
+def position(sweep: Sweep, x: str) -> float:
+    """Where a value of x stands: at its number, or at its place among the others."""
+    try:
+        return float(x)
+    except ValueError:
+        return float(sweep.xs.index(x))
+
+
+def paper_line(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
+    """The paper's numbers of a hue over x."""
+    sweep = comparison.sweep
+    points = [(position(sweep, x), each.value) for x in sweep.xs if (each := comparison.paper_at(x, hue))]
+    if points:
+        look = {"color": style.colour, "markerfacecolor": "white", "markersize": 4.5, "linewidth": 0.9}
+        axes.plot(*zip(*points, strict=True), "D--", **look)
+
+
+def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
+    """The paper's numbers over x in a panel of their own, or as bars if they have no x."""
+    if not any(number.at(comparison.sweep.view.x) for number in comparison.paper):
+        draw_paper_bars(axes, comparison, drawn)
+        return
+    for hue in comparison.sweep.hues:
+        paper_line(axes, comparison, hue, drawn[hue])
+    label_score(axes, comparison.score, comparison.end, [number.value for number in comparison.paper], zero=False)
+    label_x(axes, comparison.sweep)
+    axes.set_xlabel(f"{axes.get_xlabel()} ({comparison.paper[0].source})")
+
+
+def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Figure:
+    """Score against generator updates, a panel for each x: mean over seeds thick, single seeds thin."""
+    columns = min(COLUMNS, len(sweep.xs))
+    rows = math.ceil(len(sweep.xs) / columns)
+    figure = new_figure(2.1 * rows + 0.7)
+    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten().tolist()
+    for axes, x in zip(grid, sweep.xs, strict=False):
+        draw_curves(axes, sweep, [each for each in scores if each.run.at(sweep.view.x) == x])
+        if sweep.view.x:
+            axes.set_title(f"{sweep.axis(sweep.view.x)} {sweep.x(x)}")
+    for axes in bottom_row(grid, len(sweep.xs), columns):
+        axes.set_xlabel("generator updates")
+    label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
+    grid[0].set_ylabel("")
+    figure.supylabel(score_name(score), fontsize=8)
+    entitle(figure, title)
+    legend_below(figure, handles(sweep, line=True))
+    return figure
+
+
+def draw_curves(axes: Axes, sweep: Sweep, scores: Sequence[Score]) -> None:
+    """The curves of one panel."""
+    drawn = styles(sweep.hues)
+    for hue in sweep.hues:
+        style, at_update = drawn[hue], defaultdict(list)
+        mine = [each for each in scores if each.run.at(sweep.view.hue) == hue]
+        for _, course in groupby(mine, key=lambda each: each.run.cell.name):
+            points = [(each.update, each.value) for each in course if each.value is not None]
+            for update, value in points:
+                at_update[update].append(value)
+            if points:
+                axes.plot(*zip(*points, strict=True), color=style.colour, linewidth=0.5, alpha=0.45)
+        means = [(update, summary(values).mean) for update, values in sorted(at_update.items())]
+        if means:
+            every = max(1, len(means) // 6)
+            look = {"marker": style.marker, "markersize": 3, "markevery": every, "linestyle": style.line}
+            axes.plot(*zip(*means, strict=True), color=style.colour, linewidth=1.5, **look)
+
+
+def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tuple[Run, float, float]]) -> Figure:
+    """A point for each cell: its score at its best evaluation and at its last one."""
+    figure, drawn = new_figure(3.4, 0.62 * WIDTH), styles(sweep.hues)
+    axes = figure.subplots()
+    for run, best, last in pairs:
+        style = drawn[run.at(sweep.view.hue)]
+        axes.plot(
+            best, last, style.marker, color=style.colour, markersize=4, markeredgecolor="black", markeredgewidth=0.3
+        )
+    values = [value for _, best, last in pairs for value in (best, last)]
+    label_score(axes, score, None, values, zero=False)
+    axes.set_ylabel(f"{score_name(score)} at the last evaluation")
+    axes.set_xlabel(f"{score_name(score)} at the best evaluation")
+    if axes.get_yscale() == "log":
+        axes.set_xscale("log")
+        axes.set_xlim(axes.get_ylim())
+        axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+        axes.xaxis.set_minor_formatter(axes.yaxis.get_minor_formatter())
+        axes.tick_params(axis="x", which="minor", labelsize=6.5)
+    axes.axline((min(values), min(values)), (2 * min(values) + 1,) * 2, color=GREY, linewidth=0.8, linestyle="--")
+    entitle(figure, title, 60)
+    marks = [line_handle(drawn[hue], sweep.hue(hue)) for hue in sweep.hues]
+    for mark in marks:
+        mark.set_linestyle("")
+    legend_below(figure, marks, columns=3)
+    return figure
+
+
+def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
+    """What G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figures 6 and 12."""
+    rows = [hue for hue in sweep.hues if any((x, hue) in pictures for x in sweep.xs)]
+    size = min(THUMBNAIL, (WIDTH - 0.9) / len(sweep.xs)) if len(sweep.xs) > 3 else 1.6
+    figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + 0.9)
+    grid = figure.subplots(len(rows), len(sweep.xs), squeeze=False)
+    for line, hue in zip(grid, rows, strict=True):
+        for axes, x in zip(line, sweep.xs, strict=True):
+            draw_picture(axes, pictures.get((x, hue)))
+        line[0].set_ylabel(sweep.hue(hue).replace(" ", "\n"), rotation=0, ha="right", va="center")
+    for axes, x in zip(grid[0], sweep.xs, strict=True):
+        axes.set_title(textwrap.fill(sweep.x(x), 14))
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    return figure
+
+
+def draw_picture(axes: Axes, path: Path | None) -> None:
+    """A file, made small; the word if there is none."""
+    axes.set(xticks=[], yticks=[])
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    if path is None:
+        axes.text(0.5, 0.5, "none", ha="center", va="center", color=GREY, transform=axes.transAxes)
+        return
+    image = Image.open(path).convert("RGB")
+    image.thumbnail((PIXELS, PIXELS))
+    axes.imshow(image, interpolation="antialiased")
+
+
+Spectrum = dict[str, list[float]]
+
+
+def spectra(sweep: Sweep, found: dict[str, Spectrum]) -> Figure:
+    """Squared singular values of D's layers, the first scaled to 1, a line a hue. Miyato et al. 2018, Figure 3."""
+    layers = list(dict.fromkeys(layer for spectrum in found.values() for layer in spectrum))
+    columns = min(4, len(layers))
+    rows = math.ceil(len(layers) / columns)
+    figure, drawn = new_figure(1.9 * rows + 0.6), styles(sweep.hues)
+    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten().tolist()
+    for axes, layer in zip(grid, layers, strict=False):
+        axes.set_title(layer)
+        for hue, spectrum in found.items():
+            values = spectrum.get(layer, [])
+            axes.plot(range(1, len(values) + 1), values, color=drawn[hue].colour, linestyle=drawn[hue].line)
+    for axes in bottom_row(grid, len(layers), columns):
+        axes.set_xlabel("index")
+    figure.supylabel("squared, first = 1", fontsize=8)
+    legend_below(figure, handles(sweep, line=True))
+    return figure

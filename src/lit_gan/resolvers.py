@@ -1,0 +1,66 @@
+"""What configs may ask for as `${lit_gan.NAME:...}`."""
+
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lit_gan.grid.plan import axes_of_sweep, cell_name
+
+
+def register_resolvers() -> None:
+    """Makes them known."""
+    for resolver in (names, run_id, sweeps, sweep_directory, cell, group, tags, name):
+        OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
+
+
+def names(group: DictConfig) -> str:
+    """The chosen options of a group that takes a list: `spectral+gradient_penalty`, or `none`."""
+    return "+".join(map(str, group)) or "none"
+
+
+def run_id() -> str:
+    """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
+    return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text().strip()
+
+
+def sweeps() -> str:
+    """The sweeps that there are, for `--help`."""
+    import lit_gan.sweeps
+
+    return ", ".join(sorted(path.stem for path in (Path(lit_gan.sweeps.__file__).parent / "sweep").glob("*.yaml")))
+
+
+def sweep_directory(sweep: str | None, time: str) -> str:
+    """Where a sweep's cells lie: always the same place for one that has a name."""
+    return f"runs/{sweep.replace('/', '-')}" if sweep else f"multirun/{time}"
+
+
+def cell(overrides: ListConfig, params: DictConfig | None, axes: ListConfig) -> str:
+    """The directory of a sweep's cell below that of the sweep; `all` for a run that is none."""
+    return cell_name(overrides, axes_of_sweep(params or {}, axes))
+
+
+def coordinates(axes: ListConfig) -> list[str]:
+    """Where a sweep's cell stands on each axis: ["method=sn_gan", "seed=0"]; nothing for a run that is none."""
+    hydra = HydraConfig.get()
+    place = cell(hydra.overrides.task, hydra.sweeper.get("params"), axes)
+    return [part for part in place.split("/") if "=" in part]
+
+
+def group() -> str:
+    """The W&B group of a run: its sweep, or else its data and model."""
+    choices = HydraConfig.get().runtime.choices
+    return choices.sweep or f"{choices.data}_{choices.model}"
+
+
+def tags(reg: DictConfig, axes: ListConfig) -> list[str]:
+    """The W&B tags of a run: its choices, and in a sweep its coordinates."""
+    choices = HydraConfig.get().runtime.choices
+    return [choices.model, choices.loss, names(reg), choices.optim, choices.data, *coordinates(axes)]
+
+
+def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
+    """The W&B name of a run: its coordinates in a sweep, or else what was chosen."""
+    choices = HydraConfig.get().runtime.choices
+    return " ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}"

@@ -1,0 +1,94 @@
+"""`python -m lit_gan.status DIR`: how far the cells of a sweep are."""
+
+import argparse
+import sys
+from collections import Counter
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from lit_gan.errors import UserError
+from lit_gan.grid.cells import STATES, Cell, read_cells
+
+SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damaged": "?", "waiting": "."}
+
+
+def main() -> None:
+    """The console script: one line for each cell that is not finished, and how many are how far."""
+    parser = argparse.ArgumentParser(prog="lit_gan.status", description=__doc__)
+    parser.add_argument("directory", type=Path, help="the directory of a sweep, runs/NAME")
+    parser.add_argument("--all", action="store_true", help="the finished cells too, each with its scores")
+    arguments = parser.parse_args()
+    try:
+        show(read_cells(arguments.directory), arguments.all)
+    except UserError as error:
+        sys.exit(f"lit_gan: {error}")
+
+
+def show(cells: list[Cell], everything: bool) -> None:
+    """Prints the grid, what is to be said of single cells, and the counts."""
+    console = Console()
+    console.print(grid(cells))
+    console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()), highlight=False)
+    table = Table("cell", "state", "update", "updates/s", "time left", "scores, or the reason")
+    for cell in cells:
+        if everything or cell.state not in ("finished", "waiting"):
+            table.add_row(*line(cell))
+    if table.row_count:
+        console.print(table)
+    counts = Counter(cell.state for cell in cells)
+    console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]), highlight=False)
+
+
+def grid(cells: list[Cell]) -> Table:
+    """A sign for each cell: a row for each value of the first axis, a column for each of the second."""
+    axes = list(dict.fromkeys(axis for cell in cells for axis in cell.coordinates))
+    row, column = [*axes, "", ""][:2]
+    signs = {}
+    for cell in cells:
+        place = cell.coordinates.get(row, cell.name), cell.coordinates.get(column, "")
+        signs[place] = signs.get(place, "") + SIGNS[cell.state]
+    columns = list(dict.fromkeys(column for _, column in signs))
+    table = Table(row, *columns, title=column)
+    for name in dict.fromkeys(name for name, _ in signs):
+        table.add_row(name, *(signs.get((name, column), "") for column in columns))
+    return table
+
+
+def line(cell: Cell) -> list[str]:
+    """A cell's row."""
+    results = cell.results
+    done, planned, rate = (results.get(name) for name in ("updates", "updates_planned", "updates_per_second"))
+    left = (planned - done) / rate if rate and planned and cell.state == "running" else None
+    return [
+        cell.name,
+        cell.state,
+        f"{done}/{planned}" if planned else "",
+        f"{rate:.3g}" if rate and cell.state == "running" else "",
+        duration(left),
+        results.get("error") or scores(results),
+    ]
+
+
+def duration(seconds: float | None) -> str:
+    """Seconds as hours and minutes, or as minutes and seconds."""
+    if seconds is None:
+        return ""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
+
+
+def scores(results: dict) -> str:
+    """The final scores, or else the last of the course."""
+    course = results.get("course") or [None]
+    record = results.get("final") or course[-1]
+    return (
+        "  ".join(f"{name} {value:.4g}" for name, value in record["scores"].items() if value is not None)
+        if record
+        else ""
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The W&B dashboard of a sweep, as an object: it needs a server only to be shown."""
+
+import json
+
+import pytest
+from omegaconf import OmegaConf
+
+from lit_gan.dashboard import dashboard, save
+from lit_gan.errors import UserError
+from lit_gan.grid.cells import Cell
+
+
+@pytest.fixture
+def make_cell(tmp_path):
+    """A finished cell: make_cell("method=a/optim=b", loggers)."""
+
+    def make(name, loggers):
+        folder = tmp_path / name / ".hydra"
+        folder.mkdir(parents=True)
+        figure = {"title": "Figure 1", "x": "optim"}
+        OmegaConf.save(OmegaConf.create({"logger": loggers, "figure": figure}), folder / "config.yaml")
+        course = [{"update": 1, "scores": {"digits/fid": 3.0, "digits/is": 2.0}}]
+        return Cell(name, folder.parent, "finished", {"course": course, "choices": {"sweep": "fig1"}})
+
+    return make
+
+
+def test_scores_by_method_curves_by_setting_and_samples(make_cell):
+    pytest.importorskip("wandb_workspaces")
+    cells = [make_cell(f"method=a/optim={optim}", {"wandb": {}}) for optim in ("x", "y")]
+    report = dashboard(cells, "project", "entity")
+    titles = [block.text for block in report.blocks[::2]]
+    assert titles == ["Scores by method", "Curves, optim=x", "Curves, optim=y", "Samples"]
+    grids = report.blocks[1::2]
+    filters = [grid.runsets[0].filters for grid in grids]
+    assert filters[0] == "Metric('Group') = 'fig1'"
+    assert filters[2] == "Metric('Group') = 'fig1' and Metric('Tags') = 'optim=y'"
+    assert [panel.metrics for panel in grids[0].panels] == [["final/digits/fid"], ["final/digits/is"]]
+    assert [panel.y for panel in grids[1].panels] == [["digits/fid"], ["digits/is"]]
+    assert report.title == "Figure 1"
+
+
+def test_a_sweep_without_wandb_is_refused(make_cell):
+    with pytest.raises(UserError, match="run it with logger=wandb"):
+        dashboard([make_cell("method=a", {})], "project", "entity")
+
+
+def test_no_server_is_one_sentence():
+    class Unreachable:
+        def save(self):
+            raise Exception("not logged in to W&B")
+
+    with pytest.raises(UserError, match=r"not logged in to W&B.*wandb login.*lit_gan.report"):
+        save(Unreachable())
+
+
+def test_status_shows_the_grid(tmp_path, capsys, monkeypatch):
+    from lit_gan import status
+
+    summary = {"updates": 30, "course": [], "final": None, "best": None, "seconds": {}, "updates_planned": 40}
+    (tmp_path / "sweep.json").write_text(
+        json.dumps({"sweep": "fig1", "axes": [], "cells": ["method=a/optim=x", "method=a/optim=y", "method=b/optim=x"]})
+    )
+    for name, more in {"method=a/optim=x": ("finished", None), "method=a/optim=y": ("failed", "d became nan")}.items():
+        (tmp_path / name).mkdir(parents=True)
+        results = {"status": more[0], "error": more[1], **summary}
+        (tmp_path / name / "results.json").write_text(json.dumps(results))
+    monkeypatch.setattr("sys.argv", ["status", str(tmp_path)])
+    monkeypatch.setenv("COLUMNS", "200")
+    status.main()
+    output = capsys.readouterr().out
+    assert "1 finished, 1 failed, 1 waiting" in output
+    rows = {
+        line.split("│")[1].strip(): [each.strip() for each in line.split("│")[2:4]]
+        for line in output.splitlines()
+        if "│" in line
+    }
+    assert rows["a"] == ["#", "x"]
+    assert rows["b"] == [".", ""]
+    assert "d became nan" in output
+
+
+def test_status_of_nothing_is_one_sentence(tmp_path, monkeypatch):
+    from lit_gan import status
+
+    monkeypatch.setattr("sys.argv", ["status", str(tmp_path)])
+    with pytest.raises(SystemExit, match="holds no sweep"):
+        status.main()

@@ -1,0 +1,251 @@
+"""Sweeps: cells have their places, survive what may happen, and give the same numbers whatever runs them."""
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+
+from lit_gan.errors import UserError
+from lit_gan.grid.cells import read_cells
+from lit_gan.grid.devices import free_device
+from lit_gan.grid.plan import axes_of, cell_name, place
+from lit_gan.lock import in_use, sole_use
+
+TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
+GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]
+
+
+def start(folder, *arguments):
+    """A training command that runs on its own, in a process group of its own."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "lit_gan.train", *arguments],
+        cwd=folder,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def sweep(folder, *arguments):
+    """The exit code and the output of a training command."""
+    process = start(folder, *arguments)
+    output, _ = process.communicate(timeout=250)
+    return process.returncode, output
+
+
+def weights(folder):
+    """The last weights of each cell."""
+    return {
+        cell.name: torch.load(cell.directory / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for cell in read_cells(folder)
+    }
+
+
+def check_same(folder, other):
+    """Both sweeps have come to the same weights in the same cells, bit for bit."""
+    ours, theirs = weights(folder), weights(other)
+    assert ours.keys() == theirs.keys()
+    for name in ours:
+        assert all(torch.equal(ours[name][key], theirs[name][key]) for key in ours[name]), name
+
+
+def ends(folder):
+    """How often each cell was trained to its end."""
+    logs = {cell.name: (cell.directory / "output.log").read_text() for cell in read_cells(folder)}
+    return {name: text.count("update 6/6") for name, text in logs.items()}
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """A finished sweep of two cells."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    code, output = sweep(folder, *GRID)
+    assert code == 0, output
+    return folder / "grid"
+
+
+@pytest.mark.parametrize(
+    ("overrides", "axes", "name"),
+    [
+        (["reg=[]", "seed=0", "updates=5"], ["reg", "seed"], "reg=none/seed=0"),
+        (["seed=0", "reg=[spectral,layer_norm]"], ["reg", "seed"], "reg=spectral+layer_norm/seed=0"),
+        (["+reg.spectral.factor=2.0"], ["reg.spectral.factor"], "reg.spectral.factor=2.0"),
+        (["data.root=/a/b c"], ["data.root"], "data.root=_a_b_c"),
+        (["seed=1"], [], "all"),
+    ],
+)
+def test_a_cell_is_named_by_what_it_varies(overrides, axes, name):
+    assert cell_name(overrides, axes) == name
+
+
+def test_a_place_needs_no_quotes():
+    assert re.fullmatch(r"[\w.+:-]+", place("""['a','b "c"/d']"""))
+
+
+def test_axes_are_the_settings_with_several_values():
+    assert axes_of(["--multirun", "seed=0,1", "reg=[a,b]", "optim.d.lr=interval(0,1)", "updates=5"]) == [
+        "seed",
+        "optim.d.lr",
+    ]
+
+
+def test_finished_cells_are_skipped_and_new_ones_run(undisturbed):
+    before = weights(undisturbed)
+    code, output = sweep(undisturbed.parent, *GRID, "reg=[],[spectral],[weight_norm]")
+    assert code == 0, output
+    assert output.count("finished before") == 2
+    assert output.count(": begins") == 1
+    assert "3 finished" in output
+    assert ends(undisturbed) == {"reg=none": 1, "reg=spectral": 1, "reg=weight_norm": 1}
+    after = weights(undisturbed)
+    assert all(torch.equal(before["reg=none"][key], after["reg=none"][key]) for key in before["reg=none"])
+
+
+def test_a_changed_cell_is_not_taken_for_done(undisturbed):
+    code, output = sweep(undisturbed.parent, *GRID, "batch_size=32")
+    assert code == 1
+    assert "was made with batch_size=64, not with batch_size=32: delete the cell, or" in output
+    assert "Traceback" not in output
+
+
+def test_the_directory_of_another_sweep_is_refused(undisturbed):
+    code, output = sweep(undisturbed.parent, "sweep=digits_regularizers", "hydra.sweep.dir=grid", "trainer=cpu")
+    assert code == 1
+    assert "holds an unnamed sweep, not digits_regularizers" in output
+    assert "Traceback" not in output
+
+
+def test_three_kills_at_random_moments_change_nothing(undisturbed, tmp_path):
+    chance = random.Random()
+    for _ in range(3):
+        process = start(tmp_path, *GRID)
+        time.sleep(chance.uniform(1, 14))
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait()
+    code, output = sweep(tmp_path, *GRID)
+    assert code == 0, output
+    assert set(ends(tmp_path / "grid").values()) == {1}
+    ours = {cell.name: cell for cell in read_cells(tmp_path / "grid")}
+    check_same_two(ours, {cell.name: cell for cell in read_cells(undisturbed)})
+
+
+def check_same_two(ours, theirs):
+    """Same weights, and the same table of curves."""
+    for name, cell in ours.items():
+        states = [
+            torch.load(each.directory / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+            for each in (cell, theirs[name])
+        ]
+        assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+        tables = [(each.directory / "metrics.csv").read_text() for each in (cell, theirs[name])]
+        assert tables[0] == tables[1]
+
+
+def test_two_processes_share_a_sweep(undisturbed, tmp_path):
+    processes = [start(tmp_path, *GRID), start(tmp_path, *GRID)]
+    outputs = [process.communicate(timeout=200)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], outputs
+    assert set(ends(tmp_path / "grid").values()) == {1}
+    assert any("another process trains it" in output for output in outputs)
+
+
+def test_a_killed_and_a_diverged_cell_are_recorded_and_the_others_go_on(tmp_path):
+    rates = "optim.g.lr=1e-3,1e30,2e-3"
+    process = start(tmp_path, "--multirun", *TINY, rates, "loss=wasserstein", "updates=40", "hydra.sweep.dir=grid")
+    victim = wait_for_child(process.pid)
+    os.kill(victim, signal.SIGKILL)
+    output, _ = process.communicate(timeout=200)
+    cells = {cell.name: cell for cell in read_cells(tmp_path / "grid")}
+    assert process.returncode == 1
+    assert "Traceback" not in output
+    assert cells["optim.g.lr=0.001"].state == "failed"
+    assert "was killed, as for want of memory (SIGKILL)" in cells["optim.g.lr=0.001"].results["error"]
+    assert cells["optim.g.lr=1e+30"].state == "failed"
+    assert "at generator update" in cells["optim.g.lr=1e+30"].results["error"]
+    assert cells["optim.g.lr=0.002"].state == "finished"
+    assert "1 finished, 2 failed" in output
+
+
+def wait_for_child(parent):
+    """The process that a process has begun."""
+    for _ in range(600):
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        if children:
+            return int(children[0])
+        time.sleep(0.05)
+    raise AssertionError("no cell has begun")
+
+
+@pytest.mark.parametrize(
+    "engine",
+    [
+        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        ["hydra/launcher=submitit_local"],
+        ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
+        ["apart=false"],
+    ],
+    ids=["joblib", "submitit", "ray", "in one process"],
+)
+def test_whatever_runs_the_cells_the_numbers_are_the_same(undisturbed, tmp_path, engine):
+    code, output = sweep(tmp_path, *GRID, *engine)
+    assert code == 0, output
+    ours = {cell.name: cell for cell in read_cells(tmp_path / "grid")}
+    assert len(ours) == 2
+    check_same_two(ours, {cell.name: cell for cell in read_cells(undisturbed)})
+
+
+def test_a_search_ends_in_its_best_setting(tmp_path):
+    search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=search"]
+    search += ["optim.d.lr=tag(log,interval(1e-5,1e-2))", "apart=false"]
+    settings = ["experiment=wgan_gp_gaussians", "updates=4", "updates_per_epoch=2", "trainer=cpu"]
+    code, output = sweep(tmp_path, "--multirun", *settings, *search, "metrics.final=quick")
+    assert code == 0, output
+    best = OmegaConf.load(tmp_path / "search" / "optimization_results.yaml")
+    scores = [cell.results["final"]["scores"] for cell in read_cells(tmp_path / "search")]
+    assert len(scores) == 2
+    assert any(best.best_value in score.values() for score in scores)
+
+
+def test_waiting_cells_go_to_free_devices(monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    trainer = OmegaConf.create({"accelerator": "auto", "devices": 1})
+    with free_device(trainer) as first, free_device(trainer) as second, free_device(trainer) as third:
+        chosen = [each["CUDA_VISIBLE_DEVICES"] for each in (first, second, third)]
+    assert chosen == ["3", "5", "3"]
+    with free_device(trainer) as again:
+        assert again == {"CUDA_VISIBLE_DEVICES": "3"}
+    with free_device(OmegaConf.create({"accelerator": "auto", "devices": -1})) as all_of_them:
+        assert all_of_them == {}
+
+
+def test_a_run_directory_has_one_process(tmp_path):
+    with sole_use(tmp_path):
+        assert in_use(tmp_path)
+        with pytest.raises(UserError, match="is being trained by another process"), sole_use(tmp_path):
+            pass
+    assert not in_use(tmp_path)
+
+
+def test_the_states_of_cells(tmp_path):
+    (tmp_path / "sweep.json").write_text(json.dumps({"sweep": None, "axes": ["a"], "cells": ["a=1", "a=2"]}))
+    summary = {"updates": 3, "course": [], "final": None, "best": None, "seconds": {}}
+    for name, status in (("a=2", "failed"), ("a=3", "running"), ("a=4", "finished")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "results.json").write_text(json.dumps({"status": status, **summary}))
+    (tmp_path / "a=5").mkdir()
+    (tmp_path / "a=5" / "results.json").write_text("{")
+    states = {cell.name: cell.state for cell in read_cells(tmp_path)}
+    assert states == {"a=1": "waiting", "a=2": "failed", "a=3": "stopped", "a=4": "finished", "a=5": "damaged"}
+    with sole_use(tmp_path / "a=3"):
+        assert {cell.name: cell.state for cell in read_cells(tmp_path)}["a=3"] == "running"

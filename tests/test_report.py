@@ -1,0 +1,445 @@
+"""The report: statistics by hand, hand-made cells, what is kept apart, bad input in one sentence."""
+
+import base64
+import csv
+import json
+import math
+import re
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from lit_gan import report as command
+from lit_gan.errors import UserError
+from lit_gan.reporting import papers
+from lit_gan.reporting.collect import read_sweep
+from lit_gan.reporting.comparison import compare
+from lit_gan.reporting.findings import correlation, entry, ranking_table, score_table, unfinished_table
+from lit_gan.reporting.page import page
+from lit_gan.reporting.papers import read_paper
+from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summary
+from lit_gan.reporting.style import COLOURS, styles
+from lit_gan.reporting.tables import Table, plus_minus
+from lit_gan.reporting.write import write_report
+
+PROTOCOL = {"name": "full", "generated": 100, "real": 50, "data": "digits", "shape": [1, 32, 32], "extractor": "digits"}
+QUICK = PROTOCOL | {"name": "quick", "generated": 10}
+SUITE = {"_target_": "lit_gan.metrics.FeatureMetrics", "extractor": None}
+FIGURE = {
+    "title": "Figure 1",
+    "kind": "bars",
+    "x": "optim",
+    "hue": "method",
+    "scores": ["fid"],
+    "paper": None,
+    "names": {"sngan_a": "A", "sngan_b": "B"},
+}
+LABELS = {"spectral_norm": "SN-GAN", "wgan_gp": "WGAN-GP", "weight_clipping": "Weight clipping"}
+
+
+def record(update, fid, protocol=PROTOCOL, checkpoint="last"):
+    scores = {f"{protocol.get('extractor', 'x')}/fid": fid}
+    return {"update": update, "checkpoint": checkpoint, "weights": "raw", "scores": scores, "protocol": protocol}
+
+
+def results(fid, course=(), **other):
+    course = [record(update, value, QUICK) for update, value in course]
+    best = min(course, key=lambda each: each["scores"]["digits/fid"], default=None)
+    if best:
+        best = {"metric": "digits/fid", "value": best["scores"]["digits/fid"], **best}
+    content = {
+        "status": "finished",
+        "error": None,
+        "updates": 100,
+        "updates_planned": 100,
+        "course": course,
+        "final": None if fid is None else record(100, fid),
+        "best": best,
+        "evaluations": [],
+        "seconds": {"training": 5.0, "evaluation": 1.0},
+        "updates_per_second": 20.0,
+        "device": "cpu",
+        "seed": 0,
+        "versions": {"torch": "2"},
+    }
+    return content | other
+
+
+@pytest.fixture
+def make(tmp_path):
+    """A sweep from {cell: content of results.json, or None if it waits}."""
+
+    def sweep(cells, name="sweep", figure=FIGURE, data="digits"):
+        folder = tmp_path / name
+        for cell, content in cells.items():
+            hydra = folder / cell / ".hydra"
+            if content is not None:
+                hydra.mkdir(parents=True)
+                label = LABELS.get(re.search(r"method=(\w+)", cell)[1]) if "method=" in cell else None
+                config = {"label": label, "figure": figure, "metrics": {"suite": SUITE}, "data": {"name": data}}
+                OmegaConf.save(OmegaConf.create(config), hydra / "config.yaml")
+                text = content if isinstance(content, str) else json.dumps(content)
+                (folder / cell / "results.json").write_text(text)
+        axes = list(dict.fromkeys(part.split("=")[0] for cell in cells for part in cell.split("/")))
+        folder.mkdir(exist_ok=True)
+        (folder / "sweep.json").write_text(json.dumps({"sweep": name, "axes": axes, "cells": list(cells)}))
+        return folder
+
+    return sweep
+
+
+@pytest.fixture
+def paper(tmp_path, monkeypatch):
+    """Writes a paper's file of rows (method, optim, label, score, value, std, data, extractor, protocol)."""
+    monkeypatch.setattr(papers, "FOLDER", tmp_path)
+
+    def write(*rows, name="table"):
+        columns = ["method", "optim", *papers.COLUMNS]
+        with (tmp_path / f"{name}.csv").open("w", newline="") as file:
+            csv.writer(file).writerows([columns, *([*row, "Table 2"] for row in rows)])
+
+    return write
+
+
+def cell(method, optim, seed=0):
+    return f"method={method}/optim={optim}/seed={seed}"
+
+
+GRID = {
+    cell("spectral_norm", "sngan_a", 0): results(10.0),
+    cell("spectral_norm", "sngan_a", 1): results(14.0),
+    cell("spectral_norm", "sngan_b", 0): results(20.0),
+    cell("spectral_norm", "sngan_b", 1): results(21.0),
+    cell("wgan_gp", "sngan_a", 0): results(40.0),
+    cell("wgan_gp", "sngan_a", 1): results(None, status="failed", error="d/hinge became nan", updates=7),
+    cell("wgan_gp", "sngan_b", 0): results(30.0),
+    cell("wgan_gp", "sngan_b", 1): results(32.0),
+    cell("weight_clipping", "sngan_a", 0): results(None, status="failed", error="killed", updates=3),
+    cell("weight_clipping", "sngan_b", 0): None,
+}
+
+
+def only(folder):
+    (comparison,) = compare(sweep := read_sweep(folder), read_paper(sweep.view.paper))
+    return comparison
+
+
+class TestStatistics:
+    def test_mean_and_standard_deviation(self):
+        assert summary([1.0, 3.0]) == Summary(2.0, math.sqrt(2), 2)
+        assert summary([5.0]) == Summary(5.0, None, 1)
+
+    def test_difference_against_pooled_standard_error(self):
+        # variances 2 and 8 pooled to 5, error sqrt(5 (1/2 + 1/2)), t(0.975, 2) = 4.3027
+        found = difference(summary([1.0, 3.0]), summary([10.0, 14.0]))
+        assert found.value == -10
+        assert found.threshold == pytest.approx(4.302653 * math.sqrt(5))
+        assert found.verdict == "larger"
+        assert difference(summary([1.0, 3.0]), summary([9.0, 13.0])).verdict == "within"
+
+    def test_pooling_weighs_by_degrees_of_freedom(self):
+        # (2 * 4 + 1 * 1) / 3 = 3, error sqrt(3 (1/3 + 1/2)), t(0.975, 3) = 3.1824
+        found = difference(Summary(0.0, 2.0, 3), Summary(1.0, 1.0, 2))
+        assert found.threshold == pytest.approx(3.182446 * math.sqrt(2.5))
+
+    def test_one_seed_is_unknown(self):
+        assert difference(summary([1.0]), summary([100.0, 101.0])).verdict == "unknown"
+
+    def test_ranks_share_ties_and_know_the_good_end(self):
+        scores = {"a": 3.0, "b": 1.0, "c": 3.0}
+        assert ranks(scores, "min") == {"a": 2.5, "b": 1.0, "c": 2.5}
+        assert ranks(scores, "max") == {"a": 1.5, "b": 3.0, "c": 1.5}
+
+    def test_best(self):
+        values = {"a": Summary(3.0, None, 1), "b": Summary(1.0, None, 1)}
+        assert (best(values, "min"), best(values, "max"), best({}, "min")) == ("b", "a", None)
+
+    def test_rank_correlation_by_hand(self):
+        # ranks 1 2 3 4 against 2 1 3 4: 1 - 6 * 2 / (4 * 15)
+        ours = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 9.0, "only ours": 0.0}
+        theirs = {"a": 20.0, "b": 10.0, "c": 30.0, "d": 40.0, "only theirs": 0.0}
+        value, n = rank_correlation(ours, theirs)
+        assert value == pytest.approx(0.8)
+        assert n == 4
+
+    def test_rank_correlation_of_two_is_unknown(self):
+        assert rank_correlation({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 2.0}) == (None, 2)
+
+    @pytest.mark.parametrize(
+        ("mean", "std", "text"), [(7.4243, 0.0812, "7.424 ± 0.081"), (151.2, 23.4, "151 ± 23"), (1234.56, None, "1235")]
+    )
+    def test_two_digits_of_the_deviation(self, mean, std, text):
+        assert plus_minus(mean, std) == text
+
+
+class TestComparison:
+    def test_means_over_seeds_and_best_settings(self, make):
+        found = only(make(GRID))
+        assert found.end == "min"
+        assert found.summaries["sngan_a", "spectral_norm"] == Summary(12.0, math.sqrt(8), 2)
+        assert found.settings == {"spectral_norm": "sngan_a", "wgan_gp": "sngan_b"}
+        assert list(found.bests) == ["spectral_norm", "wgan_gp"]
+
+    def test_table_calls_things_by_their_names_and_shows_failures(self, make):
+        table = score_table("t", only(make(GRID)))
+        assert table.columns == ["method", "A", "B", "best", "best setting", "seeds"]
+        assert table.rows == [
+            ["SN-GAN", "12.0 ± 2.8", "20.50 ± 0.71", "12.0 ± 2.8", "A", "2"],
+            ["WGAN-GP", "40 (1 failed)", "31.0 ± 1.4", "31.0 ± 1.4", "B", "1-2"],
+            ["Weight clipping", "failed", "–", "–", "–", "0"],
+        ]
+
+    def test_a_score_that_is_not_finite_is_a_failure(self, make):
+        found = only(
+            make(
+                {cell("wgan_gp", "sngan_a"): results(3.0), cell("wgan_gp", "sngan_b"): results(None)}
+                | {cell("wgan_gp", "sngan_b"): results(3.0) | {"final": record(100, None)}}
+            )
+        )
+        assert entry(found, "sngan_b", "wgan_gp") == "failed"
+
+    @pytest.mark.parametrize("key", ["extractor", "data", "name", "generated", "weights"])
+    def test_never_mixes_extractors_data_or_protocols(self, make, key):
+        other = record(100, 99.0, PROTOCOL | {key: "other"})
+        cells = {cell("wgan_gp", "sngan_a", 0): results(3.0), cell("wgan_gp", "sngan_a", 1): results(3.0, final=other)}
+        found = compare(read_sweep(make(cells)), [])
+        assert [each.values["sngan_a", "wgan_gp"] for each in found] == [[3.0], [99.0]]
+        assert found[0].title != found[1].title
+        assert "other" in found[1].title
+
+    def test_never_mixes_other_axes(self, make):
+        cells = {
+            f"model={model}/method=wgan_gp/optim=sngan_a/seed=0": results(fid)
+            for model, fid in {"dcgan": 1.0, "sngan_cnn": 2.0}.items()
+        }
+        found = compare(read_sweep(make(cells)), [])
+        assert [each.values["sngan_a", "wgan_gp"] for each in found] == [[1.0], [2.0]]
+        assert ["model=dcgan" in each.title for each in found] == [True, False]
+
+    def test_an_axis_of_data_is_said_once(self, make):
+        figure = FIGURE | {"x": None}
+        (found,) = compare(read_sweep(make({"data=digits/method=wgan_gp/seed=0": results(1.0)}, figure=figure)), [])
+        assert found.title == "digits 32x32, extractor digits, protocol full (100 generated, 50 real)"
+
+    def test_a_later_evaluation_of_the_last_weights_is_a_panel_of_its_own(self, make):
+        later = [record(100, 5.0, PROTOCOL | {"name": "modern"}), record(100, 1.0, QUICK, checkpoint="best")]
+        found = compare(read_sweep(make({cell("wgan_gp", "sngan_a"): results(3.0, evaluations=later)})), [])
+        assert [each.values["sngan_a", "wgan_gp"] for each in found] == [[3.0], [5.0]]
+
+    def test_unfinished_cells_give_no_final_score(self, make):
+        running = results(None, [(50, 70.0)], status="running", updates=50)
+        sweep = read_sweep(make({cell("wgan_gp", "sngan_a"): running}))
+        assert sweep.runs[0].cell.state == "stopped"
+        assert not sweep.finals
+        assert [score.value for score in sweep.course] == [70.0]
+
+    def test_without_a_figure_block_the_first_axis_is_the_hue(self, make):
+        cells = {f"reg={reg}/seed={seed}": results(3.0) for reg in ("none", "spectral") for seed in (0, 1)}
+        found = only(make(cells, figure=None))
+        assert found.sweep.hues == ["none", "spectral"]
+        assert found.sweep.xs == [""]
+        assert found.values["", "spectral"] == [3.0, 3.0]
+
+    def test_numbers_on_x_by_size(self, make):
+        cells = {f"method=wgan_gp/optim={n}/seed=0": results(1.0) for n in (10, 2, 1)}
+        assert read_sweep(make(cells)).xs == ["1", "2", "10"]
+
+
+class TestPaper:
+    SAME = ("digits", "digits", "full")
+    OTHER = ("cifar10", "inception", "sngan_paper")
+
+    def test_stands_among_ours_only_if_all_agrees(self, make, paper):
+        folder = make(GRID, figure=FIGURE | {"paper": "table"})
+        paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *self.SAME))
+        assert only(folder).paper_agrees
+        for place in range(3):
+            measured = list(self.SAME)
+            measured[place] = self.OTHER[place]
+            paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *measured))
+            assert not only(folder).paper_agrees
+
+    def test_of_several_data_sets_ours_is_taken_and_they_are_never_mixed(self, make, paper):
+        paper(
+            ("wgan_gp", "", "WGAN-GP", "fid", 1.0, "", "cifar10", "inception", "full"),
+            ("spectral_norm", "", "SN-GAN", "fid", 2.0, "", "cifar10", "inception", "full"),
+            ("wgan_gp", "", "WGAN-GP", "fid", 3.0, "", "digits", "inception", "other"),
+        )
+        found = only(make(GRID, figure=FIGURE | {"paper": "table"}))
+        assert {hue: number.value for hue, number in found.paper_bests.items()} == {"wgan_gp": 3.0}
+        assert found.paper[0].title == "paper: digits, inception, other"
+
+    def test_numbers_of_best_settings_and_of_single_ones(self, make, paper):
+        paper(
+            ("spectral_norm", "", "SN-GAN", "fid", 29.3, 0.5, *self.OTHER),
+            ("wgan_gp", "sngan_a", "WGAN-GP", "fid", 40.2, "", *self.OTHER),
+            ("wgan_gp", "sngan_b", "WGAN-GP", "fid", 42.0, "", *self.OTHER),
+            ("", "", "Real data", "fid", 7.8, "", *self.OTHER),
+            ("wgan_gp", "", "WGAN-GP", "is", 1.0, "", *self.OTHER),
+        )
+        found = only(make(GRID, figure=FIGURE | {"paper": "table"}))
+        assert {hue: number.value for hue, number in found.paper_bests.items()} == {
+            "spectral_norm": 29.3,
+            "wgan_gp": 40.2,
+        }
+        table = score_table("t", found)
+        assert table.rows[0][-2:] == ["29.3 ± 0.5", "SN-GAN (Table 2)"]
+        assert table.rows[-1][-2:] == ["7.8", "Real data (Table 2)"]
+        assert "cifar10, inception, sngan_paper" in table.title
+
+    def test_ranking_beside_the_papers(self, make, paper):
+        numbers = {"spectral_norm": 30.0, "wgan_gp": 40.0, "weight_clipping": 20.0}
+        paper(*((name, "", name, "fid", value, "", *self.OTHER) for name, value in numbers.items()))
+        cells = {cell(name, "sngan_a"): results(fid) for name, fid in zip(numbers, (1.0, 2.0, 3.0), strict=True)}
+        found = only(make(cells, figure=FIGURE | {"paper": "table"}))
+        assert [[row[0], row[1], row[-1]] for row in ranking_table("r", found).rows] == [
+            ["1", "SN-GAN", "2"],
+            ["2", "WGAN-GP", "3"],
+            ["3", "Weight clipping", "1"],
+        ]
+        assert correlation(found) == "Spearman's rank correlation with the paper: -0.50 over 3 methods."
+
+    def test_a_missing_file(self, make, paper):
+        with pytest.raises(UserError, match=r"figure\.paper=absent does not exist"):
+            write_report([make(GRID, figure=FIGURE | {"paper": "absent"})], None)
+
+    def test_a_damaged_file(self, make, paper, tmp_path):
+        (tmp_path / "bad.csv").write_text("method,score\nwgan_gp,fid\n")
+        with pytest.raises(UserError, match=r"bad\.csv is damaged"):
+            read_paper("bad")
+
+    def test_the_shipped_files_can_be_read(self):
+        for path in papers.FOLDER.glob("*.csv"):
+            assert read_paper(path.stem)
+
+
+class TestReport:
+    @pytest.fixture
+    def written(self, make, paper):
+        """A report on the grid with a course, and its folder."""
+        paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *TestPaper.OTHER))
+        course = results(11.0, [(50, 70.0), (100, 80.0)])
+        folder = make(GRID | {cell("spectral_norm", "sngan_a", 2): course}, figure=FIGURE | {"paper": "table"})
+        return write_report([folder], None)
+
+    def test_is_one_file_that_needs_nothing_else(self, written):
+        html = written.read_text()
+        sources = re.findall(r'(?:src|href)="([^"]{0,20})', html)
+        assert sources
+        assert all(source.startswith(("data:image/", "#")) for source in sources)
+        assert "<script" not in html
+        svg = base64.b64decode(re.search(r'data:image/svg\+xml;base64,([^"]+)', html)[1])
+        assert b"<svg" in svg
+
+    def test_the_same_figures_and_tables_as_files(self, written):
+        names = {path.name for path in written.parent.iterdir()}
+        assert names >= {"main.png", "main.svg", "curves_fid.png", "scores_fid.csv", "scores_fid.md", "best_last_1.csv"}
+        assert (written.parent / "main.png").read_bytes().startswith(b"\x89PNG")
+        assert not [name for name in names if name.endswith(".tmp")]
+
+    def test_failed_cells_with_their_reasons(self, written):
+        rows = list(csv.reader((written.parent / "unfinished.csv").open()))
+        assert [cell("wgan_gp", "sngan_a", 1), "failed", "7 of 100", "d/hinge became nan"] in rows
+        assert [cell("weight_clipping", "sngan_b"), "waiting", "", ""] in rows
+        assert "d/hinge became nan" in written.read_text()
+
+    def test_best_and_last_side_by_side(self, written):
+        rows = list(csv.reader((written.parent / "best_last_1.csv").open()))
+        assert rows[1] == ["SN-GAN", "A", "70", "50", "80", "100", "1.14", "1"]
+
+    def test_time_for_a_hundred_updates(self, written):
+        rows = list(csv.reader((written.parent / "cost.csv").open()))
+        assert rows[1] == ["SN-GAN", "cpu", "5", "5", "5 s", "1 s", "30 s"]
+
+    def test_again_over_the_old_one_and_elsewhere(self, written, tmp_path):
+        folder = written.parent.parent
+        assert write_report([folder], None) == written
+        assert write_report([folder], tmp_path / "x" / "y") == tmp_path / "x" / "y" / "report.html"
+
+    def test_several_sweeps_on_one_page(self, make, tmp_path):
+        first, second = make(GRID, "one"), make(GRID, "two", figure=FIGURE | {"title": "Figure 2"})
+        html = write_report([first, second], tmp_path / "both").read_text()
+        assert "Figure 1; Figure 2" in html
+        assert {path.name for path in (tmp_path / "both").glob("*main.png")} == {"one_main.png", "two_main.png"}
+
+    @pytest.mark.parametrize("kind", ["lines", "curves", "table", "time"])
+    def test_other_kinds(self, make, kind):
+        cells = {f"method=wgan_gp/optim={n}/seed={seed}": results(n, [(50, 7.0)]) for n in (1, 2) for seed in (0, 1)}
+        folder = write_report([make(cells, figure=FIGURE | {"kind": kind})], None).parent
+        shown = {"lines": "main.png", "curves": "curves_fid.png", "table": "scores_fid.csv", "time": "main.png"}
+        assert (folder / shown[kind]).exists()
+
+    def test_html_is_escaped(self):
+        table = Table("t", "a < b", ["<i>"], [["&"]])
+        assert "a &lt; b" in table.html()
+        assert "<td>&amp;</td>" in table.html()
+        assert "<h1>a &lt; b</h1>" in page("a < b", [])
+        assert r"x \| y" in Table("t", "t", ["c"], [["x | y"]]).markdown()
+
+    def test_more_hues_than_colours_stay_apart(self):
+        drawn = styles([str(n) for n in range(16)])
+        assert len(set(drawn.values())) == 16
+        assert drawn["0"].colour == drawn["8"].colour == COLOURS[0]
+
+
+class TestBadInput:
+    def call(self, monkeypatch, capsys, *arguments):
+        monkeypatch.setattr(sys, "argv", ["report", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            command.main()
+        return ended.value.code
+
+    def test_no_directory(self, monkeypatch, capsys, tmp_path):
+        message = self.call(monkeypatch, capsys, tmp_path / "absent")
+        assert message.startswith("lit_gan: ")
+        assert "absent does not exist" in message
+
+    def test_no_sweep(self, tmp_path):
+        with pytest.raises(UserError, match="holds no sweep"):
+            write_report([tmp_path], None)
+
+    def test_no_score_yet(self, make):
+        folder = make({cell("wgan_gp", "sngan_a"): None, cell("wgan_gp", "sngan_b"): results(None)})
+        with pytest.raises(UserError, match="no cell has a score yet: 1 finished, 1 waiting"):
+            write_report([folder], None)
+        assert not (folder / "report").exists()
+
+    def test_the_same_sweep_twice(self, make):
+        folder = make(GRID)
+        with pytest.raises(UserError, match="hold the same sweep, sweep"):
+            write_report([folder, folder], None)
+
+    @pytest.mark.parametrize("content", ["{", '{"status": "finished"}', '{"course": [{"update": 1}]}'])
+    def test_a_damaged_cell_is_reported_and_the_others_go_on(self, make, content):
+        folder = make(GRID | {cell("spectral_norm", "sngan_a", 5): content})
+        assert only(folder).values["sngan_a", "spectral_norm"] == [10.0, 14.0]
+        rows = unfinished_table("t", read_sweep(folder)).rows
+        (row,) = [row for row in rows if row[1] == "damaged"]
+        assert row[0] == cell("spectral_norm", "sngan_a", 5)
+        assert "results.json is damaged" in row[3]
+
+    def test_a_cell_of_an_older_version(self, make):
+        old = results(3.0) | {"final": record(100, 3.0, {"name": "full"})}
+        runs = read_sweep(make(GRID | {cell("spectral_norm", "sngan_a", 5): old})).runs
+        assert "results.json is from an older version" in runs[-1].cell.results["error"]
+
+    def test_all_cells_damaged(self, make):
+        with pytest.raises(UserError, match=r"results\.json is damaged"):
+            write_report([make({cell("wgan_gp", "sngan_a"): "{", cell("wgan_gp", "sngan_b"): None})], None)
+
+    @pytest.mark.parametrize(
+        ("change", "sentence"),
+        [
+            ({"kind": "pie"}, r"figure\.kind=pie of the sweep sweep does not exist"),
+            ({"x": "loss"}, r"figure\.x=loss is no axis of the sweep sweep: it has method, optim, seed"),
+        ],
+    )
+    def test_a_figure_that_cannot_be_drawn(self, make, change, sentence):
+        with pytest.raises(UserError, match=sentence):
+            write_report([make(GRID, figure=FIGURE | change)], None)
+
+    def test_a_folder_that_cannot_be_written(self, make, monkeypatch, capsys, tmp_path):
+        (tmp_path / "file").write_text("")
+        message = self.call(monkeypatch, capsys, make(GRID), "--output", tmp_path / "file" / "report")
+        assert "Not a directory" in message

@@ -1,0 +1,174 @@
+"""The papers' grids: every cell composes at both scales, and what a figure names is there."""
+
+import functools
+import re
+import sys
+from pathlib import Path
+
+import hydra
+import lit_gan.conf
+import lit_gan.sweeps
+import pytest
+import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+
+from lit_gan.grid.plan import parsed, place, values
+from lit_gan.launch import choices, launch, register_resolvers
+from lit_gan.reporting.papers import read_paper
+from lit_gan.reporting.view import read_view
+from lit_gan.train import train
+
+FILES = {name: Path(lit_gan.sweeps.__file__).parent / "sweep" / f"{name}.yaml" for name in choices("sweep")}
+METHODS = {name: Path(lit_gan.conf.__file__).parent / "method" / f"{name}.yaml" for name in choices("method")}
+SMALL = [name for name in FILES if name.endswith("/small")]
+GRIDS = [name for name in FILES if f"{name}/small" in FILES]
+EMBEDDED = {"digits", "gaussians", "gaussians_grid", "swiss_roll", "stacked_digits"}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def configs():
+    register_resolvers()
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        yield
+
+
+@functools.cache
+def axes(sweep):
+    """The overrides along each axis of a sweep: {"seed": ["seed=0", "seed=1"]}."""
+    params = hydra.compose("train", [f"sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params
+    return {name: values(*parsed([f"{name}={value}"])) for name, value in params.items()}
+
+
+def cells(sweep):
+    """Overrides of so few cells that every value of every axis is among them; the seed is always the first."""
+    along = [steps[:1] if name == "seed" else steps for name, steps in axes(sweep).items()]
+    return [[steps[row % len(steps)] for steps in along] for row in range(max(map(len, along)))]
+
+
+@functools.cache
+def compose(sweep, *overrides):
+    return hydra.compose("train", [f"sweep={sweep}", *overrides])
+
+
+def check_cell(config):
+    """A cell's settings are complete, and its networks can be made with them."""
+    assert OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    for name, settings in config.reg.items():
+        assert "_target_" in settings, f"reg.{name} has settings, but is not chosen"
+    with torch.device("meta"):
+        G, D = instantiate(config.model.G), instantiate(config.model.D)
+    assert G.shape == tuple(config.data.shape)
+    assert isinstance(D, torch.nn.Module)
+    assert config.figure is None or config.metrics.suite is None or not missing_scores(config)
+
+
+def missing_scores(config):
+    """The scores of the figure that the cell's metrics do not measure."""
+    return set(config.figure.get("scores") or ()) - set(instantiate(config.metrics.suite).SCORES)
+
+
+def test_every_grid_is_there_at_both_scales():
+    papers = ["sngan_fig1_cifar10", "sngan_fig1_stl10", "sngan_table2_cifar10", "sngan_table2_stl10", "sngan_fig4"]
+    papers += ["sngan_fig10", "sngan_fig11", "sngan_gamma", "sngan_imagenet", "wgan_gp_architectures"]
+    papers += ["wgan_gp_architectures_no_norm", "wgan_gp_toy", "losses", "tricks", "mode_collapse"]
+    assert sorted(GRIDS) == sorted([*papers, "mode_collapse_stacked"])
+    assert len(SMALL) == len(GRIDS)
+
+
+@pytest.mark.parametrize("path", [*FILES.values(), *METHODS.values()], ids=[*FILES, *METHODS])
+def test_its_first_line_names_a_paper(path):
+    package, first, *_ = path.read_text().splitlines()
+    assert package == "# @package _global_"
+    assert re.match(r"# .*et al\. \d{4}", first)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_has_a_label_and_complete_regularizers(name):
+    config = hydra.compose("train", [f"method={name}"])
+    assert config.label
+    assert all("_target_" in settings for settings in config.reg.values())
+
+
+@pytest.mark.parametrize("sweep", FILES)
+def test_every_value_of_every_axis_composes(sweep):
+    for overrides in cells(sweep):
+        check_cell(compose(sweep, *overrides))
+
+
+@pytest.mark.parametrize("sweep", [*GRIDS, *SMALL])
+def test_what_the_figure_names_is_there(sweep):
+    config, along = compose(sweep), axes(sweep)
+    view = read_view(config.figure, list(along), sweep)
+    assert re.search(r"et al\. \d{4}", view.title)
+    places = {place(step.partition("=")[2]) for steps in along.values() for step in steps}
+    assert view.names.keys() <= places or sweep in SMALL
+    assert {number.at("method") for number in read_paper(view.paper)} <= {*METHODS, None}
+
+
+@pytest.mark.parametrize("sweep", GRIDS)
+def test_the_paper_has_a_number_of_a_method(sweep):
+    paper = read_paper(compose(sweep).figure.paper)
+    methods = {step.removeprefix("method=") for step in axes(sweep).get("method", [])}
+    assert not paper or methods & {number.at("method") for number in paper}
+
+
+@pytest.mark.parametrize("sweep", GRIDS)
+def test_methods_of_a_sweep_have_different_labels(sweep):
+    labels = [hydra.compose("train", [step]).label for step in axes(sweep).get("method", [])]
+    assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("sweep", SMALL)
+def test_a_small_sweep_needs_no_download(sweep):
+    for overrides in cells(sweep):
+        config = compose(sweep, *overrides)
+        assert config.data.name in EMBEDDED
+        assert config.updates <= 5000
+
+
+def test_the_small_figure_has_all_cells_of_the_paper():
+    sweep = "sngan_fig1_cifar10"
+    large, small = axes(sweep), axes(f"{sweep}/small")
+    assert (len(large["method"]), len(large["optim"])) == (8, 6)
+    assert (small["method"], small["optim"]) == (large["method"], large["optim"])
+    assert small["seed"] == ["seed=0", "seed=1"]
+
+
+def test_clipping_is_of_convolutions_and_normalisations_have_no_gamma():
+    sweep = "sngan_fig1_cifar10"
+    clipping = compose(sweep, "method=weight_clipping").reg.weight_clip
+    assert (clipping.convolutions_only, clipping.limit) == (True, 0.01)
+    for method in ("batch_norm", "layer_norm", "weight_norm"):
+        assert compose(sweep, f"method={method}").reg[method].gamma is False
+
+
+def test_all_methods_but_wgan_gp_have_the_standard_loss():
+    for step in axes("sngan_fig1_cifar10")["method"]:
+        wasserstein = compose("sngan_fig1_cifar10", step).loss._target_ == "lit_gan.losses.Wasserstein"
+        assert wasserstein == (step == "method=wgan_gp")
+
+
+def test_rows_of_a_table_keep_what_is_theirs():
+    resnet = compose("sngan_table2_cifar10", "method=spectral_norm_hinge_resnet")
+    assert "sngan_resnet" in resnet.model.D._target_
+    assert (resnet.updates, resnet.optim.n_dis, resnet.g_batch_size) == (50000, 5, 128)
+    assert compose("sngan_table2_stl10", "method=spectral_norm_2x").updates == 200000
+    assert compose("sngan_table2_stl10", "method=spectral_norm").updates == 100000
+
+
+CELLS = [(sweep, 0) for sweep in SMALL] + [("sngan_fig1_cifar10/small", row) for row in range(1, 8)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sweep", "row"), CELLS)
+def test_a_small_cell_trains(monkeypatch, tmp_path, sweep, row):
+    quick = ["hydra.mode=RUN", f"hydra.run.dir={tmp_path / 'run'}", "trainer.fast_dev_run=true", "trainer=cpu"]
+    arguments = [f"sweep={sweep}", *cells(sweep)[row], *quick]
+    hydra.core.global_hydra.GlobalHydra.instance().clear()
+    monkeypatch.setattr(sys, "argv", ["train", *arguments])
+    try:
+        launch(train, "train")
+    finally:
+        hydra.core.global_hydra.GlobalHydra.instance().clear()
+        hydra.initialize_config_module("lit_gan.conf", version_base="1.3")
