@@ -1,7 +1,10 @@
-.PHONY: help install train test claims lint bench clean
+.PHONY: help install train sweep report test claims lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
+NAME ?= sngan_fig1_cifar10
+SCALE ?= small
+DIR ?= runs/$(NAME)-$(SCALE)
 INSTALLED := .venv/installed
 
 help:            ## this list
@@ -16,6 +19,12 @@ $(INSTALLED): pyproject.toml
 
 train: install   ## a spectrally normalised DCGAN on digits: ARGS="model=sngan_cnn ..." for anything else
 	$(BIN)/python -m lit_gan.train $(ARGS)
+
+sweep: install   ## a paper's figure: NAME=sngan_fig1_cifar10 SCALE=small, again to go on; ARGS as for train
+	$(BIN)/python -m lit_gan.train sweep=$(NAME) scale=$(SCALE) $(ARGS)
+
+report: install  ## what a sweep came to: DIR=runs/sngan_fig1_cifar10-small
+	$(BIN)/python -m lit_gan.report $(DIR)
 
 test: install    ## ruff and the tests
 	$(BIN)/ruff check

@@ -826,8 +826,9 @@ def test_the_figure_has_seven_rows():
 
 @pytest.mark.parametrize("name", ROWS)
 @pytest.mark.parametrize("size", [32, 64])
-def test_a_row_is_wgan_gp_and_its_networks_fit(compose, name, size):
-    config = compose(f"experiment={name}")
+def test_a_row_with_its_method_is_wgan_gp_and_its_networks_fit(compose, name, size):
+    method = "wgan_gp_no_norm" if name == "wgan_gp_arch_no_norm" else "wgan_gp_layer_norm"
+    config = compose(f"experiment={name}", f"method={method}")
     assert (config.data.name, config.data.image_size, config.updates, config.batch_size) == ("lsun", 64, 200000, 64)
     assert (config.loss._target_, config.optim.n_dis) == ("lit_gan.losses.Wasserstein", 5)
     assert list(config.reg) == ["layer_norm"] * (name != "wgan_gp_arch_no_norm") + ["gradient_penalty"]

@@ -25,7 +25,15 @@ SHORT = {
     "sample": ["interpolations=1"],
     "analyze": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
 }
-MORE = {"experiment=sngan_cifar10": ["data=digits", "metrics=none"], "resume=DIR": ["updates=4"]}
+CELLS = ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0", "metrics=none"]
+MORE = {
+    "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
+    "resume=DIR": ["updates=4"],
+    "sweep=sngan_fig1_cifar10": CELLS,
+    "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
+}
+LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launcher=ray")
+"""Engines, which tests/test_grid.py runs."""
 
 
 @pytest.fixture(scope="module")

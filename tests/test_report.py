@@ -223,12 +223,14 @@ class TestComparison:
         assert found.title == "digits 32x32, extractor digits, protocol full (100 generated, 50 real)"
 
     def test_a_later_evaluation_of_the_last_weights_is_a_panel_of_its_own(self, make):
-        later = [record(100, 5.0, PROTOCOL | {"name": "modern"}), record(100, 1.0, QUICK, checkpoint="best")]
+        modern = PROTOCOL | {"name": "modern"}
+        later = [record(50, 9.0, QUICK), record(100, 5.0, modern), record(100, 1.0, QUICK, checkpoint="best")]
         found = compare(read_sweep(make({cell("wgan_gp", "sngan_a"): results(3.0, evaluations=later)})), [])
         assert [each.values["sngan_a", "wgan_gp"] for each in found] == [[3.0], [5.0]]
 
     def test_unfinished_cells_give_no_final_score(self, make):
-        running = results(None, [(50, 70.0)], status="running", updates=50)
+        scored = [record(50, 60.0)]
+        running = results(None, [(50, 70.0)], status="running", updates=50, evaluations=scored)
         sweep = read_sweep(make({cell("wgan_gp", "sngan_a"): running}))
         assert sweep.runs[0].cell.state == "stopped"
         assert not sweep.finals

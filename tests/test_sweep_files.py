@@ -43,12 +43,18 @@ def axes(sweep):
 def cells(sweep):
     """Overrides of so few cells that every value of every axis is among them; the seed is always the first."""
     along = [steps[:1] if name == "seed" else steps for name, steps in axes(sweep).items()]
-    return [[steps[row % len(steps)] for steps in along] for row in range(max(map(len, along)))]
+    return [[steps[index % len(steps)] for steps in along] for index in range(max(map(len, along)))]
 
 
 @functools.cache
 def compose(sweep, *overrides):
     return hydra.compose("train", [f"sweep={sweep}", *overrides])
+
+
+@functools.cache
+def row(method):
+    """The settings of a method alone."""
+    return hydra.compose("train", [f"method={method}"])
 
 
 def check_cell(config):
@@ -85,9 +91,8 @@ def test_its_first_line_names_a_paper(path):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_a_method_has_a_label_and_complete_regularizers(name):
-    config = hydra.compose("train", [f"method={name}"])
-    assert config.label
-    assert all("_target_" in settings for settings in config.reg.values())
+    assert row(name).label
+    assert all("_target_" in settings for settings in row(name).reg.values())
 
 
 @pytest.mark.parametrize("sweep", FILES)
@@ -115,7 +120,7 @@ def test_the_paper_has_a_number_of_a_method(sweep):
 
 @pytest.mark.parametrize("sweep", GRIDS)
 def test_methods_of_a_sweep_have_different_labels(sweep):
-    labels = [hydra.compose("train", [step]).label for step in axes(sweep).get("method", [])]
+    labels = [row(step.removeprefix("method=")).label for step in axes(sweep).get("method", [])]
     assert len(set(labels)) == len(labels)
 
 
@@ -124,7 +129,6 @@ def test_a_small_sweep_needs_no_download(sweep):
     for overrides in cells(sweep):
         config = compose(sweep, *overrides)
         assert config.data.name in EMBEDDED
-        assert config.updates <= 5000
 
 
 def test_the_small_figure_has_all_cells_of_the_paper():
@@ -157,14 +161,14 @@ def test_rows_of_a_table_keep_what_is_theirs():
     assert compose("sngan_table2_stl10", "method=spectral_norm").updates == 100000
 
 
-CELLS = [(sweep, 0) for sweep in SMALL] + [("sngan_fig1_cifar10/small", row) for row in range(1, 8)]
+CELLS = [(sweep, 0) for sweep in SMALL] + [("sngan_fig1_cifar10/small", index) for index in range(1, 8)]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("sweep", "row"), CELLS)
-def test_a_small_cell_trains(monkeypatch, tmp_path, sweep, row):
+@pytest.mark.parametrize(("sweep", "index"), CELLS)
+def test_a_small_cell_trains(monkeypatch, tmp_path, sweep, index):
     quick = ["hydra.mode=RUN", f"hydra.run.dir={tmp_path / 'run'}", "trainer.fast_dev_run=true", "trainer=cpu"]
-    arguments = [f"sweep={sweep}", *cells(sweep)[row], *quick]
+    arguments = [f"sweep={sweep}", *cells(sweep)[index], *quick]
     hydra.core.global_hydra.GlobalHydra.instance().clear()
     monkeypatch.setattr(sys, "argv", ["train", *arguments])
     try:

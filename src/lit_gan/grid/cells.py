@@ -35,17 +35,24 @@ class Cell:
 
 
 def read_cells(directory: Path) -> list[Cell]:
-    """The planned cells of a sweep in their order, then whatever other runs lie in its directory.
+    """The cells of a sweep, as `cell_names` has them.
 
     Raises:
         UserError: there is no sweep, or its plan is damaged.
     """
-    planned = read_plan(directory).get("cells", [])
+    return [read_any(directory / name, name) for name in cell_names(directory)]
+
+
+def cell_names(directory: Path) -> list[str]:
+    """The planned cells of a sweep in their order, then whatever other runs lie in its directory.
+
+    Raises:
+        UserError: there are none, or the plan is damaged.
+    """
     found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
-    names = [*planned, *(name for name in found if name not in planned)]
-    if not names:
-        raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
-    return [read_any(directory / name, name) for name in names]
+    if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
+        return names
+    raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
 
 
 def read_any(directory: Path, name: str) -> Cell:

@@ -1,10 +1,12 @@
 """The standard CNN of the SNGAN paper. Miyato et al. 2018, Table 3."""
 
+import math
 from collections.abc import Sequence
 
 from torch import nn
 
 from lit_gan import game
+from lit_gan.errors import UserError
 from lit_gan.game import Layers, NormSlot
 from lit_gan.models.layers import (
     Norm,
@@ -64,14 +66,22 @@ class Discriminator(game.Discriminator):
         width: channels of the first layer, 64 in the paper.
         wide: widen at the convolutions of stride 2, as the authors' released code does, instead of after them.
         slope: of the leaky ReLUs, 0.1 in the paper, 0.2 in the released code.
+        last: multiplies the channels that the last convolution reads and writes; 0.5 to 8 in Figure 4.
+
+    Raises:
+        UserError: a shape it cannot judge, or a `last` that is not above 0.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64, wide: bool = False, slope: float = 0.1):
+    def __init__(
+        self, shape: Sequence[int], width: int = 64, wide: bool = False, slope: float = 0.1, last: float = 1.0
+    ):
         super().__init__()
         channels, size = image_shape("sngan_cnn", shape, SIZES)
+        if not 0 < last < math.inf:
+            raise UserError(f"model.D.last={last} must be above 0: it multiplies numbers of channels.")
         layers, before = [], channels
         for index, factor in enumerate(WIDE if wide else TABLE_3):
-            after = factor * width
+            after = max(1, round(factor * width * last)) if index > 4 else factor * width
             halves = index % 2
             layers += [nn.Conv2d(before, after, 3 + halves, stride=1 + halves, padding=1)]
             layers += [NormSlot(after)] * (index > 0) + [nn.LeakyReLU(slope, inplace=True)]

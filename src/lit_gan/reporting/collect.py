@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError
-from lit_gan.grid.cells import Cell, read_cell
+from lit_gan.grid.cells import Cell, cell_names, read_cell
 from lit_gan.grid.plan import read_plan
 from lit_gan.launch import read_yaml
 from lit_gan.reporting.view import SEED, View, read_view
@@ -179,7 +179,11 @@ def same_measurement(one: DictConfig, other: DictConfig) -> bool:
 def last_records(run: Run) -> list[dict]:
     """The records about the weights after the last update."""
     results = run.cell.results
-    later = [record for record in results.get("evaluations", []) if record.get("checkpoint") == "last"]
+    later = [
+        record
+        for record in results.get("evaluations", [])
+        if record.get("checkpoint") == "last" and record["update"] == results.get("updates")
+    ]
     return [record for record in (results.get("final"), *later) if record]
 
 
@@ -201,7 +205,7 @@ def read_sweep(directory: Path) -> Sweep:
     if not directory.is_dir():
         raise UserError(f"{directory} does not exist: name the directory that `sweep=` or `--multirun` has written.")
     plan = read_plan(directory)
-    runs = [read_run(directory / name, name) for name in cell_names(directory, plan)]
+    runs = [read_run(directory / name, name) for name in cell_names(directory)]
     begun = [run for run in runs if run.cell.state != "waiting"]
     if begun and all(run.cell.state == DAMAGED for run in begun):
         raise UserError(begun[0].cell.results["error"])
@@ -209,18 +213,6 @@ def read_sweep(directory: Path) -> Sweep:
     axes = plan.get("axes") or list(dict.fromkeys(axis for run in runs for axis in run.cell.coordinates))
     block = next((run.config.figure for run in runs if run.config.get("figure")), None)
     return Sweep(name, directory, runs, read_view(block, axes, name))
-
-
-def cell_names(directory: Path, plan: dict) -> list[str]:
-    """The planned cells in their order, then whatever other runs lie there.
-
-    Raises:
-        UserError: there are none.
-    """
-    found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
-    if names := list(dict.fromkeys([*plan.get("cells", []), *found])):
-        return names
-    raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
 
 
 def read_run(directory: Path, name: str) -> Run:

@@ -34,6 +34,8 @@ COLUMNS = 3
 """Panels beside each other at most."""
 THUMBNAIL = 1.05
 """Inches of a picture among others."""
+MARGIN = 1.0
+"""Inches beside them for their names."""
 PIXELS = 240
 """On its longer side."""
 
@@ -295,15 +297,18 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
         )
     values = [value for _, best, last in pairs for value in (best, last)]
     label_score(axes, score, None, values, zero=False)
-    axes.set_ylabel(f"{score_name(score)} at the last evaluation")
-    axes.set_xlabel(f"{score_name(score)} at the best evaluation")
+    axes.set_ylabel(f"{score_name(score)}, last")
+    axes.set_xlabel(f"{score_name(score)}, best")
     if axes.get_yscale() == "log":
         axes.set_xscale("log")
         axes.set_xlim(axes.get_ylim())
         axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
         axes.xaxis.set_minor_formatter(axes.yaxis.get_minor_formatter())
         axes.tick_params(axis="x", which="minor", labelsize=6.5)
-    axes.axline((min(values), min(values)), (2 * min(values) + 1,) * 2, color=GREY, linewidth=0.8, linestyle="--")
+    else:
+        axes.locator_params(nbins=5)
+    ends = axes.get_ylim() if axes.get_yscale() == "log" else (min(values), max(values))
+    axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
     entitle(figure, title, 60)
     marks = [line_handle(drawn[hue], sweep.hue(hue)) for hue in sweep.hues]
     for mark in marks:
@@ -315,16 +320,31 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
 def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
     """What G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figures 6 and 12."""
     rows = [hue for hue in sweep.hues if any((x, hue) in pictures for x in sweep.xs)]
-    size = min(THUMBNAIL, (WIDTH - 0.9) / len(sweep.xs)) if len(sweep.xs) > 3 else 1.6
-    figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + 0.9)
+    if len(sweep.xs) == 1:
+        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows])
+    size = min(THUMBNAIL, (WIDTH - MARGIN) / len(sweep.xs))
+    figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + MARGIN)
     grid = figure.subplots(len(rows), len(sweep.xs), squeeze=False)
     for line, hue in zip(grid, rows, strict=True):
         for axes, x in zip(line, sweep.xs, strict=True):
             draw_picture(axes, pictures.get((x, hue)))
-        line[0].set_ylabel(sweep.hue(hue).replace(" ", "\n"), rotation=0, ha="right", va="center")
+        line[0].set_ylabel(textwrap.fill(sweep.hue(hue), 12), rotation=0, ha="right", va="center")
     for axes, x in zip(grid[0], sweep.xs, strict=True):
         axes.set_title(textwrap.fill(sweep.x(x), 14))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
+    return figure
+
+
+def tiles(pictures: Sequence[tuple[str, Path]]) -> Figure:
+    """Pictures under their titles, four in a row."""
+    columns = min(4, len(pictures))
+    rows = math.ceil(len(pictures) / columns)
+    figure = new_figure(WIDTH / 4 * 1.15 * rows, WIDTH / 4 * columns)
+    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    for axes, (title, path) in zip(grid, pictures, strict=False):
+        draw_picture(axes, path)
+        axes.set_title(textwrap.fill(title, 24))
+    bottom_row(grid, len(pictures), columns)
     return figure
 
 

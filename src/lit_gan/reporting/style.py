@@ -38,6 +38,7 @@ SETTINGS = {
 }
 
 NAMES = {"fid": "FID", "kid": "KID", "is": "Inception score", "kl": "KL divergence", "intra_fid": "intra FID"}
+NAMES |= {"wasserstein": "sliced Wasserstein", "ms_ssim": "MS-SSIM", "intra_ms_ssim": "intra MS-SSIM"}
 NAMES |= {"held": "modes held", "high_quality": "share of high quality", "seconds": "seconds for 100 updates"}
 LOGARITHMIC = {"fid", "intra_fid"}
 

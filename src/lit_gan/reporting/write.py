@@ -12,7 +12,7 @@ from pathlib import Path
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import STATES
 from lit_gan.reporting import figures, findings
-from lit_gan.reporting.collect import DAMAGED, Panel, Run, Sweep, read_sweep
+from lit_gan.reporting.collect import Panel, Run, Sweep, read_sweep
 from lit_gan.reporting.comparison import Comparison, by_panel, compare, place_of, seconds, titles
 from lit_gan.reporting.page import Picture, Section, page
 from lit_gan.reporting.papers import PaperScore, read_paper
@@ -98,7 +98,7 @@ def check_measured(sweep: Sweep) -> None:
 def counts(sweep: Sweep) -> str:
     """ "94 finished, 1 running, 1 failed"."""
     found = Counter(run.cell.state for run in sweep.runs)
-    return ", ".join(f"{found[state]} {state}" for state in (*STATES, DAMAGED) if found[state])
+    return ", ".join(f"{found[state]} {state}" for state in STATES if found[state])
 
 
 def sections_of(sweep: Sweep, start: str) -> list[Section]:
@@ -259,7 +259,7 @@ def time_pictures(sweep: Sweep, paper: list[PaperScore], name: str) -> list[Pict
     if not comparisons:
         return []
     return [
-        Picture(name + (f"_{number}" if number > 1 else ""), TIME, figures.compared([each], *DRAWN["bars"]))
+        Picture(name + (f"_{number}" if len(comparisons) > 1 else ""), TIME, figures.compared([each], *DRAWN["bars"]))
         for number, each in enumerate(comparisons, start=1)
     ]
 
