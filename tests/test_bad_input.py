@@ -112,6 +112,8 @@ class TestTrain:
             (["metrics=classifier", "protocol=[]"], ["'quick'", "none"]),
             (["~protocol.quick.seed"], ["protocol.quick", "seed"]),
             (["sweep=foo"], ["sweep=foo", "digits_regularizers"]),
+            (["--multirun", "seed=0,1", "hydra/launcher=nonesuch"], ["hydra/launcher=nonesuch", "does not exist"]),
+            (["sweep=digits_regularizers", "scale=tiny"], ["scale=tiny", "there are paper."]),
             (["data.root=/x/a b é"], ["""data.root='"/x/a b é"'"""]),
             (["foo"], ["foo is no setting", "NAME=VALUE"]),
             (["reg=none,spectral"], ["reg=[none,spectral]", "--multirun"]),

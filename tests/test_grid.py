@@ -18,6 +18,7 @@ from lit_gan.errors import UserError
 from lit_gan.grid.cells import read_cells
 from lit_gan.grid.devices import free_device
 from lit_gan.grid.plan import axes_of, cell_name, place
+from lit_gan.launch import unknown_setting
 from lit_gan.lock import in_use, sole_use
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
@@ -215,6 +216,20 @@ def test_a_search_ends_in_its_best_setting(tmp_path):
     scores = [cell.results["final"]["scores"] for cell in read_cells(tmp_path / "search")]
     assert len(scores) == 2
     assert any(best.best_value in score.values() for score in scores)
+
+
+@pytest.mark.parametrize(
+    ("choice", "extra"),
+    [
+        ("hydra/launcher/joblib", "joblib"),
+        ("hydra/launcher/submitit_slurm", "submitit"),
+        ("hydra/sweeper/optuna", "optuna"),
+    ],
+)
+def test_an_engine_that_is_not_installed(monkeypatch, choice, extra):
+    monkeypatch.setattr("lit_gan.launch.find_spec", lambda name: None)
+    sentence = unknown_setting(f"Could not find '{choice}'", "train")
+    assert sentence.endswith(f"is not installed: pip install 'lit_gan[{extra}]'.")
 
 
 def test_waiting_cells_go_to_free_devices(monkeypatch):

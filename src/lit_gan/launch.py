@@ -9,6 +9,7 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -96,9 +97,11 @@ def swept(arguments: list[str]) -> list[str]:
     """
     given = {key(argument): argument.split("=", 1)[1] for argument in arguments if "=" in argument}
     sweep, scale = given.get("sweep", "null"), given.get("scale", "paper")
-    if sweep in choices("sweep") and scale not in ("paper", sweep.split("/")[-1]):
-        if f"{sweep}/{scale}" not in choices("sweep"):
-            raise UserError(f"scale={scale}: the sweep {sweep} has no such scale; there are paper and small.")
+    if sweep in choices("sweep") and scale != "paper":
+        if scale not in (scales := choices(f"sweep/{sweep}")):
+            raise UserError(
+                f"scale={scale}: sweep={sweep} has no such scale; there are {', '.join(['paper', *scales])}."
+            )
         arguments = [f"sweep={sweep}/{scale}" if key(argument) == "sweep" else argument for argument in arguments]
     several = {"--multirun", "-m"}.intersection(arguments) or sweep != "null"
     axes = axes_of(arguments) if several else []
@@ -225,14 +228,21 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     found = re.search(r"Could not (?:find|load) '(.+)/([^'/]+)'", message)
     if found:
         group, choice = found.groups()
-        if group in ENGINES and choice.split("_")[0] in ENGINES[group]:
-            return f"{group}={choice} is not installed: pip install 'lit_gan[{choice.split('_')[0]}]'."
+        engine = choice.split("_")[0]
+        if engine in ENGINES.get(group, ()) and not has_engine(group, engine):
+            return f"{group}={choice} is not installed: pip install 'lit_gan[{engine}]'."
         return f"{group}={choice} does not exist{hint(choice, choices(group))}"
     return None
 
 
 ENGINES = {"hydra/launcher": ("joblib", "submitit", "ray"), "hydra/sweeper": ("optuna",)}
 """What else may run the cells of a sweep or choose them, and the package's extra that installs it."""
+
+
+def has_engine(group: str, engine: str) -> bool:
+    """Whether Hydra's plugin for an engine is installed."""
+    kind = group.removeprefix("hydra/")
+    return bool(find_spec("hydra_plugins") and find_spec(f"hydra_plugins.hydra_{engine}_{kind}"))
 
 
 def hint(word: str, known: list[str]) -> str:
@@ -248,8 +258,7 @@ def choices(group: str) -> list[str]:
     import lit_gan.sweeps
 
     folders = [Path(package.__file__).parent for package in (lit_gan.conf, lit_gan.sweeps)]
-    paths = [path.relative_to(folder / group) for folder in folders for path in (folder / group).rglob("*.yaml")]
-    return sorted(str(path.with_suffix("")) for path in paths)
+    return sorted(path.stem for folder in folders for path in (folder / group).glob("*.yaml"))
 
 
 def settings(config_name: str, parent: str) -> list[str]:

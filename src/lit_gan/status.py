@@ -28,17 +28,14 @@ def main() -> None:
 
 def show(cells: list[Cell], everything: bool) -> None:
     """Prints the grid, what is to be said of single cells, and the counts."""
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     console.print(grid(cells))
-    console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()), highlight=False)
-    table = Table("cell", "state", "update", "updates/s", "time left", "scores, or the reason")
+    console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()))
     for cell in cells:
         if everything or cell.state not in ("finished", "waiting"):
-            table.add_row(*line(cell))
-    if table.row_count:
-        console.print(table)
+            console.print(line(cell))
     counts = Counter(cell.state for cell in cells)
-    console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]), highlight=False)
+    console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
 
 
 def grid(cells: list[Cell]) -> Table:
@@ -56,25 +53,20 @@ def grid(cells: list[Cell]) -> Table:
     return table
 
 
-def line(cell: Cell) -> list[str]:
-    """A cell's row."""
+def line(cell: Cell) -> str:
+    """What is to be said of a cell: where it is, how fast, and its scores or the reason of its end."""
     results = cell.results
     done, planned, rate = (results.get(name) for name in ("updates", "updates_planned", "updates_per_second"))
-    left = (planned - done) / rate if rate and planned and cell.state == "running" else None
-    return [
-        cell.name,
-        cell.state,
-        f"{done}/{planned}" if planned else "",
-        f"{rate:.3g}" if rate and cell.state == "running" else "",
-        duration(left),
-        results.get("error") or scores(results),
-    ]
+    words = [f"{cell.name}: {cell.state}"]
+    if planned:
+        words.append(f"update {done} of {planned}")
+    if rate and planned and cell.state == "running":
+        words += [f"{rate:.3g} updates/s", f"{duration((planned - done) / rate)} left"]
+    return ", ".join([*words, *filter(None, [results.get("error") or scores(results)])])
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: float) -> str:
     """Seconds as hours and minutes, or as minutes and seconds."""
-    if seconds is None:
-        return ""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
 
