@@ -67,6 +67,15 @@ def first(run: list[Record], field: str):
 
 
 class TestWandb:
+    def test_a_cell_of_a_sweep_is_in_its_group_with_its_coordinates(self, run_train, tmp_path):
+        settings = ["sweep=sngan_fig1_cifar10", "scale=small", "hydra.mode=RUN", "optim=sngan_c", "seed=1"]
+        settings += ["method=weight_norm", "logger=wandb", "logger.wandb.offline=true", "metrics.final=quick"]
+        run_train(tmp_path / "run", *settings)
+        (run,) = offline_runs(tmp_path / "run")
+        assert first(run, "run").run_group == "sngan_fig1_cifar10/small"
+        assert set(first(run, "run").tags) >= {"method=weight_norm", "optim=sngan_c", "seed=1"}
+        assert first(run, "run").display_name == "method=weight_norm optim=sngan_c seed=1"
+
     def test_offline_run(self, run_train, tmp_path):
         run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true")
         (run,) = offline_runs(tmp_path / "run")

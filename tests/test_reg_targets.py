@@ -33,7 +33,7 @@ class Table:
     global_step = 0
 
     def __init__(self, D, optimizer, loss=None, regs=()):
-        self.loss, self.regs, self.d = loss or Wasserstein(), regs, optimizer(list(D.parameters()))
+        self.loss, self.regs, self.d = loss or Wasserstein(), nn.ModuleList(regs), optimizer(list(D.parameters()))
 
     def terms(self, turn):
         terms = {"loss": self.loss.objective(turn)}
@@ -175,6 +175,26 @@ def test_what_the_d_of_now_has_said_is_forgotten(quadratic):
         new = getattr(quadratic, verdict).logits
         torch.testing.assert_close(new, quadratic.D(x).logits)
         assert not torch.allclose(new, old)
+
+
+class Remembering(Wasserstein):
+    """Counts D's objectives in a buffer, which weighs them, as BEGAN's k does."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("count", torch.ones(()))
+
+    def d(self, turn):
+        objective = self.count.clone() * super().d(turn)
+        self.count.add_(1)
+        return objective
+
+
+def test_unrolled_leaves_what_the_loss_remembers(quadratic):
+    quadratic.game.loss = Remembering()
+    Unrolled(3).stage(quadratic)
+    Wasserstein().g(quadratic).backward()
+    assert quadratic.game.loss.count == 1
 
 
 def test_unrolled_leaves_d_turns_alone(quadratic):

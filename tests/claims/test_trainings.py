@@ -34,7 +34,7 @@ RATES = ["optim.d.lr=1e-3", "optim.g.lr=1e-3"]
     "WGAN-GP trains a network without normalisation, the plain GAN does not",
     "Gulrajani et al. 2017, Figure 2, third row",
     on="digits at 16 px, DCGAN of width 8 with kernels of 5 x 5 and no normalisation in G or D, batch 32, Adam at rate "
-    "1e-3, 300 updates, 2 seeds",
+    "1e-3, 300 updates, 2 seeds; at the paper's rates neither has learned after 300 updates",
 )
 @pytest.mark.parametrize("seed", range(2))
 def test_wgan_gp_trains_without_normalisation(fid, measured, seed):
@@ -47,16 +47,33 @@ def test_wgan_gp_trains_without_normalisation(fid, measured, seed):
     assert scores["wgan_gp_no_norm"] < scores["dcgan_no_norm"] / 3
 
 
+def high_rates(setting, seed):
+    return ["model=sngan_cnn", "dequantize=true", f"optim=sngan_{setting}", f"seed={seed}"]
+
+
 @pytest.mark.claim(
-    "Spectral norm trains well where the rate is high and the momentum too, weight clipping does not",
-    "Miyato et al. 2018, Figures 1 and 2, settings D to F",
-    on="digits at 16 px, standard CNN of width 8, batch 32, 300 updates, 2 seeds",
+    "Spectral norm trains at a high rate, weight clipping does not",
+    "Miyato et al. 2018, Figures 1 and 2, setting D",
+    on="digits at 16 px, standard CNN of width 8, batch 32, 300 updates, 2 seeds; at E and F the two are near each "
+    "other after 300 updates",
 )
 @pytest.mark.parametrize("seed", range(2))
-@pytest.mark.parametrize("setting", ["d", "e", "f"])
-def test_spectral_norm_survives_high_rates(fid, measured, setting, seed):
-    game = ["model=sngan_cnn", "dequantize=true", f"optim=sngan_{setting}", f"seed={seed}"]
-    scores = {method: fid(*game, f"method={method}") for method in ("spectral_norm", "weight_clipping")}
-    measured(f"setting {setting.upper()}, seed {seed}, FID with spectral norm", scores["spectral_norm"])
-    measured("weight clipping", scores["weight_clipping"])
-    assert scores["spectral_norm"] < scores["weight_clipping"] / 2
+def test_spectral_norm_survives_a_high_rate(fid, measured, seed):
+    spectral, clipping = (fid(*high_rates("d", seed), f"method={m}") for m in ("spectral_norm", "weight_clipping"))
+    measured(f"seed {seed}, FID with spectral norm", spectral)
+    measured("weight clipping", clipping)
+    assert spectral < clipping / 3
+
+
+@pytest.mark.claim(
+    "Spectral norm trains at a high rate and with a long memory of squared gradients, WGAN-GP does not",
+    "Miyato et al. 2018, Figures 1 and 2, setting E",
+    on="digits at 16 px, standard CNN of width 8, batch 32, 300 updates, 2 seeds; at D WGAN-GP fails as well at first, "
+    "but comes back in longer runs",
+)
+@pytest.mark.parametrize("seed", range(2))
+def test_spectral_norm_survives_where_wgan_gp_does_not(fid, measured, seed):
+    spectral, penalty = (fid(*high_rates("e", seed), f"method={m}") for m in ("spectral_norm", "wgan_gp"))
+    measured(f"seed {seed}, FID with spectral norm", spectral)
+    measured("WGAN-GP", penalty)
+    assert spectral < penalty / 5

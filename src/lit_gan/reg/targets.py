@@ -1,7 +1,8 @@
 """Regularizers of what the players aim at: other targets for G, a past to stay near, a D that has moved on."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from operator import attrgetter
 from typing import Any
@@ -76,7 +77,8 @@ class Unrolled(Regularizer):
     """G answers the D that is `steps` updates ahead, and differentiates through those. Metz et al. 2017, Eqs. 7-10.
 
     The updates are those of D's optimizer, SGD or Adam, with its present rates and moments, on D's whole objective, all
-    on the samples of G's turn; D itself does not move. It belongs behind what changes D's input, in `reg`.
+    on the samples of G's turn; D itself does not move, nor does what the loss and the regularizers keep from turn to
+    turn. It belongs behind what changes D's input, in `reg`.
 
     Args:
         steps: K; 5 and 10 in the paper, 0 for none.
@@ -119,12 +121,23 @@ class Unrolled(Regularizer):
         values = {name: value.detach().clone().requires_grad_() for name, value in learned.items()}
         moments = {name: optimizer.state.get(value, {}) for name, value in learned.items()}
         place(D, values)
-        for _ in range(self.steps):
-            for name, gradient in gradients(turn, D, values).items():
-                group = settings[learned[name]]
-                values[name], moments[name] = rule(values[name], gradient, moments[name], group)
-            place(D, values)
+        with unmoved(turn.game.loss, turn.game.regs):
+            for _ in range(self.steps):
+                for name, gradient in gradients(turn, D, values).items():
+                    group = settings[learned[name]]
+                    values[name], moments[name] = rule(values[name], gradient, moments[name], group)
+                place(D, values)
         return D
+
+
+@contextmanager
+def unmoved(*modules: nn.Module) -> Iterator[None]:
+    """Puts the modules' buffers back to what they were before."""
+    before = [(buffer, buffer.clone()) for module in modules for buffer in module.buffers()]
+    yield
+    with torch.no_grad():
+        for buffer, value in before:
+            buffer.copy_(value)
 
 
 def gradients(turn: Turn, D: Discriminator, values: Values) -> Values:
