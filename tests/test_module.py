@@ -388,13 +388,13 @@ def test_curves_are_means_over_their_interval(points):
 
 
 def test_a_loss_has_curves_of_its_own(points):
-    class Moved(Listed):
+    class Balanced(Listed):
         def curves(self):
-            return {"moved": torch.tensor(7.0)}
+            return {"k": torch.tensor(7.0)}
 
-    row = fit(points(Moved(range(4))), updates=4, log_every_n_steps=4).loggers[0].rows[-1][1]
-    assert row["d/moved"] == 7
-    assert "g/moved" not in row
+    row = fit(points(Balanced(range(4))), updates=4, log_every_n_steps=4).loggers[0].rows[-1][1]
+    assert row["d/k"] == 7
+    assert "g/k" not in row
 
 
 def test_curves_show_the_mean_output_of_d(points):

@@ -19,7 +19,8 @@ from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view
 from lit_gan.train import train
 
-FILES = {name: Path(lit_gan.sweeps.__file__).parent / "sweep" / f"{name}.yaml" for name in choices("sweep")}
+FOLDER = Path(lit_gan.sweeps.__file__).parent / "sweep"
+FILES = {str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.rglob("*.yaml"))}
 METHODS = {name: Path(lit_gan.conf.__file__).parent / "method" / f"{name}.yaml" for name in choices("method")}
 SMALL = [name for name in FILES if name.endswith("/small")]
 GRIDS = [name for name in FILES if f"{name}/small" in FILES]
