@@ -29,7 +29,7 @@ report: install  ## what a sweep came to: DIR=runs/sngan_fig1_cifar10-small
 test: install    ## ruff and the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 claims: install  ## every paper's claim, tested; writes docs/claims.md
 	$(BIN)/python -m pytest -n auto tests/claims --slow --claims docs/claims.md

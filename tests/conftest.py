@@ -1,6 +1,9 @@
 """Shapes and types of the vocabulary are checked while the tests run; small players whose numbers fit on paper."""
 
+import os
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for each worker and its processes: sums depend on it
 
 import jaxtyping
 import pytest
@@ -37,9 +40,6 @@ class LinearD(game.Discriminator):
         self.body, self.head = nn.Flatten(), nn.Linear(len(w), 1)
         with torch.no_grad():
             self.head.weight.copy_(torch.as_tensor(w)[None])
-
-
-torch.set_num_threads(1)
 
 
 def pytest_addoption(parser):

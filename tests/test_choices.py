@@ -29,6 +29,7 @@ COMPANIONS = {
 }
 """Choices that need another one beside them."""
 ALONE = [f"{group}={choice}" for group in TRAINED for choice in choices(group) if choice not in ABSENT]
+OTHERS = sorted({f"{group}={choice}" for group in GROUPS for choice in choices(group)} - {*ALONE})
 
 
 def compose(config: str, *overrides: str):
@@ -46,12 +47,12 @@ def fast_dev_run(monkeypatch, tmp_path):
     return run
 
 
-@pytest.mark.parametrize(("group", "choice"), [(group, choice) for group in GROUPS for choice in choices(group)])
-def test_every_choice_composes(group, choice):
-    if group == "analysis":
-        assert compose("analyze", "run=somewhere", f"analysis=[{choice}]") is not None
+@pytest.mark.parametrize("choice", OTHERS)
+def test_every_choice_that_is_not_trained_here_composes(choice):
+    if choice.startswith("analysis="):
+        assert compose("analyze", "run=somewhere", choice.replace("=", "=[") + "]") is not None
     else:
-        assert compose("train", f"{group}={choice}") is not None
+        assert compose("train", choice) is not None
 
 
 @pytest.mark.parametrize("choice", sorted(set(choices("data")) - {"image_folder"}))

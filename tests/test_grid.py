@@ -30,7 +30,6 @@ def start(folder, *arguments):
     return subprocess.Popen(
         [sys.executable, "-m", "lit_gan.train", *arguments],
         cwd=folder,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -5,6 +5,7 @@ import csv
 import json
 import math
 import re
+import shutil
 import sys
 
 import pytest
@@ -15,7 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.reporting import papers
 from lit_gan.reporting.collect import read_sweep
 from lit_gan.reporting.comparison import compare
-from lit_gan.reporting.findings import correlation, entry, ranking_table, score_table, unfinished_table
+from lit_gan.reporting.findings import correlation, entry, ranking_table, score_table, text_table, unfinished_table
 from lit_gan.reporting.page import page
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summary
@@ -358,6 +359,23 @@ class TestReport:
         folder = written.parent.parent
         assert write_report([folder], None) == written
         assert write_report([folder], tmp_path / "x" / "y") == tmp_path / "x" / "y" / "report.html"
+
+    def test_what_an_earlier_report_showed_and_this_one_does_not_is_removed(self, written):
+        (written.parent / "mine.png").touch()
+        shutil.rmtree(written.parent.parent / cell("spectral_norm", "sngan_a", 2))
+        write_report([written.parent.parent], None)
+        names = {path.name for path in written.parent.iterdir()}
+        assert "curves_fid.png" not in names
+        assert names >= {"mine.png", "main.png", "scores_fid.csv", "report.html"}
+
+    def test_texts_of_cells_that_write(self, make):
+        folder = make(GRID)
+        samples = folder / cell("spectral_norm", "sngan_a", 0) / "samples"
+        samples.mkdir()
+        (samples / "000050.txt").write_text("early\n")
+        (samples / "000100.txt").write_text("".join(f"line {n}\n" for n in range(64)))
+        rows = text_table("t", read_sweep(folder)).rows
+        assert rows == [[cell("spectral_norm", "sngan_a", 0), "line 0\nline 1\nline 2\nline 3\nline 4\nline 5"]]
 
     def test_several_sweeps_on_one_page(self, make, tmp_path):
         first, second = make(GRID, "one"), make(GRID, "two", figure=FIGURE | {"title": "Figure 2"})

@@ -96,7 +96,9 @@ def test_a_method_has_a_label_and_complete_regularizers(name):
     assert all("_target_" in settings for settings in row(name).reg.values())
 
 
-@pytest.mark.parametrize("sweep", FILES)
+@pytest.mark.parametrize(
+    "sweep", [pytest.param(name, marks=pytest.mark.slow) if name in GRIDS else name for name in FILES]
+)
 def test_every_value_of_every_axis_composes(sweep):
     for overrides in cells(sweep):
         check_cell(compose(sweep, *overrides))

@@ -16,6 +16,9 @@ from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, su
 from lit_gan.reporting.style import score_name
 from lit_gan.reporting.tables import NONE, Table, duration, number, written
 
+LINES_SHOWN = 6
+"""Of a cell's text."""
+
 
 def score_table(name: str, comparison: Comparison) -> Table:
     """A row for each hue: mean ± standard deviation over seeds at each x and at the best one, and the paper's."""
@@ -195,6 +198,17 @@ def unfinished_table(name: str, sweep: Sweep) -> Table:
             at = f"{results['updates']}{planned}" if "updates" in results else ""
             rows.append([run.cell.name, run.cell.state, at, results.get("error") or ""])
     return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows)
+
+
+def text_table(name: str, sweep: Sweep) -> Table:
+    """The first lines of the last text of every cell that writes text."""
+    rows = []
+    for run in sweep.runs:
+        paths = sorted(run.cell.directory.glob("samples/*.txt"))
+        if paths:
+            lines = paths[-1].read_text(encoding="utf-8").splitlines()
+            rows.append([run.cell.name, "\n".join(lines[:LINES_SHOWN])])
+    return Table(name, f"The first {LINES_SHOWN} texts of each cell", ["cell", "texts"], rows)
 
 
 def cell_table(name: str, sweep: Sweep, titles: dict[Panel, str]) -> Table:

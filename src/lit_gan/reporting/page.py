@@ -6,7 +6,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
 from io import BytesIO
-from pathlib import Path
 from string import Template
 
 from matplotlib.figure import Figure
@@ -31,6 +30,7 @@ figcaption { font-size: 0.8em; color: #555; }
 table { border-collapse: collapse; font-size: 0.8em; border-top: 2px solid #222; border-bottom: 2px solid #222; }
 caption { text-align: left; color: #555; padding-bottom: 0.4em; }
 th, td { padding: 0.2em 0.7em; text-align: left; vertical-align: top; font-variant-numeric: tabular-nums; }
+td { white-space: pre-line; }
 thead { border-bottom: 1px solid #222; } tbody tr:nth-child(even) { background: #f6f6f6; }
 @media print { body { max-width: none; } details { display: none; } }
 </style>
@@ -71,11 +71,6 @@ class Picture:
         self.figure.savefig(content, format=kind, metadata=metadata)
         return content.getvalue()
 
-    def save(self, folder: Path) -> None:
-        """`<name>.png` and `<name>.svg`."""
-        for kind, content in self.files.items():
-            (folder / f"{self.name}.{kind}").write_bytes(content)
-
     def html(self) -> str:
         """For the page, the image within."""
         kind, mime = ("png", "image/png") if self.raster else ("svg", "image/svg+xml")
@@ -112,10 +107,11 @@ class Section:
         parts += [f"<details><summary>{escape(each.title)}</summary>{each.html()}</details>" for each in self.hidden]
         return "\n".join(parts)
 
-    def save(self, folder: Path) -> None:
-        """Its figures and tables, each in files of its own."""
-        for part in (*self.pictures, *self.tables, *self.hidden):
-            part.save(folder)
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The content of the files of its figures and tables by their names."""
+        parts = (*self.pictures, *self.tables, *self.hidden)
+        return {f"{part.name}.{ending}": content for part in parts for ending, content in part.files.items()}
 
 
 def page(title: str, sections: Sequence[Section]) -> str:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
+from io import StringIO
 
 from lit_gan.reporting.statistics import Summary
 
@@ -27,11 +27,16 @@ class Table:
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
 
-    def save(self, folder: Path) -> None:
-        """`<name>.csv` and `<name>.md`."""
-        with (folder / f"{self.name}.csv").open("w", newline="") as file:
-            csv.writer(file).writerows([self.columns, *self.rows])
-        (folder / f"{self.name}.md").write_text(self.markdown())
+    @property
+    def files(self) -> dict[str, bytes]:
+        """The content of its files by their endings, csv and md."""
+        return {"csv": self.csv().encode(), "md": self.markdown().encode()}
+
+    def csv(self) -> str:
+        """For other programs."""
+        content = StringIO(newline="")
+        csv.writer(content).writerows([self.columns, *self.rows])
+        return content.getvalue()
 
     def markdown(self) -> str:
         """For a README."""

@@ -19,6 +19,8 @@ from lit_gan.reporting.papers import PaperScore, read_paper
 from lit_gan.reporting.statistics import RULE
 from lit_gan.reporting.style import score_name, styled
 
+LISTING = "files.txt"
+"""What a report has written."""
 SHOWN = (
     "mean over seeds; error bars: standard deviation over seeds; dots: single seeds; crosses: cells that failed; "
     "↑ higher is better, ↓ lower is better. "
@@ -47,14 +49,24 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
     folder = output or directories[0] / "report"
     with styled():
         sections = [section for sweep in sweeps for section in entitled(sweep, sweeps)]
-        folder.mkdir(parents=True, exist_ok=True)
-        for section in sections:
-            section.save(folder)
-        content = page("; ".join(sweep.view.title for sweep in sweeps), sections)
-    temporary = folder / f"report.{os.getpid()}.tmp"
-    temporary.write_text(content)
-    os.replace(temporary, folder / "report.html")
+        files = {name: content for section in sections for name, content in section.files.items()}
+        files["report.html"] = page("; ".join(sweep.view.title for sweep in sweeps), sections).encode()
+    write_files(folder, files)
     return folder / "report.html"
+
+
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Each whole or not at all; what an earlier report has written and this one has not is removed."""
+    folder.mkdir(parents=True, exist_ok=True)
+    listing = folder / LISTING
+    earlier = listing.read_text().splitlines() if listing.exists() else []
+    for name in {*earlier} - {*files}:
+        (folder / Path(name).name).unlink(missing_ok=True)
+    files = {LISTING: "\n".join(sorted(files)).encode()} | files
+    for name, content in files.items():
+        temporary = folder / f"{name}.{os.getpid()}.tmp"
+        temporary.write_bytes(content)
+        os.replace(temporary, folder / name)
 
 
 def entitled(sweep: Sweep, sweeps: Sequence[Sweep]) -> list[Section]:
@@ -113,7 +125,7 @@ def sections_of(sweep: Sweep, start: str) -> list[Section]:
         Section("Learning curves", CURVES, curves if sweep.view.kind != "curves" else []),
         ranking_section(comparisons, start),
         best_last_section(sweep, start),
-        Section("Samples", SAMPLES, list(sample_pictures(sweep, start))),
+        samples_section(sweep, start),
         Section("Singular values", SPECTRA, list(spectra_pictures(sweep, comparisons, start))),
         time_section(sweep, paper, start),
         unfinished_section(sweep, start),
@@ -223,6 +235,12 @@ def best_last_section(sweep: Sweep, start: str) -> Section:
 
 
 BEST_LAST = "The best evaluation during training was chosen by the very score it shows; the last one was not chosen."
+
+
+def samples_section(sweep: Sweep, start: str) -> Section:
+    """What each cell draws or writes."""
+    table = findings.text_table(f"{start}texts", sweep)
+    return Section("Samples", SAMPLES, list(sample_pictures(sweep, start)), [table] if table.rows else [])
 
 
 def sample_pictures(sweep: Sweep, start: str) -> Iterator[Picture]:
