@@ -191,7 +191,7 @@ def wait_for_child(parent):
     "engine",
     [
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
-        ["hydra/launcher=submitit_local"],
+        pytest.param(["hydra/launcher=submitit_local"], marks=pytest.mark.slow),
         ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
         ["apart=false"],
     ],

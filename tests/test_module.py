@@ -449,7 +449,7 @@ def test_the_moving_average_is_its_closed_form_with_batch_norm_statistics():
     recorder = Recorder(
         lambda hook, turn: states.append(snapshot(turn.G)) if (hook, turn.player) == ("project", "g") else None
     )
-    gan = images({"recorder": recorder}, ema=0.75)
+    gan = images({"recorder": recorder}, ema=0.2)
     start = snapshot(gan.G)
     fit(gan, updates=3)
     average = gan.sampler(ema=True)
@@ -459,8 +459,8 @@ def test_the_moving_average_is_its_closed_form_with_batch_norm_statistics():
     floating = [name for name, value in first.items() if value.is_floating_point()]
     assert any("running_var" in name for name in floating)
     for name in floating:
-        after_first = 0.75 * start[name] + 0.25 * first[name]
-        expected = 0.75 * (0.75 * after_first + 0.25 * second[name]) + 0.25 * third[name]
+        after_first = 2 / 11 * start[name] + 9 / 11 * first[name]
+        expected = 0.2 * (0.2 * after_first + 0.8 * second[name]) + 0.8 * third[name]
         torch.testing.assert_close(average.state_dict()[name], expected, msg=name)
         assert not torch.equal(first[name], third[name]), name
 

@@ -124,7 +124,7 @@ class GAN(LightningModule):
     def follow(self) -> None:
         """What follows G's update: its moving average and the learning rates."""
         if self.G_ema is not None:
-            self.G_ema.follow(self.G)
+            self.G_ema.follow(self.G, self.global_step)
         for scheduler in self.schedulers():
             scheduler.step()
 
@@ -182,7 +182,8 @@ class GAN(LightningModule):
 class Average(nn.Module):
     """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving average.
 
-    torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
+    The decay grows with the updates, (1 + update) / (10 + update) until it is `decay`, so that the first weights are
+    soon forgotten. torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
     """
 
     def __init__(self, G: Generator, decay: float):
@@ -190,11 +191,12 @@ class Average(nn.Module):
         self.G, self.decay = copy.deepcopy(G).requires_grad_(False), decay
 
     @torch.no_grad()
-    def follow(self, G: Generator) -> None:
-        """average <- decay * average + (1 - decay) * G."""
+    def follow(self, G: Generator, update: int) -> None:
+        """average <- decay * average + (1 - decay) * G, after the update of this number, the first being 1."""
+        decay = min(self.decay, (1 + update) / (10 + update))
         pairs = list(zip(self.tensors(self.G), self.tensors(G), strict=True))
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
-        torch._foreach_lerp_(*map(list, zip(*floating, strict=True)), 1 - self.decay)
+        torch._foreach_lerp_(*map(list, zip(*floating, strict=True)), 1 - decay)
         for mine, theirs in pairs:
             if not mine.is_floating_point():
                 mine.copy_(theirs)

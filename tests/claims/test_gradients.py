@@ -160,6 +160,7 @@ def distances(reg, seed, updates=600):
     return torch.tensor(found)
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "A GAN with R1 converges where the unregularised one does not",
     "Mescheder et al. 2018, sections 2 and 4",

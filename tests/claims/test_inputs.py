@@ -68,6 +68,7 @@ def accuracy_and_push(regs, seed):
     return right, push.norm(dim=1).mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "Noise on D's inputs keeps D from being perfect where the supports do not meet, and G's gradient from vanishing",
     "Arjovsky and Bottou 2017, Theorems 2.4 and 3.2; Sønderby et al. 2017, section 3.3",
@@ -106,6 +107,7 @@ def memorised(digits, regs, seed):
         return (D(train).logits.mean() - D(test).logits.mean()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "DiffAugment keeps D from memorising few images",
     "Zhao et al. 2020, Figure 1 and section 3.1",
@@ -137,6 +139,7 @@ def blurred(images):
     return F.avg_pool2d(images, 3, 1, 1)
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "Consistency regularization makes D insensitive to the augmentation",
     "Zhang et al. 2020, section 2.3 and Figure 1",
@@ -161,6 +164,7 @@ def spread(regs, seed):
         return (D(real(2000)).logits.mean() - D(fake(2000)).logits.mean()).item()
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "LeCam's anchors bound a Wasserstein critic's outputs: they settle where 2 weight (E D(x) - E D(G(z))) = 1",
     "Tseng et al. 2021, section 3.3",
@@ -189,6 +193,7 @@ def forgotten(regs, seed):
         return (D(past[:-1].repeat(100, 1) + torch.randn(300, 2) / 20).logits > 0).float().mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "A history of generated samples keeps D from forgetting what G made before",
     "Shrivastava et al. 2017, section 2.3 and Figure 5",

@@ -52,6 +52,7 @@ def test_minibatch_discrimination_raises_diversity(compose, measured):
     assert min(found["method"]) >= 5
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "Batch normalisation makes a generated sample depend on the others of its batch, virtual batch normalisation "
     "does not",

@@ -130,6 +130,7 @@ def share_at(bound, D):
     return ((weights / bound - 1).abs() <= 0.01).float().mean().item()
 
 
+@pytest.mark.slow
 @pytest.mark.claim(
     "Weight clipping pushes the critic's weights to the ends of their range, the gradient penalty does not",
     "Gulrajani et al. 2017, Figure 1 (b)",
