@@ -10,9 +10,10 @@ from torch.utils.data import DataLoader, TensorDataset
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer
 from lit_gan.losses import Wasserstein
-from lit_gan.module import GAN
-from lit_gan.optim import OptimisticAdam, Optimizers
+from lit_gan.module import GAN, check_loss_scale
+from lit_gan.optim import Clip, OptimisticAdam, Optimizers
 from lit_gan.order import Alternating, Extragradient, Simultaneous
+from lit_gan.reg.constraints import WeightClip
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 W, B, RATE = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5]), 0.1
@@ -130,3 +131,33 @@ def test_optimistic_adam_resumes():
         return w.detach()
 
     assert torch.equal(run(False), run(True))
+
+
+def test_extragradient_steps_from_inside_the_box_of_clipped_weights(bilinear):
+    clip = WeightClip(limit=0.5, when="before")
+    w, _ = play(bilinear(Extragradient(), regs={"weight_clip": clip}))
+    clipped = W.clamp(-0.5, 0.5)
+    torch.testing.assert_close(w, clipped - RATE * (B + RATE * clipped))
+
+
+@pytest.mark.parametrize("order", [Simultaneous(), Extragradient()])
+def test_an_order_that_a_changing_loss_scale_would_falsify(order):
+    with pytest.raises(UserError, match=f"16-mixed .*{type(order).__name__}.*bf16-mixed"):
+        check_loss_scale("16-mixed", order, [])
+    check_loss_scale("bf16-mixed", order, [])
+
+
+def test_an_optimizer_that_a_skipped_step_would_falsify():
+    optimizer = OptimisticAdam([torch.nn.Parameter(torch.zeros(1))])
+    with pytest.raises(UserError, match="OptimisticAdam"):
+        check_loss_scale("16-mixed", Alternating(), [optimizer])
+    check_loss_scale("16-mixed", Alternating(), [torch.optim.SGD(optimizer.param_groups)])
+
+
+def test_a_gradient_that_is_still_scaled_is_shortened_to_a_scaled_length():
+    parameter = torch.nn.Parameter(torch.zeros(2))
+    optimizer = torch.optim.SGD([parameter], lr=1.0)
+    optimizer.grad_scale = torch.tensor(4.0)
+    parameter.grad = torch.tensor([30.0, 40.0])
+    Clip(0.5)(optimizer, (), {})
+    assert parameter.grad.norm().item() == pytest.approx(2.0, rel=1e-4)

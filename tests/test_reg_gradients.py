@@ -305,6 +305,43 @@ def test_the_gradient_of_a_pack_is_one(make_turn):
     assert ZeroCentered().d(turn).item() == pytest.approx(25)
 
 
+@pytest.mark.parametrize(("reg", "looks"), [(R1(), 2), (R2(), 2), (GradientPenalty(), 3)])
+def test_what_the_loss_has_asked_for_is_not_asked_again(make_turn, reg, looks):
+    D = PackedD(torch.tensor([1.0, 2.0, 2.0, 4.0]))
+    seen = []
+    D.register_forward_hook(lambda *call: seen.append(call))
+    turn = make_turn("d", D, torch.randn(6, 2), torch.randn(6, 2))
+    reg.stage(turn)
+    (turn.real.logits.mean() + turn.fake.logits.mean() + reg.d(turn)).backward()
+    assert len(seen) == looks
+
+
+@pytest.mark.parametrize("reg", [R1(), R2()])
+def test_staged_or_not_the_penalty_and_its_gradient_are_the_same(make_turn, reg):
+    found = []
+    real, fake = torch.randn(8, 2), torch.randn(8, 2)
+    for stages in (0, 1):
+        torch.manual_seed(0)
+        D = mlp.Discriminator((2,), width=8, activation=nn.Tanh)
+        turn = make_turn("d", D, real, fake)
+        for _ in range(stages):
+            reg.stage(turn)
+        value = reg.d(turn)
+        found.append([value, *torch.autograd.grad(value, list(D.parameters()), allow_unused=True)])
+    for one, other in zip(*found, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.equal(one, other)
+
+
+@pytest.mark.parametrize("reg", [R2(), GradientPenalty(), ZeroCentered()])
+def test_samples_that_hang_on_g_stay_so(make_turn, reg):
+    """As in the updates of D that an unrolled game differentiates through."""
+    fake = torch.randn(8, 2, requires_grad=True)
+    D = mlp.Discriminator((2,), width=8, activation=nn.Tanh)
+    turn = make_turn("d", D, torch.randn(8, 2), 2 * fake)
+    assert torch.autograd.grad(reg.d(turn), fake)[0].abs().sum() > 0
+
+
 def test_the_finite_difference_of_a_pack_is_one(make_turn):
     real = torch.randn(6, 2)
     w = torch.tensor([1.0, 2.0, 2.0, 4.0])

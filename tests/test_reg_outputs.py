@@ -143,6 +143,13 @@ def test_lecam_pulls_each_kind_to_the_average_of_the_other(spoken):
     torch.testing.assert_close(turn.fake.logits.grad, torch.tensor([-6.0, -4.0]))
 
 
+def test_lecam_in_double_precision(spoken):
+    reg, turn = LeCam().double(), spoken([1.0, 3.0], [-2.0, 0.0])
+    with torch.no_grad():
+        reg.project(turn)
+    assert (reg.real.item(), reg.real.dtype) == (2, torch.float64)
+
+
 def test_lecam_averages_d_turns_only_and_loads_strictly():
     gan = fit(images({"lecam": LeCam(decay=0.5)}, n_dis=2), 2, precision="bf16-mixed")
     assert gan.regs["lecam"].updates == 4

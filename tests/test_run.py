@@ -184,6 +184,21 @@ class TestResume:
         assert results["updates_per_second"] == pytest.approx(9 / results["seconds"]["training"])
         assert 0.2 < results["seconds"]["training"] / seconds(tmp_path / "whole") < 5
 
+    @pytest.mark.parametrize(("length", "update"), [(1, 4), (4, 4)])
+    def test_stop_in_the_last_update_of_an_epoch(self, run_train, tmp_path, monkeypatch, length, update):
+        from lit_gan.callbacks import Checkpoints
+
+        game = [*TINY, "updates=8", f"updates_per_epoch={length}"]
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "on_train_batch_start", stop_in_update_4)
+            with pytest.raises(SystemExit) as stop:
+                run_train(tmp_path / "parts", *game)
+        assert stop.value.code == 130
+        assert content(tmp_path / "parts")["global_step"] == update
+        run_train(tmp_path / "parts", *game)
+        run_train(tmp_path / "whole", *game)
+        assert_same_state(content(tmp_path / "parts"), content(tmp_path / "whole"))
+
     def test_a_second_ctrl_c_stops_at_once_and_leaves_the_last_checkpoint(self, run_train, tmp_path, monkeypatch):
         from lit_gan.callbacks import Checkpoints
 

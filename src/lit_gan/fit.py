@@ -189,14 +189,18 @@ class Run:
 
 
 def check_shares(config: DictConfig, devices: int) -> None:
-    """Every device must get as many images in each turn.
+    """Every device, and every part of an accumulated gradient, must get as many images in each turn.
 
     Raises:
         UserError: a batch cannot be shared equally.
     """
+    parts = config.optim.accumulate
     for name in ("batch_size", "g_batch_size"):
-        if config[name] is not None and config[name] % devices:
-            raise UserError(f"{name}={config[name]} cannot be shared among {devices} devices: set it to a multiple.")
+        if config[name] is not None and config[name] % (devices * parts):
+            raise UserError(
+                f"{name}={config[name]} cannot be shared among {devices} devices with optim.accumulate={parts}: set it "
+                f"to a multiple of {devices * parts}."
+            )
 
 
 def build_loggers(config: DictConfig, directory: Path, update: int) -> list[Logger]:

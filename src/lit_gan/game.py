@@ -128,7 +128,12 @@ class Discriminator(nn.Module):
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:
         """The verdict on a batch; y is for networks that look at labels."""
         features = shown(self.body, x, y).flatten(1)
-        return Verdict(shown(self.head, features, y).squeeze(1), features)
+        return Verdict(whole(shown(self.head, features, y).squeeze(1)), whole(features))
+
+
+def whole(x: Tensor) -> Tensor:
+    """In single precision at least: losses are of small differences between outputs."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @runtime_checkable

@@ -244,7 +244,7 @@ class BEGAN(Energy):
         return {"k": self.k.clone()}
 
     def d(self, turn: Turn) -> Scalar:
-        """With k as it was; then k follows the errors."""
+        """With k as it was; then k follows the errors, those of each part of a batch with `optim.accumulate`."""
         real, fake = -turn.real.logits.mean(), -turn.fake.logits.mean()
         objective = real - self.k.clone() * fake
         with torch.no_grad():

@@ -8,12 +8,13 @@ from contextlib import contextmanager, nullcontext
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from lit_gan.curves import REMEDY, Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.optim import Optimizers, trainable
-from lit_gan.order import Order
+from lit_gan.optim import OptimisticAdam, Optimizers, trainable
+from lit_gan.order import Order, Simultaneous
 from lit_gan.sampling import Sampler
 
 
@@ -172,6 +173,7 @@ class GAN(LightningModule):
 
     def on_train_start(self) -> None:
         """Curves start where training does."""
+        check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
         self.flushed = self.global_step
 
     def sampler(self, ema: bool) -> Generator:
@@ -205,6 +207,21 @@ class Average(nn.Module):
     def tensors(network: nn.Module) -> Iterator[Tensor]:
         """Parameters and buffers."""
         return itertools.chain(network.parameters(), network.buffers())
+
+
+def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) -> None:
+    """Refuses what a loss scale that changes between a gradient and its step, or a step left out, would falsify.
+
+    Raises:
+        UserError: half precision together with an order of play or an optimizer that cannot have it.
+    """
+    unfit = [order.__class__.__name__] if isinstance(order, Simultaneous) else []
+    unfit += {each.__class__.__name__ for each in optimizers if isinstance(each, OptimisticAdam)}
+    if precision == "16-mixed" and unfit:
+        raise UserError(
+            f"trainer.precision=16-mixed scales the loss anew between the players' steps, which {' and '.join(unfit)} "
+            f"cannot have: set trainer.precision=bf16-mixed."
+        )
 
 
 def repeated(part: Tensor, n: int | None) -> Tensor:

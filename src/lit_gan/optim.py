@@ -92,14 +92,18 @@ class OptimisticAdam(Adam):
 
 
 class Clip:
-    """Shortens an optimizer's gradient to a length just before its step, after a loss scale has been taken out."""
+    """Shortens an optimizer's gradient to a length just before its step.
+
+    Where a fused step takes the loss scale out itself, the gradient is still scaled, and so is the length.
+    """
 
     def __init__(self, length: float):
         self.length = length
 
     def __call__(self, optimizer: Optimizer, args: tuple, kwargs: dict) -> None:
         """All parameters together. Pascanu et al. 2013, Algorithm 1."""
-        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], self.length)
+        length = self.length * getattr(optimizer, "grad_scale", 1)
+        nn.utils.clip_grad_norm_([p for group in optimizer.param_groups for p in group["params"]], length)
 
 
 def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:

@@ -42,8 +42,9 @@ class Simultaneous(Order):
 class Extragradient(Simultaneous):
     """A look ahead: both players step, and step from where they stood with the gradient found there.
 
-    Gidel et al. 2019, Algorithm 3; with Adam its Algorithm 4, both steps shaping the moments. Both look at the same
-    samples.
+    Gidel et al. 2019, Algorithm 2 without averaging and on the same samples in both steps (Algorithm 5); with Adam
+    Algorithm 4, both steps shaping the moments. Constraints (`project`) hold after the second step only, and what a
+    method keeps from turn to turn (k of BEGAN, a memory of samples) moves in both.
     """
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
@@ -51,9 +52,9 @@ class Extragradient(Simultaneous):
         moves = one_each(moves, "extragradient")
         ahead = [[replace(turn) for turn in move] for move in moves]
         parameters = [p for optimizer in game.optimizers() for group in optimizer.param_groups for p in group["params"]]
-        before = [parameter.detach().clone() for parameter in parameters]
         for move in ahead:
             game.differentiate(move)
+        before = [parameter.detach().clone() for parameter in parameters]
         for optimizer in game.optimizers():
             game.uncounted_step(optimizer)
         for move in moves:

@@ -72,13 +72,16 @@ class Checkpoints(Checkpoint):
         }
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves; runs after every callback that measures."""
+        """Saves, and stops if asked to; runs after every callback that measures."""
         if trainer.fast_dev_run:
             return
         best = self.results.content["best"]
         if trainer.strategy.reduce_boolean_decision(bool(best) and best["update"] == trainer.global_step, all=False):
             trainer.save_checkpoint(self.directory / "best.ckpt")
         trainer.save_checkpoint(self.directory / "last.ckpt")
+        more = trainer.global_step < trainer.max_steps
+        if more and trainer.strategy.reduce_boolean_decision(self.stopping, all=False):
+            raise Stopped(trainer.global_step)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals."""
@@ -90,7 +93,12 @@ class Checkpoints(Checkpoint):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Stops if any process was asked to, with everything up to this update saved."""
+        """Stops if any process was asked to, with everything up to this update saved.
+
+        Several processes ask each other as seldom as they log, for the answer makes a GPU wait.
+        """
+        if trainer.world_size > 1 and (trainer.global_step - 1) % trainer.log_every_n_steps:
+            return
         stopping = trainer.strategy.reduce_boolean_decision(self.stopping, all=False)
         if stopping and not trainer.is_last_batch:
             pl_module.flush_curves()

@@ -11,8 +11,17 @@ from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, 
 
 def gradients(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, "logits n"]:
     """grad_x D(x) of each logit, a sample's or that of a pack of samples, with a graph for D's parameters."""
-    x = x.detach().requires_grad_(True)
-    logits = D(x, y).logits
+    x = differentiable(x)
+    return gradients_of(D(x, y).logits, x)
+
+
+def differentiable(x: Images) -> Images:
+    """Samples whose gradient can be asked for: these, if they hang on parameters, as in unrolled turns."""
+    return x if x.requires_grad else x.detach().requires_grad_(True)
+
+
+def gradients_of(logits: Float[Tensor, " logits"], x: Images) -> Float[Tensor, "logits n"]:
+    """The gradient of each logit with respect to what it judges."""
     (gradient,) = torch.autograd.grad(logits.sum(), x, create_graph=True)
     return gradient.reshape(len(logits), -1)
 
@@ -24,7 +33,12 @@ def slopes(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, " logits"]:
 
 def squared_slope(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, ""]:
     """E ||grad_x D(x)||_2^2, the mean over the logits."""
-    return gradients(D, x, y).square().sum(1).mean()
+    return squared_length(gradients(D, x, y))
+
+
+def squared_length(gradients: Float[Tensor, "logits n"]) -> Float[Tensor, ""]:
+    """The mean over the logits."""
+    return gradients.square().sum(1).mean()
 
 
 def shares(x: Images) -> Tensor:
@@ -130,6 +144,8 @@ class DRAGAN(Steepness):
 class R1(Steepness):
     """1/2 E ||grad D(x)||_2^2 on real samples. Mescheder et al. 2018, Eq. 9.
 
+    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D looks once.
+
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
@@ -137,14 +153,23 @@ class R1(Steepness):
     def __init__(self, weight: float = 10.0):
         super().__init__(weight)
 
+    def stage(self, turn: Turn) -> None:
+        """Lets the verdict on the real samples be differentiated."""
+        if turn.player == "d":
+            turn.x_real = differentiable(turn.x_real)
+
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Half the mean over the batch."""
-        return squared_slope(turn.D, turn.x_real, turn.y) / 2
+        if not turn.x_real.requires_grad:
+            return squared_slope(turn.D, turn.x_real, turn.y) / 2
+        return squared_length(gradients_of(turn.real.logits, turn.x_real)) / 2
 
 
 class R2(Steepness):
     """1/2 E ||grad D(G(z))||_2^2 on generated samples. Mescheder et al. 2018, Eq. 10.
 
+    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D looks once.
+
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
@@ -152,9 +177,16 @@ class R2(Steepness):
     def __init__(self, weight: float = 10.0):
         super().__init__(weight)
 
+    def stage(self, turn: Turn) -> None:
+        """Lets the verdict on the generated samples be differentiated."""
+        if turn.player == "d":
+            turn.x_fake = differentiable(generated(turn))
+
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Half the mean over the batch."""
-        return squared_slope(turn.D, generated(turn), turn.y) / 2
+        if not turn.x_fake.requires_grad:
+            return squared_slope(turn.D, generated(turn), turn.y) / 2
+        return squared_length(gradients_of(turn.fake.logits, turn.x_fake)) / 2
 
 
 class ZeroCentered(Steepness):

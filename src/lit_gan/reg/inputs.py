@@ -49,12 +49,12 @@ class InstanceNoise(Regularizer):
         if until is not None and until < 1:
             raise UserError(f"reg.instance_noise.until={until} must be 1 or more generator updates, or null.")
         self.sigma, self.until = sigma, until
-        self.register_buffer("updates", torch.zeros(()))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     @property
     def present(self) -> Float[Tensor, ""]:
         """The standard deviation of now."""
-        left = 1 - self.updates / self.until if self.until else torch.ones_like(self.updates)
+        left = 1 - self.updates / self.until if self.until else torch.ones((), device=self.updates.device)
         return self.sigma * left.clamp(min=0)
 
     def stage(self, turn: Turn) -> None:

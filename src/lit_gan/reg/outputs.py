@@ -84,7 +84,7 @@ class LatentConsistency(Regularizer):
 
     def d(self, turn: Turn) -> Scalar:
         """D should not see the difference."""
-        with torch.no_grad():
+        with torch.set_grad_enabled(turn.x_fake.requires_grad):
             x, nearby = self.pair(turn)
         return self.d_weight * (turn.D(x, turn.y).logits - turn.D(nearby, turn.y).logits).square().mean()
 
@@ -98,7 +98,8 @@ class LeCam(Regularizer):
     """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et al. 2021, Eqs. 3-5.
 
     The averages are those of the updates before this one, 0 before the first, and plain means until 1 / (1 - decay)
-    outputs have come. The authors' code has a ReLU inside each square, which their Eq. 3 has not.
+    outputs have come: of an update's last part with `optim.accumulate`, of each process's own share with several. The
+    authors' code has a ReLU inside each square, which their Eq. 3 has not.
 
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.
@@ -113,8 +114,9 @@ class LeCam(Regularizer):
         if not 0 <= decay < 1:
             raise UserError(f"reg.lecam.decay={decay} must be at least 0 and below 1: it is what an average keeps.")
         self.decay = decay
-        for name in ("real", "fake", "updates"):
+        for name in ("real", "fake"):
             self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
     def d(self, turn: Turn) -> Scalar:
         """Real outputs to where the fake ones have been, and the reverse."""
@@ -125,9 +127,9 @@ class LeCam(Regularizer):
         """Moves the averages after D's update."""
         if turn.player == "d":
             self.updates += 1
-            share = (1 / self.updates).clamp(min=1 - self.decay)
-            self.real.lerp_(turn.real.logits.float().mean(), share)
-            self.fake.lerp_(turn.fake.logits.float().mean(), share)
+            share = (1 / self.updates).clamp(min=1 - self.decay).to(self.real)
+            self.real.lerp_(turn.real.logits.mean().to(self.real), share)
+            self.fake.lerp_(turn.fake.logits.mean().to(self.fake), share)
 
 
 class TopK(Regularizer):

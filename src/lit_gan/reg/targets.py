@@ -51,7 +51,7 @@ class HistoricalAveraging(Regularizer):
         for player, network in (("d", D), ("g", G)):
             self.names[player] = [name for name, value in network.named_parameters() if value.requires_grad]
             self.register_buffer(f"{player}_mean", self.parameters_of(player, network).detach().clone())
-            self.register_buffer(f"{player}_count", torch.ones(()))
+            self.register_buffer(f"{player}_count", torch.ones((), dtype=torch.long))
 
     def parameters_of(self, player: str, network: nn.Module) -> Float[Tensor, " n"]:
         """What the player learns, as one vector."""
@@ -70,7 +70,7 @@ class HistoricalAveraging(Regularizer):
         network = turn.D if turn.player == "d" else turn.G
         mean, count = getattr(self, f"{turn.player}_mean"), getattr(self, f"{turn.player}_count")
         count += 1
-        mean.lerp_(self.parameters_of(turn.player, network), 1 / count)
+        mean.lerp_(self.parameters_of(turn.player, network), (1 / count).to(mean))
 
 
 class Unrolled(Regularizer):

@@ -131,7 +131,10 @@ class VirtualBatchNorm(Regularizer):
             D.body = Referenced(D.body, torch.zeros(self.n_reference, *G.shape))
 
     def stage(self, turn: Turn) -> None:
-        """The first real samples of a training, and their labels, become the reference."""
+        """The first real samples of a training, and their labels, become the reference.
+
+        For D as what stands before this in `reg` shows them: noise and augmentations belong behind it.
+        """
         if self.waits:
             for network, images in ((turn.G, None), (turn.D, turn.x_real)):
                 if isinstance(network.body, Referenced) and not network.body.filled:
