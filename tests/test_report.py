@@ -24,8 +24,15 @@ from lit_gan.reporting.style import COLOURS, styles
 from lit_gan.reporting.tables import Table, plus_minus
 from lit_gan.reporting.write import write_report
 
-PROTOCOL = {"name": "full", "generated": 100, "real": 50, "data": "digits", "shape": [1, 32, 32], "extractor": "digits"}
-QUICK = PROTOCOL | {"name": "quick", "generated": 10}
+PROTOCOL = {
+    "name": "full",
+    "generated": 10000,
+    "real": 50,
+    "data": "digits",
+    "shape": [1, 32, 32],
+    "extractor": "digits",
+}
+QUICK = PROTOCOL | {"name": "quick", "generated": 1000}
 SUITE = {"_target_": "lit_gan.metrics.FeatureMetrics", "extractor": None}
 FIGURE = {
     "title": "Figure 1",
@@ -221,7 +228,7 @@ class TestComparison:
     def test_an_axis_of_data_is_said_once(self, make):
         figure = FIGURE | {"x": None}
         (found,) = compare(read_sweep(make({"data=digits/method=wgan_gp/seed=0": results(1.0)}, figure=figure)), [])
-        assert found.title == "digits 32x32, extractor digits, protocol full (100 generated, 50 real)"
+        assert found.title == "digits 32x32, extractor digits, protocol full (10000 generated, 50 real)"
 
     def test_a_later_evaluation_of_the_last_weights_is_a_panel_of_its_own(self, make):
         modern = PROTOCOL | {"name": "modern"}
@@ -263,6 +270,14 @@ class TestPaper:
             paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *measured))
             assert not only(folder).paper_agrees
 
+    @pytest.mark.parametrize("change", [{"generated": 500}, {"real_split": "test"}, {"shape": [1, 16, 16]}])
+    def test_stands_beside_ours_if_a_setting_was_changed_under_the_same_name(self, make, paper, change):
+        paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *self.SAME))
+        changed = results(10.0, final=record(100, 10.0, PROTOCOL | change))
+        found = only(make({cell("spectral_norm", "sngan_a"): changed}, figure=FIGURE | {"paper": "table"}))
+        assert found.paper_bests
+        assert not found.paper_agrees
+
     def test_of_several_data_sets_ours_is_taken_and_they_are_never_mixed(self, make, paper):
         paper(
             ("wgan_gp", "", "WGAN-GP", "fid", 1.0, "", "cifar10", "inception", "full"),
@@ -290,6 +305,24 @@ class TestPaper:
         assert table.rows[0][-2:] == ["29.3 ± 0.5", "SN-GAN (Table 2)"]
         assert table.rows[-1][-2:] == ["7.8", "Real data (Table 2)"]
         assert "cifar10, inception, sngan_paper" in table.title
+
+    def test_the_best_setting_is_one_of_those_where_the_fewest_seeds_failed(self, make):
+        failed = results(None, status="failed", error="killed")
+        cells = {cell("wgan_gp", "sngan_a", 0): results(1.0), cell("wgan_gp", "sngan_a", 1): failed}
+        cells |= {cell("wgan_gp", "sngan_b", seed): results(5.0) for seed in (0, 1)}
+        cells |= {cell("spectral_norm", "sngan_b", 0): results(3.0), cell("weight_clipping", "sngan_b", 0): failed}
+        found = only(make(cells))
+        assert found.settings == {"wgan_gp": "sngan_b", "spectral_norm": "sngan_b"}
+        assert found.lost == ["weight_clipping"]
+        assert ranking_table("t", found).rows[-1][:3] == ["–", "Weight clipping", "failed"]
+
+    def test_methods_of_the_same_label_are_told_apart(self, make):
+        cells = {cell(method, "sngan_a"): results(1.0) for method in ("wgan_gp", "spectral_norm")}
+        folder = make(cells)
+        for path in folder.rglob("config.yaml"):
+            path.write_text(re.sub("label: .*", "label: GAN", path.read_text()))
+        sweep = read_sweep(folder)
+        assert [sweep.hue(hue) for hue in sweep.hues] == ["GAN (wgan_gp)", "GAN (spectral_norm)"]
 
     def test_ranking_beside_the_papers(self, make, paper):
         numbers = {"spectral_norm": 30.0, "wgan_gp": 40.0, "weight_clipping": 20.0}
@@ -353,7 +386,7 @@ class TestReport:
 
     def test_time_for_a_hundred_updates(self, written):
         rows = list(csv.reader((written.parent / "cost.csv").open()))
-        assert rows[1] == ["SN-GAN", "cpu", "5", "5", "5 s", "1 s", "30 s"]
+        assert rows[1] == ["SN-GAN", "cpu", "5", "5 ± 0", "5 s", "1 s", "30 s"]
 
     def test_again_over_the_old_one_and_elsewhere(self, written, tmp_path):
         folder = written.parent.parent
@@ -361,18 +394,20 @@ class TestReport:
         assert write_report([folder], tmp_path / "x" / "y") == tmp_path / "x" / "y" / "report.html"
 
     def test_what_an_earlier_report_showed_and_this_one_does_not_is_removed(self, written):
-        (written.parent / "mine.png").touch()
+        for name in ("mine.png", "files.txt"):
+            (written.parent / name).write_text("main.png")
         shutil.rmtree(written.parent.parent / cell("spectral_norm", "sngan_a", 2))
         write_report([written.parent.parent], None)
         names = {path.name for path in written.parent.iterdir()}
         assert "curves_fid.png" not in names
-        assert names >= {"mine.png", "main.png", "scores_fid.csv", "report.html"}
+        assert names >= {"mine.png", "files.txt", "main.png", "scores_fid.csv", "report.html"}
 
     def test_texts_of_cells_that_write(self, make):
         folder = make(GRID)
         samples = folder / cell("spectral_norm", "sngan_a", 0) / "samples"
         samples.mkdir()
         (samples / "000050.txt").write_text("early\n")
+        (samples / "last_by_class.txt").write_text("other")
         (samples / "000100.txt").write_text("".join(f"line {n}\n" for n in range(64)))
         rows = text_table("t", read_sweep(folder)).rows
         assert rows == [[cell("spectral_norm", "sngan_a", 0), "line 0\nline 1\nline 2\nline 3\nline 4\nline 5"]]
@@ -420,8 +455,8 @@ class TestBadInput:
             write_report([tmp_path], None)
 
     def test_no_score_yet(self, make):
-        folder = make({cell("wgan_gp", "sngan_a"): None, cell("wgan_gp", "sngan_b"): results(None)})
-        with pytest.raises(UserError, match="no cell has a score yet: 1 finished, 1 waiting"):
+        folder = make({cell("wgan_gp", "sngan_a"): None, cell("wgan_gp", "sngan_b"): results(None, status="running")})
+        with pytest.raises(UserError, match="no cell has a score yet: 1 stopped, 1 waiting"):
             write_report([folder], None)
         assert not (folder / "report").exists()
 

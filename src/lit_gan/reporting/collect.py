@@ -3,18 +3,21 @@
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+import lit_gan.conf
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import Cell, cell_names, read_cell
 from lit_gan.grid.plan import read_plan
 from lit_gan.launch import read_yaml
 from lit_gan.reporting.view import SEED, View, read_view
 
+DEFINING = {"generated", "inception_score", "splits", "real_split", "batch_norm", "ema"}
+"""Settings without which a protocol of the same name is another one."""
 DAMAGED = "damaged"
 """The state of a cell whose files cannot be read."""
 
@@ -47,8 +50,22 @@ class Panel:
 
     @property
     def source(self) -> tuple[str, str, str]:
-        """What a paper's number must agree with: data, extractor, protocol."""
-        return self.facts["data"], self.facts.get("extractor", ""), self.facts["name"]
+        """What a paper's number must agree with: data, extractor, protocol; changed ones have other names."""
+        data, protocol = self.facts["data"], self.facts["name"]
+        size = self.facts.get("shape", [None])[-1]
+        if shipped("data", data).get("image_size", size) != size:
+            data += f" at {size} px"
+        definition = shipped("protocol", protocol).get(protocol, {})
+        if any(self.facts.get(name, definition[name]) != definition[name] for name in DEFINING & {*definition}):
+            protocol += ", changed"
+        return data, self.facts.get("extractor", ""), protocol
+
+
+@cache
+def shipped(group: str, name: str) -> dict[str, Any]:
+    """A config of the package; nothing if there is none of that name."""
+    path = Path(lit_gan.conf.__file__).parent / group / f"{name}.yaml"
+    return OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
 
 
 def extractor_title(facts: dict[str, Any]) -> str:
@@ -118,6 +135,8 @@ class Sweep:
         """How a value of an axis is called: a method by its `label`, others by `figure.names`."""
         labels = (run.config.get("label") for run in self.runs if run.at(axis) == value)
         label = next(filter(None, labels), None) if axis == "method" else None
+        if label and any(run.config.get("label") == label and run.at(axis) != value for run in self.runs):
+            label = f"{label} ({value})"
         return self.view.names.get(value) or label or value
 
     def axis(self, axis: str | None) -> str:

@@ -47,10 +47,22 @@ class Comparison:
         """The summaries of a hue at each x."""
         return {x: self.summaries[x, hue] for x in self.sweep.xs if (x, hue) in self.summaries}
 
+    def soundest(self, hue: str) -> dict[str, Summary]:
+        """The summaries of a hue at those x where the fewest of its seeds failed."""
+        found = self.over_x(hue)
+        fewest = min((self.fallen[x, hue] for x in found), default=0)
+        return {x: each for x, each in found.items() if self.fallen[x, hue] == fewest}
+
+    @cached_property
+    def lost(self) -> list[str]:
+        """The hues of which every cell has failed."""
+        scored = {hue for _, hue in self.summaries}
+        return [hue for hue in self.sweep.hues if hue not in scored and any(at[1] == hue for at in self.fallen)]
+
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The best x of every hue that has a score."""
-        chosen = {hue: best(self.over_x(hue), self.end) for hue in self.sweep.hues} if self.end else {}
+        """The best x of every hue that has a score, among those where the fewest of its seeds failed."""
+        chosen = {hue: best(self.soundest(hue), self.end) for hue in self.sweep.hues} if self.end else {}
         return {hue: x for hue, x in chosen.items() if x is not None}
 
     @cached_property

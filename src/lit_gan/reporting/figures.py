@@ -88,7 +88,7 @@ def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = F
     drawn = styles(sweep.hues)
     kind = line_handle if line else patch_handle
     entries = [kind(drawn[hue], sweep.hue(hue)) for hue in sweep.hues] if sweep.view.hue else []
-    if any(each.paper_agrees for each in comparisons):
+    if any(each.paper_agrees and each.paper_bests for each in comparisons):
         entries.append(marker_handle("D", "the paper"))
     if any(each.fallen for each in comparisons):
         entries.append(marker_handle("x", "failed"))
@@ -142,15 +142,17 @@ def printed(comparison: Comparison) -> list[float]:
 def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float, width: float, style: Style) -> None:
     """One bar with what belongs to it."""
     x, hue = at
-    values = comparison.values.get((comparison.settings.get(hue), hue) if x == BEST else at, [])
-    number = comparison.paper_bests.get(hue) if x == BEST else comparison.paper_at(x or None, hue)
+    shown = (comparison.settings.get(hue), hue) if x == BEST else at
+    values = comparison.values.get(shown, [])
+    whole = x == BEST or len(comparison.sweep.xs) == 1
+    number = comparison.paper_bests.get(hue) if whole else comparison.paper_at(x, hue)
     if values:
         bar(axes, place, width, summary(values), style)
     if len(values) > 1:
         axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
     if number and comparison.paper_agrees:
         axes.errorbar(place, number.value, number.std, fmt="D", color="black", markerfacecolor="white", markersize=4)
-    if x != BEST and comparison.fallen[at]:
+    if comparison.fallen[shown]:
         cross(axes, place, style, alone=not values)
 
 
@@ -219,9 +221,9 @@ def label_x(axes: Axes, sweep: Sweep) -> None:
 
 
 def position(sweep: Sweep, x: str) -> float:
-    """Where a value of x stands: at its number, or at its place among the others."""
+    """Where a value of x stands: at its number if all are numbers, else at its place among them."""
     try:
-        return float(x)
+        return dict(zip(sweep.xs, map(float, sweep.xs), strict=True))[x]
     except ValueError:
         return float(sweep.xs.index(x))
 

@@ -4,6 +4,7 @@ import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -38,7 +39,7 @@ def paper_note(comparison: Comparison) -> str:
     """How the paper's numbers were measured, if not as ours."""
     if not comparison.paper or comparison.paper_agrees:
         return ""
-    return f". The {comparison.paper[0].title}: not to be compared number by number"
+    return f" (The {comparison.paper[0].title}: not to be compared number by number.)"
 
 
 def score_row(comparison: Comparison, hue: str, columns: Sequence[str]) -> list[str]:
@@ -94,10 +95,11 @@ def ranking_table(name: str, comparison: Comparison) -> Table:
         ]
         for hue, best in bests.items()
     ]
+    rows += [[NONE, sweep.hue(hue), "failed", NONE, "0", printed(paper.get(hue)), NONE] for hue in comparison.lost]
     columns = ["rank", sweep.axis(sweep.view.hue), score_name(comparison.score), "best setting", "seeds"]
     columns += ["paper", "paper's rank"]
     title = f"Ranking by {score_name(comparison.score)}: {comparison.title}. {correlation(comparison)}"
-    return Table(name, title, columns, rows)
+    return Table(name, title + paper_note(comparison), columns, rows)
 
 
 def correlation(comparison: Comparison) -> str:
@@ -109,7 +111,9 @@ def correlation(comparison: Comparison) -> str:
     value, n = rank_correlation(ours, theirs)
     if value is None:
         return f"Rank correlation with the paper: needs at least 3 methods with different scores, and there are {n}."
-    return f"Spearman's rank correlation with the paper: {value:.2f} over {n} methods."
+    lost = [comparison.sweep.hue(hue) for hue in comparison.lost]
+    without = f", without {', '.join(lost)}, of which every cell failed" if lost else ""
+    return f"Spearman's rank correlation with the paper: {value:.2f} over {n} methods{without}."
 
 
 def difference_table(name: str, comparison: Comparison) -> Table:
@@ -200,13 +204,18 @@ def unfinished_table(name: str, sweep: Sweep) -> Table:
     return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows)
 
 
+def last_samples(run: Run, ending: str) -> Path | None:
+    """The samples of the highest update, `samples/<update>.<ending>`."""
+    paths = [path for path in run.cell.directory.glob(f"samples/*.{ending}") if path.stem.isdecimal()]
+    return max(paths, key=lambda path: int(path.stem), default=None)
+
+
 def text_table(name: str, sweep: Sweep) -> Table:
     """The first lines of the last text of every cell that writes text."""
     rows = []
     for run in sweep.runs:
-        paths = sorted(run.cell.directory.glob("samples/*.txt"))
-        if paths:
-            lines = paths[-1].read_text(encoding="utf-8").splitlines()
+        if path := last_samples(run, "txt"):
+            lines = path.read_text(encoding="utf-8").splitlines()
             rows.append([run.cell.name, "\n".join(lines[:LINES_SHOWN])])
     return Table(name, f"The first {LINES_SHOWN} texts of each cell", ["cell", "texts"], rows)
 

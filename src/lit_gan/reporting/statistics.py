@@ -10,7 +10,8 @@ LEVEL = 0.05
 RULE = (
     "Two methods differ if |difference of means| > t x pooled standard error over seeds, with t the two-sided 5 % "
     "point of Student's distribution with n1 + n2 - 2 degrees of freedom. It is not corrected for the number of pairs, "
-    "nor for the choice of each method's best setting on the same seeds. With one seed it is unknown."
+    "nor for the choice of each method's best setting on the same seeds. With one seed, "
+    "or seeds that all agree, it is unknown."
 )
 """What `difference` decides, for readers."""
 
@@ -58,6 +59,8 @@ def difference(first: Summary, second: Summary) -> Difference:
     if first.std is None or second.std is None:
         return Difference(value, None)
     pooled = math.sqrt(((first.n - 1) * first.std**2 + (second.n - 1) * second.std**2) / freedom)
+    if pooled == 0:
+        return Difference(value, None)
     error = pooled * math.sqrt(1 / first.n + 1 / second.n)
     return Difference(value, float(stats.t.ppf(1 - LEVEL / 2, freedom)) * error)
 

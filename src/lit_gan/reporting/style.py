@@ -89,7 +89,9 @@ def label_score(axes: Axes, score: str, end: str | None, values: Sequence[float]
         plain = FuncFormatter(lambda value, _: f"{value:g}")
         narrow = max(values) / min(values) < 20
         axes.yaxis.set_major_formatter(plain)
-        axes.yaxis.set_minor_formatter(FuncFormatter(few) if narrow else NullFormatter())
+        low, high = axes.get_ylim()
+        labelled = any(low <= number * 10**power <= high for number in (1, 2, 3, 5) for power in range(-9, 10))
+        axes.yaxis.set_minor_formatter(FuncFormatter(few if labelled else plain) if narrow else NullFormatter())
         axes.tick_params(axis="y", which="minor", labelsize=6.5)
         axes.grid(True, which="minor", axis="y", linewidth=0.3)
 

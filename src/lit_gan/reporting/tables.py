@@ -60,7 +60,7 @@ def number(value: float | None) -> str:
 def plus_minus(value: float, std: float | None) -> str:
     """ "7.42 ± 0.08", the mean to the last digit of the deviation's two; without a deviation four digits."""
     if not std:
-        return number(value)
+        return number(value) if std is None else f"{number(value)} ± 0"
     decimals = max(0, 1 - math.floor(math.log10(std)))
     return f"{value:.{decimals}f} ± {std:.{decimals}f}"
 

@@ -19,8 +19,8 @@ from lit_gan.reporting.papers import PaperScore, read_paper
 from lit_gan.reporting.statistics import RULE
 from lit_gan.reporting.style import score_name, styled
 
-LISTING = "files.txt"
-"""What a report has written."""
+LISTING = ".lit_gan_report"
+"""What a report has written, in its folder."""
 SHOWN = (
     "mean over seeds; error bars: standard deviation over seeds; dots: single seeds; crosses: cells that failed; "
     "↑ higher is better, ↓ lower is better. "
@@ -30,7 +30,7 @@ BARS = f"Bars: {SHOWN}“best” is each method at the setting with its best mea
 BESIDE = (
     "The paper's numbers stand in a panel of their own, for they are of other data, another extractor or protocol. "
 )
-AMONG = "Diamonds: the paper's numbers, of the same data, extractor and protocol. "
+AMONG = "Diamonds: the paper's numbers, of the same data, extractor and protocol, with its own ±. "
 
 
 def write_report(directories: Sequence[Path], output: Path | None) -> Path:
@@ -60,8 +60,8 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     listing = folder / LISTING
     earlier = listing.read_text().splitlines() if listing.exists() else []
-    for name in {*earlier} - {*files}:
-        (folder / Path(name).name).unlink(missing_ok=True)
+    for path in (folder / Path(name).name for name in {*earlier} - {*files} if name):
+        path.unlink(missing_ok=True)
     files = {LISTING: "\n".join(sorted(files)).encode()} | files
     for name, content in files.items():
         temporary = folder / f"{name}.{os.getpid()}.tmp"
@@ -99,8 +99,8 @@ def check_measured(sweep: Sweep) -> None:
     Raises:
         UserError: says how far it is.
     """
-    timed = any(run.cell.results.get("updates_per_second") for run in sweep.runs)
-    if not (sweep.finals or sweep.course or (sweep.view.kind == "time" and timed)):
+    timed = sweep.view.kind == "time" and any(run.cell.results.get("updates_per_second") for run in sweep.runs)
+    if not (sweep.finals or sweep.course or timed or any(run.complete for run in sweep.runs)):
         raise UserError(
             f"{sweep.directory}: no cell has a score yet: {counts(sweep)}; wait for the first evaluation, or see "
             f"`python -m lit_gan.status {sweep.directory}`."
@@ -177,10 +177,16 @@ DRAWN = {
 }
 
 
+SCORES = (
+    "Final scores, mean ± standard deviation over seeds. A paper's ± is its own; that of an Inception score may be "
+    "over parts of one model's samples."
+)
+
+
 def score_section(comparisons: list[Comparison], start: str) -> Section:
     """The numbers."""
     tables = [findings.score_table(f"{start}scores_{stem(comparisons, each)}", each) for each in comparisons]
-    return Section("Scores", "Final scores, mean ± standard deviation over seeds.", tables=tables)
+    return Section("Scores", SCORES, tables=tables)
 
 
 def stem(comparisons: Sequence[Comparison], one: Comparison) -> str:
@@ -247,9 +253,9 @@ def sample_pictures(sweep: Sweep, start: str) -> Iterator[Picture]:
     """A sheet for each combination of other coordinates."""
     sheets: dict[tuple[str, ...], dict[tuple[str, str], Path]] = {}
     for run in sweep.runs:
-        paths = sorted(run.cell.directory.glob("samples/*.png"))
-        if paths:
-            sheets.setdefault(sweep.rest(run), {}).setdefault(place_of(sweep, run), paths[-1])
+        path = findings.last_samples(run, "png")
+        if path:
+            sheets.setdefault(sweep.rest(run), {}).setdefault(place_of(sweep, run), path)
     for number, (rest, pictures) in enumerate(sheets.items(), start=1):
         name = f"{start}samples" + (f"_{number}" if len(sheets) > 1 else "")
         yield Picture(name, ", ".join(["Samples", *rest]), figures.samples(sweep, pictures), raster=True)
@@ -258,11 +264,14 @@ def sample_pictures(sweep: Sweep, start: str) -> Iterator[Picture]:
 def spectra_pictures(sweep: Sweep, comparisons: list[Comparison], start: str) -> Iterator[Picture]:
     """Figure 3, if the cells hold the tables of `analysis=spectra`."""
     chosen = comparisons[0] if comparisons else None
-    runs = [run for run in sweep.runs if findings.at_best_setting(chosen, run)]
-    found = {hue: spectra_tables(run for run in runs if run.at(sweep.view.hue) == hue) for hue in sweep.hues}
-    spectra = {hue: findings.mean_spectra(tables) for hue, tables in found.items() if tables}
-    if spectra:
-        yield Picture(f"{start}spectra", SPECTRA, figures.spectra(sweep, spectra))
+    at_best = [run for run in sweep.runs if findings.at_best_setting(chosen, run)]
+    for number, rest in enumerate(dict.fromkeys(map(sweep.rest, at_best)), start=1):
+        runs = [run for run in at_best if sweep.rest(run) == rest]
+        found = {hue: spectra_tables(run for run in runs if run.at(sweep.view.hue) == hue) for hue in sweep.hues}
+        spectra = {hue: findings.mean_spectra(tables) for hue, tables in found.items() if tables}
+        if spectra:
+            name = f"{start}spectra" + (f"_{number}" if rest else "")
+            yield Picture(name, ", ".join([SPECTRA, *rest]), figures.spectra(sweep, spectra))
 
 
 def spectra_tables(runs: Iterator[Run]) -> list[list[dict[str, str]]]:
