@@ -112,6 +112,7 @@ class TestTrain:
             (["metrics=classifier", "protocol=[]"], ["'quick'", "none"]),
             (["~protocol.quick.seed"], ["protocol.quick", "seed"]),
             (["optim.accumulate=3"], ["batch_size=8", "optim.accumulate=3", "multiple of 3"]),
+            (["scale=smal"], ["scale=smal", "sweep=NAME"]),
             (["sweep=foo"], ["sweep=foo", "digits_regularizers"]),
             (["--multirun", "seed=0,1", "hydra/launcher=nonesuch"], ["hydra/launcher=nonesuch", "does not exist"]),
             (["sweep=digits_regularizers", "scale=tiny"], ["scale=tiny", "there are paper."]),

@@ -7,19 +7,23 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import hydra
 import pytest
 import torch
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError
-from lit_gan.grid.cells import read_cells
+from lit_gan.grid import play
+from lit_gan.grid.cells import Cell, read_cells
 from lit_gan.grid.devices import free_device
-from lit_gan.grid.plan import axes_of, cell_name, place
-from lit_gan.launch import unknown_setting
+from lit_gan.grid.plan import axes_of, cell_name, parsed, place, values
+from lit_gan.launch import swept, unknown_setting
 from lit_gan.lock import in_use, sole_use
+from lit_gan.status import show
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
 GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]
@@ -124,6 +128,53 @@ def test_the_directory_of_another_sweep_is_refused(undisturbed):
     assert code == 1
     assert "holds an unnamed sweep, not digits_regularizers" in output
     assert "Traceback" not in output
+
+
+@pytest.mark.parametrize("change", [{"trainer": {"precision": "bf16-mixed"}}, {"loss": {"g_weight": 2}}])
+def test_what_makes_another_cell(tmp_path, change):
+    old = {"updates": 4, "scale": "paper", "trainer": {"devices": 1}, "loss": {"g_weight": 1, "clip": None}}
+    (tmp_path / ".hydra").mkdir()
+    OmegaConf.save(OmegaConf.create(old), tmp_path / ".hydra" / "config.yaml")
+    (tmp_path / "results.json").write_text("{}")
+    same = {"updates": 8, "scale": "small", "trainer": {"devices": 2}, "loss": {"g_weight": 1}}
+    play.check_same_cell(tmp_path, OmegaConf.create(same))
+    with pytest.raises(UserError, match="delete the cell"):
+        play.check_same_cell(tmp_path, OmegaConf.merge(same, change))
+
+
+def test_a_sweep_that_is_asked_to_stop_stops_however_its_cell_ends(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    with (tmp_path / "log").open("w") as output, pytest.raises(KeyboardInterrupt):
+        play.run(["sleep", "60"], dict(os.environ), output)
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_reason_of_a_death_is_of_this_attempt(tmp_path):
+    log = tmp_path / "output.log"
+    log.write_text("lit_gan: d/hinge became nan.\n")
+    spoken = log.stat().st_size
+    play.record_death(Cell("cell", tmp_path, "failed", {}), -signal.SIGSEGV, spoken)
+    assert "SIGSEGV" in json.loads((tmp_path / "results.json").read_text())["error"]
+    log.write_text(log.read_text() + "lit_gan: no space.\n")
+    play.record_death(Cell("cell", tmp_path, "failed", {}), 1, spoken)
+    assert json.loads((tmp_path / "results.json").read_text())["error"] == "no space."
+
+
+def test_status_prints_brackets_as_they_are(capsys):
+    show([Cell("reg=none", Path("x"), "failed", {"error": "pip install 'lit_gan[ray]', see [/data/x]"})], False)
+    assert "'lit_gan[ray]', see [/data/x]" in capsys.readouterr().out
+
+
+def test_a_plan_knows_the_choices_that_a_pattern_means():
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        (override,) = parsed(["loss=glob(h*)"])
+        assert values(override) == ["loss=hinge"]
+
+
+@pytest.mark.parametrize("mode", ["--multirun", "-m", "hydra.mode=MULTIRUN"])
+def test_every_way_to_ask_for_many_runs_has_axes(mode):
+    assert swept([mode, "seed=0,1"])[-1] == "axes=[seed]"
 
 
 def test_three_kills_at_random_moments_change_nothing(undisturbed, tmp_path):

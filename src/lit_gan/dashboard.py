@@ -5,10 +5,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import Cell, read_cells
+from lit_gan.launch import one_line, read_yaml
 
 STEP = "trainer/global_step"
 
@@ -35,9 +36,10 @@ def save(report: Any) -> str:
     try:
         return report.save().url
     except Exception as error:  # the library raises plain Exceptions
+        reason = one_line(str(error)) or type(error).__name__
         raise UserError(
-            f"W&B takes no dashboard ({str(error).splitlines()[0]}): run `wandb login`, or see the sweep without a "
-            f"server with `python -m lit_gan.report DIR`."
+            f"W&B takes no dashboard ({reason}): run `wandb login`, or see the sweep without a server with "
+            f"`python -m lit_gan.report DIR`."
         ) from error
 
 
@@ -52,17 +54,19 @@ def dashboard(cells: list[Cell], project: str, entity: str) -> Any:
     except ImportError as error:
         raise UserError("The dashboard needs wandb-workspaces: pip install 'lit_gan[dashboard]'.") from error
     group, figure = logged_as(cells)
+    method = "label" if any("method" in cell.coordinates for cell in cells) else None
 
     def panels(title: str, tag: str | None, *shown: Any) -> list[Any]:
         tagged = f" and Metric('Tags') = '{tag}'" if tag else ""
-        runs = wr.Runset(entity, project, group, filters=f"Metric('Group') = '{group}'{tagged}", groupby=["label"])
+        chosen = f"Metric('Group') = '{group}'{tagged}"
+        runs = wr.Runset(entity, project, group, filters=chosen, groupby=[method] if method else [])
         return [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=list(shown))]
 
     scores = scores_of(cells)
-    bars = [wr.BarPlot(title=name, metrics=[f"final/{name}"], groupby="label") for name in scores]
+    bars = [wr.BarPlot(title=name, metrics=[f"final/{name}"], groupby=method) for name in scores]
     blocks = panels("Scores by method", None, *bars)
     for tag in settings_of(cells, figure.get("x")):
-        curves = [wr.LinePlot(title=name, x=STEP, y=[name], groupby="label") for name in scores]
+        curves = [wr.LinePlot(title=name, x=STEP, y=[name], groupby=method) for name in scores]
         blocks += panels(f"Curves, {tag}" if tag else "Curves", tag, *curves)
     blocks += panels("Samples", None, wr.MediaBrowser(media_keys=["samples"]))
     return wr.Report(project, entity, title=figure.get("title") or group, blocks=blocks)
@@ -88,7 +92,7 @@ def logged_as(cells: list[Cell]) -> tuple[str, dict[str, Any]]:
     """
     for cell in cells:
         path = cell.directory / ".hydra" / "config.yaml"
-        config = OmegaConf.load(path) if path.exists() else {}
+        config = read_yaml(path, DictConfig) if path.exists() else {}
         if "wandb" in config.get("logger", {}):
             choices = cell.results.get("choices", {})
             group = choices.get("sweep") or f"{choices.get('data')}_{choices.get('model')}"

@@ -22,7 +22,14 @@ def first_difference(old: DictConfig, new: DictConfig, keys: Iterable[str]) -> t
 def as_written(config: DictConfig, key: str) -> Any:
     """A setting with its interpolations as they stand, so that a decay until `${updates}` may end later on a resume."""
     node = OmegaConf.select(config, key)
-    return OmegaConf.to_container(node) if OmegaConf.is_config(node) else node
+    return without_nulls(OmegaConf.to_container(node)) if OmegaConf.is_config(node) else node
+
+
+def without_nulls(value: Any) -> Any:
+    """What is null is as good as not there, as in a run from before there was such a setting."""
+    if isinstance(value, dict):
+        return {name: without_nulls(each) for name, each in value.items() if each is not None}
+    return value
 
 
 def leaf(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:

@@ -93,7 +93,7 @@ def swept(arguments: list[str]) -> list[str]:
     """The arguments of a sweep in full: its file for the scale, and which settings the command line varies.
 
     Raises:
-        UserError: the sweep has no such scale.
+        UserError: the sweep has no such scale, or there is no sweep.
     """
     given = {key(argument): argument.split("=", 1)[1] for argument in arguments if "=" in argument}
     sweep, scale = given.get("sweep", "null"), given.get("scale", "paper")
@@ -103,7 +103,9 @@ def swept(arguments: list[str]) -> list[str]:
                 f"scale={scale}: sweep={sweep} has no such scale; there are {', '.join(['paper', *scales])}."
             )
         arguments = [f"sweep={sweep}/{scale}" if key(argument) == "sweep" else argument for argument in arguments]
-    several = {"--multirun", "-m"}.intersection(arguments) or sweep != "null"
+    elif sweep == "null" and scale != "paper":
+        raise UserError(f"scale={scale} is of a sweep: choose one with sweep=NAME, or leave it out.")
+    several = {"--multirun", "-m", "hydra.mode=MULTIRUN"}.intersection(arguments) or sweep != "null"
     axes = axes_of(arguments) if several else []
     return [*arguments, f"axes=[{','.join(axes)}]"] if axes else arguments
 
@@ -172,7 +174,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
     if str(error).startswith("Unable to configure handler"):
         error = error.__cause__  # of the log file
     if isinstance(error, OSError) and error.filename:
-        elsewhere = "; hydra.run.dir=DIR puts the run elsewhere" if config_name == "train" else ""
+        elsewhere = "; hydra.run.dir=DIR, or hydra.sweep.dir=DIR of a sweep, puts it elsewhere"
+        elsewhere = elsewhere if config_name == "train" else ""
         return f"{error.filename}: {error.strerror}{elsewhere}."
     return None
 

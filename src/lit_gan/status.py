@@ -28,7 +28,7 @@ def main() -> None:
 
 def show(cells: list[Cell], everything: bool) -> None:
     """Prints the grid, what is to be said of single cells, and the counts."""
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, markup=False, soft_wrap=True)
     console.print(grid(cells))
     console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()))
     for cell in cells:

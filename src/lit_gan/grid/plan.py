@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from filelock import FileLock
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
@@ -37,7 +38,9 @@ def axes_of(arguments: Sequence[str]) -> list[str]:
 
 def parsed(arguments: Iterable[str]) -> list[Override]:
     """The arguments that are settings, in Hydra's grammar."""
-    return OverridesParser.create().parse_overrides([each for each in arguments if "=" in each and each[0] != "-"])
+    hydra = GlobalHydra.instance()
+    parser = OverridesParser.create(hydra.config_loader() if hydra.is_initialized() else None)
+    return parser.parse_overrides([each for each in arguments if "=" in each and each[0] != "-"])
 
 
 def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:

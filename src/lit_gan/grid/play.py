@@ -26,7 +26,7 @@ from lit_gan.results import Results
 log = logging.getLogger("lit_gan")
 
 HOW = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
-HOW |= {"figure", "label"}
+HOW |= {"figure", "label", "scale"}
 """What a cell may be gone on with otherwise: how it is run and shown, not what is run."""
 
 PARENT = "LIT_GAN_PARENT"
@@ -42,6 +42,7 @@ def play(config: DictConfig) -> float | None:
     None if another process is training it, or if it measures nothing.
 
     Raises:
+        KeyboardInterrupt: the sweep was asked to stop.
         CellFailed: it diverged, crashed or was killed; its `results.json` says how.
         UserError: its directory holds something else.
     """
@@ -51,10 +52,13 @@ def play(config: DictConfig) -> float | None:
     check_plan(Path(hydra.sweep.dir), hydra.runtime.choices.get("sweep"))
     try:
         with sole_use(place, CLAIM):
-            return objective(config, finished(config, place, name))
+            score = objective(config, finished(config, place, name))
     except InUse:
         log.info("%s: another process trains it", name)
         return None
+    if score is None and not hydra.sweeper._target_.endswith(".BasicSweeper"):
+        raise UserError(f"{name}: metrics.monitor={config.metrics.monitor} is no score that a search can go by.")
+    return score
 
 
 def finished(config: DictConfig, place: Path, name: str) -> Cell:
@@ -82,7 +86,8 @@ def check_same_cell(directory: Path, config: DictConfig) -> None:
     if not (directory / "results.json").exists() or not path.exists():
         return
     old = read_yaml(path, DictConfig)
-    changed = first_difference(old, config, [name for name in {**old, **config} if name not in HOW])
+    names = [name for name in {**old, **config} if name not in HOW]
+    changed = first_difference(old, config, [*names, "trainer.precision"])
     if changed is None and config.updates < old.updates:
         changed = "updates", str(old.updates), str(config.updates)
     if changed:
@@ -113,12 +118,15 @@ def train_here(config: DictConfig, cell: Cell) -> None:
     """Trains in this process.
 
     Raises:
+        InUse: another process does.
         CellFailed: it did not come to its end.
     """
     from lit_gan.fit import fit
 
     try:
         fit(config)
+    except InUse:
+        raise
     except Exception as error:
         raise CellFailed(f"{cell.name}: {error}") from error
 
@@ -127,17 +135,21 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
     """Trains in a process of its own, which writes to `output.log`.
 
     Raises:
+        InUse: another process does.
         CellFailed: it did not come to its end.
     """
     cell.directory.mkdir(parents=True, exist_ok=True)
     with free_device(config.trainer) as environment, (cell.directory / "output.log").open("a") as output:
+        spoken = output.tell()
         code = run(command(cell.directory), os.environ | environment | {PARENT: str(os.getpid())}, output)
     if code in (130, -signal.SIGINT):
         raise KeyboardInterrupt
     if code and is_held(cell.directory, TRAINING):
         raise InUse(f"{cell.name} is being trained by another process.")
     if code:
-        record_death(read_cell(cell.directory, cell.name), code)
+        now = read_cell(cell.directory, cell.name)
+        if now.results.get("status") != "failed" or now.results == cell.results:
+            record_death(now, code, spoken)
         raise CellFailed(f"{cell.name}: {read_cell(cell.directory, cell.name).results['error']}")
 
 
@@ -155,26 +167,39 @@ def command(directory: Path) -> list[str]:
 
 
 def run(arguments: list[str], environment: dict[str, str], output: TextIO) -> int:
-    """The exit code of a command, which is asked to stop, and waited for, when this process is."""
+    """The exit code of a command, which is asked to stop, and waited for, when this process is.
+
+    Raises:
+        KeyboardInterrupt: this process was asked to stop, however the other one has ended.
+    """
     process = subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-    with process, passing_on(signal.SIGTERM, process):
+    with process, passing_on(signal.SIGTERM, process) as passed:
         try:
-            return process.wait()
+            code = process.wait()
         except BaseException:
             process.terminate()
             process.wait()
             raise
+    if passed:
+        raise KeyboardInterrupt
+    return code
 
 
 @contextmanager
-def passing_on(number: signal.Signals, process: subprocess.Popen) -> Iterator[None]:
-    """Hands a signal to another process, which is then the one to act on it."""
+def passing_on(number: signal.Signals, process: subprocess.Popen) -> Iterator[list[int]]:
+    """Hands a signal to another process, and notes that it came."""
+    passed = []
+
+    def pass_on(number: int, _: object) -> None:
+        passed.append(number)
+        process.send_signal(number)
+
     if threading.current_thread() is not threading.main_thread():
-        yield
+        yield passed
         return
-    before = signal.signal(number, lambda *_: process.send_signal(number))
+    before = signal.signal(number, pass_on)
     try:
-        yield
+        yield passed
     finally:
         signal.signal(number, before)
 
@@ -188,12 +213,15 @@ def end_with_parent() -> None:
         threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
 
 
-def record_death(cell: Cell, code: int) -> None:
-    """Leaves in `results.json`, for a cell whose process could not do it, how that ended."""
-    if cell.results.get("status") == "failed":
-        return
+def record_death(cell: Cell, code: int, spoken: int) -> None:
+    """Leaves in `results.json`, for a cell whose process could not do it, how that ended.
+
+    Args:
+        spoken: bytes of `output.log` that are older than the process.
+    """
     log = cell.directory / "output.log"
-    sentence = next((line for line in reversed(log.read_text().splitlines()) if line.startswith("lit_gan: ")), None)
+    lines = log.read_bytes()[spoken:].decode(errors="replace").splitlines()
+    sentence = next((line for line in reversed(lines) if line.startswith("lit_gan: ")), None)
     if code == 1 and sentence is not None:
         reason = sentence.removeprefix("lit_gan: ")
     else:
