@@ -17,6 +17,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	touch $@
 
+train: ARGS ?= ema=0.99
 train: install   ## a spectrally normalised DCGAN on digits: ARGS="model=sngan_cnn ..." for anything else
 	$(BIN)/python -m lit_gan.train $(ARGS)
 
