@@ -262,6 +262,7 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
     for axes in bottom_row(grid, len(sweep.xs), columns):
         axes.set_xlabel("generator updates")
     label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
+    grid[0].grid(False, which="minor")
     grid[0].set_ylabel("")
     figure.supylabel(score_name(score), fontsize=8)
     entitle(figure, title)

@@ -1,5 +1,6 @@
 """The tables of a report."""
 
+import re
 import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -293,7 +294,7 @@ def command(sweep: Sweep) -> str:
     path = sweep.directory / "multirun.yaml"
     saved = read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()
     settings = OmegaConf.select(saved, "hydra.overrides.task") or []
-    words = [word for word in settings if not word.startswith("axes=")]
+    words = [re.sub(r"^(sweep=\w+)/\w+$", r"\1", word) for word in settings if not word.startswith("axes=")]
     if not words:
         return ""
     multirun = [] if any(word.startswith("sweep=") for word in words) else ["--multirun"]
