@@ -10,6 +10,7 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
+from PIL import Image
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
@@ -424,6 +425,16 @@ class TestReport:
         folder = write_report([make(cells, figure=FIGURE | {"kind": kind})], None).parent
         shown = {"lines": "main.png", "curves": "curves_fid.png", "table": "scores_fid.csv", "time": "main.png"}
         assert (folder / shown[kind]).exists()
+
+    def test_a_search_of_many_cells(self, make):
+        cells = {f"optim.d.lr={n}/optim.g.lr={n + 0.5}": results(float(n), [(50, 7.0)]) for n in range(1, 41)}
+        folder = make(cells, figure=None)
+        for name in cells:
+            (folder / name / "samples").mkdir()
+            Image.new("L", (8, 8)).save(folder / name / "samples" / "000100.png")
+        written = write_report([folder], None).parent
+        with Image.open(written / "samples.png") as picture:
+            assert picture.height < 5000
 
     def test_html_is_escaped(self):
         table = Table("t", "a < b", ["<i>"], [["&"]])

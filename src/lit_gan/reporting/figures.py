@@ -18,6 +18,7 @@ from lit_gan.reporting.comparison import Comparison
 from lit_gan.reporting.statistics import Summary, summary
 from lit_gan.reporting.style import (
     GREY,
+    MOST,
     WIDTH,
     Style,
     entitle,
@@ -250,16 +251,17 @@ def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]
 
 
 def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Figure:
-    """Score against generator updates, a panel for each x: mean over seeds thick, single seeds thin."""
-    columns = min(COLUMNS, len(sweep.xs))
-    rows = math.ceil(len(sweep.xs) / columns)
+    """Score against generator updates, a panel for each of the first x: mean over seeds thick, single seeds thin."""
+    xs = sweep.xs[:MOST]
+    columns = min(COLUMNS, len(xs))
+    rows = math.ceil(len(xs) / columns)
     figure = new_figure(2.1 * rows + 0.7)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten().tolist()
-    for axes, x in zip(grid, sweep.xs, strict=False):
+    for axes, x in zip(grid, xs, strict=False):
         draw_curves(axes, sweep, [each for each in scores if each.run.at(sweep.view.x) == x])
         if sweep.view.x:
             axes.set_title(f"{sweep.axis(sweep.view.x)} {sweep.x(x)}")
-    for axes in bottom_row(grid, len(sweep.xs), columns):
+    for axes in bottom_row(grid, len(xs), columns):
         axes.set_xlabel("generator updates")
     label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
     grid[0].grid(False, which="minor")
@@ -321,10 +323,15 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
 
 
 def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
-    """What G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figures 6 and 12."""
+    """What G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figures 6 and 12.
+
+    Of many, as a search has them, the first few.
+    """
     rows = [hue for hue in sweep.hues if any((x, hue) in pictures for x in sweep.xs)]
     if len(sweep.xs) == 1:
-        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows])
+        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows[:MOST]])
+    if len(rows) > MOST or len(sweep.xs) > MOST:
+        return tiles([(f"{sweep.hue(hue)}, {sweep.x(x)}", path) for (x, hue), path in pictures.items()][:MOST])
     size = min(THUMBNAIL, (WIDTH - MARGIN) / len(sweep.xs))
     figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + MARGIN)
     grid = figure.subplots(len(rows), len(sweep.xs), squeeze=False)

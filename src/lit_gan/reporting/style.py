@@ -17,7 +17,7 @@ LINES = ("-", "--", ":", "-.")
 HATCHES = ("", "///", "...", "xxx")
 GREY = "#767676"
 MOST = 32
-"""Entries of a legend."""
+"""Entries of a legend, panels of a figure."""
 WIDTH = 7.2
 """Of a page, in inches."""
 SETTINGS = {
