@@ -9,6 +9,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Loss, Turn
+from lit_gan.processes import mean_over_processes
 
 Scalar = Float[Tensor, ""]
 Logits = Float[Tensor, " b"]
@@ -244,9 +245,8 @@ class BEGAN(Energy):
         return {"k": self.k.clone()}
 
     def d(self, turn: Turn) -> Scalar:
-        """With k as it was; then k follows the errors, those of each part of a batch with `optim.accumulate`."""
+        """With k as it was; then k follows the errors of all processes, of each part with `optim.accumulate`."""
         real, fake = -turn.real.logits.mean(), -turn.fake.logits.mean()
         objective = real - self.k.clone() * fake
-        with torch.no_grad():
-            self.k.add_(self.lambda_k * (self.gamma * real - fake)).clamp_(0, 1)
+        self.k.add_(self.lambda_k * mean_over_processes(self.gamma * real - fake)).clamp_(0, 1)
         return objective

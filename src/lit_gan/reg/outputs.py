@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
+from lit_gan.processes import mean_over_processes
 
 Scalar = Float[Tensor, ""]
 Augmentation = Callable[[Images], Images]
@@ -98,8 +99,8 @@ class LeCam(Regularizer):
     """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et al. 2021, Eqs. 3-5.
 
     The averages are those of the updates before this one, 0 before the first, and plain means until 1 / (1 - decay)
-    outputs have come: of an update's last part with `optim.accumulate`, of each process's own share with several. The
-    authors' code has a ReLU inside each square, which their Eq. 3 has not.
+    outputs have come: of an update's last part with `optim.accumulate`, of all processes together. The authors' code
+    has a ReLU inside each square, which their Eq. 3 has not.
 
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.
@@ -128,8 +129,8 @@ class LeCam(Regularizer):
         if turn.player == "d":
             self.updates += 1
             share = (1 / self.updates).clamp(min=1 - self.decay).to(self.real)
-            self.real.lerp_(turn.real.logits.mean().to(self.real), share)
-            self.fake.lerp_(turn.fake.logits.mean().to(self.fake), share)
+            for average, verdict in ((self.real, turn.real), (self.fake, turn.fake)):
+                average.lerp_(mean_over_processes(verdict.logits.mean()).to(average), share)
 
 
 class TopK(Regularizer):

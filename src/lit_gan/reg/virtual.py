@@ -4,11 +4,12 @@ from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, distributed, nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labels, Layers, NormSlot, Regularizer, Turn, shown
+from lit_gan.processes import as_the_first
 
 
 class VirtualNorm(nn.Module):
@@ -168,5 +169,4 @@ def fill(body: Referenced, images: Tensor | None, labels: Labels) -> None:
         body.reference.copy_(images[chosen])
     body.filled.fill_(True)
     for buffer in (body.reference, body.labels):
-        if distributed.is_initialized():
-            distributed.broadcast(buffer, 0)
+        as_the_first(buffer)
