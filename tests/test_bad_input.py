@@ -86,7 +86,12 @@ class TestTrain:
             *("optim.n_dis=1.5", "optim.n_dis=abc", "optim.d.lr=-1", "optim.g.lr=abc", "optim.d.lr=inf"),
             *("model.width=0", "model.width=-1", "model.width=abc", "model.kernel_size=0", "model.G.z_dim=0"),
             *("reg.spectral.n_power_iterations=0", "device_memory=abc", "workers=-1", "workers=abc", "updates=-2"),
-            *("callbacks.samples.count=0", "callbacks.samples.count=-4", "protocol.quick.generated=abc"),
+            *(
+                "callbacks.samples.count=0",
+                "callbacks.samples.count=-4",
+                "callbacks.samples.points=0",
+                "protocol.quick.generated=abc",
+            ),
             *("protocol.quick.batch_size=abc", "protocol.full.ema=maybe", "protocol.modern.generated=1"),
             *("dequantize=maybe", "data.n_classes=abc", "data.image_size=abc", "trainer.fast_dev_run=maybe"),
             *("updates=true", "updates=1.5", "optim.decay_start=abc", "debug=maybe"),

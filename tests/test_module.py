@@ -1,6 +1,7 @@
 """The training step under a real Lightning Trainer: who moves when, what is counted, what the curves say."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -9,6 +10,7 @@ from lightning.pytorch.loggers import Logger
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan.callbacks import SampleGrid
 from lit_gan.errors import UserError
 from lit_gan.game import Loss, Regularizer
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
@@ -16,6 +18,7 @@ from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN, frozen
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
+from lit_gan.pictures import Page
 from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
@@ -533,3 +536,22 @@ def test_points_and_images_train_with_the_same_step():
     rows = fit(gan, updates=2).loggers[0].rows
     assert {"d/gp", "d/wasserstein", "g/wasserstein"} <= set(rows[-1][1])
     assert "g/gp" not in rows[-1][1]
+
+
+@pytest.mark.parametrize(("game", "drawn"), [("images", 64), ("points", 512)])
+def test_a_plot_shows_more_points_than_a_grid_has_images(game, drawn, points, tmp_path, monkeypatch):
+    shown = []
+
+    def keep(source, samples, columns):
+        shown.append(len(samples))
+        return Page([""])
+
+    monkeypatch.setattr("lit_gan.callbacks.samples.shown", keep)
+    gan = images() if game == "images" else points()
+    datamodule = SimpleNamespace(source=None)
+    trainer = SimpleNamespace(
+        is_global_zero=True, global_step=5, datamodule=datamodule, default_root_dir=tmp_path, loggers=[]
+    )
+    SampleGrid().on_train_epoch_end(trainer, gan)
+    assert shown == [drawn]
+    assert (tmp_path / "samples" / "000005.txt").exists()

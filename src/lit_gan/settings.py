@@ -103,6 +103,7 @@ TRAIN = DATA | {
     "optim.decay_start": Allowed(int | None, 0),
     "optim.decay_end": COUNT,
     "callbacks.samples.count": COUNT,
+    "callbacks.samples.points": COUNT,
     "callbacks.samples.seed": SEED,
     "trainer.log_every_n_steps": COUNT,
     "trainer.fast_dev_run": Allowed(bool | int, 0),

@@ -14,19 +14,21 @@ class SampleGrid(Callback):
     Images are a grid, points a plot, text is lines, `samples/<update>.txt`. Where G looks at labels, a row is a class.
 
     Args:
-        count: samples in a grid.
+        count: images in a grid, or lines.
+        points: points in a plot.
         seed: of the latent vectors.
     """
 
-    def __init__(self, count: int = 64, seed: int = 0):
-        self.count, self.seed = count, seed
+    def __init__(self, count: int = 64, points: int = 512, seed: int = 0):
+        self.count, self.points, self.seed = count, points, seed
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Draws and saves the grid."""
         if not trainer.is_global_zero:
             return
         update = trainer.global_step
-        samples, columns = Sampler(pl_module.sampler(ema=True), self.seed).grid(self.count)
+        G = pl_module.sampler(ema=True)
+        samples, columns = Sampler(G, self.seed).grid(self.points if len(G.shape) == 1 else self.count)
         grid = shown(trainer.datamodule.source, samples, columns)
         grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
         for logger in trainer.loggers:
