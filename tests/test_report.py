@@ -237,6 +237,14 @@ class TestComparison:
         found = compare(read_sweep(make({cell("wgan_gp", "sngan_a"): results(3.0, evaluations=later)})), [])
         assert [each.values["sngan_a", "wgan_gp"] for each in found] == [[3.0], [5.0]]
 
+    def test_cells_trained_without_metrics_and_scored_later_are_ranked(self, make):
+        folder = make({cell(method, "a"): results(None, evaluations=[record(100, 3.0)]) for method in LABELS})
+        for path in folder.rglob("config.yaml"):
+            config = OmegaConf.load(path)
+            config.metrics.suite = None
+            OmegaConf.save(config, path)
+        assert only(folder).end == "min"
+
     def test_unfinished_cells_give_no_final_score(self, make):
         scored = [record(50, 60.0)]
         running = results(None, [(50, 70.0)], status="running", updates=50, evaluations=scored)
@@ -384,6 +392,12 @@ class TestReport:
     def test_best_and_last_side_by_side(self, written):
         rows = list(csv.reader((written.parent / "best_last_1.csv").open()))
         assert rows[1] == ["SN-GAN", "A", "70", "50", "80", "100", "1.14", "1"]
+
+    def test_cells_whose_last_score_is_not_finite_are_counted(self, make):
+        good, bad = results(3.0, [(50, 7.0), (100, 3.0)]), results(3.0, [(50, 7.0), (100, 3.0)])
+        bad["course"][1]["scores"]["digits/fid"] = None
+        html = write_report([make({cell("wgan_gp", "a"): good, cell("wgan_gp", "b"): bad})], None).read_text()
+        assert "their last score is not finite: 1." in html
 
     def test_time_for_a_hundred_updates(self, written):
         rows = list(csv.reader((written.parent / "cost.csv").open()))

@@ -7,6 +7,7 @@ from functools import cached_property
 
 from hydra.utils import instantiate
 
+from lit_gan.metrics import FeatureMetrics, ModeMetrics
 from lit_gan.reporting.collect import Panel, Run, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, nearest
 from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
@@ -154,9 +155,12 @@ def differing(panel: Panel, others: list[Panel]) -> list[str]:
 
 
 def good_end(run: Run, score: str) -> str | None:
-    """Which end of a score is the good one, as the metrics of a run say; None if they do not know it."""
+    """Which end of a score is the good one, as the metrics of a run say; None if they do not know it.
+
+    Those of a run trained without metrics, and scored later, are taken for ours.
+    """
     suite = run.config.get("metrics", {}).get("suite")
-    ends = instantiate(suite).SCORES if suite else {}
+    ends = instantiate(suite).SCORES if suite else FeatureMetrics.SCORES | ModeMetrics.SCORES
     return ends.get(score.removeprefix("intra_"))
 
 

@@ -149,6 +149,13 @@ def best_and_last(run: Run) -> tuple[str, dict, dict] | None:
     return None if value is None else (best["metric"], best, course[-1])
 
 
+def ends_in_nothing(run: Run) -> bool:
+    """Whether the last evaluation of a run that had a best one is not finite."""
+    results = run.cell.results
+    best, course = results.get("best"), results.get("course", [])
+    return bool(best and course) and course[-1]["scores"].get(best["metric"], 0) is None
+
+
 def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[Run]) -> Table:
     """A row for each place: the score at the best and at the last evaluation, over seeds."""
     places = defaultdict(list)

@@ -237,7 +237,9 @@ def best_last_section(sweep: Sweep, start: str) -> Section:
         caption = f"{score_name(score)}, best against last: {named[panel]}. On the dashed line the last is the best."
         pictures.append(Picture(name, caption, figures.best_against_last(sweep, named[panel], score, pairs)))
         tables.append(findings.best_last_table(name, sweep, f"{score_name(score)}: {named[panel]}", runs))
-    return Section("Best and last", BEST_LAST, pictures, hidden=tables)
+    lost = sum(map(findings.ends_in_nothing, sweep.runs))
+    missing = f" Cells not shown because their last score is not finite: {lost}." if lost else ""
+    return Section("Best and last", BEST_LAST + missing, pictures, hidden=tables)
 
 
 BEST_LAST = "The best evaluation during training was chosen by the very score it shows; the last one was not chosen."
