@@ -21,7 +21,7 @@ class View:
         x, hue: axes of the sweep.
         scores: last parts of the names of scores, "fid"; none: all that were measured.
         paper: the file of the paper's numbers, `papers/<paper>.csv`.
-        names: how values of axes are called.
+        names: how axes and their values are called.
     """
 
     title: str
