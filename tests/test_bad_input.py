@@ -146,7 +146,14 @@ class TestTrain:
     def test_resume_with_other_points(self, refusal, monkeypatch, tmp_path):
         points = ["data=gaussians", "metrics=none", "updates=1", "batch_size=8", "trainer.accelerator=cpu"]
         call(monkeypatch, "train", *points, "data.n=64", f"hydra.run.dir={tmp_path / 'points'}")
-        assert "data.seed=0, not with data.seed=1" in refusal("train", f"resume={tmp_path / 'points'}", "data.seed=1")
+        for name, old, new in (("data.seed", 0, 1), ("data.std", 0.02, 0.5), ("data.n", 64, 128)):
+            sentence = refusal("train", f"resume={tmp_path / 'points'}", "updates=2", f"{name}={new}")
+            assert f"{name}={old}, not with {name}={new}" in sentence
+
+    def test_a_score_that_these_data_have_not(self, refusal):
+        roll = ["data=swiss_roll", "model.width=4", "batch_size=8", "updates=1", "metrics.monitor=held"]
+        sentence = refusal("train", *roll, "trainer.accelerator=cpu", "protocol.quick.generated=16")
+        assert "metrics.monitor=held is not measured on data=swiss_roll: choose one of wasserstein" in sentence
 
 
 class TestDamagedFiles:
@@ -200,7 +207,8 @@ class TestEvaluate:
             (["generated=abc"], ["generated=abc"]),
             (["generated=1"], ["generated=1 ", "2 or more"]),
             (["ema=maybe"], ["ema=maybe", "true or false"]),
-            ([], ["metrics=none", "add metrics="]),
+            ([], ["metrics=none", "choose metrics="]),
+            (["metrics=none"], ["the command line asks for metrics=none"]),
             (["metrics=classifier", "protocols=[quick,foo]"], ["foo", "quick", "modern"]),
             (["metrics=classifier", "protocols=[quick,sngan_paper]"], ["digits", "test"]),
             (["metrics=classifier", "checkpoint=[last,foo]"], ["checkpoint=foo", "last"]),

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_gan import fit
+from lit_gan import fit, rescore
 from lit_gan.evaluate import evaluate
 from lit_gan.launch import launch
+from lit_gan.lock import sole_use
 from lit_gan.sample import sample
 from lit_gan.train import train
 
@@ -109,6 +110,25 @@ class TestRunDirectory:
         call(monkeypatch, evaluate, "evaluate", f"run={directory}", *protocol)
         results = json.loads((directory / "results.json").read_text())
         assert results["evaluations"][0]["scores"] == results["final"]["scores"]
+
+    def test_evaluate_adds_to_what_others_have_written_meanwhile(self, directory, monkeypatch):
+        measured = rescore.measure
+
+        def slowly(*arguments, **settings):
+            content = json.loads((directory / "results.json").read_text())
+            content["evaluations"].append({"update": 5, "scores": {}})
+            (directory / "results.json").write_text(json.dumps(content | {"error": "new"}))
+            return measured(*arguments, **settings)
+
+        monkeypatch.setattr(rescore, "measure", slowly)
+        call(monkeypatch, evaluate, "evaluate", f"run={directory}", "protocol.full.splits=2", "generated=48")
+        results = json.loads((directory / "results.json").read_text())
+        assert results["error"] == "new"
+        assert [bool(record["scores"]) for record in results["evaluations"]] == [False, True]
+
+    def test_a_run_in_training_is_not_evaluated(self, directory, monkeypatch):
+        with sole_use(directory), pytest.raises(SystemExit, match="is being trained by another process"):
+            call(monkeypatch, evaluate, "evaluate", f"run={directory}")
 
     def test_sample_writes_the_same_files_every_time(self, directory, monkeypatch, tmp_path):
         for name in ("one", "two"):
@@ -211,6 +231,33 @@ class TestResume:
         results = json.loads((tmp_path / "run" / "results.json").read_text())
         assert (results["status"], results["error"], results["updates"]) == ("stopped", None, 3)
         assert signal.getsignal(signal.SIGINT) is handler
+
+    def test_sigterm_during_the_final_evaluation(self, run_train, tmp_path, monkeypatch):
+        game = [*SCORED, "updates=2"]
+        with monkeypatch.context() as patch:
+            patch.setattr(fit.Run, "take_final_scores", lambda run: signal.raise_signal(signal.SIGTERM))
+            with pytest.raises(SystemExit) as stop:
+                run_train(tmp_path / "run", *game)
+        assert stop.value.code == 130
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert (results["status"], results["updates"], results["final"]) == ("stopped", 2, None)
+        run_train(tmp_path / "run", *game)
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert (results["status"], results["final"]["update"]) == ("finished", 2)
+
+    def test_a_stop_in_the_very_last_update_leaves_the_final_scores_to_the_next_start(
+        self, run_train, tmp_path, monkeypatch
+    ):
+        from lit_gan.callbacks import Checkpoints
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "on_train_batch_start", stop_in_update_4)
+            with pytest.raises(SystemExit) as stop:
+                run_train(tmp_path / "run", *SCORED, "updates=4")
+        assert stop.value.code == 130
+        run_train(tmp_path / "run", *SCORED, "updates=4")
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        assert (results["status"], results["final"]["update"]) == ("finished", 4)
 
     def test_a_resume_reads_its_checkpoint_once(self, run_train, tmp_path, monkeypatch):
         run_train(tmp_path / "run", *TINY, "updates=1")

@@ -1,6 +1,7 @@
 """One training run, from its config to its last score."""
 
 import logging
+import signal
 import sys
 import warnings
 from collections.abc import Iterator
@@ -48,12 +49,22 @@ def fit(config: DictConfig) -> None:
         SystemExit: 130, after a stop by Ctrl-C or SIGTERM.
     """
     quieten()
-    with open_run(config) as (directory, checkpoint):
+    with terminable(), open_run(config) as (directory, checkpoint):
         results = Results(directory)
         play(config, results, checkpoint)
         print_summary(directory, results.content)
     if results.content["status"] == "stopped":
         sys.exit(130)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM is Ctrl-C, but during the training, which finishes its update first."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def play(config: DictConfig, results: Results, checkpoint: Path | None) -> None:
@@ -135,7 +146,7 @@ class Run:
                 f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', which "
                 f"data={self.source.name} has not: choose a protocol on {', '.join(self.source.splits)}."
             )
-        return protocol.with_generated(self.config.batch_size) if self.config.trainer.fast_dev_run else protocol
+        return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
 
     def monitored(self) -> tuple[str | None, str]:
         """The full name of the score that chooses the best checkpoint, and which end of it is good.

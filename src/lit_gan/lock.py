@@ -34,7 +34,7 @@ def sole_use(directory: Path, what: str = TRAINING) -> Iterator[None]:
         lock.acquire(timeout=1)  # somebody may just be asking whether it is held
     except Timeout as error:
         raise InUse(
-            f"{directory} is being trained by another process: wait for it, stop it, or choose another hydra.run.dir."
+            f"{directory} is being trained by another process: wait for it, stop it, or choose another directory."
         ) from error
     try:
         yield

@@ -12,6 +12,7 @@ from rich.table import Table
 from lit_gan.build import build_protocol, build_source, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
+from lit_gan.lock import sole_use
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
@@ -34,9 +35,11 @@ def rescore(config: DictConfig) -> None:
     device = choose_device(config.device)
     trained = load_config(directory)
     check_writable(directory)
+    with sole_use(directory):
+        results = Results(directory)
     protocols = [adjusted(config, name) for name in as_list(config, "protocols")]
     checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
-    results, suite, source = Results(directory), build_suite(config, trained), moved_source(config, trained)
+    suite, source = build_suite(config, trained), moved_source(config, trained)
     for protocol in protocols:
         source.split(protocol.real_split)
     for checkpoint in checkpoints:
@@ -45,9 +48,8 @@ def rescore(config: DictConfig) -> None:
         save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
         for protocol in protocols:
             record = measure(gan, suite, source, protocol, update, checkpoint, by_class=True)
-            results.content.setdefault("evaluations", []).append(record)
-            results.save()
             show(record)
+            results.append(record)
 
 
 def save_classes(gan: GAN, source: Source, path: Path) -> None:
@@ -77,8 +79,9 @@ def build_suite(config: DictConfig, trained: DictConfig) -> Any:
     """
     suite = instantiate(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
     if suite is None:
+        owner = "the command line asks for" if "suite" in config.metrics else f"run={config.run} has"
         raise UserError(
-            f"run={config.run} has metrics=none, so there is nothing to score: add metrics=..., one of classifier, "
+            f"{owner} metrics=none, so there is nothing to score: choose metrics=..., one of classifier, "
             f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
         )
     return suite

@@ -14,6 +14,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
+from lit_gan.lock import sole_use
 
 Record = dict[str, Any]
 PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "torch-fidelity", "hydra-core")
@@ -39,6 +40,10 @@ class Results:
 
     def __init__(self, directory: Path):
         self.path = directory / "results.json"
+        self.load()
+
+    def load(self) -> None:
+        """Reads the file; nothing if there is none."""
         self.content = read(self.path) if self.path.exists() else {}
 
     def start(self, update: int, **facts: Any) -> None:
@@ -99,6 +104,17 @@ class Results:
         """What another process has said of its failure, if one has."""
         content = read(self.path)
         return content["error"] if content["status"] == "failed" else None
+
+    def append(self, record: Record) -> None:
+        """Adds a record to the evaluations of the file, which other processes may have changed meanwhile.
+
+        Raises:
+            InUse: the run is being trained, so that the file would be written over.
+        """
+        with sole_use(self.path.parent):
+            self.load()
+            self.content.setdefault("evaluations", []).append(record)
+            self.save()
 
     def add(self, record: Record, metric: str, mode: str) -> None:
         """Adds a record to the course; it becomes the best if its value of a metric is, "min" or "max"."""

@@ -32,8 +32,11 @@ GAME = (
     "dequantize",
     "trainer.precision",
 )
-GAME += ("data.name", "data.shape", "data.pad", "data.seed", "data._target_")
+GAME += ("data",)
 """What a resume must not change."""
+
+MOVABLE = ("root", "file", "download", "remedy", "in_memory", "on_broken")
+"""What of `data` it may: where they lie and how they are read."""
 
 GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
 """Without these a config is none of a run."""
@@ -78,12 +81,21 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
     Raises:
         UserError: names the first setting that differs, and both values.
     """
-    if changed := first_difference(old, new, GAME):
+    if changed := first_difference(unplaced(old), unplaced(new), GAME):
         name, before, now = changed
         raise UserError(
             f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without changing "
             f"that, or start a new run in another directory."
         )
+
+
+def unplaced(config: DictConfig) -> DictConfig:
+    """A config without `MOVABLE`."""
+    config = OmegaConf.create(OmegaConf.to_container(config))
+    for data in (config.data, config.data.get("base") or {}):
+        for name in MOVABLE:
+            data.pop(name, None)
+    return config
 
 
 @rank_zero_only

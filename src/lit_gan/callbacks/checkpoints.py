@@ -79,13 +79,17 @@ class Checkpoints(Checkpoint):
         if trainer.strategy.reduce_boolean_decision(bool(best) and best["update"] == trainer.global_step, all=False):
             trainer.save_checkpoint(self.directory / "best.ckpt")
         trainer.save_checkpoint(self.directory / "last.ckpt")
-        more = trainer.global_step < trainer.max_steps
-        if more and trainer.strategy.reduce_boolean_decision(self.stopping, all=False):
+        if trainer.strategy.reduce_boolean_decision(self.stopping, all=False):
             raise Stopped(trainer.global_step)
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Remembers who takes the signals, before Lightning does: these are to have them back after the training."""
+        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals."""
-        self.handlers = {number: signal.signal(number, self.request) for number in (signal.SIGINT, signal.SIGTERM)}
+        for number in self.handlers:
+            signal.signal(number, self.request)
 
     def request(self, number: int, frame: Any) -> None:
         """Asks for a stop; a second Ctrl-C stops at once."""

@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.progress import Clock
 from lit_gan.data import Source
+from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.results import Results
@@ -50,7 +51,16 @@ class Evaluation(Callback):
         return course[-1]["scores"] if course else {}
 
     def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Writes the scores wherever they are read."""
+        """Writes the scores wherever they are read.
+
+        Raises:
+            UserError: the monitored one is not among them.
+        """
+        if self.monitor not in record["scores"]:
+            raise UserError(
+                f"metrics.monitor={self.monitor.rpartition('/')[2]} is not measured on data={self.source.name}: choose "
+                f"one of {', '.join(name.rpartition('/')[2] for name in record['scores'])}."
+            )
         self.results.add(record, self.monitor, self.mode)
         for logger in trainer.loggers:
             logger.log_metrics(record["scores"], step=trainer.global_step)
