@@ -15,7 +15,10 @@ from lit_gan.results import Results
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under a temporary name in the same directory, then renames it."""
+    """Writes a checkpoint under a temporary name in the same directory, then renames it.
+
+    The name is always the same, as one process writes at a time, so that what a kill left of it is written over.
+    """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Leaves either the old file or the whole new one at `path`.
@@ -24,7 +27,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             UserError: it cannot be written, on a full disk for one.
         """
         path = Path(path)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        temporary = path.with_name(f".{path.name}.part")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             with temporary.open("wb") as file:
