@@ -1,6 +1,7 @@
 """Data: the sampler's promises, scaling, decoding of odd files, and batches that go on exactly after a stop."""
 
 import gzip
+import os
 import struct
 from functools import partial
 from itertools import islice
@@ -378,6 +379,47 @@ def test_a_broken_image_is_named_or_skipped(tmp_path, caplog):
     assert "skipped 1 broken of 3 images" in caplog.text
     lazy = folder(tmp_path, on_broken="skip", in_memory=0).split("train")
     assert [path.stem for path in lazy.pictures.paths] == ["a", "c"]
+
+
+def test_a_link_to_nothing_is_a_broken_image(tmp_path):
+    save(tmp_path / "a.png")
+    (tmp_path / "b.png").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match=r"b\.png is not a readable image .* data.on_broken=skip"):
+        folder(tmp_path).split("train")
+    assert len(folder(tmp_path, on_broken="skip").split("train")) == 1
+
+
+def test_links_in_a_circle_give_each_image_once(tmp_path):
+    save(tmp_path / "x" / "a.jfif", format="JPEG")
+    save(tmp_path / "y" / "b.png")
+    (tmp_path / "x" / "up").symlink_to(tmp_path)
+    (tmp_path / "x" / "here").symlink_to(tmp_path / "x")
+    assert len(folder(tmp_path).split("train")) == 2
+
+
+@pytest.mark.parametrize("mode", ["int32", "uint16"])
+def test_depths_of_grey(tmp_path, mode):
+    """Whole numbers of 32 bits are shades of 256 unless they need more; those of 16 bits are of 65,536."""
+    for name, number in (("low", 200), ("high", 51_400)):
+        Image.fromarray(np.full((8, 8), number, dtype=mode)).save(tmp_path / f"{name}.tiff")
+    high, low = folder(tmp_path).split("train").images
+    assert (high == 51_400 // 256).all()
+    assert (low == (200 if mode == "int32" else 0)).all()
+
+
+def test_floating_point_images_are_refused(tmp_path):
+    Image.fromarray(np.full((8, 8), 0.5, dtype="float32")).save(tmp_path / "a.tiff")
+    with pytest.raises(UserError, match=r"a\.tiff is not a readable image .*floating-point"):
+        folder(tmp_path).split("train")
+
+
+def test_a_file_of_the_same_size_with_another_picture_is_another_data_set(tmp_path):
+    fingerprints = []
+    for color, time in (("red", 1), ("blue", 2)):
+        save(tmp_path / "a.bmp", color)
+        os.utime(tmp_path / "a.bmp", (time, time))
+        fingerprints.append(folder(tmp_path, in_memory=0).split("train").fingerprint())
+    assert fingerprints[0] != fingerprints[1]
 
 
 @pytest.mark.parametrize("on_broken", ["error", "skip"])

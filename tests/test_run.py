@@ -9,8 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from lit_gan import fit, rescore
 from lit_gan.evaluate import evaluate
@@ -138,6 +140,21 @@ class TestRunDirectory:
         assert names == {*(f"{number:05d}.png" for number in range(5)), "grid.png", "interpolation.png", "samples.npz"}
         for name in names - {"samples.npz"}:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
+
+    @pytest.mark.parametrize("labels", ["none", "cgan"])
+    def test_a_sample_does_not_depend_on_how_many_there_are(self, run_train, monkeypatch, tmp_path, labels):
+        run_train(tmp_path / "run", *TINY, "updates=1", f"labels={labels}")
+        for name, arguments in {"few": ["n=3"], "many": ["n=260", "batch_size=100"]}.items():
+            call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / name}", *arguments)
+        for number in range(3):
+            few, many = (Image.open(tmp_path / name / f"{number:05d}.png") for name in ("few", "many"))
+            assert np.abs(np.asarray(few, int) - np.asarray(many, int)).max() <= 1
+        if labels == "none":
+            grid = np.asarray(Image.open(tmp_path / "many" / "grid.png").convert("L"))
+            last = np.asarray(Image.open(tmp_path / "many" / "00255.png"))
+            assert (grid[-17:-1, -17:-1] == last).all()
+        with pytest.raises(SystemExit, match=r"00003\.png the first: remove them or choose another folder"):
+            call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / 'many'}", "n=3")
 
 
 def killed(run) -> None:

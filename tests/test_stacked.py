@@ -44,6 +44,12 @@ def test_channels_are_digits_and_the_label_names_them(stacked, digits):
             assert int(digit) in singles.labels[same].tolist()
 
 
+def test_a_base_that_is_decoded_on_access(stacked):
+    base = Digits("digits", 32, 1, (1, 32, 32), 10, 0)
+    found = Stacked("stacked_digits", (3, 32, 32), 1000, base, n=5000, seed=0).split("train")
+    assert torch.equal(found.images, stacked.split("train").images)
+
+
 def test_other_seeds_stack_otherwise(digits, stacked):
     other = Stacked("stacked_digits", (3, 32, 32), 1000, digits, n=5000, seed=1).split("train")
     assert not torch.equal(other.labels, stacked.split("train").labels)

@@ -1,5 +1,6 @@
 """Files of samples: PNG images and grids, text, npz."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,13 +11,14 @@ from torch import Tensor
 
 from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
+from lit_gan.errors import UserError
 from lit_gan.pictures import shown
 from lit_gan.rescore import moved_source
 from lit_gan.run_directory import chosen_run, load_config, load_gan
 from lit_gan.sampling import Sampler
 from lit_gan.settings import SAMPLE, check_settings
 
-GRID = 256
+GRID = BLOCK = 256
 
 
 def draw(config: DictConfig) -> None:
@@ -28,25 +30,50 @@ def draw(config: DictConfig) -> None:
     gan, update = load_gan(trained, directory, config.checkpoint)
     source, G = moved_source(config, trained), gan.sampler(config.ema).to(device)
     sampler, label = Sampler(G, config.seed), config["class"]
-    samples = torch.cat([sampler(n, label).cpu() for n in batches(config.n, config.batch_size)])
+    check_room(output, config.n)
+    inputs = zip(*(part.split(config.batch_size) for part in chosen(sampler, config.n, label)), strict=True)
+    samples = torch.cat([sampler.generate(z, y).cpu() for z, y in inputs])
     output.mkdir(parents=True, exist_ok=True)
     if source.lines(samples[:1]) is None:
-        grid = Sampler(G, config.seed).grid(min(config.n, GRID)) if label is None else (samples[:GRID], None)
+        rows = sampler.n_classes is not None and label is None
+        grid = Sampler(G, config.seed).grid(min(config.n, GRID)) if rows else (samples[:GRID], None)
         shown(source, *grid).save(output / "grid")
         save_images(samples, output)
     else:
         shown(source, samples).save(output / "samples")
     if config.interpolations:
-        rows = interpolation(sampler, config.interpolations, config.steps, label or 0)
+        rows = interpolation(Sampler(G, config.seed), config.interpolations, config.steps, label or 0)
         shown(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
         np.savez(output / "samples.npz", array(source, samples))
     print(f"{config.n} samples of update {update} in {output}")
 
 
-def batches(n: int, size: int) -> list[int]:
-    """n cut into numbers of at most `size`."""
-    return [min(size, n - start) for start in range(0, n, size)]
+def check_room(output: Path, n: int) -> None:
+    """Refuses a folder where images of another draw would stay among those of this one.
+
+    Raises:
+        UserError: names the folder and the first of them.
+    """
+    others = (path for path in output.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= n)
+    if first := min(others, default=None):
+        raise UserError(
+            f"output={output} holds images of another draw that n={n} would not write over, {first.name} the first: "
+            f"remove them or choose another folder."
+        )
+
+
+def chosen(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
+    """Latent vectors and labels of n samples, [n, z_dim] and [n]: the first are the same whatever n is."""
+    G, generator, classes = sampler.G, sampler.generator, sampler.n_classes or 1
+    blocks = [
+        (G.draw(BLOCK, generator), torch.randint(classes, (BLOCK,), generator=generator)) for _ in range(0, n, BLOCK)
+    ]
+    z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
+    if label is not None:
+        sampler.require(label)
+        y.fill_(label)
+    return z, y.to(z.device)
 
 
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:

@@ -15,6 +15,7 @@ from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
 
 log = logging.getLogger(__name__)
+ENDINGS = (*IMG_EXTENSIONS, ".gif", ".jfif")
 
 
 class FilePictures:
@@ -30,6 +31,8 @@ class FilePictures:
         try:
             with Image.open(self.paths[index]) as image:
                 image.load()
+                if image.mode == "F":
+                    raise ValueError("its pixels are floating-point numbers")
                 ImageOps.exif_transpose(image, in_place=True)
                 return image, self.labels[index]
         except Exception as error:  # Pillow's decoders raise nearly anything
@@ -115,7 +118,7 @@ class ImageFolder(ImageSource):
         if self.n_classes is not None:
             number = {name: i for i, name in enumerate(self._class_names)}
             labels = [self._label(path.relative_to(folder), number) for path in paths]
-        identity = "\n".join(f"{path.relative_to(folder)} {path.stat().st_size}" for path in paths)
+        identity = "\n".join(f"{path.relative_to(folder)} {version(path)}" for path in paths)
         return self.files(FilePictures(paths, labels), identity)
 
     def _label(self, path: Path, number: dict[str, int]) -> int:
@@ -136,14 +139,27 @@ class ImageFolder(ImageSource):
         return names
 
 
+def version(path: Path) -> str:
+    """Size and time of the last change of a file; that it is missing will be said when it is opened."""
+    try:
+        facts = path.stat()
+    except OSError:
+        return "missing"
+    return f"{facts.st_size} {facts.st_mtime_ns}"
+
+
 def image_paths(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted; hidden files and folders are passed over."""
+    """All image files below a folder, sorted; hidden files and folders, and links in a circle, are passed over."""
     found = []
     for path, subfolders, names in os.walk(folder, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".")]
-        images = (n for n in names if not n.startswith(".") and n.lower().endswith((*IMG_EXTENSIONS, ".gif")))
-        found += [Path(path, name) for name in images]
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not circular(Path(path, name))]
+        found += [Path(path, name) for name in names if not name.startswith(".") and name.lower().endswith(ENDINGS)]
     return sorted(found)
+
+
+def circular(folder: Path) -> bool:
+    """Whether a folder is a link to one of those that it lies in."""
+    return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.absolute().parents}
 
 
 def is_readable(path: Path) -> bool:

@@ -72,7 +72,7 @@ class ImageFiles(Dataset):
         pictures: the undecoded images.
         shape: (channels, size, size) to which each is brought by `fit`.
         labelled: whether the pictures' labels are passed on; otherwise they are 0.
-        identity: what distinguishes this data from any other, for the fingerprint: names and sizes of the files.
+        identity: what distinguishes this data from any other, for the fingerprint: names, sizes and times of the files.
         pad: see `fit`.
     """
 
@@ -100,7 +100,9 @@ def fit(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Ten
     1 channel, RGB for 3. Transparency is laid over white; 16-bit grey keeps its upper 8 bits.
     """
     if image.mode.startswith("I"):
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+        numbers = np.asarray(image)
+        deep = image.mode != "I" or numbers.max() > 255
+        image = Image.fromarray((numbers >> 8 * deep).clip(0, 255).astype(np.uint8))
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from lit_gan.data.source import Images, Source
+from lit_gan.data.source import ImageFiles, Images, Source, decode
 from lit_gan.errors import UserError
 
 
@@ -38,6 +38,7 @@ class Stacked(Source):
     def load(self, which: str) -> Images:
         """The stacks, in memory."""
         singles = self.base.split(which)
+        singles = decode(singles) if isinstance(singles, ImageFiles) else singles
         chosen = torch.randint(len(singles), (self.n, 3), generator=torch.Generator().manual_seed(self.seed))
         images = singles.images[chosen].flatten(1, 2)
         return Images(images, singles.labels[chosen] @ torch.tensor([100, 10, 1]))
