@@ -187,6 +187,23 @@ def test_inception_score_of_certain_and_even_classes_is_their_number():
     assert inception_score(logits, 1)[0] == pytest.approx(7, rel=1e-4)
 
 
+def test_deviation_of_the_inception_score_is_numpys(monkeypatch):
+    monkeypatch.setattr(torch, "randperm", torch.arange)
+    probabilities = torch.randn(60, 7, generator=torch.Generator().manual_seed(0)).double().softmax(1)
+    parts = probabilities.chunk(5)
+    found = [(p * (p.log() - p.mean(0).log())).sum(1).mean().exp() for p in parts]
+    mean, deviation = inception_score(probabilities.log().float(), 5)
+    assert mean == pytest.approx(np.mean(found), rel=1e-5)
+    assert deviation == pytest.approx(np.std(found), rel=1e-4)
+    assert math.isnan(inception_score(probabilities.log().float(), 1)[1])
+
+
+@pytest.mark.parametrize(("extractor", "words"), [(Classifier, "updates=0"), (EfficientNetLite0, "input_size=0")])
+def test_impossible_extractors_are_refused(extractor, words):
+    with pytest.raises(UserError, match=rf"metrics\.suite\.extractor\.{words}"):
+        extractor(0)
+
+
 def test_inception_score_of_constant_logits_is_one():
     mean, deviation = inception_score(torch.ones(100, 7), 10)
     assert mean == pytest.approx(1, abs=1e-6)

@@ -157,6 +157,14 @@ class TestRunDirectory:
             call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / 'many'}", "n=3")
 
 
+def test_a_fast_dev_run_of_single_images_names_no_commands_on_its_run(run_train, tmp_path, capsys):
+    one = [*(argument for argument in SCORED if "batch_size" not in argument), "batch_size=1"]
+    run_train(tmp_path / "run", *one, "trainer.fast_dev_run=true")
+    output = capsys.readouterr().out
+    assert "finished" in output
+    assert "lit_gan.sample" not in output
+
+
 def killed(run) -> None:
     """The end of a process during the final evaluation."""
     raise RuntimeError("killed")

@@ -19,7 +19,7 @@ def classify(config: DictConfig) -> None:
     check_settings(config, CLASSIFY)
     source = instantiate(config.data)
     if len(source.shape) != 3:
-        raise UserError(f"data={source.name} has points, not images: choose images with labels, such as data=digits.")
+        raise UserError(f"data={source.name} has no images: choose images with labels, such as data=digits.")
     if source.n_classes is None:
         raise UserError(f"data={source.name} has no labels: choose a data set with labels, such as data=digits.")
     path = Path(config.output or SHIPPED / f"{source.name}.pt")

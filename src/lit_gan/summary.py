@@ -59,7 +59,8 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
     elif results["status"] == "finished":
         there = [str(directory / name) for name in FILES if (directory / name).exists()]
         lines.append(f"look at  {', '.join(there)}")
-        lines.append(f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}")
+        if (directory / "checkpoints" / "last.ckpt").exists():
+            lines.append(f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}")
     return lines
 
 

@@ -117,6 +117,9 @@ class Classifier(Extractor):
     Args:
         updates: of its training.
         seed: of its training.
+
+    Raises:
+        UserError: no updates.
     """
 
     input_size = ConvNet.SIZE
@@ -124,6 +127,8 @@ class Classifier(Extractor):
 
     def __init__(self, updates: int = 3000, seed: int = 0):
         super().__init__()
+        if updates < 1:
+            raise UserError(f"metrics.suite.extractor.updates={updates} trains no classifier: set it to 1 or more.")
         self.updates, self.seed = updates, seed
 
     def prefix(self, source: Source) -> str:

@@ -133,6 +133,9 @@ class EfficientNetLite0(Extractor):
 
     Args:
         input_size: pixels per side that images are resized to. Scores of different sizes cannot be compared.
+
+    Raises:
+        UserError: a size below 32, which leaves the last layers nothing.
     """
 
     name = "efficientnet_lite0"
@@ -140,6 +143,8 @@ class EfficientNetLite0(Extractor):
 
     def __init__(self, input_size: int = 64):
         super().__init__()
+        if input_size < 32:
+            raise UserError(f"metrics.suite.extractor.input_size={input_size} is too small: set it to 32 or more.")
         self.input_size = input_size
 
     def load(self, source: Source, device: torch.device | str) -> nn.Module:

@@ -1,5 +1,6 @@
 """The scores themselves, on features: FID, KID, precision and recall in the forms that cost least, torchmetrics' IS."""
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -154,13 +155,14 @@ def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
 def inception_score(logits: Logits, splits: int) -> tuple[float, float]:
     """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)); mean and standard deviation over random splits.
 
-    The splits come from the global random numbers. The deviation of a single split is NaN.
+    The splits come from the global random numbers. The deviation is that of the authors' code, numpy's; torchmetrics
+    divides by one split less. That of a single split is NaN.
     """
-    features = nn.Identity()
+    features, splits = nn.Identity(), min(splits, len(logits))
     features.num_features = logits.shape[1]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        score = InceptionScore(feature=features, splits=min(splits, len(logits)), sync_on_compute=False)
+        score = InceptionScore(feature=features, splits=splits, sync_on_compute=False)
         score.update(logits)
         mean, deviation = score.compute()
-    return mean.item(), deviation.item()
+    return mean.item(), deviation.item() * math.sqrt((splits - 1) / splits)
