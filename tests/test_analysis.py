@@ -27,6 +27,7 @@ from lit_gan.analysis.neighbours import Asked, nearest
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.analyze import analyze
+from lit_gan.build import build_gan
 from lit_gan.callbacks.spectra import singular_values
 from lit_gan.data import Images, Source
 from lit_gan.launch import choices, launch
@@ -293,6 +294,15 @@ class TestLinearProbe:
         widths = sum(layer.out_channels for layer in D.modules() if isinstance(layer, nn.Conv2d))
         assert pooled_features(one, torch.zeros(3, 1, 32, 32)).shape == (3, 16 * widths)
 
+    def test_a_reference_batch_is_no_image(self, compose):
+        config = compose("reg=[virtual_batch_norm]", "reg.virtual_batch_norm.network=d", "model.width=4")
+        gan = build_gan(config)
+        one = subject(gan.D, source=Memory(torch.zeros(2, 1, 32, 32)))
+        plain = pooled_features(one, torch.zeros(3, 1, 32, 32))
+        assert len(plain) == 3
+        x = torch.randn(3, 1, 32, 32)
+        assert not torch.equal(pooled_features(one, x)[0], plain[0])
+
     def test_accuracy(self):
         x = torch.randn(200, 5)
         y = (x[:, 0] > 0).long()
@@ -497,7 +507,16 @@ def test_level_sets_of_a_critic_with_labels(look, runs):
     look(run, "level_sets", *FAST["level_sets"])
 
 
+def test_packs_of_any_size(look, runs):
+    run = runs("data.image_size=16", "callbacks=none", "reg=[pacgan]", "reg.pacgan.m=8")
+    look(run, "spectra")
+
+
 class TestBadInput:
+    def test_level_sets_of_a_critic_that_compares(self, runs, refusal):
+        run = runs("data=gaussians", "metrics=none", "callbacks=none", "reg=minibatch_discrimination")
+        assert "reg=minibatch_discrimination depends on the others" in refusal(run, "level_sets")
+
     def test_no_analysis(self, images, refusal):
         sentence = refusal(images, "[]")
         assert "analysis=NAME is missing" in sentence

@@ -42,6 +42,14 @@ def test_the_field_of_a_penalty(compose):
     torch.testing.assert_close(arrows[:, 1], -grid[:, 0] - 2 * grid[:, 1])
 
 
+def test_the_field_moves_no_memory(compose):
+    gan = build_gan(compose("data=dirac", "loss=wasserstein", "reg=experience_replay"))
+    before = {name: value.clone() for name, value in gan.regs.state_dict().items()}
+    (_, first), (_, second) = (field(gan, limit=1.0, points=3) for _ in range(2))
+    assert torch.equal(first, second)
+    assert all(torch.equal(value, before[name]) for name, value in gan.regs.state_dict().items())
+
+
 def test_the_path_is_written_and_goes_on_after_a_resume(run, tmp_path):
     first = run("updates=4", "updates_per_epoch=2", "loss=wasserstein")
     assert first[0] == (0, 1.0, 1.0)
@@ -60,7 +68,7 @@ def test_the_last_lines_name_what_is_there(run, tmp_path, capsys):
 
 
 def test_other_models_have_no_such_picture(run):
-    with pytest.raises(SystemExit, match="callbacks=vector_field draws the game of two numbers: set data=dirac"):
+    with pytest.raises(SystemExit, match="draws a game of one number for each player: use data=dirac"):
         run("data=digits", "model=mlp", "model.width=4", "callbacks=vector_field", "metrics=none", "updates=1")
 
 

@@ -202,6 +202,12 @@ class TestConditionalBatchNorm:
         z = G.draw(5)
         torch.testing.assert_close(G(z, torch.arange(5) % K), twin(z))
         assert G.body[2].residual[0].gamma.shape == (K, 8)
+        plain = [name for name, layer in G.named_modules() if isinstance(layer, nn.BatchNorm2d) and layer.affine]
+        assert plain == ["body.5"]
+
+    def test_replaces_all_where_there_are_no_blocks(self):
+        G, D = players(dcgan)
+        attached(G, D, ConditionalBatchNorm(K))
         assert not any(layer.affine for layer in G.modules() if isinstance(layer, nn.BatchNorm2d))
 
 

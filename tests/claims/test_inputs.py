@@ -71,7 +71,7 @@ def accuracy_and_push(regs, seed):
 @pytest.mark.slow
 @pytest.mark.claim(
     "Noise on D's inputs keeps D from being perfect where the supports do not meet, and G's gradient from vanishing",
-    "Arjovsky and Bottou 2017, Theorems 2.4 and 3.2; Sønderby et al. 2017, section 3.3",
+    "Arjovsky and Bottou 2017, Theorems 2.4 and 3.2; Sønderby et al. 2017, section 3.2.1",
     on="two parallel segments at distance 1, MLP 2 x 64, minimax loss, 400 updates of D, sigma 0.5, 3 seeds",
 )
 def test_instance_noise_keeps_d_imperfect(measured):

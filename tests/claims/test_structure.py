@@ -53,7 +53,7 @@ def test_minibatch_discrimination_raises_diversity(compose, measured):
 @pytest.mark.claim(
     "Batch normalisation makes a generated sample depend on the others of its batch, virtual batch normalisation "
     "does not",
-    "Salimans et al. 2016, section 3.4",
+    "Salimans et al. 2016, section 3.5",
     on="digits, DCGAN width 8 in training mode after 30 updates, 3 seeds",
 )
 def test_virtual_batch_norm_keeps_samples_apart(compose, measured):

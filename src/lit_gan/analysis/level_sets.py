@@ -8,6 +8,7 @@ from lit_gan.analysis.base import Analysis, Finding, check_numbers
 from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.reg.minibatch import Closeness
 from lit_gan.sampling import classes
 from lit_gan.settings import COUNT, Allowed
 
@@ -32,8 +33,13 @@ class LevelSets(Analysis):
         """Refuses everything but points.
 
         Raises:
-            UserError: the samples are no points in the plane.
+            UserError: the samples are no points in the plane, or D compares the points of a batch.
         """
+        if any(isinstance(layer, Closeness) for layer in subject.D.modules()):
+            raise UserError(
+                "analysis=level_sets asks what D says of a point, which with reg=minibatch_discrimination depends on "
+                "the others that it is shown: choose a run without."
+            )
         if subject.source.shape != (2,):
             raise UserError(
                 f"analysis=level_sets draws D over the plane, and data={subject.source.name} has no points in it: "

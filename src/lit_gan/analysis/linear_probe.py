@@ -26,7 +26,9 @@ class LinearProbe(Analysis):
 
     The output of each of D's convolutions, after the normalisation and activation that follow it, is max-pooled to
     4x4, flattened, and all are concatenated. Every feature is then centred and scaled to unit variance, so that C
-    means the same for every D; the paper does not. Beside it stand the pixels, treated the same way.
+    means the same for every D; the paper does not. D's batch normalisation has the statistics of the training, of real
+    and generated images, where the paper takes those of the labelled set. Beside it stand the pixels, treated the same
+    way.
 
     Trained on the split "train" and tested on "test"; without a "test", by cross-validation. Columns: features
     ("discriminator" or "pixels"), dimensions, c, fold, trained_on, tested_on, accuracy.
@@ -154,9 +156,9 @@ def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
     owners, maps = convolutions(subject.D.body), {}
 
     def hook(layer: nn.Module, inputs: tuple, output: Tensor) -> None:
-        convolution = owners[layer]
-        if layer is convolution or (convolution in maps and output.shape == maps[convolution].shape):
-            maps[convolution] = output.clone()  # an activation may work in place
+        convolution, mine = owners[layer], output[-len(x) :]  # behind a reference batch, if one goes along
+        if layer is convolution or (convolution in maps and mine.shape == maps[convolution].shape):
+            maps[convolution] = mine.clone()  # an activation may work in place
 
     hooks = [layer.register_forward_hook(hook) for layer in owners]
     subject.judge(x, torch.zeros(len(x), dtype=torch.long, device=x.device))

@@ -1,5 +1,6 @@
 """What the analyses look at: a trained GAN with its data."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from lit_gan.data import Source, to_uint8
 from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
 from lit_gan.metrics.reading import choice, read
 from lit_gan.module import GAN
+from lit_gan.reg.inputs import Pack
 from lit_gan.sampling import Sampler
 
 
@@ -32,8 +34,9 @@ class Subject:
 
     def __post_init__(self):
         with torch.no_grad():
-            x, y = torch.zeros(60, *self.source.shape), torch.zeros(60, dtype=torch.long)
-            self.packed = 60 // len(self.D(x.to(self.device), y.to(self.device)).logits)
+            n = 2 * math.prod(layer.m for layer in self.D.modules() if isinstance(layer, Pack))
+            x, y = torch.zeros(n, *self.source.shape), torch.zeros(n, dtype=torch.long)
+            self.packed = n // len(self.D(x.to(self.device), y.to(self.device)).logits)
 
     @property
     def G(self) -> Generator:

@@ -1,5 +1,6 @@
 """The game of two numbers as a picture: where the players are drawn, and the way they went."""
 
+import copy
 import csv
 from pathlib import Path
 from typing import Any
@@ -42,7 +43,10 @@ class VectorField(Callback):
             UserError: the players have more than one number each.
         """
         if any(number.numel() != 1 for number in numbers(pl_module)) or len(numbers(pl_module)) != 2:
-            raise UserError("callbacks=vector_field draws the game of two numbers: set data=dirac, or leave it out.")
+            raise UserError(
+                "callbacks=vector_field draws a game of one number for each player: use data=dirac, without "
+                "regularizers that give D more of them, or set callbacks=default."
+            )
         self.path = self.path or [position(pl_module)]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -83,8 +87,9 @@ def position(gan: LightningModule) -> list[float]:
 def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tensor]:
     """Grid points [p, 2] and, at each, what either player's gradient descent would add to its number [p, 2].
 
-    Leaves the players where they are.
+    Leaves the players where they are and the regularizers what they remember.
     """
+    state = copy.deepcopy(gan.regs.state_dict())
     ticks = torch.linspace(-limit, limit, points)
     grid, here, arrows = torch.cartesian_prod(ticks, ticks), position(gan), []
     theta, psi = numbers(gan)
@@ -92,6 +97,7 @@ def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tens
         for at in grid:
             move_to(gan, at.tolist())
             arrows.append([descent(gan, "g", theta), descent(gan, "d", psi)])
+            gan.regs.load_state_dict(state)
     move_to(gan, here)
     return grid, torch.tensor(arrows)
 

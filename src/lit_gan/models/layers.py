@@ -162,8 +162,9 @@ def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
 def initialise_glorot(network: nn.Module, gain: float = 1.0) -> None:
     """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases 0.
 
-    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2) throughout it is
-    He's. Where a stride thins out one side of a layer, its fan counts by so much less, as in the former.
+    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2) it is what
+    the former calls He's for convolutions. Where a stride thins out one side of a layer, its fan counts by so much
+    less, as in the former.
     """
     for name, layer in weight_layers(network):
         bound = gain * math.sqrt((12 if "residual" in name else 6) / fans(layer))

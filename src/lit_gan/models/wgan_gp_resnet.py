@@ -1,6 +1,7 @@
 """The 64 px ResNet of WGAN-GP's code: its "GoodGenerator" and "GoodDiscriminator". Gulrajani et al. 2017, code."""
 
 import itertools
+import math
 from collections.abc import Sequence
 
 from torch import nn
@@ -21,6 +22,8 @@ def widths(size: int, width: int) -> list[int]:
 
 class Generator(game.Generator):
     """Dense, residual blocks that double the resolution, norm, ReLU, 3x3 convolution, tanh.
+
+    The first convolution of a block has a bias, which the authors' has not.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128; the authors' is 64.
@@ -47,6 +50,7 @@ class Generator(game.Generator):
         layers += [norm(width), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()]
         self.body = Layers(*layers)
         initialise_glorot(self)
+        initialise_glorot(self.body[-2], gain=math.sqrt(2))
 
 
 class Discriminator(game.Discriminator):

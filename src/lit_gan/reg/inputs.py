@@ -32,7 +32,7 @@ def passes_on(layer: Labelled) -> bool:
 
 
 class InstanceNoise(Regularizer):
-    """N(0, sigma^2) on all that D sees, real and generated, in both players' turns. Sønderby et al. 2017, section 3.3.
+    """N(0, sigma^2) on all that D sees, real and generated, in both players' turns. Sønderby et al. 2017, 3.2.1.
 
     Args:
         sigma: the standard deviation at the start, where images are in [-1, 1].

@@ -199,11 +199,12 @@ class ClassNorm(Labelled):
 class ConditionalBatchNorm(Conditional):
     """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al. 2017, Eq. 5.
 
-    All classes start from those of the layer.
+    All classes start from those of the layer. Of a ResNet it is that in the blocks; the last one stays as it is, as in
+    the authors' code of Miyato and Koyama 2018 and of Gulrajani et al. 2017.
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Replaces every batch normalisation.
+        """Replaces the batch normalisations.
 
         Raises:
             UserError: G has none.
@@ -214,7 +215,8 @@ class ConditionalBatchNorm(Conditional):
                 "reg.conditional_batch_norm finds no batch normalisation in G: choose labels that reach G in another "
                 "way, which are labels=cgan, projection_concat and acgan."
             )
-        for name, norm in norms:
+        within = [(name, norm) for name, norm in norms if name.count(".") > 1]
+        for name, norm in within or norms:
             G.set_submodule(name, ClassNorm(norm, self.n_classes))
 
 

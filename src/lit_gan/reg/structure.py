@@ -49,7 +49,10 @@ class AnyBatchNorm(_BatchNorm):
 
 
 class BatchNorm(Normalisation):
-    """Batch normalisation in D, everywhere but after its first layer. Ioffe and Szegedy 2015; Radford et al. 2016."""
+    """Batch normalisation in D, everywhere but after its first layer. Ioffe and Szegedy 2015; Radford et al. 2016.
+
+    A gamma starts at 1; that of Radford et al. is drawn from N(1, 0.02).
+    """
 
     def layer(self, channels: int) -> nn.Module:
         """Statistics over the batch, separately for real and generated images."""

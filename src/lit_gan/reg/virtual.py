@@ -93,7 +93,7 @@ def whole(rows: float) -> int:
 
 
 class VirtualBatchNorm(Regularizer):
-    """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et al. 2016, 3.4.
+    """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et al. 2016, 3.5.
 
     The reference is fixed: latent vectors for G, whose batch normalisation it replaces, with its gamma and beta; the
     first real samples for D, whose places for a normalisation it fills, with gamma and beta of its own. It passes
@@ -101,7 +101,7 @@ class VirtualBatchNorm(Regularizer):
 
     Args:
         network: "g", "d" or "both".
-        n_reference: samples in the reference batch.
+        n_reference: samples in the reference batch. D's repeats those of the first batch if they are fewer.
 
     Raises:
         UserError: another network, or fewer than two samples.
