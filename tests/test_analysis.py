@@ -515,7 +515,7 @@ def test_packs_of_any_size(look, runs):
 class TestBadInput:
     def test_level_sets_of_a_critic_that_compares(self, runs, refusal):
         run = runs("data=gaussians", "metrics=none", "callbacks=none", "reg=minibatch_discrimination")
-        assert "reg=minibatch_discrimination depends on the others" in refusal(run, "level_sets")
+        assert "under reg=minibatch_discrimination, depends on the others" in refusal(run, "level_sets")
 
     def test_no_analysis(self, images, refusal):
         sentence = refusal(images, "[]")

@@ -329,8 +329,8 @@ class TestClassify:
     @pytest.mark.parametrize(
         ("argument", "words"),
         [
-            ("data=gaussians", ["gaussians", "points"]),
-            ("data=swiss_roll", ["swiss_roll", "points"]),
+            ("data=gaussians", ["gaussians", "no images"]),
+            ("data=text", ["text", "no images"]),
             ("updates=0", ["updates=0 "]),
             ("updates=abc", ["updates=abc "]),
             ("seed=abc", ["seed=abc "]),

@@ -13,7 +13,7 @@ from lit_gan.errors import UserError
 from lit_gan.launch import choices, explain
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
-QUICK, ALL = 40, 200
+QUICK, ALL = 20, 200
 ELSEWHERE = {"dirac", "text_resnet"}
 FITTING = {
     "digits": [model for model in choices("model") if model not in ELSEWHERE],

@@ -141,7 +141,7 @@ class TestRunDirectory:
         for name in names - {"samples.npz"}:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
-    @pytest.mark.parametrize("labels", ["none", "cgan"])
+    @pytest.mark.parametrize("labels", ["none", pytest.param("cgan", marks=pytest.mark.slow)])
     def test_a_sample_does_not_depend_on_how_many_there_are(self, run_train, monkeypatch, tmp_path, labels):
         run_train(tmp_path / "run", *TINY, "updates=1", f"labels={labels}")
         for name, arguments in {"few": ["n=3"], "many": ["n=260", "batch_size=100"]}.items():

@@ -79,7 +79,6 @@ TRAIN = DATA | {
     "reg.virtual_batch_norm.n_reference": Allowed(int, 2),
     "reg.minibatch_discrimination.n_kernels": COUNT,
     "reg.minibatch_discrimination.kernel_dim": COUNT,
-    "reg.middle_concat.size": COUNT,
     "reg.instance_noise.sigma": POSITIVE,
     "reg.historical_averaging.weight": NUMBER,
     "reg.spectral.n_power_iterations": COUNT,

@@ -8,7 +8,6 @@ from lit_gan.analysis.base import Analysis, Finding, check_numbers
 from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
-from lit_gan.reg.minibatch import Closeness
 from lit_gan.sampling import classes
 from lit_gan.settings import COUNT, Allowed
 
@@ -35,15 +34,16 @@ class LevelSets(Analysis):
         Raises:
             UserError: the samples are no points in the plane, or D compares the points of a batch.
         """
-        if any(isinstance(layer, Closeness) for layer in subject.D.modules()):
-            raise UserError(
-                "analysis=level_sets asks what D says of a point, which with reg=minibatch_discrimination depends on "
-                "the others that it is shown: choose a run without."
-            )
         if subject.source.shape != (2,):
             raise UserError(
                 f"analysis=level_sets draws D over the plane, and data={subject.source.name} has no points in it: "
                 f"choose a run on data=gaussians, gaussians_grid or swiss_roll."
+            )
+        near, far = (heights(subject, torch.tensor([[0.0, 0.0], [other, 0.0]]))[0] for other in (0.0, 100.0))
+        if not torch.isclose(near, far):
+            raise UserError(
+                "analysis=level_sets asks what D says of a point, which with a D that compares those it is shown, as "
+                "under reg=minibatch_discrimination, depends on the others: choose a run without."
             )
 
     def find(self, subject: Subject) -> Finding:

@@ -14,7 +14,6 @@ from lit_gan.data import Source, to_uint8
 from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
 from lit_gan.metrics.reading import choice, read
 from lit_gan.module import GAN
-from lit_gan.reg.inputs import Pack
 from lit_gan.sampling import Sampler
 
 
@@ -34,7 +33,7 @@ class Subject:
 
     def __post_init__(self):
         with torch.no_grad():
-            n = 2 * math.prod(layer.m for layer in self.D.modules() if isinstance(layer, Pack))
+            n = 2 * math.prod(getattr(layer, "m", 1) for layer in self.D.modules())  # two packs, of m each
             x, y = torch.zeros(n, *self.source.shape), torch.zeros(n, dtype=torch.long)
             self.packed = n // len(self.D(x.to(self.device), y.to(self.device)).logits)
 

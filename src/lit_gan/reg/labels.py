@@ -132,8 +132,10 @@ class MiddleConcat(Conditional):
 
     def __init__(self, n_classes: int | None, size: int = 128):
         super().__init__(n_classes)
-        if size < 1:
-            raise UserError(f"reg.middle_concat.size={size} must be at least 1: it is the length of a vector.")
+        if not (isinstance(size, int) and size >= 1):
+            raise UserError(
+                f"reg.middle_concat.size={size} must be a whole number of at least 1: it is the length of a vector."
+            )
         self.size = size
 
     def attach(self, G: Generator, D: Discriminator) -> None:
