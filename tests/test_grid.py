@@ -243,7 +243,7 @@ def wait_for_child(parent):
     [
         ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
         pytest.param(["hydra/launcher=submitit_local"], marks=pytest.mark.slow),
-        ["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"],
+        pytest.param(["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=pytest.mark.slow),
         ["apart=false"],
     ],
     ids=["joblib", "submitit", "ray", "in one process"],
@@ -256,6 +256,7 @@ def test_whatever_runs_the_cells_the_numbers_are_the_same(undisturbed, tmp_path,
     check_same_two(ours, {cell.name: cell for cell in read_cells(undisturbed)})
 
 
+@pytest.mark.slow
 def test_a_search_ends_in_its_best_setting(tmp_path):
     search = ["hydra/sweeper=optuna", "hydra.sweeper.n_trials=2", "hydra.sweeper.n_jobs=1", "hydra.sweep.dir=search"]
     search += ["optim.d.lr=tag(log,interval(1e-5,1e-2))", "apart=false"]

@@ -143,12 +143,14 @@ class TestRunDirectory:
 
     @pytest.mark.parametrize("labels", ["none", pytest.param("cgan", marks=pytest.mark.slow)])
     def test_a_sample_does_not_depend_on_how_many_there_are(self, run_train, monkeypatch, tmp_path, labels):
-        run_train(tmp_path / "run", *TINY, "updates=1", f"labels={labels}")
+        run_train(tmp_path / "run", *TINY, "updates=1", f"labels={labels}", "model=mlp_dcgan")
         for name, arguments in {"few": ["n=3"], "many": ["n=260", "batch_size=100"]}.items():
             call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / name}", *arguments)
         for number in range(3):
             few, many = (Image.open(tmp_path / name / f"{number:05d}.png") for name in ("few", "many"))
             assert np.abs(np.asarray(few, int) - np.asarray(many, int)).max() <= 1
+        first, second = (np.asarray(Image.open(tmp_path / "many" / f"{number:05d}.png"), int) for number in (0, 1))
+        assert np.abs(first - second).max() > 50
         if labels == "none":
             grid = np.asarray(Image.open(tmp_path / "many" / "grid.png").convert("L"))
             last = np.asarray(Image.open(tmp_path / "many" / "00255.png"))

@@ -377,6 +377,7 @@ def test_a_text_that_has_moved_is_found(call, tmp_path):
             call(task, f"run={run}", *scarce, "data.root=/x")
 
 
+@pytest.mark.slow
 def test_it_learns_to_spell(call, tmp_path):
     """Letters, then pairs of letters, come to be as frequent as in the text."""
     small = ["data.length=8", "model.width=16", "model.depth=1", "batch_size=32", "protocol.quick.generated=500"]
