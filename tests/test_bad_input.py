@@ -260,7 +260,8 @@ class TestSample:
     def test_no_interpolation(self, finished, monkeypatch, tmp_path):
         arguments = ["n=2", "interpolations=0", f"output={tmp_path / 'out'}"]
         call(monkeypatch, "sample", f"run={quoted(str(finished))}", *arguments)
-        assert {path.name for path in (tmp_path / "out").iterdir()} == {"grid.png", "00000.png", "00001.png"}
+        files = {path.name for path in (tmp_path / "out").rglob("*.png")}
+        assert files == {"grid.png", "00000.png", "00001.png"}
 
     def test_folder_that_is_a_file(self, refusal, finished, tmp_path):
         (tmp_path / "file").touch()

@@ -35,7 +35,7 @@ def test_trains_evaluates_and_samples_from_another_folder(site, tmp_path):
     assert (tmp_path / "here" / "samples" / "000002.png").is_file()
     sampled = run(site, tmp_path, "sample", "run=here", "n=3")
     assert sampled.returncode == 0, sampled.stderr
-    assert (tmp_path / "here" / "generated" / "00002.png").is_file()
+    assert (tmp_path / "here" / "generated" / "images" / "00002.png").is_file()
 
 
 def test_has_its_sweeps(site, tmp_path):

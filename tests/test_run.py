@@ -136,8 +136,10 @@ class TestRunDirectory:
         for name in ("one", "two"):
             arguments = ["n=5", "npz=true", "interpolations=2", "steps=3", f"output={tmp_path / name}"]
             call(monkeypatch, sample, "sample", f"run={directory}", *arguments)
-        names = {path.name for path in (tmp_path / "one").iterdir()}
-        assert names == {*(f"{number:05d}.png" for number in range(5)), "grid.png", "interpolation.png", "samples.npz"}
+        files = [path for path in (tmp_path / "one").rglob("*") if path.is_file()]
+        names = {str(path.relative_to(tmp_path / "one")) for path in files}
+        singles = {f"images/{number:05d}.png" for number in range(5)}
+        assert names == {*singles, "grid.png", "interpolation.png", "samples.npz"}
         for name in names - {"samples.npz"}:
             assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes()
 
@@ -147,13 +149,14 @@ class TestRunDirectory:
         for name, arguments in {"few": ["n=3"], "many": ["n=260", "batch_size=100"]}.items():
             call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / name}", *arguments)
         for number in range(3):
-            few, many = (Image.open(tmp_path / name / f"{number:05d}.png") for name in ("few", "many"))
+            few, many = (Image.open(tmp_path / name / "images" / f"{number:05d}.png") for name in ("few", "many"))
             assert np.abs(np.asarray(few, int) - np.asarray(many, int)).max() <= 1
-        first, second = (np.asarray(Image.open(tmp_path / "many" / f"{number:05d}.png"), int) for number in (0, 1))
+        many = tmp_path / "many" / "images"
+        first, second = (np.asarray(Image.open(many / f"{number:05d}.png"), int) for number in (0, 1))
         assert np.abs(first - second).max() > 50
         if labels == "none":
             grid = np.asarray(Image.open(tmp_path / "many" / "grid.png").convert("L"))
-            last = np.asarray(Image.open(tmp_path / "many" / "00255.png"))
+            last = np.asarray(Image.open(many / "00255.png"))
             assert (grid[-17:-1, -17:-1] == last).all()
         with pytest.raises(SystemExit, match=r"00003\.png the first: remove them or choose another folder"):
             call(monkeypatch, sample, "sample", f"run={tmp_path / 'run'}", f"output={tmp_path / 'many'}", "n=3")

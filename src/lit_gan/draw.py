@@ -1,6 +1,5 @@
 """Files of samples: PNG images and grids, text, npz."""
 
-import re
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +18,8 @@ from lit_gan.sampling import Sampler
 from lit_gan.settings import SAMPLE, check_settings
 
 GRID = BLOCK = 256
+SINGLES = "images"
+"""The folder, below the output, of nothing but the single images: what tools that score folders are pointed at."""
 
 
 def draw(config: DictConfig) -> None:
@@ -30,7 +31,7 @@ def draw(config: DictConfig) -> None:
     gan, update = load_gan(trained, directory, config.checkpoint)
     source, G = moved_source(config, trained), gan.sampler(config.ema).to(device)
     sampler, label = Sampler(G, config.seed), config["class"]
-    check_room(output, config.n)
+    check_room(output / SINGLES, config.n)
     inputs = zip(*(part.split(config.batch_size) for part in chosen(sampler, config.n, label)), strict=True)
     samples = torch.cat([sampler.generate(z, y).cpu() for z, y in inputs])
     output.mkdir(parents=True, exist_ok=True)
@@ -38,7 +39,7 @@ def draw(config: DictConfig) -> None:
         rows = sampler.n_classes is not None and label is None
         grid = Sampler(G, config.seed).grid(min(config.n, GRID)) if rows else (samples[:GRID], None)
         shown(source, *grid).save(output / "grid")
-        save_images(samples, output)
+        save_images(samples, output / SINGLES)
     else:
         shown(source, samples).save(output / "samples")
     if config.interpolations:
@@ -49,17 +50,17 @@ def draw(config: DictConfig) -> None:
     print(f"{config.n} samples of update {update} in {output}")
 
 
-def check_room(output: Path, n: int) -> None:
-    """Refuses a folder where images of another draw would stay among those of this one.
+def check_room(folder: Path, n: int) -> None:
+    """Refuses a folder where other files would stay among the images of this draw and be scored with them.
 
     Raises:
-        UserError: names the folder and the first of them.
+        UserError: names the folder and the first such file.
     """
-    others = (path for path in output.glob("*.png") if re.fullmatch(r"\d{5,}", path.stem) and int(path.stem) >= n)
-    if first := min(others, default=None):
+    written = {image_name(number) for number in range(n)}
+    if other := min((path.name for path in folder.glob("[!.]*") if path.name not in written), default=None):
         raise UserError(
-            f"output={output} holds images of another draw that n={n} would not write over, {first.name} the first: "
-            f"remove them or choose another folder."
+            f"{folder} holds images of another draw that n={n} would not write over, {other} the first: remove them "
+            f"or choose another folder, output=DIR."
         )
 
 
@@ -95,8 +96,14 @@ def pixels(samples: Tensor) -> np.ndarray:
     return to_uint8(samples).permute(0, 2, 3, 1).numpy()
 
 
-def save_images(samples: Tensor, output: Path) -> None:
-    """One PNG file for each image, numbered, grey ones as grey files; none for points."""
+def save_images(samples: Tensor, folder: Path) -> None:
+    """Writes one PNG file for each image, numbered, grey ones as grey files; nothing for points."""
     if samples.dim() == 4:
+        folder.mkdir(exist_ok=True)
         for number, image in enumerate(pixels(samples)):
-            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(output / f"{number:05d}.png")
+            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / image_name(number))
+
+
+def image_name(number: int) -> str:
+    """The name of the file of a single image."""
+    return f"{number:05d}.png"
