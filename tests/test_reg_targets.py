@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer, Turn
-from lit_gan.losses import NonSaturating, Wasserstein
+from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN
 from lit_gan.optim import OptimisticAdam, Optimizers
@@ -192,8 +192,9 @@ class Remembering(Wasserstein):
 
 def test_unrolled_leaves_what_the_loss_remembers(quadratic):
     quadratic.game.loss = Remembering()
-    Unrolled(3).stage(quadratic)
-    Wasserstein().g(quadratic).backward()
+    reg = Unrolled(3)
+    reg.stage(quadratic)
+    (Wasserstein().g(quadratic) + reg.g(quadratic)).backward()
     assert quadratic.game.loss.count == 1
 
 
@@ -216,7 +217,7 @@ SETTINGS = {
 }
 
 
-def table(optimizer, updates=0, regs=()):
+def table(optimizer, updates=0, regs=(), loss=None):
     """G's turn in a small game in double precision whose D has had so many updates."""
     torch.manual_seed(0)
     G, D = mlp.Generator((2,), width=8, depth=1).double(), mlp.Discriminator((2,), width=8, depth=2)
@@ -224,7 +225,7 @@ def table(optimizer, updates=0, regs=()):
         reg.attach(G, D)
     D.double()
     x, z = torch.randn(6, 2, dtype=torch.double), torch.randn(6, 2, dtype=torch.double)
-    turn = Turn("g", G, D, x, torch.zeros(6, dtype=torch.long), z, Table(D, optimizer, NonSaturating()))
+    turn = Turn("g", G, D, x, torch.zeros(6, dtype=torch.long), z, Table(D, optimizer, loss or NonSaturating()))
     walk(turn, updates)
     return turn
 
@@ -266,6 +267,65 @@ def test_the_gradient_through_the_updates_is_that_of_finite_differences(name):
         walk(turn, 3)
         values.append(NonSaturating().g(turn).item())
     assert found == pytest.approx((values[0] - values[1]) / 2e-6, rel=1e-5)
+
+
+ZERO_SUM = {"minimax": Minimax(), "smoothed": Minimax(real_label=0.9), "wasserstein": Wasserstein()}
+
+
+@pytest.mark.parametrize("loss", ZERO_SUM)
+@pytest.mark.parametrize("name", ["sgd", "momentum", "adam"])
+def test_in_a_zero_sum_game_g_minimises_all_of_what_d_gains_after_its_updates(name, loss):
+    """Metz et al. 2017, Eqs. 7-10: f_K has D_K's term on the real samples, which depends on G through D_K."""
+    loss, values = ZERO_SUM[loss], []
+    turn, reg = table(SETTINGS[name], 2, loss=loss), Unrolled(3)
+    reg.stage(turn)
+    weight = turn.G.body[0].weight
+    without = torch.autograd.grad(loss.objective(turn), weight, retain_graph=True)[0]
+    (loss.objective(turn) + reg.weight * reg.g(turn)).backward()
+    for shift in (1e-6, -1e-6):
+        moved = table(SETTINGS[name], 2, loss=loss)
+        moved.G.body[0].weight.data[3, 1] += shift
+        walk(moved, 3)
+        values.append(-loss.d(moved).item())
+    expected = (values[0] - values[1]) / 2e-6
+    assert weight.grad[3, 1].item() == pytest.approx(expected, rel=1e-5)
+    assert without[3, 1].item() != pytest.approx(expected, rel=1e-3)
+
+
+def test_the_real_samples_enter_g_through_the_updates_alone(quadratic):
+    reg = Unrolled(1)
+    reg.stage(quadratic)
+    reg.g(quadratic).backward()
+    # w_1 = 0.9 w - 0.1 (b - (1, 1)), so that d <w_1, mean real> / db = -0.1 (1, 1)
+    torch.testing.assert_close(quadratic.G.dense.bias.grad, torch.full((2,), -0.1))
+
+
+def test_the_weight_of_g_is_that_of_its_term_on_real_samples_too(quadratic):
+    quadratic.game.loss = Wasserstein(g_weight=0.5)
+    reg = Unrolled(1)
+    reg.stage(quadratic)
+    reg.g(quadratic).backward()
+    torch.testing.assert_close(quadratic.G.dense.bias.grad, torch.full((2,), -0.05))
+
+
+@pytest.mark.parametrize("loss", [NonSaturating(), Hinge(), LeastSquares()])
+def test_a_loss_that_is_not_zero_sum_keeps_its_own_objective(quadratic, loss):
+    quadratic.game.loss, reg = loss, Unrolled(1)
+    reg.stage(quadratic)
+    assert reg.g(quadratic) is None
+
+
+@pytest.mark.parametrize("regs", [{}, {"u": Unrolled(0)}])
+@pytest.mark.parametrize("loss", ZERO_SUM)
+def test_without_updates_ahead_d_sees_no_real_samples_on_g_turn(loss, regs):
+    seen = []
+
+    class Look(Regularizer):
+        def project(self, turn):
+            seen.append((turn.player, "real" in vars(turn)))
+
+    fit(points(regs | {"look": Look()}, loss=ZERO_SUM[loss]), 1)
+    assert seen == [("d", True), ("g", False)]
 
 
 def test_the_gradient_differs_from_that_against_the_same_d_held_fixed():

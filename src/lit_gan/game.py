@@ -215,6 +215,10 @@ class Loss(Term):
         g_weight: multiplies G's objective; 0 leaves G to the regularizers (feature matching).
     """
 
+    zero_sum: bool = False
+    """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not move it as long as D
+    does not depend on G."""
+
     def __init__(self, g_weight: float = 1.0):
         super().__init__()
         self.g_weight = g_weight

@@ -60,6 +60,8 @@ class NonSaturating(Loss):
 class Minimax(NonSaturating):
     """The zero-sum game: G minimises E log(1 - D(G(z))), which saturates. Goodfellow et al. 2014, Eq. 1."""
 
+    zero_sum = True
+
     def g(self, turn: Turn) -> Scalar:
         """Log of the probability that D gives to "fake"."""
         return -F.softplus(turn.fake.logits).mean()
@@ -82,6 +84,8 @@ class Wasserstein(Loss):
 
     It bounds nothing by itself: the critic needs a regularizer (weight_clip, gradient_penalty, spectral).
     """
+
+    zero_sum = True
 
     def d(self, turn: Turn) -> Scalar:
         """Minus the estimated distance."""

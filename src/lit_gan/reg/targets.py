@@ -80,6 +80,9 @@ class Unrolled(Regularizer):
     on the samples of G's turn; D itself does not move, nor does what the loss and the regularizers keep from turn to
     turn. It belongs behind what changes D's input, in `reg`.
 
+    In a zero-sum game (loss=minimax, loss=wasserstein) G minimises all of f_K: a D that has answered G's samples judges
+    the real ones accordingly, so that this term, too, has a gradient for G. Other losses keep their own objective of G.
+
     Args:
         steps: K; 5 and 10 in the paper, 0 for none.
 
@@ -111,6 +114,14 @@ class Unrolled(Regularizer):
             turn.D = self.ahead(turn)
             for verdict in ("real", "fake"):
                 vars(turn).pop(verdict, None)
+
+    def g(self, turn: Turn) -> Scalar | None:
+        """What a zero-sum loss leaves out of G's objective: minus D's term on the real samples."""
+        loss = turn.game.loss
+        if not (self.steps and loss.zero_sum):
+            return None
+        with unmoved(loss):
+            return -loss.g_weight * (loss.d(turn) + loss.g(turn))
 
     def ahead(self, turn: Turn) -> Discriminator:
         """A copy of D whose parameters are functions of G's samples."""
