@@ -20,8 +20,8 @@ from lit_gan.pictures import shown
 from lit_gan.results import Results
 from lit_gan.run_directory import check_writable, chosen_run, find_checkpoint, load_config, load_gan
 from lit_gan.sampling import Sampler
+from lit_gan.score_names import format_score, split_names
 from lit_gan.settings import EVALUATE, check_settings
-from lit_gan.summary import format_score
 
 
 def rescore(config: DictConfig) -> None:
@@ -114,10 +114,12 @@ def adjusted(config: DictConfig, name: str) -> Protocol:
 
 def show(record: dict[str, Any]) -> None:
     """A line for each score, and for each class where there are scores of classes."""
+    extractor, short = split_names(record["scores"])
     title = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"
-    table = Table("score", "value", title=f"{title}, protocol {record['protocol']['name']}")
+    measured_by = ", ".join(filter(None, [extractor, f"protocol {record['protocol']['name']}"]))
+    table = Table("score", "value", title=f"{title}, {measured_by}")
     for name, value in record["scores"].items():
-        table.add_row(name, format_score(value))
+        table.add_row(short[name], format_score(value))
     Console().print(table)
     if record["classes"]:
         table = Table("class", *record["classes"], title="within the classes")

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import STATES, Cell, read_cells
+from lit_gan.score_names import scores_in_words
 
 SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damaged": "?", "waiting": "."}
 
@@ -75,11 +76,7 @@ def scores(results: dict) -> str:
     """The final scores, or else the last of the course."""
     course = results.get("course") or [None]
     record = results.get("final") or course[-1]
-    return (
-        "  ".join(f"{name} {value:.4g}" for name, value in record["scores"].items() if value is not None)
-        if record
-        else ""
-    )
+    return scores_in_words(record["scores"]) if record else ""
 
 
 if __name__ == "__main__":

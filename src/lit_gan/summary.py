@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lit_gan.launch import typed
+from lit_gan.score_names import format_score, scores_in_words, split_names
 
 ROWS = 10
 FILES = ("samples", "vector_field.png", "metrics.csv", "results.json")
@@ -26,19 +27,21 @@ def print_summary(directory: Path, results: dict[str, Any]) -> None:
 
 
 def course_table(course: list[dict[str, Any]]) -> Table:
-    """At most ROWS evaluations with the last one's scores, evenly spread, the first and the last among them."""
-    course = [record for record in course if record["scores"].keys() == course[-1]["scores"].keys()]
-    table = Table("update", *course[-1]["scores"], title=f"scores during training ({course[-1]['protocol']['name']})")
-    last = len(course) - 1
+    """At most ROWS evaluations with the last one's scores, evenly spread, the first and the last among them.
+
+    The title names the extractor and the protocol, a caption says how many evaluations are left out.
+    """
+    alike = [record for record in course if record["scores"].keys() == course[-1]["scores"].keys()]
+    extractor, short = split_names(course[-1]["scores"])
+    measured_by = ", ".join(filter(None, [extractor, f"protocol {course[-1]['protocol']['name']}"]))
+    table = Table("update", *short.values(), title=f"scores during training ({measured_by})")
+    last = len(alike) - 1
     for index in sorted({round(row * last / (ROWS - 1)) for row in range(ROWS)}):
-        record = course[index]
+        record = alike[index]
         table.add_row(str(record["update"]), *(format_score(value) for value in record["scores"].values()))
+    if table.row_count < len(course):
+        table.caption = f"{table.row_count} of {len(course)} evaluations shown; all are in metrics.csv"
     return table
-
-
-def format_score(value: float | None) -> str:
-    """Four digits, or a dash."""
-    return "-" if value is None else f"{value:.4g}"
 
 
 def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
@@ -49,8 +52,8 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
         lines.append(f"best     {best['metric']} {format_score(best['value'])} at update {best['update']}")
     if results["final"]:
         record = results["final"]
-        scores = "  ".join(f"{name} {format_score(value)}" for name, value in record["scores"].items())
-        lines.append(f"final    {scores}  ({record['protocol']['name']}, {record['weights']} weights)")
+        measured = f"protocol {record['protocol']['name']}, {record['weights']} weights"
+        lines.append(f"final    {scores_in_words(record['scores'])}  ({measured})")
     seconds = results["seconds"]
     lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
     lines.append(f"{results['status']:<8} at update {results['updates']}: {directory}")

@@ -1,0 +1,70 @@
+"""What stands on the screen at the end of a run, and in the tables of other commands."""
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lit_gan import rescore
+from lit_gan.grid.cells import Cell
+from lit_gan.score_names import scores_in_words, split_names
+from lit_gan.status import line
+from lit_gan.summary import course_table
+
+NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
+
+
+def record(update: int, extractor: str = "efficientnet_lite0") -> dict:
+    scores = {f"{extractor}/{name}": 1234.5678 + update for name in NAMES}
+    return {"update": update, "scores": scores, "protocol": {"name": "quick"}, "weights": "ema"}
+
+
+def at_80_columns(printable) -> str:
+    console = Console(width=80, file=io.StringIO())
+    console.print(printable)
+    return console.file.getvalue()
+
+
+class TestScoreNames:
+    def test_the_extractor_is_said_once(self):
+        assert split_names(["digits/fid", "digits/kid"]) == ("digits", {"digits/fid": "fid", "digits/kid": "kid"})
+
+    @pytest.mark.parametrize("names", [["fid", "kid"], ["a/fid", "b/fid"], ["fid", "a/fid"], []])
+    def test_names_without_a_common_extractor_stay_whole(self, names):
+        assert split_names(names) == ("", {name: name for name in names})
+
+    def test_a_missing_score_is_left_out(self):
+        assert scores_in_words({"digits/fid": 5.0, "digits/kid": None}) == "digits: fid 5"
+        assert scores_in_words({"digits/fid": None}) == ""
+
+
+class TestCourseTable:
+    def test_headers_at_80_columns_are_whole(self):
+        text = at_80_columns(course_table([record(1)]))
+        assert "…" not in text
+        for name in NAMES:
+            assert f" {name} " in text
+        assert "efficientnet_lite0, protocol quick" in " ".join(text.split())
+
+    def test_rows_left_out_are_counted(self):
+        table = course_table([record(update) for update in range(1, 13)])
+        assert table.row_count == 10
+        assert table.caption == "10 of 12 evaluations shown; all are in metrics.csv"
+
+    def test_rows_of_other_scores_are_counted_too(self):
+        table = course_table([record(1, "digits"), record(2)])
+        assert table.caption == "1 of 2 evaluations shown; all are in metrics.csv"
+
+    def test_nothing_is_said_where_nothing_is_left_out(self):
+        assert course_table([record(update) for update in range(1, 11)]).caption is None
+
+
+def test_evaluate_and_status_name_the_extractor_once(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    rescore.show(record(3) | {"checkpoint": "last", "classes": {}})
+    printed = capsys.readouterr().out
+    assert printed.count("efficientnet_lite0") == 1
+    assert " fid " in printed
+    cell = Cell("method=a", Path("a"), "finished", {"course": [], "final": record(3)})
+    assert line(cell).count("efficientnet_lite0") == 1
