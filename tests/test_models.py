@@ -860,6 +860,61 @@ def test_rows_differ_from_the_baseline_in_what_they_say(compose):
             assert len(bottlenecks(network)) == 33
 
 
+# The standard deviations of igul222/improved_wgan_training, tflib/ops: linear.py, conv2d.py, deconv2d.py
+
+
+def glorot(fan_in, fan_out, gain=1.0):
+    return gain * (2 / (fan_in + fan_out)) ** 0.5
+
+
+def he(fan_in):
+    return (2 / fan_in) ** 0.5
+
+
+def he_of_convolutions(fan_in, fan_out):
+    """Theirs looks at both fans; a stride of 2 leaves a quarter of a convolution's outputs, or transposed inputs."""
+    return (4 / (fan_in + fan_out)) ** 0.5
+
+
+TOY = [he(2), he(512), he(512), glorot(512, 2)], [he(2), he(512), he(512), glorot(512, 1)]
+STRIDED_G = [he_of_convolutions(25 * a / 4, 25 * b) for a, b in ((512, 512), (256, 256), (128, 128), (64, 3))]
+STRIDED_D = [he_of_convolutions(25 * a, 25 * b / 4) for a, b in ((3, 128), (64, 256), (128, 512), (256, 1024))]
+CONSTANT_G = [he_of_convolutions(25 * 64 / 4, 25 * after) for after in (64, 64, 64, 3)]
+NORMAL_D = [0.02] * 5
+STARTS = {
+    "sweep=wgan_gp_toy method=wgan_toy": TOY,
+    "sweep=wgan_gp_toy method=wgan_gp_toy": TOY,
+    "experiment=wgan_gp_gaussians model.width=512": TOY,
+    "experiment=wgan_gp_arch_mlp_g": ([he(128), *[he(512)] * 3, glorot(512, 3 * 64 * 64)], NORMAL_D),
+    "experiment=wgan_gp_arch_no_norm_constant": ([glorot(128, 16 * 64), *CONSTANT_G], NORMAL_D),
+    "experiment=wgan_gp_arch_gated": (
+        [glorot(128, 16 * 1024), *STRIDED_G],
+        [*STRIDED_D, glorot(16 * 512, 1)],
+    ),
+    "experiment=wgan_gp_arch_dcgan": ([0.02] * 5, NORMAL_D),
+}
+
+
+@pytest.mark.parametrize("overrides", STARTS)
+def test_rows_that_cite_gulrajanis_code_start_as_it_does(compose, overrides):
+    config = compose(*overrides.split(), "data=gaussians" if "toy" in overrides else "seed=0").model
+    for network, expected in zip((instantiate(config.G), instantiate(config.D)), STARTS[overrides], strict=True):
+        drawn = [(layer.weight.std(correction=0).item(), layer.weight.numel()) for _, layer in weight_layers(network)]
+        assert [std for std, _ in drawn] == [
+            pytest.approx(std, rel=4 / n**0.5) for std, (_, n) in zip(expected, drawn, strict=True)
+        ]
+        assert not any(layer.bias.any() for _, layer in weight_layers(network))
+
+
+@pytest.mark.parametrize("method", ["wgan_toy", "wgan_gp_toy"])
+def test_the_first_samples_of_the_toy_networks_are_as_large_as_the_data(compose, method):
+    """He's start hands on mean squares: 1 after each hidden layer, and 2 * 512 / 514 behind Glorot's of the last."""
+    config = compose("data=gaussians", f"method={method}").model.G
+    samples = torch.stack([G(G.draw(500)).detach() for G in (instantiate(config) for _ in range(60))])
+    assert samples.square().mean().item() == pytest.approx(2 * 512 / 514, rel=0.35)
+    assert samples.flatten(1).std(1).min().item() > 0.3  # 0.71 in one draw of the authors' code; 0.02 of torch's start
+
+
 def test_no_sentence_has_two_lines(compose):
     with pytest.raises(Exception, match="growth") as refusal:
         instantiate(compose("model=dcgan", "model.G.growth=0").model.G)

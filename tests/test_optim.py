@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from torch import nn
 
 from lit_gan.errors import UserError
-from lit_gan.optim import Optimizers, trainable
+from lit_gan.optim import Optimizers, TensorFlowRMSprop, trainable
 
 SGD = partial(torch.optim.SGD, lr=0.5)
 
@@ -66,6 +66,82 @@ def test_wgan_uses_rmsprop_without_momentum(compose):
         assert type(optimizer) is torch.optim.RMSprop
         assert (optimizer.defaults["lr"], optimizer.defaults["momentum"]) == (5e-5, 0)
     assert n_dis == 5
+
+
+# RMSProp of TensorFlow 1
+
+
+GULRAJANI = ["lsgan", "lsgan_no_norm", "wgan_batch_norm", "wgan_no_norm", "wgan_toy"]
+
+
+@pytest.mark.parametrize("method", GULRAJANI)
+def test_the_columns_of_gulrajani_have_the_rmsprop_of_their_code(compose, method):
+    for optimizer in built(compose(f"method={method}"))[:2]:
+        assert type(optimizer) is TensorFlowRMSprop
+        rate = 1e-4 if method.startswith("lsgan") else 5e-5
+        assert optimizer.defaults == {"lr": rate, "alpha": 0.9, "eps": 1e-10}
+
+
+def test_arjovskys_own_row_has_torchs(compose):
+    assert [type(optimizer) for optimizer in built(compose("method=wgan"))[:2]] == [torch.optim.RMSprop] * 2
+
+
+@pytest.mark.parametrize("gradient", [1.0, 1e-3, -2.0])
+def test_under_a_constant_gradient_its_mean_square_is_a_power_of_alpha(gradient):
+    """m_t = g^2 + alpha^t (1 - g^2), and each step is lr g / sqrt(m_t + eps)."""
+    parameter = nn.Parameter(torch.zeros(3, dtype=torch.double))
+    optimizer, expected = TensorFlowRMSprop([parameter], lr=0.01), 0.0
+    for step in range(1, 201):
+        parameter.grad = torch.full_like(parameter, gradient)
+        optimizer.step()
+        expected -= 0.01 * gradient / (gradient**2 + 0.9**step * (1 - gradient**2) + 1e-10) ** 0.5
+    torch.testing.assert_close(parameter.detach(), torch.full_like(parameter, expected), rtol=1e-12, atol=0)
+
+
+def test_its_eps_is_inside_the_root():
+    parameter = nn.Parameter(torch.zeros(1, dtype=torch.double))
+    optimizer = TensorFlowRMSprop([parameter], lr=1.0, alpha=0.0, eps=0.25)
+    parameter.grad = torch.full_like(parameter, 1e-6)
+    optimizer.step()
+    assert parameter.item() == pytest.approx(-1e-6 / 0.5, rel=1e-9)
+
+
+def test_it_goes_on_from_its_state_bit_for_bit():
+    def walked(steps, state=None, start=None):
+        parameter = nn.Parameter(torch.ones(4) if start is None else start.clone())
+        optimizer = TensorFlowRMSprop([parameter], lr=0.1)
+        if state is not None:
+            optimizer.load_state_dict(state)
+        for step in steps:
+            parameter.grad = torch.linspace(-1, 1, 4) * step
+            optimizer.step()
+        return parameter.detach(), optimizer.state_dict()
+
+    whole, _ = walked(range(1, 7))
+    half, state = walked(range(1, 4))
+    assert torch.equal(walked(range(4, 7), state, half)[0], whole)
+    assert not torch.equal(walked(range(4, 7), None, half)[0], whole)
+
+
+def test_it_leaves_what_has_no_gradient_and_returns_what_the_closure_does():
+    moved, still = nn.Parameter(torch.ones(2)), nn.Parameter(torch.ones(2))
+    optimizer = TensorFlowRMSprop([{"params": [moved], "lr": 0.5}, {"params": [still]}], lr=0.1)
+
+    def closure():
+        loss = moved.sum()
+        loss.backward()
+        return loss
+
+    assert optimizer.step(closure) == 2
+    torch.testing.assert_close(moved.detach(), torch.full((2,), 0.5))
+    assert torch.equal(still, torch.ones(2))
+
+
+@pytest.mark.parametrize("settings", ["lr=-1", "alpha=1.0", "eps=-1e-3"])
+def test_its_settings_are_checked_in_a_sentence(compose, settings):
+    config = compose("optim=rmsprop_tensorflow", f"++optim.d.{settings}")
+    with pytest.raises(UserError, match=r"optim\.d\.\* cannot be used"):
+        built(config)
 
 
 def test_two_time_scales_have_the_faster_d(compose):

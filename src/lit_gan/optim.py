@@ -1,6 +1,7 @@
 """The players' optimizers: one setting of the literature is learning rates, betas and n_dis together."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import torch
 from torch import nn
@@ -89,6 +90,52 @@ class OptimisticAdam(Adam):
             parameter.sub_(self.state[parameter].get("previous_step", 0))
             self.state[parameter]["previous_step"] = step
         return loss
+
+
+class TensorFlowRMSprop(Optimizer):
+    """RMSProp as TensorFlow 1 computes it: m <- alpha m + (1 - alpha) g^2 from m = 1, w <- w - lr g / sqrt(m + eps).
+
+    torch's RMSprop starts from m = 0, where its first steps are 1 / sqrt(1 - alpha) times as long, and adds eps to the
+    root. The defaults are those of `tf.train.RMSPropOptimizer`.
+
+    Args:
+        lr: the learning rate.
+        alpha: what the mean square m keeps at each step.
+        eps: added to the mean square, inside the root.
+
+    Raises:
+        ValueError: a learning rate or an eps below 0, or an alpha outside [0, 1).
+    """
+
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, alpha: float = 0.9, eps: float = 1e-10):
+        if not (lr >= 0 and eps >= 0 and 0 <= alpha < 1):
+            raise ValueError(f"lr={lr} and eps={eps} must be 0 or more, alpha={alpha} at least 0 and below 1")
+        super().__init__(params, {"lr": lr, "alpha": alpha, "eps": eps})
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Every parameter that has a gradient, after `closure`, whose value is returned, has computed it."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            parameters = [parameter for parameter in group["params"] if parameter.grad is not None]
+            if parameters:
+                self.move(parameters, group)
+        return loss
+
+    def move(self, parameters: list[nn.Parameter], group: dict[str, Any]) -> None:
+        """One step of parameters with the same settings."""
+        for parameter in parameters:
+            if not self.state[parameter]:
+                self.state[parameter]["square_avg"] = torch.ones_like(parameter)
+        squares = [self.state[parameter]["square_avg"] for parameter in parameters]
+        gradients = [parameter.grad for parameter in parameters]
+        torch._foreach_mul_(squares, group["alpha"])
+        torch._foreach_addcmul_(squares, gradients, gradients, value=1 - group["alpha"])
+        roots = torch._foreach_sqrt(torch._foreach_add(squares, group["eps"]))
+        torch._foreach_addcdiv_(parameters, gradients, roots, value=-group["lr"])
 
 
 class Clip:

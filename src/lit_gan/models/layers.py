@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, weight_layers
+from lit_gan.game import Layers, as_matrix, out_axis, weight_layers
 
 Activation = Callable[[], nn.Module]
 Norm = Callable[[int], nn.Module]
@@ -159,18 +159,39 @@ def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(layer.weight, 1.0, std)
 
 
-def initialise_glorot(network: nn.Module, gain: float = 1.0) -> None:
+def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float | None = None) -> None:
     """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases 0.
 
-    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2) it is what
-    the former calls He's for convolutions. Where a stride thins out one side of a layer, its fan counts by so much
-    less, as in the former.
+    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2), and 1 for the linear
+    layers, it is what the former calls He's for convolutions. Where a stride thins out one side of a layer, its fan
+    counts by so much less, as in the former.
+
+    Args:
+        gain: multiplies the standard deviations.
+        linear_gain: the gain of the linear layers; None for the same.
     """
     for name, layer in weight_layers(network):
-        bound = gain * math.sqrt((12 if "residual" in name else 6) / fans(layer))
-        nn.init.uniform_(layer.weight, -bound, bound)
-        if layer.bias is not None:
-            nn.init.zeros_(layer.bias)
+        own = gain if linear_gain is None or not isinstance(layer, nn.Linear) else linear_gain
+        draw_uniform(layer, own * math.sqrt((4 if "residual" in name else 2) / fans(layer)))
+
+
+def initialise_he_uniform(network: nn.Module) -> None:
+    """Uniform of variance 2 / fan_in, in the last layer of 2 / (fan_in + fan_out), biases 0.
+
+    He et al. 2015, Eq. 10, and Glorot and Bengio 2010, Eq. 12, as in the fully connected networks in the code of
+    Gulrajani et al. 2017: those of its toy sets, and the G of Figure 2.
+    """
+    *hidden, last = (layer for _, layer in weight_layers(network))
+    for layer in hidden:
+        draw_uniform(layer, math.sqrt(2 / as_matrix(layer.weight, out_axis(layer)).shape[1]))
+    draw_uniform(last, math.sqrt(2 / fans(last)))
+
+
+def draw_uniform(layer: nn.Module, std: float) -> None:
+    """A layer's weight from the uniform distribution around 0 of this standard deviation, its bias 0."""
+    nn.init.uniform_(layer.weight, -math.sqrt(3) * std, math.sqrt(3) * std)
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
 
 
 def fans(layer: nn.Module) -> float:
