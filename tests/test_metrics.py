@@ -22,6 +22,7 @@ from torchmetrics.image.kid import KernelInceptionDistance
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
+from lit_gan.files import LEFTOVERS
 from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
@@ -494,7 +495,7 @@ def test_of_many_processes_one_computes(cache_directory):
         process.join()
     assert [process.exitcode for process in processes] == [0, 0, 0, 0]
     assert len(list(cache_directory.glob("computed-*"))) == 1
-    assert not list(cache_directory.glob("*.tmp"))
+    assert not list(cache_directory.glob(LEFTOVERS))
 
 
 # Extractors

@@ -14,6 +14,7 @@ from PIL import Image
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
+from lit_gan.files import LEFTOVERS
 from lit_gan.reporting import papers
 from lit_gan.reporting.collect import read_sweep
 from lit_gan.reporting.comparison import compare
@@ -381,7 +382,7 @@ class TestReport:
         names = {path.name for path in written.parent.iterdir()}
         assert names >= {"main.png", "main.svg", "curves_fid.png", "scores_fid.csv", "scores_fid.md", "best_last_1.csv"}
         assert (written.parent / "main.png").read_bytes().startswith(b"\x89PNG")
-        assert not [name for name in names if name.endswith(".tmp")]
+        assert not list(written.parent.glob(LEFTOVERS))
 
     def test_failed_cells_with_their_reasons(self, written):
         rows = list(csv.reader((written.parent / "unfinished.csv").open()))

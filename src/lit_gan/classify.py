@@ -13,6 +13,7 @@ def classify(config: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from lit_gan.errors import UserError
+    from lit_gan.files import replacing
     from lit_gan.metrics.classifier import SHIPPED, train_classifier
     from lit_gan.settings import CLASSIFY, check_settings
 
@@ -25,10 +26,9 @@ def classify(config: DictConfig) -> None:
     path = Path(config.output or SHIPPED / f"{source.name}.pt")
     if path.is_dir():
         raise UserError(f"output={path} is a folder: name the file of weights, such as output={path / source.name}.pt.")
-    path.parent.mkdir(parents=True, exist_ok=True)
     network, accuracy = train_classifier(source, config.updates, config.seed)
     weights = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
-    with path.open("wb") as file:
+    with replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(weights, file)
     print(f"{path}: {accuracy:.2%} of held-out images right, {path.stat().st_size / 1000:.0f} kB")
 

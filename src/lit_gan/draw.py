@@ -11,6 +11,7 @@ from torch import Tensor
 from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
+from lit_gan.files import replacing
 from lit_gan.pictures import shown
 from lit_gan.rescore import moved_source
 from lit_gan.run_directory import chosen_run, load_config, load_gan
@@ -46,7 +47,8 @@ def draw(config: DictConfig) -> None:
         rows = interpolation(Sampler(G, config.seed), config.interpolations, config.steps, label or 0)
         shown(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
-        np.savez(output / "samples.npz", array(source, samples))
+        with replacing(output / "samples.npz") as temporary, temporary.open("wb") as file:
+            np.savez(file, array(source, samples))
     print(f"{config.n} samples of update {update} in {output}")
 
 
@@ -99,9 +101,10 @@ def pixels(samples: Tensor) -> np.ndarray:
 def save_images(samples: Tensor, folder: Path) -> None:
     """Writes one PNG file for each image, numbered, grey ones as grey files; nothing for points."""
     if samples.dim() == 4:
-        folder.mkdir(exist_ok=True)
         for number, image in enumerate(pixels(samples)):
-            Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image).save(folder / image_name(number))
+            with replacing(folder / image_name(number), durable=False) as temporary:
+                picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
+                picture.save(temporary, format="PNG")
 
 
 def image_name(number: int) -> str:

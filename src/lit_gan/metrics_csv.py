@@ -1,7 +1,6 @@
 """`metrics.csv`: one row for each generator update at which anything was logged."""
 
 import csv
-import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
+from lit_gan.files import Unwritable, replacing
 
 
 class MetricsCsv(Logger):
@@ -64,30 +64,36 @@ class MetricsCsv(Logger):
             self.append()
 
     def append(self) -> None:
-        """Writes the last row at the end of the file."""
-        with self.path.open("a", newline="") as file:
-            csv.DictWriter(file, self.columns, restval="").writerow(self.rows[-1])
+        """Writes the last row at the end of the file.
+
+        Raises:
+            Unwritable: it cannot be, so that the row may be cut off, which `read` tolerates.
+        """
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns, restval="").writerow(self.rows[-1])
+        except OSError as error:
+            raise Unwritable.of(self.path, error) from error
 
     def rewrite(self) -> None:
-        """Writes the whole table under another name and renames it."""
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="") as file:
+        """Replaces the whole table."""
+        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, restval="")
             writer.writeheader()
             writer.writerows(self.rows)
-        os.replace(temporary, self.path)
 
 
 def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
-    """The columns and rows of a table; a last row that a kill cut off is left out.
+    """The columns and rows of a table; a last row that a kill or a full disk cut off is left out.
 
     Raises:
         UserError: it is damaged.
     """
     try:
-        columns, *rows = csv.reader(path.read_text().splitlines() or [""], strict=True)
-        if rows and len(rows[-1]) < len(columns):
-            rows.pop()
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):  # its last value may have lost digits
+            lines.pop()
+        columns, *rows = csv.reader(lines or [""], strict=True)
         whole = "update" in columns and all(len(row) == len(columns) for row in rows)
         if not whole or not all(dict(zip(columns, row, strict=True))["update"].isdecimal() for row in rows):
             raise ValueError("a column or a number of updates is missing")

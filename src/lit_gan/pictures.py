@@ -13,6 +13,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from lit_gan.data import Source, to_uint8
+from lit_gan.files import replacing, write_text
 
 
 @dataclass(frozen=True)
@@ -47,8 +48,7 @@ class Page:
 
     def save(self, path: Path) -> None:
         """Writes `path`.txt in UTF-8, making its folder."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.with_suffix(".txt").write_text(str(self), encoding="utf-8")
+        write_text(path.with_suffix(".txt"), str(self))
 
     def log(self, logger: Logger, name: str, update: int) -> None:
         """Shows it in a logger that has text."""
@@ -90,5 +90,5 @@ def scatter(points: Tensor, limit: float = 2.0) -> Tensor:
 
 def save_picture(image: Tensor, path: Path) -> None:
     """Writes a uint8 image [height, width, 3] as a PNG file, making its folder."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(image.numpy()).save(path)
+    with replacing(path) as temporary:
+        Image.fromarray(image.numpy()).save(temporary, format="PNG")

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import platform
 import subprocess
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
+from lit_gan.files import write_text
 from lit_gan.lock import sole_use
 
 Record = dict[str, Any]
@@ -71,10 +71,8 @@ class Results:
         self.write()
 
     def write(self) -> None:
-        """Writes the file under another name and renames it."""
-        temporary = self.path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps(clean(self.content), indent=2) + "\n")
-        os.replace(temporary, self.path)
+        """Replaces the file, from whichever process calls."""
+        write_text(self.path, json.dumps(clean(self.content), indent=2) + "\n")
 
     @contextmanager
     def ending(self) -> Iterator[None]:
@@ -133,7 +131,7 @@ def read(path: Path) -> Record:
         UserError: it is damaged.
     """
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
         records = [*content.get("course", []), *content.get("evaluations", [])]
         whole = all(isinstance(record["update"], int) and isinstance(record["scores"], dict) for record in records)
         if not whole or ("status" in content and not content.keys() >= SUMMARY):

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.build import build_gan, check_training
 from lit_gan.difference import first_difference
 from lit_gan.errors import UserError, written
+from lit_gan.files import write_text
 from lit_gan.launch import read_yaml
 from lit_gan.lock import sole_use
 from lit_gan.module import GAN
@@ -101,15 +102,23 @@ def unplaced(config: DictConfig) -> DictConfig:
 @rank_zero_only
 def save_config(config: DictConfig, folder: Path) -> None:
     """Hydra's own three files, and the run's identity, which a resume keeps."""
-    folder.mkdir(parents=True, exist_ok=True)
     hydra = HydraConfig.get()
-    OmegaConf.save(config, folder / "config.yaml")
-    OmegaConf.save(OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}), folder / "hydra.yaml")
+    save_yaml(config, folder / "config.yaml")
+    save_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}), folder / "hydra.yaml")
     overrides = [override for override in hydra.overrides.task if not override.startswith("resume=")]
-    OmegaConf.save(OmegaConf.create(overrides), folder / "overrides.yaml")
+    save_yaml(OmegaConf.create(overrides), folder / "overrides.yaml")
     identity = folder / "run_id"
     if not identity.exists():
-        identity.write_text(uuid.uuid4().hex[:8] + "\n")
+        write_text(identity, uuid.uuid4().hex[:8] + "\n")
+
+
+def save_yaml(content: DictConfig | ListConfig, path: Path) -> None:
+    """Replaces a YAML file.
+
+    Raises:
+        Unwritable: as `replacing`.
+    """
+    write_text(path, OmegaConf.to_yaml(content))
 
 
 def chosen_run(config: DictConfig) -> Path:

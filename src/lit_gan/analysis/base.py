@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError, written
+from lit_gan.files import replacing
 from lit_gan.settings import Allowed
 
 
@@ -24,12 +25,12 @@ class Finding:
 
     def save(self, stem: Path) -> None:
         """`<stem>.csv` and `<stem>.png`."""
-        stem.parent.mkdir(parents=True, exist_ok=True)
-        with stem.with_suffix(".csv").open("w", newline="") as file:
+        with replacing(stem.with_suffix(".csv")) as table, table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        self.figure.savefig(stem.with_suffix(".png"))
+        with replacing(stem.with_suffix(".png")) as picture:
+            self.figure.savefig(picture, format="png")
 
 
 class Analysis:

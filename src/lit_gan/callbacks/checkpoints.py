@@ -1,6 +1,5 @@
 """Checkpoints that a kill cannot break, and an orderly stop."""
 
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -10,39 +9,21 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint
 
-from lit_gan.errors import UserError
+from lit_gan.files import replacing
 from lit_gan.results import Results
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint under a temporary name in the same directory, then renames it.
-
-    The name is always the same, as one process writes at a time, so that what a kill left of it is written over.
-    """
+    """Replaces a checkpoint whole."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Leaves either the old file or the whole new one at `path`.
 
         Raises:
-            UserError: it cannot be written, on a full disk for one.
+            Unwritable: it cannot be written, on a full disk for one.
         """
-        path = Path(path)
-        temporary = path.with_name(f".{path.name}.part")
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with temporary.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(temporary, path)
-        except (OSError, RuntimeError) as error:
-            reason = error if isinstance(error, OSError) else error.__context__ or error
-            raise UserError(
-                f"{path} cannot be written ({getattr(reason, 'strerror', reason)}): make room for it or change the "
-                f"folder's permissions, then resume={path.parent.parent} goes on from the last checkpoint."
-            ) from error
-        finally:
-            temporary.unlink(missing_ok=True)
+        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class Checkpoints(Checkpoint):

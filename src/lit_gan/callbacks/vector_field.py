@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.errors import UserError
+from lit_gan.files import replacing
 from lit_gan.game import Turn
 
 SAMPLES = 256
@@ -57,9 +58,11 @@ class VectorField(Callback):
         """Draws."""
         if trainer.is_global_zero and not trainer.fast_dev_run:
             directory = Path(trainer.default_root_dir)
-            with (directory / "path.csv").open("w", newline="") as file:
+            with replacing(directory / "path.csv") as table, table.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([["update", "theta", "psi"], *([i, *at] for i, at in enumerate(self.path))])
-            self.draw(*field(pl_module, self.limit, self.points)).savefig(directory / "vector_field.png", dpi=150)
+            figure = self.draw(*field(pl_module, self.limit, self.points))
+            with replacing(directory / "vector_field.png") as picture:
+                figure.savefig(picture, format="png", dpi=150)
 
     def draw(self, grid: Tensor, arrows: Tensor) -> Figure:
         """The arrows [p, 2] at the points [p, 2] of the grid, and the path from its start (o) to its end (x)."""

@@ -1,7 +1,6 @@
 """`sweep.json`: which cells the directory of a sweep is to hold."""
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from itertools import product
@@ -15,6 +14,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
+from lit_gan.files import write_text
 
 Plan = dict[str, Any]
 
@@ -82,9 +82,7 @@ def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: list
         if old and old["sweep"] != sweep:
             return
         planned = list(dict.fromkeys([*old.get("cells", []), *cells]))
-        temporary = path.with_suffix(f".{os.getpid()}.tmp")
-        temporary.write_text(json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
-        os.replace(temporary, path)
+        write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
 
 
 def check_plan(directory: Path, sweep: str | None) -> None:

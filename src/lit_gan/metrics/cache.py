@@ -12,6 +12,8 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from lit_gan.files import Unwritable, replacing
+
 log = logging.getLogger(__name__)
 
 
@@ -74,11 +76,9 @@ def read(path: Path, text: str) -> dict[str, Tensor] | None:
 
 
 def write(path: Path, text: str, value: dict[str, Tensor]) -> None:
-    """Writes under a temporary name and renames, so that no process ever sees half a file."""
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    """Writes the file whole, so that no process ever sees half of it."""
     try:
-        torch.save({"key": text, "value": value}, temporary)
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:
-        temporary.unlink(missing_ok=True)
-        log.warning(f"{path} was not cached ({error}).")
+        with replacing(path) as temporary, temporary.open("wb") as file:
+            torch.save({"key": text, "value": value}, file)
+    except Unwritable as error:
+        log.warning(f"{path} was not cached ({error.__cause__}).")

@@ -1,7 +1,6 @@
 """From the directories of sweeps to the files of a report."""
 
 import csv
-import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -10,6 +9,7 @@ from itertools import groupby
 from pathlib import Path
 
 from lit_gan.errors import UserError
+from lit_gan.files import replacing
 from lit_gan.grid.cells import STATES
 from lit_gan.reporting import figures, findings
 from lit_gan.reporting.collect import Panel, Run, Sweep, read_sweep
@@ -64,9 +64,8 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
         path.unlink(missing_ok=True)
     files = {LISTING: "\n".join(sorted(files)).encode()} | files
     for name, content in files.items():
-        temporary = folder / f"{name}.{os.getpid()}.tmp"
-        temporary.write_bytes(content)
-        os.replace(temporary, folder / name)
+        with replacing(folder / name) as temporary:
+            temporary.write_bytes(content)
 
 
 def entitled(sweep: Sweep, sweeps: Sequence[Sweep]) -> list[Section]:
