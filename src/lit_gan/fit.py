@@ -23,6 +23,7 @@ from lit_gan.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
     Clock,
+    CurvesFigure,
     EpochLog,
     Evaluation,
     ProgressBar,
@@ -192,7 +193,7 @@ class Run:
         callbacks = [clock, RandomState(config.seed), *(instantiate(entry) for entry in config.callbacks.values())]
         if self.suite is not None:
             callbacks.append(Evaluation(self.suite, self.source, self.during, results, clock, monitor, mode))
-        callbacks.append(EpochLog(results, clock))
+        callbacks += [EpochLog(results, clock), CurvesFigure(results, self.suite.SCORES if self.suite else {})]
         if config.trainer.enable_progress_bar:
             callbacks.append(ProgressBar(clock, monitor))
         callbacks.append(SharedFailure(results))

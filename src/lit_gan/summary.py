@@ -12,7 +12,7 @@ from lit_gan.launch import typed
 from lit_gan.score_names import format_score, scores_in_words, split_names
 
 ROWS = 10
-FILES = ("samples", "vector_field.png", "metrics.csv", "results.json")
+FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.json")
 """What a run may leave to look at."""
 
 

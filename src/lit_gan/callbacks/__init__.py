@@ -1,6 +1,7 @@
 """What happens beside the training step: evaluation, samples, checkpoints, progress, failures."""
 
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Stopped
+from lit_gan.callbacks.curves_figure import CurvesFigure
 from lit_gan.callbacks.evaluation import Evaluation
 from lit_gan.callbacks.failure import SharedFailure
 from lit_gan.callbacks.progress import Clock, EpochLog, ProgressBar
@@ -11,6 +12,7 @@ __all__ = [
     "AtomicCheckpointIO",
     "Checkpoints",
     "Clock",
+    "CurvesFigure",
     "EpochLog",
     "Evaluation",
     "ProgressBar",
