@@ -68,6 +68,56 @@ def test_spectral_norm_takes_the_shortcuts_and_the_head_of_a_resnet():
     assert len(names) == 4 * 2 + 2 + 1
 
 
+def first_norms(**settings):
+    """The spectral norms of the standard CNN's convolutions in the first forward pass, and after three updates."""
+    D = attached(SpectralNorm(**settings), sngan_cnn.Discriminator((3, 32, 32)))
+    convolutions = [layer for layer in operators(D) if isinstance(layer, nn.Conv2d)]
+    first = [sigma(layer) for layer in convolutions]
+    for _ in range(8):  # three forward passes in each update, the ninth is the next one
+        for layer in convolutions:
+            layer.weight  # noqa: B018  each access is a forward pass of the parametrisation
+    return first, [sigma(layer) for layer in convolutions]
+
+
+def test_the_norms_start_above_one_as_in_the_authors_code():
+    """Miyato et al. 2018, Figure 9: the convolutions begin above 1.1; chainer's 1.21 to 1.38 in the first pass."""
+    first, later = first_norms()
+    assert len(first) == 7
+    assert all(1.1 < norm < 1.6 for norm in first)
+    assert all(norm < 1.07 for norm in later)
+
+
+def test_a_warm_up_takes_the_beginning_away():
+    assert all(norm < 1.05 for norm in first_norms(warm_up=15)[0])
+
+
+def test_the_singular_vector_starts_as_a_normal_draw_and_nothing_moves_it_before_the_first_pass():
+    D = attached(SpectralNorm(), sngan_cnn.Discriminator((3, 32, 32)))
+    u = [layer.parametrizations.weight[0].norm.u for layer in operators(D)]
+    assert torch.cat(u).std().item() == pytest.approx(1, rel=0.1)
+    assert u[6].norm().item() > 10  # of 512 numbers; a power iteration leaves it of length 1
+
+
+def test_a_warm_up_is_so_many_power_iterations():
+    torch.manual_seed(3)
+    matrix, state = torch.randn(4, 6), torch.get_rng_state()
+    start = LargestSingularValue(matrix).u
+    torch.set_rng_state(state)
+    torch.testing.assert_close(LargestSingularValue(matrix, warm_up=2).u, iterated(matrix, start, 2))
+
+
+def test_before_the_first_training_pass_an_evaluation_is_finite_and_repeats_itself():
+    D, x = attached(SpectralNorm(), SmallD()).eval(), torch.randn(2, 1, 8, 8)
+    assert D(x).logits.isfinite().all()
+    assert torch.equal(D(x).logits, D(x).logits)
+
+
+def test_a_checkpoint_of_another_start_loads():
+    old, new = attached(SpectralNorm(warm_up=15), SmallD()), attached(SpectralNorm(), SmallD())
+    new.load_state_dict(old.state_dict())
+    assert all(torch.equal(value, new.state_dict()[name]) for name, value in old.state_dict().items())
+
+
 @pytest.mark.parametrize("n_power_iterations", [1, 3])
 def test_the_singular_vector_moves_with_each_training_forward(n_power_iterations):
     D = attached(SpectralNorm(n_power_iterations), SmallD())
@@ -294,6 +344,7 @@ def test_two_forward_passes_before_one_backward():
     ("settings", "words"),
     [
         ({"n_power_iterations": 0}, "n_power_iterations=0"),
+        ({"warm_up": -1}, "warm_up=-1"),
         ({"factor": 0.0}, "factor=0.0"),
         ({"factor": -1.0}, "factor=-1.0"),
         ({"factor": 2.0, "gamma": True}, "gamma=true"),

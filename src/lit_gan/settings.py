@@ -96,6 +96,7 @@ TRAIN = DATA | {
     "reg.orthogonal.weight": NUMBER,
     "reg.spectral_penalty.weight": NUMBER,
     "reg.spectral.factor": NUMBER,
+    "reg.spectral.warm_up": Allowed(int | None, 0),
     "reg.spectral.gamma": SWITCH,
     "reg.frobenius.gamma": SWITCH,
     "reg.weight_norm.gamma": SWITCH,

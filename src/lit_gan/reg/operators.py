@@ -43,19 +43,22 @@ def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
 class LargestSingularValue(nn.Module):
     """sigma(W) by power iteration from where the last one ended, never too large. Miyato et al. 2018, Algorithm 1.
 
-    The singular vector u is a buffer; it moves in training only, as in the authors' code.
+    The singular vector u is a buffer. It starts as a draw from N(0, I) and moves in training only, as in the authors'
+    code.
 
     Args:
         n_power_iterations: per call.
+        warm_up: before the first call.
     """
 
     u: Tensor
 
-    def __init__(self, matrix: Matrix, n_power_iterations: int = 1):
+    def __init__(self, matrix: Matrix, n_power_iterations: int = 1, warm_up: int = 0):
         super().__init__()
         self.n_power_iterations = n_power_iterations
         self.register_buffer("u", torch.randn(len(matrix)).to(matrix))
-        self.u.copy_(power_iteration(matrix, self.u, 15)[0])
+        if warm_up:
+            self.u.copy_(power_iteration(matrix, self.u, warm_up)[0])
 
     def forward(self, matrix: Matrix) -> Float[Tensor, ""]:
         """u^T W v with u and v constant, so that its gradient is u v^T."""
