@@ -25,7 +25,7 @@ from lit_gan.data.gaussians import Gaussians, SwissRoll, grid, ring
 from lit_gan.data.module import GANData
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, to_uint8, to_unit
-from lit_gan.data.source import ImageFiles, Images, Source, fit
+from lit_gan.data.source import DatasetPictures, ImageFiles, Images, Source, fit
 from lit_gan.data.torchvision_sets import IdxImages, TorchvisionSet, fashion_mnist, read_idx
 from lit_gan.errors import UserError
 
@@ -459,7 +459,7 @@ class Counted(Source):
     def load(self, which: str) -> Images | ImageFiles:
         if self.lazy:
             pictures = [(Image.new("L", (2, 2), i), i) for i in range(self.n)]
-            return ImageFiles(pictures, self.shape, True, "counted")
+            return ImageFiles(DatasetPictures(pictures, "data=counted"), self.shape, True)
         return Images(
             torch.arange(self.n, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2), torch.arange(self.n)
         )

@@ -47,6 +47,7 @@ DATA = {
     "data.channels": COUNT,
     "data.n_classes": Allowed(int | None, 1),
     "data.pad": Allowed(int, 0),
+    "data.split_folders": Allowed(bool | None),
     "data.in_memory": POSITIVE,
     "data.download": SWITCH,
     "data.n": COUNT,

@@ -1,59 +1,40 @@
 """Any folder of images."""
 
 import logging
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from PIL import Image, ImageOps
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
+from lit_gan.data.files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
 from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
 
 log = logging.getLogger(__name__)
-ENDINGS = (*IMG_EXTENSIONS, ".gif", ".jfif")
 
-
-class FilePictures:
-    """Image files, opened on access and turned upright as their EXIF tag says."""
-
-    def __init__(self, paths: Sequence[Path], labels: Sequence[int]):
-        self.paths, self.labels = paths, labels
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        try:
-            with Image.open(self.paths[index]) as image:
-                image.load()
-                if image.mode == "F":
-                    raise ValueError("its pixels are floating-point numbers")
-                ImageOps.exif_transpose(image, in_place=True)
-                return image, self.labels[index]
-        except Exception as error:  # Pillow's decoders raise nearly anything
-            raise BrokenImage(
-                f"data.root: {self.paths[index]} is not a readable image ({type(error).__name__}: {error}): "
-                f"remove it, or skip such files with data.on_broken=skip."
-            ) from error
+SPLITS = ("train", "test")
+UNUSED_SPLITS = ("val", "valid", "validation")
+"""What other folders of a data set that is cut into splits are called."""
 
 
 class ImageFolder(ImageSource):
     """The images in a folder and its subfolders, of any size, each resized and cut to its centre square.
 
-    With a subfolder `train` the split "train" is that, and "test" is the subfolder `test` if there is one; otherwise
-    everything is "train". Hidden files and folders are passed over.
+    With subfolders as splits the split "train" is the subfolder `train`, and "test" is `test` if there is one;
+    otherwise everything is "train". Hidden files and folders are passed over.
+
+    The defaults are for the configs of runs from before there were such settings: they go on as they began.
 
     Args:
         root: the folder.
-        n_classes: the number of class folders, the first folder level, which give the labels in alphabetical order;
-            None ignores them.
-        on_broken: "error" stops at a file that cannot be decoded; "skip" leaves such files out and counts them, for
-            which every file is decoded once at the start.
+        n_classes: the number of class folders, the first folder level, which give the labels; None ignores them.
+        on_broken: "error" stops at a file that does not come out as pixels; "skip" leaves such files out and counts
+            them, for which every file is decoded once at the start.
+        class_order: "natural" counts the class folders in an order in which 2 comes before 10, "alphabetical" does not.
+        split_folders: whether `train` and `test` are splits; False makes them class folders like any other; None
+            takes them for splits where nothing else with images stands beside them, and refuses to guess otherwise.
+        endings: of the files that are used; None for all that Pillow can decode.
     """
 
     def __init__(
@@ -66,22 +47,50 @@ class ImageFolder(ImageSource):
         root: str | None,
         on_broken: Literal["error", "skip"],
         in_memory: int,
+        class_order: Literal["natural", "alphabetical"] = "alphabetical",
+        split_folders: bool | None = True,
+        endings: Sequence[str] | None = FIRST_ENDINGS,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory)
-        if on_broken not in ("error", "skip"):
-            raise UserError(f"data.on_broken={on_broken} is not possible: choose from error, skip.")
+        require_choice("on_broken", on_broken, ("error", "skip"))
+        require_choice("class_order", class_order, ("natural", "alphabetical"))
         self.root, self.on_broken = None if root is None else Path(root).expanduser(), on_broken
+        self.class_order, self.split_folders = class_order, split_folders
+        self.endings = chosen_endings(endings)
 
     @cached_property
     def splits(self) -> dict[str, Path]:
-        """The folder of each split."""
+        """The folder of each split.
+
+        Raises:
+            UserError: there is no folder, or it is unclear whether its folder `train` is a split or a class.
+        """
         if self.root is None:
             raise UserError(f"data={self.name} needs the folder that holds the images: set data.root=FOLDER.")
         if not self.root.is_dir():
             raise UserError(f"data.root={self.root} is not a folder: set data.root to the one that holds the images.")
-        if not (self.root / "train").is_dir():
+        if self.split_folders is False or not (self.root / "train").is_dir():
             return {"train": self.root}
-        return {which: self.root / which for which in ("train", "test") if (self.root / which).is_dir()}
+        if others := self._beside_splits():
+            self._choose_splits(others)
+        return {which: self.root / which for which in SPLITS if (self.root / which).is_dir()}
+
+    def _beside_splits(self) -> list[str]:
+        """What else lies beside `train` and holds images, or is a split of which no use is made."""
+        found = [path for path in self.root.iterdir() if path.name not in SPLITS and not path.name.startswith(".")]
+        return sorted(path.name for path in found if path.suffix.lower() in self.endings or self._images(path))
+
+    def _images(self, folder: Path) -> list[Path]:
+        return survey(folder, self.endings).images
+
+    def _choose_splits(self, others: list[str]) -> None:
+        names = brief(others)
+        if self.split_folders is None and not set(others) <= set(UNUSED_SPLITS):
+            raise UserError(
+                f"data.root={self.root} has a folder train beside {names}, so that it may be a split or a class: set "
+                f"data.split_folders=false to use them all, or data.split_folders=true for train (and test) alone."
+            )
+        log.info("data=%s: not used, because beside the splits of %s: %s", self.name, self.root, names)
 
     def load(self, which: str) -> Images | ImageFiles:
         """One split, decoded if it is small.
@@ -89,48 +98,52 @@ class ImageFolder(ImageSource):
         Raises:
             UserError: if there are no images, other class folders than expected, or an image that cannot be decoded.
         """
-        paths = image_paths(self.splits[which])
+        found = survey(self.splits[which], self.endings)
         if self.on_broken == "skip":
-            paths = self._readable(paths)
-        if not paths:
+            self._leave_out_broken(found)
+        if not found.images:
             raise UserError(
                 f"data.root={self.root} has no readable images in {self.splits[which]}: "
-                f"set data.root to a folder with files like {', '.join(IMG_EXTENSIONS[:3])}."
+                f"set data.root to a folder with files like {', '.join(self.endings[:3])}."
             )
-        return self.in_memory_if_small(self._files(paths, which))
+        log.info("data=%s: %s in %s are used as %s images", self.name, found, self.splits[which], which)
+        labels = [self._label(path.relative_to(self.splits[which])) for path in found.images]
+        return self.in_memory_if_small(self.files(FilePictures(found.images, labels)))
 
-    def _readable(self, paths: list[Path]) -> list[Path]:
-        with ThreadPoolExecutor() as pool:
-            readable = [path for path, fine in zip(paths, pool.map(is_readable, paths), strict=True) if fine]
-        if skipped := sorted(set(paths) - set(readable)):
+    def _leave_out_broken(self, found: Survey) -> None:
+        files = self.files(FilePictures(found.images, [0] * len(found.images)))
+        broken = [found.images[index] for index in broken_among(files)]
+        if broken:
+            everything = len(found.images)
             log.warning(
-                "data.root=%s: skipped %d broken of %d images, first %s",
-                self.root,
-                len(skipped),
-                len(paths),
-                skipped[0],
+                "data.root=%s: skipped %d broken of %d images, first %s", self.root, len(broken), everything, broken[0]
             )
-        return readable
+            found.images = sorted(set(found.images) - set(broken))
+            found.left_out["broken"] = len(broken)
 
-    def _files(self, paths: list[Path], which: str) -> ImageFiles:
-        folder = self.splits[which]
-        labels = [0] * len(paths)
-        if self.n_classes is not None:
-            number = {name: i for i, name in enumerate(self._class_names)}
-            labels = [self._label(path.relative_to(folder), number) for path in paths]
-        identity = "\n".join(f"{path.relative_to(folder)} {version(path)}" for path in paths)
-        return self.files(FilePictures(paths, labels), identity)
-
-    def _label(self, path: Path, number: dict[str, int]) -> int:
-        if path.parts[0] not in number:
+    def _label(self, path: Path) -> int:
+        if self.n_classes is None:
+            return 0
+        if path.parts[0] not in self._numbers:
             raise UserError(f"data.root={self.root}: {path} is in none of its class folders: set data.n_classes=null.")
-        return number[path.parts[0]]
+        return self._numbers[path.parts[0]]
 
     @cached_property
-    def _class_names(self) -> list[str]:
+    def _numbers(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.class_names)}
+
+    @cached_property
+    def class_names(self) -> list[str] | None:
+        """The class folders in the order of their numbers.
+
+        Raises:
+            UserError: there are not `n_classes` of them.
+        """
+        if self.n_classes is None:
+            return None
         folder = self.splits["train"]
-        parts = (path.relative_to(folder).parts for path in image_paths(folder))
-        names = sorted({p[0] for p in parts if len(p) > 1})
+        parts = (path.relative_to(folder).parts for path in self._images(folder))
+        names = sorted({p[0] for p in parts if len(p) > 1}, key=natural if self.class_order == "natural" else None)
         if len(names) != self.n_classes:
             raise UserError(
                 f"data.n_classes={self.n_classes}, but {folder} has {len(names)} folders with images: "
@@ -139,32 +152,47 @@ class ImageFolder(ImageSource):
         return names
 
 
-def version(path: Path) -> str:
-    """Size and time of the last change of a file; that it is missing will be said when it is opened."""
+def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
+    """Refuses a setting of `data` with another value.
+
+    Raises:
+        UserError: names them.
+    """
+    if value not in choices:
+        raise UserError(f"data.{name}={value} is not possible: choose from {', '.join(choices)}.")
+
+
+def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:
+    """The endings of image files, in small letters and with their dot.
+
+    Raises:
+        UserError: they are no list.
+    """
+    if endings is None:
+        return pillow_endings()
+    if isinstance(endings, str) or not endings:
+        raise UserError(f"data.endings={endings} is no list of endings: write data.endings=[.png,.jpg].")
+    return tuple(f".{str(ending).lower().lstrip('.')}" for ending in endings)
+
+
+def brief(names: list[str]) -> str:
+    """The first few of some names."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+
+
+def broken_among(files: ImageFiles) -> list[int]:
+    """The numbers of the images that cannot be decoded."""
+
+    def look(start: int) -> list[int]:
+        return [index for index in range(start, min(start + 64, len(files))) if not is_readable(files, index)]
+
+    with ThreadPoolExecutor() as pool:
+        return [index for found in pool.map(look, range(0, len(files), 64)) for index in found]
+
+
+def is_readable(files: ImageFiles, index: int) -> bool:
+    """Whether an image comes out as pixels."""
     try:
-        facts = path.stat()
-    except OSError:
-        return "missing"
-    return f"{facts.st_size} {facts.st_mtime_ns}"
-
-
-def image_paths(folder: Path) -> list[Path]:
-    """All image files below a folder, sorted; hidden files and folders, and links in a circle, are passed over."""
-    found = []
-    for path, subfolders, names in os.walk(folder, followlinks=True):
-        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not circular(Path(path, name))]
-        found += [Path(path, name) for name in names if not name.startswith(".") and name.lower().endswith(ENDINGS)]
-    return sorted(found)
-
-
-def circular(folder: Path) -> bool:
-    """Whether a folder is a link to one of those that it lies in."""
-    return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.absolute().parents}
-
-
-def is_readable(path: Path) -> bool:
-    """Whether an image file can be decoded."""
-    try:
-        return FilePictures([path], [0])[0] is not None
+        return files[index] is not None
     except BrokenImage:
         return False

@@ -4,6 +4,7 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from lightning import LightningDataModule
 from torch import Tensor
@@ -25,6 +26,59 @@ class Gather:
         """Pixels [b, *shape] and labels [b], without end."""
         for index in self.batches:  # index_select is many times quicker than images[index] on a CPU
             yield self.images.index_select(0, index), self.labels.index_select(0, index)
+
+
+class FileLoader(DataLoader):
+    """Batches (x, y) of files, without end, decoded by other processes.
+
+    The batches come from them through a pipe, as arrays. Tensors would come through /dev/shm, of which a container has
+    64 MB and in which a full disk is a bus error, and through sockets in TMPDIR, whose names must be shorter than 108
+    characters; where they are longer, torch waits for ever.
+    """
+
+    def __init__(self, files: ImageFiles, batches: Batches, workers: int, pinned: bool):
+        super().__init__(
+            files,
+            batch_sampler=WholeNumbers(batches),
+            num_workers=workers,
+            collate_fn=stack,
+            persistent_workers=workers > 0,
+            generator=torch.Generator(),  # else every iter() would draw from the global one
+        )
+        self.pinned = pinned
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels [b, c, h, w] and labels [b], in pinned memory where that is asked for."""
+        for arrays in super().__iter__():
+            pixels, labels = (torch.from_numpy(array) for array in arrays)
+            yield (pixels.pin_memory(), labels.pin_memory()) if self.pinned else (pixels, labels)
+
+
+class WholeNumbers:
+    """Batches of indices as lists."""
+
+    def __init__(self, batches: Batches):
+        self.batches = batches
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """One list after the other."""
+        return (index.tolist() for index in self.batches)
+
+
+def stack(items: list[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
+    """Images and labels as arrays [b, c, h, w] and [b]."""
+    pixels, labels = zip(*items, strict=True)
+    return torch.stack(pixels).numpy(), np.array(labels)
+
+
+def lost_process(error: RuntimeError, workers: int) -> UserError | None:
+    """The sentence for the end of a process that decodes images; None for other errors."""
+    if "DataLoader worker" not in str(error):
+        return None
+    return UserError(
+        f"workers={workers}: one of the processes that read images was killed ({str(error).split('. ')[0]}), most "
+        f"often because memory was short: set workers to a smaller number, 0 to read in the training process itself."
+    )
 
 
 class GANData(LightningDataModule):
@@ -104,15 +158,9 @@ class GANData(LightningDataModule):
             device = torch.device("cpu")
         return Gather(data.images.to(device), data.labels.to(device), self._batches(len(data), device))
 
-    def _from_files(self, data: ImageFiles) -> DataLoader:
-        return DataLoader(
-            data,
-            batch_sampler=self._batches(len(data), torch.device("cpu")),
-            num_workers=self.num_workers,
-            persistent_workers=self.num_workers > 0,
-            pin_memory=self.trainer.strategy.root_device.type == "cuda",
-            generator=torch.Generator(),  # else every iter() would draw from the global one
-        )
+    def _from_files(self, data: ImageFiles) -> FileLoader:
+        batches = self._batches(len(data), torch.device("cpu"))
+        return FileLoader(data, batches, self.num_workers, self.trainer.strategy.root_device.type == "cuda")
 
     def _batches(self, n: int, device: torch.device) -> Batches:
         sampler = EndlessSampler(n, self.seed, self.trainer.global_rank, self.trainer.world_size, device)

@@ -3,7 +3,7 @@
 import hashlib
 import logging
 import math
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from typing import Any, Protocol
@@ -30,11 +30,64 @@ class BrokenImage(UserError):
 
 
 class Pictures(Protocol):
-    """Undecoded images: a sequence of (PIL image, label), which may raise `BrokenImage`."""
+    """Undecoded images: a sequence of (PIL image, label), whose items may raise any exception."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Any]: ...
+
+    def broken(self, index: int, reason: str) -> BrokenImage:
+        """The error for an image that does not come out as pixels: it names the image and the way out."""
+        ...
+
+    def content(self) -> str:
+        """A hash of what the images and labels are, wherever they lie."""
+        ...
+
+
+class DatasetPictures:
+    """The images of a data set that another library reads, named by their numbers.
+
+    Args:
+        dataset: gives (PIL image, label).
+        where: what the data set is and where it lies, for messages.
+    """
+
+    SAMPLED = 2048
+
+    def __init__(self, dataset: Sequence[tuple[Image.Image, Any]], where: str):
+        self.dataset, self.where = dataset, where
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, Any]:
+        return self.dataset[index]
+
+    def broken(self, index: int, reason: str) -> BrokenImage:
+        """Names the data set and the number of the image."""
+        return BrokenImage(f"{self.where}: image {index} cannot be read ({reason}): get the data set again.")
+
+    def content(self) -> str:
+        """A hash of `SAMPLED` images, at equal distances, and of their labels."""
+        step = max(1, len(self) // self.SAMPLED)
+        with ThreadPoolExecutor() as pool:
+            return hashed(pool.map(self._bytes, range(0, len(self), step)))
+
+    def _bytes(self, index: int) -> bytes:
+        try:
+            image, label = self[index]
+            return f"{image.mode} {image.size} {label} ".encode() + image.tobytes()
+        except Exception as error:
+            return repr(error).encode()
+
+
+def hashed(parts: Iterable[bytes]) -> str:
+    """A hash of bytes."""
+    digest = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        digest.update(part)
+    return digest.hexdigest()
 
 
 class Images(Dataset):
@@ -72,46 +125,91 @@ class ImageFiles(Dataset):
         pictures: the undecoded images.
         shape: (channels, size, size) to which each is brought by `fit`.
         labelled: whether the pictures' labels are passed on; otherwise they are 0.
-        identity: what distinguishes this data from any other, for the fingerprint: names, sizes and times of the files.
         pad: see `fit`.
     """
 
-    def __init__(self, pictures: Pictures, shape: tuple[int, ...], labelled: bool, identity: str, pad: int = 0):
-        self.pictures, self.shape, self.labelled, self.identity, self.pad = pictures, shape, labelled, identity, pad
+    def __init__(self, pictures: Pictures, shape: tuple[int, ...], labelled: bool, pad: int = 0):
+        self.pictures, self.shape, self.labelled, self.pad = pictures, shape, labelled, pad
 
     def __len__(self) -> int:
         return len(self.pictures)
 
     def __getitem__(self, index: int) -> tuple[UInt8[Tensor, "c h w"], int]:
-        image, label = self.pictures[int(index)]
-        channels, size, _ = self.shape
-        return fit(image, channels, size, self.pad), int(label) if self.labelled else 0
+        """The pixels and the label of one image.
+
+        Raises:
+            BrokenImage: it does not come out as pixels of this shape, for whatever reason.
+            IndexError: there is no image of that number.
+        """
+        index, (channels, size, _) = int(index), self.shape
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        try:
+            image, label = self.pictures[index]
+            return fit(image, channels, size, self.pad), int(label) if self.labelled else 0
+        except Exception as error:  # Pillow's decoders and converters raise nearly anything
+            raise self.pictures.broken(index, f"{type(error).__name__}: {error}") from error
 
     def fingerprint(self) -> str:
-        """A hash of `identity` and of how the pictures are decoded."""
-        key = f"{self.identity} {len(self)} {tuple(self.shape)} {self.labelled} {self.pad}"
-        return hashlib.blake2b(key.encode(), digest_size=16).hexdigest()
+        """A hash of the pictures' content and of how they are decoded: the same one wherever they lie."""
+        return self._fingerprint
+
+    @cached_property
+    def _fingerprint(self) -> str:
+        how = f"{len(self)} {tuple(self.shape)} {self.labelled} {self.pad} whole pixels "
+        return hashed([how.encode(), self.pictures.content().encode()])
 
 
 def fit(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Tensor, "c s s"]:
     """One image as pixels: padded with `pad` black pixels, cut to its centre square, resized to `size`.
 
-    The filter is bilinear with antialiasing; an image that has the right size already keeps its pixels. Grey for
-    1 channel, RGB for 3. Transparency is laid over white; 16-bit grey keeps its upper 8 bits.
+    The square consists of whole pixels: where the sides differ by an odd number, it lies half a pixel towards the upper
+    left. The filter is bilinear with antialiasing; an image that has the right size already keeps its pixels. Grey for
+    1 channel, RGB for 3. Transparency is laid over white; of an animation it is the present frame.
+
+    Raises:
+        ValueError: the numbers in the image have no known scale, see `whole_numbers`.
+        Exception: whatever Pillow raises where it cannot convert an image.
     """
+    if image.mode == "F":
+        raise ValueError("its pixels are floating-point numbers")
     if image.mode.startswith("I"):
-        numbers = np.asarray(image)
-        deep = image.mode != "I" or numbers.max() > 255
-        image = Image.fromarray((numbers >> 8 * deep).clip(0, 255).astype(np.uint8))
+        image = whole_numbers(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    if image.mode == "LAB":
+        image = image.convert("RGB")  # Pillow knows no way from there to grey
     image = image.convert("L" if channels == 1 else "RGB")
     if pad:
         image = ImageOps.expand(image, pad)
-    if image.size != (size, size):
-        image = ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    image = centre(image, size)
     return torch.from_numpy(np.array(image)).view(size, size, channels).permute(2, 0, 1).contiguous()
+
+
+def whole_numbers(image: Image.Image) -> Image.Image:
+    """An image of 16- or 32-bit numbers with 8 bits: 16-bit grey keeps its upper 8 bits.
+
+    In a file of 32-bit numbers these are shades of 256 if all are below that, else of 65,536.
+
+    Raises:
+        ValueError: they are negative or larger, so that nobody knows which is white.
+    """
+    numbers = np.asarray(image)
+    least, most = int(numbers.min()), int(numbers.max())
+    if least < 0 or most > 65_535:
+        raise ValueError(f"its pixels are whole numbers from {least} to {most}, of no known scale: save it with 8 bits")
+    deep = image.mode != "I" or most > 255
+    return Image.fromarray((numbers >> 8 * deep).astype(np.uint8))
+
+
+def centre(image: Image.Image, size: int) -> Image.Image:
+    """The centre square of an image, resized to `size`."""
+    side = min(image.size)
+    left, upper = ((length - side) // 2 for length in image.size)
+    if image.size == (size, size):
+        return image
+    return image.resize((size, size), Image.Resampling.BILINEAR, (left, upper, left + side, upper + side))
 
 
 def decode(files: ImageFiles) -> Images:
@@ -147,6 +245,11 @@ class Source:
     def __init__(self, name: str, shape: Sequence[int], n_classes: int | None):
         self.name, self.shape, self.n_classes = name, tuple(shape), n_classes
         self._loaded: dict[str, Images | ImageFiles] = {}
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """What the class with each number is called; None where classes have no names but their numbers."""
+        return None
 
     def split(self, which: str) -> Images | ImageFiles:
         """The split of that name.
@@ -204,9 +307,9 @@ class ImageSource(Source):
                 f"data.image_size={image_size}: set these two, the shape follows."
             )
 
-    def files(self, pictures: Pictures, identity: str) -> ImageFiles:
+    def files(self, pictures: Pictures) -> ImageFiles:
         """The pictures at this data set's size, decoded on access."""
-        return ImageFiles(pictures, self.shape, self.n_classes is not None, identity, self.pad)
+        return ImageFiles(pictures, self.shape, self.n_classes is not None, self.pad)
 
     def in_memory_if_small(self, files: ImageFiles) -> Images | ImageFiles:
         """The split decoded, if that takes no more than `in_memory` bytes."""

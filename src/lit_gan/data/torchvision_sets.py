@@ -10,7 +10,7 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import datasets
 
-from lit_gan.data.source import ImageFiles, Images, ImageSource
+from lit_gan.data.source import DatasetPictures, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
 
 
@@ -51,7 +51,21 @@ class TorchvisionSet(ImageSource):
             UserError: if it is neither found nor downloaded, or a package for reading it is missing.
         """
         pictures = self._read(which)
-        return self.in_memory_if_small(self.files(pictures, f"{self.name} {dict(self.splits[which])}"))
+        self._classes = tuple(getattr(pictures, "classes", ()))
+        where = f"data={self.name} ({which}) in data.root={self.root}"
+        return self.in_memory_if_small(self.files(DatasetPictures(pictures, where)))
+
+    @property
+    def class_names(self) -> Sequence[str] | None:
+        """What torchvision calls the classes.
+
+        Raises:
+            UserError: as `load`.
+        """
+        if self.n_classes is None:
+            return None
+        self.split("train")
+        return self._classes if len(self._classes) == self.n_classes else None
 
     def _read(self, which: str) -> Dataset:
         try:
@@ -87,8 +101,8 @@ class IdxImages(Dataset):
     LeCun et al. 1998: a big-endian magic number (its last byte the number of dimensions), the dimensions, the bytes.
     """
 
-    def __init__(self, images: Path, labels: Path):
-        self.images, self.labels = read_idx(images), read_idx(labels)
+    def __init__(self, images: Path, labels: Path, classes: Sequence[str] = ()):
+        self.images, self.labels, self.classes = read_idx(images), read_idx(labels), classes
 
     def __len__(self) -> int:
         return len(self.images)
@@ -120,5 +134,5 @@ def fashion_mnist(root: Path, train: bool, packaged: str, download: bool = False
         for ending in ("", ".gz"):
             images, labels = (folder / f"{part}-{kind}-ubyte{ending}" for kind in ("images-idx3", "labels-idx1"))
             if images.exists() and labels.exists():
-                return IdxImages(images, labels)
+                return IdxImages(images, labels, datasets.FashionMNIST.classes)
     return datasets.FashionMNIST(root, train=train, download=download)

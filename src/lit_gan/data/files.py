@@ -1,0 +1,158 @@
+"""Image files on disk: which there are below a folder, how one is opened, and what is in them."""
+
+import os
+import re
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
+
+from PIL import ExifTags, Image, ImageFile, features
+from PIL.Image import Transpose
+
+from lit_gan.data.source import BrokenImage, hashed
+
+FIRST_ENDINGS = (
+    *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),  # torchvision's
+    *(".gif", ".jfif"),
+)
+"""What was read of a folder before everything was that Pillow reads."""
+
+
+@cache
+def pillow_endings() -> tuple[str, ...]:
+    """The endings of the images that the installed Pillow can decode."""
+    Image.init()
+    optional = {"AVIF": "avif", "JPEG2000": "jpg_2000", "WEBP": "webp"}
+    without = {name for name, feature in optional.items() if not features.check(feature)}
+    without |= {"EPS", "MPEG"}  # documents and films, of which Pillow decodes none by itself
+    without |= {name for name, (reader, _) in Image.OPEN.items() if is_stub(reader)}
+    known = Image.registered_extensions().items()
+    return (".mpo", *sorted(ending for ending, name in known if name in Image.OPEN.keys() - without))
+
+
+def is_stub(reader: object) -> bool:
+    """Whether Pillow only recognises a format, and leaves its decoding to others."""
+    return isinstance(reader, type) and issubclass(reader, ImageFile.StubImageFile)
+
+
+@dataclass
+class Survey:
+    """What there is below a folder: the image files, sorted, and the number of others by the reason."""
+
+    images: list[Path] = field(default_factory=list)
+    left_out: Counter[str] = field(default_factory=Counter)
+
+    def __str__(self) -> str:
+        everything = len(self.images) + self.left_out.total()
+        others = ", ".join(f"{count} {reason}" for reason, count in self.left_out.most_common())
+        return f"{len(self.images)} of {everything} files" + (f" (left out: {others})" if others else "")
+
+
+def survey(folder: Path, endings: Sequence[str]) -> Survey:
+    """The files below a folder; hidden files and folders, and links in a circle, are passed over."""
+    found = Survey()
+    for path, subfolders, names in os.walk(folder, followlinks=True):
+        found.left_out["hidden"] += sum(name.startswith(".") for name in (*subfolders, *names))
+        subfolders[:] = [name for name in subfolders if not name.startswith(".") and not circular(Path(path, name))]
+        for name in names:
+            ending = Path(name).suffix.lower()
+            if not name.startswith(".") and ending in endings:
+                found.images.append(Path(path, name))
+            elif not name.startswith("."):
+                found.left_out[ending or "without an ending"] += 1
+    found.images.sort()
+    found.left_out += Counter()  # drops zeros
+    return found
+
+
+def circular(folder: Path) -> bool:
+    """Whether a folder is a link to one of those that it lies in."""
+    return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.absolute().parents}
+
+
+def natural(name: str) -> list[str | int]:
+    """The key that puts names into natural order, in which 2 comes before 10."""
+    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))] + [name]
+
+
+class FilePictures:
+    """Image files, opened on access and turned upright as their EXIF tag says."""
+
+    def __init__(self, paths: Sequence[Path], labels: Sequence[int]):
+        self.paths, self.labels = paths, labels
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        with Image.open(self.paths[index]) as image:
+            image.load()
+            return upright(image), self.labels[index]
+
+    def broken(self, index: int, reason: str) -> BrokenImage:
+        """Names the file."""
+        return BrokenImage(
+            f"data.root: {self.paths[index]} is not a readable image ({reason}): "
+            f"remove it, or skip such files with data.on_broken=skip."
+        )
+
+    def content(self) -> str:
+        """A hash of a sample of every file and of its label, see `sample`."""
+
+        def block(start: int) -> bytes:
+            paths, labels = (part[start : start + 64] for part in (self.paths, self.labels))
+            return b"".join(sample(path) + str(label).encode() for path, label in zip(paths, labels, strict=True))
+
+        # Most of the time is spent waiting for a network's disk: many more threads than cores.
+        with ThreadPoolExecutor(32) as pool:
+            return hashed(pool.map(block, range(0, len(self), 64)))
+
+
+TRANSPOSITIONS = {
+    2: Transpose.FLIP_LEFT_RIGHT,
+    3: Transpose.ROTATE_180,
+    4: Transpose.FLIP_TOP_BOTTOM,
+    5: Transpose.TRANSPOSE,
+    6: Transpose.ROTATE_270,
+    7: Transpose.TRANSVERSE,
+    8: Transpose.ROTATE_90,
+}
+"""What undoes each orientation of the EXIF standard."""
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """An image turned as its EXIF tag says; one whose EXIF data cannot be read is left as it is.
+
+    Pillow's `exif_transpose` writes the rest of the EXIF data anew, and fails where that cannot be written.
+    """
+    try:
+        orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    except Exception:  # as many kinds as there are cameras
+        orientation = 1
+    return image.transpose(TRANSPOSITIONS[orientation]) if orientation in TRANSPOSITIONS else image
+
+
+BLOCK = 4096
+COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif", ".avif", ".jp2", ".j2k", ".jpx")
+
+
+def sample(path: Path) -> bytes:
+    """A hash of a file's size and bytes; that it is missing will be said when it is opened.
+
+    Of a compressed file they are its first, middle and last `BLOCK`: no two pictures agree in all of them, and a
+    million files on a network's disk cost minutes instead of an hour. Other files are read whole.
+    """
+    try:
+        with path.open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            if path.suffix.lower() not in COMPRESSED or size <= 3 * BLOCK:
+                parts = [file.read()]
+            else:
+                parts = [os.pread(file.fileno(), BLOCK, start) for start in (0, size // 2, size - BLOCK)]
+    except OSError:
+        return b"missing"
+    return blake2b(b"".join([str(size).encode(), b" ", *parts]), digest_size=16).digest()
