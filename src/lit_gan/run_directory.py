@@ -10,13 +10,13 @@ from pathlib import Path
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 
 from lit_gan.build import build_gan, check_training
 from lit_gan.difference import first_difference
 from lit_gan.errors import UserError, written
 from lit_gan.files import write_text
-from lit_gan.launch import read_yaml
+from lit_gan.launch import key, read_yaml
 from lit_gan.lock import sole_use
 from lit_gan.module import GAN
 
@@ -58,7 +58,9 @@ def open_run(config: DictConfig) -> Iterator[tuple[Path, Path | None]]:
     with sole_use(directory):
         checkpoint = directory / "checkpoints" / "last.ckpt"
         if checkpoint.exists():
-            check_same_game(read_config(directory / ".hydra" / "config.yaml"), config, directory)
+            old = read_config(directory / ".hydra" / "config.yaml")
+            drop_later_settings(old, config)
+            check_same_game(old, config, directory)
         save_config(config, directory / ".hydra")
         yield directory, checkpoint if checkpoint.exists() else None
 
@@ -74,6 +76,21 @@ def check_writable(folder: Path) -> None:
             f"{folder} cannot be written: change its permissions, or choose another directory (hydra.run.dir=DIR for a "
             f"new run, a copy for an old one)."
         )
+
+
+def drop_later_settings(old: DictConfig, new: DictConfig) -> None:
+    """Takes out of a config the settings of its data that there were not yet when the run was made.
+
+    The data set's class has a default for each, which is what was done before. One that the command line names stays,
+    to be refused where it makes another game.
+    """
+    if old.data.get("_target_") != new.data.get("_target_"):
+        return
+    typed = {key(override) for override in HydraConfig.get().overrides.task}
+    with open_dict(new):
+        for name in new.data.keys() - old.data.keys():
+            if f"data.{name}" not in typed:
+                del new.data[name]
 
 
 def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:

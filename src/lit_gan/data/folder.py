@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from lit_gan.data.files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
+from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
 from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
 

@@ -148,7 +148,7 @@ class ImageFiles(Dataset):
             image, label = self.pictures[index]
             return fit(image, channels, size, self.pad), int(label) if self.labelled else 0
         except Exception as error:  # Pillow's decoders and converters raise nearly anything
-            raise self.pictures.broken(index, f"{type(error).__name__}: {error}") from error
+            raise self.pictures.broken(index, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
     def fingerprint(self) -> str:
         """A hash of the pictures' content and of how they are decoded: the same one wherever they lie."""

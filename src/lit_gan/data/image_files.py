@@ -74,9 +74,10 @@ def circular(folder: Path) -> bool:
     return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.absolute().parents}
 
 
-def natural(name: str) -> list[str | int]:
+def natural(name: str) -> tuple[list[str | int], str]:
     """The key that puts names into natural order, in which 2 comes before 10."""
-    return [int(part) if place % 2 else part for place, part in enumerate(re.split(r"([0-9]+)", name))] + [name]
+    parts = re.split(r"([0-9]+)", name)  # text and numbers take turns
+    return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
 
 
 class FilePictures:
