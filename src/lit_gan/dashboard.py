@@ -10,12 +10,14 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import Cell, read_cells
 from lit_gan.launch import one_line, read_yaml
+from lit_gan.streams import take_streams
 
 STEP = "trainer/global_step"
 
 
 def main() -> None:
     """The console script: makes the dashboard on the server and prints its address."""
+    take_streams()
     parser = argparse.ArgumentParser(prog="lit_gan.dashboard", description=__doc__)
     parser.add_argument("directory", type=Path, help="the directory of a sweep that ran with logger=wandb")
     parser.add_argument("--project", default="lit_gan", help="the W&B project of its runs (default: %(default)s)")

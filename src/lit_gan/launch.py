@@ -25,6 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lit_gan.errors import UserError
 from lit_gan.grid.plan import axes_of
 from lit_gan.resolvers import register_resolvers
+from lit_gan.streams import take_streams
 
 CONFIGS = "pkg://lit_gan.conf"
 
@@ -35,6 +36,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     A mistake ends the process with one sentence and exit code 1, Ctrl-C with exit code 130; `debug=true` gives the
     traceback instead.
     """
+    take_streams()
     register_resolvers()
     os.environ["HYDRA_FULL_ERROR"] = "1"
     debug = "debug=true" in sys.argv
@@ -111,10 +113,11 @@ def swept(arguments: list[str]) -> list[str]:
 
 
 def readable(argument: str) -> str:
-    """An argument whose value holds an equals sign, as the directory of a sweep's cell does, in Hydra's quotes."""
+    """An argument in Hydra's quotes if its value holds what Hydra's grammar lacks: a letter beyond ASCII, or an equals
+    sign, as the directory of a sweep's cell does."""
     name, _, value = argument.partition("=")
-    plain = re.fullmatch(TYPED, value, re.ASCII)
-    return f"{name}={quoted(value)}" if plain and "=" in value and not name.startswith("-") else argument
+    lacked = re.fullmatch(TYPED, value) and ("=" in value or not value.isascii())
+    return f"{name}={quoted(value)}" if lacked and not name.startswith("-") else argument
 
 
 TYPED = r"[\w@%+:./=-]+"
@@ -127,7 +130,7 @@ def read_yaml(path: Path, kind: type[DictConfig] | type[ListConfig]) -> DictConf
         UserError: it is damaged.
     """
     try:
-        content = OmegaConf.create(path.read_text())
+        content = OmegaConf.create(path.read_text(encoding="utf-8"))
         if isinstance(content, kind):
             return content
         reason = "it is not what a run writes"

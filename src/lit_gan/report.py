@@ -5,10 +5,12 @@ import sys
 from pathlib import Path
 
 from lit_gan.errors import UserError
+from lit_gan.streams import take_streams
 
 
 def main() -> None:
     """The console script."""
+    take_streams()
     parser = argparse.ArgumentParser(prog="lit_gan.report", description=__doc__)
     parser.add_argument("directories", metavar="DIR", type=Path, nargs="+", help="the directory of a sweep, runs/NAME")
     parser.add_argument("--output", metavar="FOLDER", type=Path, help="where to write; DIR/report if not given")

@@ -21,7 +21,7 @@ def names(group: DictConfig) -> str:
 
 def run_id() -> str:
     """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
-    return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text().strip()
+    return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text(encoding="utf-8").strip()
 
 
 def sweeps() -> str:

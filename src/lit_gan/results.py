@@ -177,4 +177,4 @@ def git_commit() -> str | None:
 def git(*arguments: str) -> str:
     """What git says in this file's folder."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()

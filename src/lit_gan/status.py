@@ -11,12 +11,14 @@ from rich.table import Table
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import STATES, Cell, read_cells
 from lit_gan.score_names import scores_in_words
+from lit_gan.streams import take_streams
 
 SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damaged": "?", "waiting": "."}
 
 
 def main() -> None:
     """The console script: one line for each cell that is not finished, and how many are how far."""
+    take_streams()
     parser = argparse.ArgumentParser(prog="lit_gan.status", description=__doc__)
     parser.add_argument("directory", type=Path, help="the directory of a sweep, runs/NAME")
     parser.add_argument("--all", action="store_true", help="the finished cells too, each with its scores")

@@ -107,7 +107,7 @@ def read_plan(directory: Path) -> Plan:
     if not path.exists():
         return {}
     try:
-        plan = json.loads(path.read_text())
+        plan = json.loads(path.read_text(encoding="utf-8"))
         if not (isinstance(plan, dict) and plan.keys() >= {"sweep", "axes", "cells"}):
             raise ValueError("parts are missing")
         return plan

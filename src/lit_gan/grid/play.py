@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -139,9 +139,10 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
         CellFailed: it did not come to its end.
     """
     cell.directory.mkdir(parents=True, exist_ok=True)
-    with free_device(config.trainer) as environment, (cell.directory / "output.log").open("a") as output:
+    own = {PARENT: str(os.getpid()), "PYTHONIOENCODING": "utf-8"}  # it writes to a file, whatever the terminal reads
+    with free_device(config.trainer) as environment, (cell.directory / "output.log").open("ab") as output:
         spoken = output.tell()
-        code = run(command(cell.directory), os.environ | environment | {PARENT: str(os.getpid())}, output)
+        code = run(command(cell.directory), os.environ | environment | own, output)
     if code in (130, -signal.SIGINT):
         raise KeyboardInterrupt
     if code and is_held(cell.directory, TRAINING):
@@ -166,7 +167,7 @@ def command(directory: Path) -> list[str]:
     ]
 
 
-def run(arguments: list[str], environment: dict[str, str], output: TextIO) -> int:
+def run(arguments: list[str], environment: dict[str, str], output: BinaryIO) -> int:
     """The exit code of a command, which is asked to stop, and waited for, when this process is.
 
     Raises:

@@ -61,7 +61,7 @@ def read_paper(name: str | None) -> list[PaperScore]:
         known = sorted(each.stem for each in FOLDER.glob("*.csv"))
         raise UserError(f"figure.paper={name} does not exist: there are {', '.join(known) or 'none'}, or null.")
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8") as file:
             lines = (line for line in file if not line.startswith("#"))
             return [paper_score(row) for row in csv.DictReader(lines, strict=True)]
     except (KeyError, TypeError, ValueError, csv.Error) as error:

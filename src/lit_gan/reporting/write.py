@@ -59,7 +59,7 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     """Each whole or not at all; what an earlier report has written and this one has not is removed."""
     folder.mkdir(parents=True, exist_ok=True)
     listing = folder / LISTING
-    earlier = listing.read_text().splitlines() if listing.exists() else []
+    earlier = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
     for path in (folder / Path(name).name for name in {*earlier} - {*files} if name):
         path.unlink(missing_ok=True)
     files = {LISTING: "\n".join(sorted(files)).encode()} | files
@@ -278,7 +278,7 @@ def spectra_pictures(sweep: Sweep, comparisons: list[Comparison], start: str) ->
 def spectra_tables(runs: Iterator[Run]) -> list[list[dict[str, str]]]:
     """The rows of `analysis/spectra.csv` of each run that has one."""
     paths = [run.cell.directory / "analysis" / "spectra.csv" for run in runs]
-    return [list(csv.DictReader(path.read_text().splitlines())) for path in paths if path.exists()]
+    return [list(csv.DictReader(path.read_text(encoding="utf-8").splitlines())) for path in paths if path.exists()]
 
 
 def time_pictures(sweep: Sweep, paper: list[PaperScore], name: str) -> list[Picture]:

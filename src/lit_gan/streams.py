@@ -1,0 +1,78 @@
+"""Commands whose terminal is missing, leaves early, or speaks another encoding. Imports nothing heavy."""
+
+import io
+import os
+import sys
+
+DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
+
+
+def take_streams() -> None:
+    """Makes this process and those that it starts independent of the terminal that it was started from.
+
+    File names are UTF-8, as the content of every file is; a stream that was closed takes everything and shows nothing;
+    what the terminal's encoding lacks is printed as an escape; and a reader that leaves, as `head` does, ends nothing.
+    Streams that somebody has put in the place of Python's own are left alone.
+    """
+    speak_utf8()
+    open_closed()
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is getattr(sys, f"__{name}__") and type(stream) is io.TextIOWrapper:
+            encoding, buffered = stream.encoding, stream.line_buffering
+            output = Output(stream.detach(), encoding, "backslashreplace", line_buffering=buffered)
+            setattr(sys, name, output)
+            setattr(sys, f"__{name}__", output)
+
+
+def speak_utf8() -> None:
+    """Starts this command again in Python's UTF-8 mode where the locale has another encoding.
+
+    Nothing less makes a file name mean the same to runs of two locales, or an umlaut readable to Hydra's grammar.
+    """
+    if sys.getfilesystemencoding() == "utf-8":
+        return
+    terminal = f"{sys.stdout.encoding}:backslashreplace" if sys.stdout else "utf-8"
+    environment = os.environ | {"PYTHONUTF8": "1", "PYTHONIOENCODING": terminal}
+    os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
+
+
+def open_closed() -> None:
+    """Opens the null device as each standard stream that was closed: the next file would get its number, and with it
+    whatever a library prints."""
+    for name, descriptor in DESCRIPTORS.items():
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.set_inheritable(descriptor, True)
+        if getattr(sys, name) is None:
+            stream = open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
+            setattr(sys, f"__{name}__", stream)
+
+
+class Output(io.TextIOWrapper):
+    """A standard stream that sends everything to the null device once its reader has left."""
+
+    def write(self, text: str) -> int:
+        """Writes, or loses the text."""
+        try:
+            return super().write(text)
+        except BrokenPipeError:
+            self.abandon()
+            return len(text)
+
+    def flush(self) -> None:
+        """Flushes, or loses what was written."""
+        try:
+            super().flush()
+        except BrokenPipeError:
+            self.abandon()
+            super().flush()
+
+    def abandon(self) -> None:
+        """Lets the descriptor lead to the null device, for the processes that inherit it too."""
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, self.fileno())
+        os.close(null)
