@@ -15,28 +15,38 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from torch import nn
+from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
+from torch_fidelity.metric_isc import isc_features_to_metric
+from torch_fidelity.metric_kid import kid_features_to_metric
 from torch_fidelity.metric_prc import calculate_precision_recall_full
+from torchmetrics import Metric
 from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.files import LEFTOVERS
+from lit_gan.game import Generator
+from lit_gan.measure import measure
 from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
 from lit_gan.metrics.reading import choice, read
 from lit_gan.metrics.scores import (
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
     Moments,
+    PrecisionRecall,
     Reference,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
     root,
 )
+from lit_gan.metrics.sharing import own_batches
+from lit_gan.metrics.suite import named
+from lit_gan.sampling import Sampler
 
 PROTOCOL = Protocol(
     name="tiny",
@@ -109,8 +119,27 @@ def reference(real):
     return Reference(moments.mean(), root(moments.covariance()), real)
 
 
+def computed(metric, features):
+    """The value of a metric that has seen these features only, as numbers."""
+    metric.update(features)
+    value = metric.compute()
+    return tuple(map(float, value)) if isinstance(value, tuple) else float(value)
+
+
 def frechet(real, generated):
-    return frechet_distance(reference(real), generated)
+    return computed(FrechetDistance(reference(real)), generated)
+
+
+def inception_score(logits, splits):
+    return computed(InceptionScore(splits), logits)
+
+
+def kernel_distance(real, generated, subsets, subset_size):
+    return computed(KernelDistance(real, subsets, subset_size), generated)[0]
+
+
+def precision_recall(real, generated, samples, neighbours):
+    return computed(PrecisionRecall(real, samples, neighbours), generated)
 
 
 def as_they_are(width):
@@ -188,6 +217,51 @@ def test_inception_score_of_certain_and_even_classes_is_their_number():
     assert inception_score(logits, 1)[0] == pytest.approx(7, rel=1e-4)
 
 
+@pytest.mark.parametrize("n", [100, 1001, 501, 101, 81, 11, 3])
+def test_inception_score_agrees_with_torch_fidelity_also_where_the_parts_are_unequal(n, monkeypatch):
+    monkeypatch.setattr(torch, "randperm", torch.arange)
+    logits = 2 * normal(n, 7).double()
+    theirs = isc_features_to_metric(logits, splits=min(10, n), shuffle=False).values()
+    assert inception_score(logits, 10) == pytest.approx(tuple(theirs), rel=1e-8)
+
+
+@pytest.mark.filterwarnings("ignore:Metric `InceptionScore")
+def test_inception_score_agrees_with_torchmetrics_where_the_parts_are_equal():
+    logits = 2 * normal(60, 7).double()
+    theirs = TheirInceptionScore(feature=as_they_are(7), splits=5)
+    theirs.update(logits)
+    torch.manual_seed(3)
+    mean, deviation = theirs.compute()
+    torch.manual_seed(3)
+    expected = (mean.item(), deviation.item() * math.sqrt(4 / 5))  # numpy's deviation, as the authors'
+    assert inception_score(logits, 5) == pytest.approx(expected, rel=1e-8)
+
+
+def test_fid_and_kid_agree_with_torch_fidelity():
+    real, generated = correlated(300, 7, 0).double(), correlated(250, 7, 1).double() + 0.5
+    statistics = [fid_features_to_statistics(x) for x in (real, generated)]
+    (fid,) = fid_statistics_to_metric(*statistics, verbose=False).values()
+    assert frechet(real, generated) == pytest.approx(fid, rel=1e-9)
+    whole = {"kid_subsets": 1, "kid_subset_size": 250, "verbose": False}
+    (kid, _) = kid_features_to_metric(real[:250], generated, **whole).values()
+    assert kernel_distance(reference(real[:250]), generated, 1, 1000) == pytest.approx(kid, rel=1e-9)
+
+
+def test_batches_and_one_pass_for_all_scores_change_nothing():
+    real, features, logits = reference(normal(50, 6)), normal(64, 6, 1), normal(64, 3, 2)
+    suite = FeatureMetrics(Pixels())
+    values = []
+    for size in (64, 10):
+        scores = suite.scores(real, PROTOCOL)
+        for pool, classes in zip(features.split(size), logits.split(size), strict=True):
+            scores.update(pool=pool, logits=classes)
+        assert sorted(map(len, scores.compute_groups.values())) == [1, 3]  # one list of features for three scores
+        assert all(isinstance(score, Metric) for score in scores.values())
+        torch.manual_seed(0)
+        values.append(named(scores.compute(), PROTOCOL))
+    assert values[0] == values[1]
+
+
 def test_deviation_of_the_inception_score_is_numpys(monkeypatch):
     monkeypatch.setattr(torch, "randperm", torch.arange)
     probabilities = torch.randn(60, 7, generator=torch.Generator().manual_seed(0)).double().softmax(1)
@@ -234,9 +308,9 @@ def test_kid_agrees_with_torchmetrics_on_the_same_random_subsets():
         theirs.update(x, real=True)
         theirs.update(generated, real=False)
         torch.manual_seed(3)
-        expected = theirs.compute()[0].item()
+        expected = tuple(map(float, theirs.compute()))
         torch.manual_seed(3)
-        assert kernel_distance(real, generated, 4, 20) == pytest.approx(expected, rel=1e-9)
+        assert computed(KernelDistance(real, 4, 20), generated) == pytest.approx(expected, rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_zero_on_average():
@@ -386,24 +460,75 @@ def test_images_in_files_are_read_as_those_in_memory():
     assert torch.equal(memory, files)
 
 
-def evaluate_on_the_first_process(rank, rendezvous):
+class Painter(Generator):
+    """Grey images from latent vectors, by a linear layer and batch normalisation."""
+
+    def __init__(self):
+        super().__init__((1, 8, 8), 4)
+        self.layers = nn.Sequential(nn.Linear(4, 64), nn.BatchNorm1d(64), nn.Tanh(), nn.Unflatten(1, (1, 8, 8)))
+
+    def forward(self, z, y=None):
+        return self.layers(z)
+
+
+class Stages:
+    """What `measure` asks of a GAN."""
+
+    device = "cpu"
+
+    def __init__(self, rank=0):
+        torch.manual_seed(0)
+        self.G = Painter()
+        self.G.layers[1].running_mean.add_(rank)  # only the first process's statistics count
+
+    def sampler(self, ema):
+        return self.G
+
+
+def measured(protocol, rank=0):
+    """The record of a small generator, and how many images this process has looked at."""
+    suite = FeatureMetrics(Pixels())
+    torch.manual_seed(rank)
+    record = measure(Stages(rank), suite, Squares(), protocol, 0, "last")
+    return record["scores"], suite.extractor.seen
+
+
+def measured_by_two(rank, folder, protocols):
     torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=2)
-    if rank == 0:
-        FeatureMetrics(Pixels()).evaluate(from_real(Squares()), Squares(), PROTOCOL)
-        os._exit(0)
-    time.sleep(60)
+    torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
+    torch.save([measured(protocol, rank) for protocol in protocols], f"{folder}/{rank}.pt")
+    torch.distributed.destroy_process_group()
 
 
-def test_one_process_of_a_distributed_training_evaluates_alone(tmp_path):
-    context = multiprocessing.get_context("fork")
-    arguments = [(rank, tmp_path / "rendezvous") for rank in range(2)]
-    processes = [context.Process(target=evaluate_on_the_first_process, args=pair, daemon=True) for pair in arguments]
-    for process in processes:
-        process.start()
-    processes[0].join(timeout=20)
-    processes[1].kill()
-    assert processes[0].exitcode == 0
+def test_two_processes_score_their_shares_and_find_what_one_finds(tmp_path):
+    one_batch = replace(PROTOCOL, generated=10, inception_score=7)
+    protocols = [PROTOCOL, replace(PROTOCOL, batch_norm="batch"), one_batch, replace(PROTOCOL, generated=10)]
+    alone = [measured(protocol) for protocol in protocols]  # the real images are in the cache from here on
+    torch.multiprocessing.spawn(measured_by_two, (str(tmp_path), protocols), nprocs=2)
+    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    for (scores, _), (first, _), (second, _) in zip(alone, *found, strict=True):
+        assert first == second
+        assert first == pytest.approx(scores, rel=1e-6, abs=1e-7)
+    assert [seen for _, seen in alone] == [80 + 60, 60, 10, 40]
+    # whole batches of 16; of a single batch, the process without a share looks at it and keeps nothing
+    assert [seen for _, seen in found[0]] == [32, 32, 10, 16]
+    assert [seen for _, seen in found[1]] == [28, 28, 10, 24]
+
+
+def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
+    def stream(rank, world):
+        monkeypatch.setattr("lit_gan.metrics.sharing.rank_and_size", lambda: (rank, world))
+        draw = Sampler(Stages().G, seed=3)
+        batches = [(numbers, x[: len(numbers)]) for numbers, x in own_batches(draw, [16, 16, 16, 5])]
+        return [n for numbers, _ in batches for n in numbers], torch.cat([x for _, x in batches]), draw(2)
+
+    numbers, samples, after = stream(0, 1)
+    assert numbers == list(range(53))
+    for world in (2, 3, 7):
+        shares = [stream(rank, world) for rank in range(world)]
+        assert [n for share, _, _ in shares for n in share] == numbers
+        assert torch.equal(torch.cat([x for _, x, _ in shares]), samples)
+        assert all(torch.equal(then, after) for _, _, then in shares)
 
 
 # Protocols and configs

@@ -104,6 +104,7 @@ class Run:
         self.results.content["device"] = device_name(self.device)
         try:
             self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+            self.take_final_scores()
         except Stopped as stop:
             self.results.content |= {"updates": stop.update, **self.clock.rates(stop.update)}
             return self.results.close("stopped")
@@ -115,8 +116,6 @@ class Run:
             self.exit_if_another_failed()
             raise
         if self.trainer.is_global_zero:
-            if self.suite is not None:
-                self.take_final_scores()
             self.results.close("finished")
 
     def exit_if_another_failed(self) -> None:
@@ -127,7 +126,9 @@ class Run:
             sys.exit(1)
 
     def take_final_scores(self) -> None:
-        """The full evaluation after the last update."""
+        """The full evaluation after the last update, if there are metrics; every process makes its share of samples."""
+        if self.suite is None:
+            return
         update = self.trainer.global_step
         record = measure(self.gan.to(self.device), self.suite, self.source, self.final, update, "last")
         self.clock.add("evaluation", record["seconds"])

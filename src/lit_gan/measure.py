@@ -7,13 +7,14 @@ from lit_gan.data import Source
 from lit_gan.metrics import Protocol
 from lit_gan.metrics.classes import class_scores, means
 from lit_gan.module import GAN
+from lit_gan.processes import as_the_first
 from lit_gan.sampling import Sampler
 
 
 def measure(
     gan: GAN, suite: Any, source: Source, protocol: Protocol, update: int, checkpoint: str, by_class: bool = False
 ) -> dict[str, Any]:
-    """Scores `gan` under a protocol.
+    """Scores `gan`, in the state it has in the first process, under a protocol; all processes must call.
 
     Args:
         by_class: where G looks at labels, also within each class.
@@ -24,6 +25,8 @@ def measure(
     start = time.perf_counter()
     G = gan.sampler(protocol.ema)
     draw = Sampler(G, protocol.seed, protocol.batch_norm == "batch")
+    for tensor in (*draw.G.parameters(), *draw.G.buffers()):
+        as_the_first(tensor.data)  # running statistics are each process's own
     scores = suite.evaluate(draw, source, protocol, gan.device)
     classes = class_scores(draw, suite, source, protocol) if by_class else {}
     return {

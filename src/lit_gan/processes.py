@@ -14,6 +14,22 @@ def mean_over_processes(x: Tensor) -> Tensor:
     return total / distributed.get_world_size()
 
 
+def rank_and_size() -> tuple[int, int]:
+    """The number of this process, from 0 on, and how many there are."""
+    if not distributed.is_initialized():
+        return 0, 1
+    return distributed.get_rank(), distributed.get_world_size()
+
+
+def gathered(x: Tensor) -> Tensor:
+    """What each process calls with, on the CPU, one after the other along the first axis; all must call."""
+    if not distributed.is_initialized():
+        return x
+    parts = [x] * distributed.get_world_size()
+    distributed.all_gather_object(parts, x)
+    return torch.cat(parts)
+
+
 def as_the_first(x: Tensor) -> None:
     """Makes x, in place, that of the first process; all must call."""
     if distributed.is_initialized():

@@ -36,12 +36,19 @@ class Sampler:
         Raises:
             UserError: G makes no such class.
         """
-        z = self.G.draw(n, self.generator)
-        y = torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+        z, y = self.latents(n)
         if label is not None:
             self.require(label)
             y.fill_(label)
         return self.generate(z, y.to(self.device))
+
+    def skip(self, n: int) -> None:
+        """Passes over the next n samples without making them."""
+        self.latents(n)
+
+    def latents(self, n: int) -> tuple[Tensor, Tensor]:
+        """The next n latent vectors and, on the CPU, uniform labels."""
+        return self.G.draw(n, self.generator), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
 
     def grid(self, count: int) -> tuple[Tensor, int | None]:
         """At most `count` samples for one picture, and how many of them make a row; None for any number.

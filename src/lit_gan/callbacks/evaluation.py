@@ -37,18 +37,13 @@ class Evaluation(Callback):
         self.results, self.clock, self.monitor, self.mode = results, clock, monitor, mode
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluates under the protocol for training."""
+        """Evaluates under the protocol for training, every process its share of the samples."""
+        record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
+        self.clock.add("evaluation", record["seconds"])
         if trainer.is_global_zero:
-            record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
-            self.clock.add("evaluation", record["seconds"])
             self.publish(trainer, record)
-        for name, value in trainer.strategy.broadcast(self.latest()).items():
+        for name, value in trainer.strategy.broadcast(record["scores"]).items():
             pl_module.log(name, value, logger=False, rank_zero_only=False)
-
-    def latest(self) -> dict[str, float]:
-        """The newest scores."""
-        course = self.results.content["course"]
-        return course[-1]["scores"] if course else {}
 
     def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
         """Writes the scores wherever they are read.

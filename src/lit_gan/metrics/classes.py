@@ -12,7 +12,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice, read
-from lit_gan.metrics.scores import Moments, Reference, frechet_distance, root
+from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root
 from lit_gan.metrics.suite import FeatureMetrics, home
 from lit_gan.sampling import Sampler
 
@@ -59,7 +59,9 @@ def distance(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> flo
         return None
     moments = Moments(real)
     moments.add(real)
-    return frechet_distance(Reference(moments.mean(), root(moments.covariance()), real), generated)
+    score = FrechetDistance(Reference(moments.mean(), root(moments.covariance()), real))
+    score.update(generated)
+    return score.compute().item()
 
 
 def means(scores: ByClass, prefix: str) -> dict[str, float]:

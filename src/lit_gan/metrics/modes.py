@@ -1,7 +1,6 @@
 """For points in the plane: how many modes of a mixture G has found, and how far its points are from the data."""
 
 import math
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -12,6 +11,7 @@ from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice
+from lit_gan.metrics.sharing import Draw, look_at_all
 
 Points = Float[Tensor, "n 2"]
 USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed")
@@ -46,7 +46,7 @@ class ModeMetrics:
 
     def evaluate(
         self,
-        draw: Callable[[int], Points],
+        draw: Draw,
         source: Source,
         protocol: Protocol,
         device: torch.device | str = "cpu",
@@ -54,11 +54,11 @@ class ModeMetrics:
         """The scores of `protocol.generated` points against as many real ones.
 
         Args:
-            draw: gives the next n generated points.
+            draw: gives the next n generated points; all processes must call.
             device: where `draw` works; the scores are computed on the CPU.
         """
         self.prepare(source, device)
-        points = torch.cat([draw(n).cpu() for n in protocol.batches(protocol.generated)])
+        points = look_at_all(draw, protocol.batches(protocol.generated), Tensor.cpu)
         real = source.split(protocol.real_split)
         scores = {"wasserstein": sliced_wasserstein(real.images[choice(real, len(points))], points)}
         if hasattr(source, "centers"):

@@ -1,11 +1,11 @@
 """For text: how far the frequencies of its n-grams are from the data's."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from lit_gan.data import Source
@@ -14,6 +14,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.modes import USED
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice
+from lit_gan.metrics.sharing import Draw, look_at_all
 
 Texts = Int[Tensor, "n l"]
 
@@ -66,7 +67,7 @@ class NGramMetrics:
 
     def evaluate(
         self,
-        draw: Callable[[int], Float[Tensor, "n v l"]],
+        draw: Draw,
         source: Text,
         protocol: Protocol,
         device: torch.device | str = "cpu",
@@ -74,11 +75,12 @@ class NGramMetrics:
         """The scores of `protocol.generated` sequences against `protocol.real` real ones.
 
         Args:
-            draw: gives the next n generated sequences, a score for every character at every position.
+            draw: gives the next n generated sequences [n, v, l], a score for every character at every position; all
+                processes must call.
             device: where `draw` works; the scores are computed on the CPU.
         """
         self.prepare(source, device)
-        texts = torch.cat([draw(n).argmax(1).cpu() for n in protocol.batches(protocol.generated)])
+        texts = look_at_all(draw, protocol.batches(protocol.generated), lambda samples: samples.argmax(1))
         scores = self.distances(texts, real_texts(source, protocol), source.vocabulary)
         return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
 

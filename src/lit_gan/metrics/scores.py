@@ -1,14 +1,20 @@
-"""The scores themselves, on features: FID, KID, precision and recall in the forms that cost least, torchmetrics' IS."""
+"""FID, KID, precision and recall, and IS as `torchmetrics.Metric`s of features, with states that synchronise.
 
-import math
-import warnings
+They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves the general
+eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0 for few images; its KID and FID
+keep the real images' features among their states, where ours are measured once, on every process the same; its IS cuts
+the images into parts that are not the authors' where their number is no multiple of `splits`; and it has neither
+precision nor recall for generators.
+"""
+
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor, nn
-from torchmetrics.image.inception import InceptionScore
+from torch import Tensor
+from torchmetrics import Metric
+from torchmetrics.utilities import dim_zero_cat
 
 Pool = Float[Tensor, "n f"]
 Logits = Float[Tensor, "n k"]
@@ -68,18 +74,57 @@ def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
     return vectors * values.clamp(min=0).sqrt()
 
 
-def frechet_distance(real: Reference, generated: Pool) -> float:
+class AgainstReal(Metric):
+    """A score of generated features against the real ones; a subclass computes it.
+
+    In a `MetricCollection` all such scores share one list of features. Processes gather theirs in the order of rank.
+
+    Args:
+        real: the real images.
+    """
+
+    full_state_update = False
+    pool: list[Pool] | Pool
+
+    def __init__(self, real: Reference):
+        super().__init__()
+        self.real = real
+        self.add_state("pool", [], dist_reduce_fx="cat")
+
+    def update(self, pool: Pool) -> None:
+        """Takes features of generated images in."""
+        self.pool.append(pool)
+
+    def generated(self) -> Pool:
+        """All the features that have come."""
+        return in_one_piece(self.pool)
+
+
+def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
+    """The parts as one tensor, which takes their place in the list so that memory holds the data once."""
+    if isinstance(parts, Tensor):
+        return parts  # synchronised
+    if len(parts) > 1:
+        parts[:] = [dim_zero_cat(parts)]
+    return parts[0]
+
+
+class FrechetDistance(AgainstReal):
     """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64; at least 0 and never NaN.
 
     The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g R)^1/2 with
     S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer images than features. Biased upwards
     for few images.
     """
-    few = len(generated) < generated.shape[1]
-    mean, spread, product = (sample_product if few else feature_product)(real.root, generated)
-    overlap = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
-    distance = (real.mean - mean).square().sum() + real.root.square().sum() + spread - 2 * overlap
-    return distance.clamp(min=0).item()
+
+    def compute(self) -> Float[Tensor, ""]:
+        """FID of the features that have come."""
+        generated = self.generated()
+        few = len(generated) < generated.shape[1]
+        mean, spread, product = (sample_product if few else feature_product)(self.real.root, generated)
+        overlap = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
+        distance = (self.real.mean - mean).square().sum() + self.real.root.square().sum() + spread - 2 * overlap
+        return distance.clamp(min=0)
 
 
 def feature_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "f f"]]:
@@ -99,24 +144,34 @@ def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor,
     return mean, x.square().sum(), seen @ seen.T
 
 
-def kernel_distance(real: Reference, generated: Pool, subsets: int, subset_size: int) -> float:
-    """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3, mean over random subsets.
+class KernelDistance(AgainstReal):
+    """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3 over random subsets.
 
     It may be negative. The subsets come from the global random numbers, in torchmetrics' order.
+
+    Args:
+        subsets: how many.
+        subset_size: images of either kind in each; fewer where there are fewer images.
     """
-    size = min(subset_size, len(real.features), len(generated))
-    distances = [
-        mmd(real, *(torch.randperm(len(x))[:size] for x in (real.features, generated)), generated)
-        for _ in range(subsets)
-    ]
-    return torch.stack(distances).mean().item()
 
+    def __init__(self, real: Reference, subsets: int = 100, subset_size: int = 1000):
+        super().__init__(real)
+        self.subsets, self.subset_size = subsets, subset_size
 
-def mmd(real: Reference, r: Int[Tensor, " n"], g: Int[Tensor, " n"], generated: Pool) -> Float[Tensor, ""]:
-    """The unbiased squared MMD between the real images of the numbers r and the generated ones of the numbers g."""
-    x, y = real.features[r], generated[g]
-    within = real.once(r.numpy().tobytes(), lambda: between_others(x))
-    return within + between_others(y) - 2 * kernel(x, y).mean()
+    def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Mean and standard deviation over the subsets."""
+        generated = self.generated()
+        kinds = (self.real.features, generated)
+        size = min(self.subset_size, *map(len, kinds))
+        subsets = ([torch.randperm(len(x))[:size] for x in kinds] for _ in range(self.subsets))
+        distances = torch.stack([self.distance(r, generated[g]) for r, g in subsets])
+        return distances.mean(), distances.std(correction=0)
+
+    def distance(self, chosen: Int[Tensor, " n"], y: Pool) -> Float[Tensor, ""]:
+        """The unbiased squared MMD between the real images of the chosen numbers and generated ones."""
+        x = self.real.features[chosen]
+        within = self.real.once(chosen.numpy().tobytes(), lambda: between_others(x))
+        return within + between_others(y) - 2 * kernel(x, y).mean()
 
 
 def between_others(x: Pool) -> Float[Tensor, ""]:
@@ -130,21 +185,30 @@ def kernel(x: Pool, y: Pool) -> Float[Tensor, "n m"]:
     return torch.addmm(x.new_ones(()), x, y.T, alpha=1 / x.shape[1]).pow_(3)
 
 
-def precision_recall(real: Reference, generated: Pool, samples: int, neighbours: int) -> tuple[float, float]:
+class PrecisionRecall(AgainstReal):
     """Precision and recall, Kynkäänniemi et al. 2019, Eq. 1-2: shares of samples in the other set's k-NN balls.
 
-    Of the first `samples` images of either kind.
+    Args:
+        samples: the first so many images of either kind are compared.
+        neighbours: k; less where there are not as many other images.
     """
-    x, y = real.features[:samples], generated[:samples]
-    k = min(neighbours, len(x) - 1, len(y) - 1)
-    between = torch.cdist(x, y)
-    precision = share_inside(between.T, real.once((samples, k), lambda: radii(x, k)))
-    return precision, share_inside(between, radii(y, k))
+
+    def __init__(self, real: Reference, samples: int = 10_000, neighbours: int = 3):
+        super().__init__(real)
+        self.samples, self.neighbours = samples, neighbours
+
+    def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Precision and recall, from 0 to 1."""
+        x, y = self.real.features[: self.samples], self.generated()[: self.samples]
+        k = min(self.neighbours, len(x) - 1, len(y) - 1)
+        between = torch.cdist(x, y)
+        precision = share_inside(between.T, self.real.once((self.samples, k), lambda: radii(x, k)))
+        return precision, share_inside(between, radii(y, k))
 
 
-def share_inside(distances: Float[Tensor, "n m"], radii: Float[Tensor, " m"]) -> float:
+def share_inside(distances: Float[Tensor, "n m"], radii: Float[Tensor, " m"]) -> Float[Tensor, ""]:
     """How many of n samples lie in at least one of m balls, as a share."""
-    return (distances <= radii).any(1).float().mean().item()
+    return (distances <= radii).any(1).float().mean()
 
 
 def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
@@ -152,17 +216,39 @@ def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
     return torch.cdist(x, x).topk(k + 1, largest=False).values[:, -1]
 
 
-def inception_score(logits: Logits, splits: int) -> tuple[float, float]:
-    """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)); mean and standard deviation over random splits.
+class InceptionScore(Metric):
+    """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)) of random parts of the images.
 
-    The splits come from the global random numbers. The deviation is that of the authors' code, numpy's; torchmetrics
-    divides by one split less. That of a single split is NaN.
+    Part i of k holds the shuffled images from n i // k to n (i + 1) // k, as in the authors' code. The order comes from
+    the global random numbers.
+
+    Args:
+        splits: the number of parts; of fewer images, each is one.
     """
-    features, splits = nn.Identity(), min(splits, len(logits))
-    features.num_features = logits.shape[1]
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)
-        score = InceptionScore(feature=features, splits=splits, sync_on_compute=False)
-        score.update(logits)
-        mean, deviation = score.compute()
-    return mean.item(), deviation.item() * math.sqrt((splits - 1) / splits)
+
+    full_state_update = False
+    logits: list[Logits] | Logits
+
+    def __init__(self, splits: int = 10):
+        super().__init__()
+        self.splits = splits
+        self.add_state("logits", [], dist_reduce_fx="cat")
+
+    def update(self, logits: Logits) -> None:
+        """Takes logits of generated images in."""
+        self.logits.append(logits)
+
+    def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
+        """Mean and standard deviation over the parts. The deviation is numpy's, as theirs is; of one part it is NaN."""
+        logits = in_one_piece(self.logits)
+        n, order, k = len(logits), torch.randperm(len(logits)), min(self.splits, len(logits))
+        parts = [logits[order[n * i // k : n * (i + 1) // k]] for i in range(k)]
+        scores = torch.stack([inception_score(part) for part in parts])
+        return scores.mean(), scores.std(correction=0) if k > 1 else scores.new_tensor(torch.nan)
+
+
+def inception_score(logits: Logits) -> Float[Tensor, ""]:
+    """IS of all images as one part."""
+    probabilities, logarithms = logits.softmax(1), logits.log_softmax(1)
+    divergences = probabilities * (logarithms - probabilities.mean(0).log())
+    return divergences.sum(1).mean().exp()

@@ -1,6 +1,5 @@
 """For stacked digits: how many of the thousand modes G makes, and how evenly."""
 
-from collections.abc import Callable
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.modes import USED
 from lit_gan.metrics.protocol import Protocol
+from lit_gan.metrics.sharing import Draw, look_at_all
 
 
 class StackedModes:
@@ -51,7 +51,7 @@ class StackedModes:
 
     def evaluate(
         self,
-        draw: Callable[[int], Float[Tensor, "n 3 h w"]],
+        draw: Draw,
         source: Stacked,
         protocol: Protocol,
         device: torch.device | str = "cpu",
@@ -59,11 +59,11 @@ class StackedModes:
         """The scores of `protocol.generated` images.
 
         Args:
-            draw: gives the next n generated images, in [-1, 1].
+            draw: gives the next n generated images [n, 3, h, w], in [-1, 1]; all processes must call.
             device: of the classifier.
         """
         self.prepare(source, device)
-        modes = torch.cat([self.modes(to_uint8(draw(n))) for n in protocol.batches(protocol.generated)])
+        modes = look_at_all(draw, protocol.batches(protocol.generated), lambda x: self.modes(to_uint8(x)))
         scores = {"held": float(len(modes.unique())), "kl": divergence(modes, expected(source, protocol.real_split))}
         return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
 

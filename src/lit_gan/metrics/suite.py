@@ -1,29 +1,30 @@
 """IS, FID, KID, precision and recall of a generator, from one extractor pass."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
+from torchmetrics import MetricCollection
 
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
-from lit_gan.metrics.extractors import Extractor, Features
+from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import Protocol
 from lit_gan.metrics.reading import choice, read
 from lit_gan.metrics.scores import (
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
     Moments,
+    PrecisionRecall,
     Reference,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-    precision_recall,
     root,
 )
+from lit_gan.metrics.sharing import Draw, own_batches
+from lit_gan.processes import rank_and_size
 
 log = logging.getLogger(__name__)
 
@@ -65,15 +66,16 @@ class FeatureMetrics:
 
     def evaluate(
         self,
-        draw: Callable[[int], Float[Tensor, "n c h w"]],
+        draw: Draw,
         source: Source,
         protocol: Protocol,
         device: torch.device | str = "cpu",
     ) -> dict[str, float]:
-        """All scores of a generator. Torch's random numbers are left as they were.
+        """All scores of a generator, the same in every process. Torch's random numbers are left as they were.
 
         Args:
-            draw: gives the next n generated images, in [-1, 1]; they are rounded to uint8, as files would be.
+            draw: gives the next n generated images [n, c, h, w], in [-1, 1]; they are rounded to uint8, as files would
+                be. Every process makes and looks at its share of them; all must call.
             source: the real images.
             device: of the extractor and the scores.
 
@@ -81,26 +83,32 @@ class FeatureMetrics:
             UserError: as `prepare`, or the data set does not have the protocol's split.
         """
         self.prepare(source, device)
-        real = self.against(source, protocol)
+        scores = self.scores(self.against(source, protocol), protocol)
         with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
-            torch.manual_seed(protocol.seed)
-            pool, logits = self.generated(draw, protocol)
-            torch.manual_seed(protocol.seed)  # G may have drawn noise of its own
-            scores = score(real, pool, logits, protocol)
-        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+            torch.manual_seed(protocol.seed + rank_and_size()[0])  # G may draw noise of its own
+            self.look(draw, protocol, scores)
+            torch.manual_seed(protocol.seed)  # KID's subsets and IS's parts, the same in every process
+            found = named(scores.compute(), protocol)
+        return {f"{self.prefix(source)}/{key}": value for key, value in found.items()}
 
-    def generated(self, draw: Callable[[int], Float[Tensor, "n c h w"]], protocol: Protocol) -> Features:
-        """Features [generated, f] and logits [inception_score, k] of generated images."""
-        pools, logits = [], []
+    def scores(self, real: Reference, protocol: Protocol) -> MetricCollection:
+        """The scores that the extractor allows; their order is that in which they draw random numbers."""
+        scores = [
+            FrechetDistance(real),
+            KernelDistance(real, protocol.kid_subsets, protocol.kid_subset_size),
+            PrecisionRecall(real, protocol.precision_recall, protocol.neighbours),
+        ]
+        return MetricCollection([*scores, InceptionScore(protocol.splits)] if self.extractor.has_logits else scores)
+
+    def look(self, draw: Draw, protocol: Protocol, scores: MetricCollection) -> None:
+        """Gives the scores what the extractor sees in this process's share of the generated images."""
         wanted = max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
-        for n in protocol.batches(wanted):
-            seen = self.extractor(to_uint8(draw(n)))
-            pools.append(home(seen.pool))
-            logits.append(seen.logits)
-        pool = torch.cat(pools)[: protocol.generated]
-        if not self.extractor.has_logits:
-            return Features(pool, None)
-        return Features(pool, home(torch.cat(logits)[: protocol.inception_score]))
+        for numbers, images in own_batches(draw, protocol.batches(wanted)):
+            seen = self.extractor(to_uint8(images))
+            features = {"pool": home(seen.pool)[: below(protocol.generated, numbers)]}
+            if seen.logits is not None:
+                features["logits"] = home(seen.logits)[: below(protocol.inception_score, numbers)]
+            scores.update(**features)
 
     def against(self, source: Source, protocol: Protocol) -> Reference:
         """What is known of the real images."""
@@ -156,14 +164,21 @@ def home(features: Tensor) -> Tensor:
     return features.cpu() if features.device.type == "mps" else features
 
 
-def score(
-    real: Reference, pool: Float[Tensor, "n f"], logits: Float[Tensor, "i k"] | None, protocol: Protocol
-) -> dict[str, float]:
-    """Every score that the features allow."""
-    kid = kernel_distance(real, pool, protocol.kid_subsets, protocol.kid_subset_size)
-    precision, recall = precision_recall(real, pool, protocol.precision_recall, protocol.neighbours)
-    scores = {"fid": frechet_distance(real, pool), "kid": kid, "precision": precision, "recall": recall}
-    if logits is not None:
-        scores["is"], deviation = inception_score(logits, protocol.splits)
-        scores |= {"is_std": deviation} if protocol.splits > 1 else {}
-    return scores
+def below(total: int, numbers: range) -> int:
+    """How many of the numbers are smaller than `total`."""
+    return len(range(numbers.start, min(numbers.stop, total)))
+
+
+def named(found: dict[str, Any], protocol: Protocol) -> dict[str, float]:
+    """The scores of a `MetricCollection` by the names that they have in records; no deviation of a single part."""
+    precision, recall = found["PrecisionRecall"]
+    scores = {
+        "fid": found["FrechetDistance"],
+        "kid": found["KernelDistance"][0],
+        "precision": precision,
+        "recall": recall,
+    }
+    if "InceptionScore" in found:
+        score, deviation = found["InceptionScore"]
+        scores |= {"is": score} | ({"is_std": deviation} if protocol.splits > 1 else {})
+    return {name: value.item() for name, value in scores.items()}

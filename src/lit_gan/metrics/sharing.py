@@ -1,0 +1,45 @@
+"""Generated samples that the processes of one training make and look at together, each its share."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Protocol as Interface
+
+import torch
+from torch import Tensor
+
+from lit_gan.processes import gathered, rank_and_size
+
+
+class Draw(Interface):
+    """A stream of generated samples."""
+
+    def __call__(self, n: int) -> Tensor:
+        """The next n samples."""
+
+    def skip(self, n: int) -> None:
+        """Passes over the next n samples. Only asked for where several processes share a stream."""
+
+
+def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
+    """The batches of a stream that are this process's share, each with the numbers of its samples in the stream.
+
+    Every process starts the same stream and makes whole batches of it, one after the other, so that what the processes
+    gather in the order of rank is what one process would have made. A process without a share makes the first batch,
+    with no numbers: it must keep none of it, but knows its shape.
+    """
+    rank, world = rank_and_size()
+    own = range(len(sizes) * rank // world, len(sizes) * (rank + 1) // world)
+    start = 0
+    for number, size in enumerate(sizes):
+        if number in own:
+            yield range(start, start + size), draw(size)
+        elif number == 0 and not own:
+            yield range(0), draw(size)
+        else:
+            draw.skip(size)
+        start += size
+
+
+def look_at_all(draw: Draw, sizes: Sequence[int], look: Callable[[Tensor], Tensor]) -> Tensor:
+    """What `look` gives for all samples of a stream, as one tensor on the CPU, the same in every process."""
+    parts = [look(samples)[: len(numbers)] for numbers, samples in own_batches(draw, sizes)]
+    return gathered(torch.cat(parts).cpu())
