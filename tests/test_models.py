@@ -317,7 +317,14 @@ def test_weights_are_drawn_from_a_normal_of_002(model, player):
         assert not layer.bias.any(), name
 
 
-@pytest.mark.parametrize("model", [dcgan, sngan_cnn])
+def test_the_standard_cnn_starts_with_a_multiplier_of_one():
+    G = sngan_cnn.Generator((3, 32, 32), width=4)
+    norms = [layer for layer in G.modules() if isinstance(layer, nn.BatchNorm2d)]
+    assert len(norms) == 3
+    assert all((norm.weight == 1).all() and not norm.bias.any() for norm in norms)
+
+
+@pytest.mark.parametrize("model", [dcgan, upsample_dcgan])
 def test_batch_norms_multiplier_is_drawn_around_one(model):
     G = model.Generator((3, 32, 32), width=64)
     gammas = torch.cat([layer.weight for layer in G.modules() if isinstance(layer, nn.BatchNorm2d)])

@@ -164,6 +164,22 @@ def test_rows_of_a_table_keep_what_is_theirs():
     assert compose("sngan_table2_stl10", "method=spectral_norm").updates == 100000
 
 
+@pytest.mark.parametrize("sweep", [name for name in GRIDS if name.startswith("sngan_")])
+def test_the_images_have_noise_for_the_resnets_and_none_for_the_standard_cnn(sweep):
+    """Miyato et al. 2018: noise is in the code of the ResNets (sngan_projection), not in that of the CNN."""
+    for overrides in cells(sweep):
+        config = compose(sweep, *overrides)
+        assert config.dequantize == ("sngan_resnet" in config.model.D._target_), overrides
+
+
+@pytest.mark.parametrize(
+    "name", [name for name in choices("experiment") if name.endswith(("cifar10", "_hinge", "_resnet"))]
+)
+def test_experiments_have_noise_as_their_code(name):
+    config = hydra.compose("train", [f"experiment={name}"])
+    assert config.dequantize == (name == "sngan_cifar10_resnet")
+
+
 CELLS = [(sweep, 0) for sweep in SMALL] + [("sngan_fig1_cifar10/small", index) for index in range(1, 8)]
 
 

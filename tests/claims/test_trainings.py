@@ -48,7 +48,7 @@ def test_wgan_gp_trains_without_normalisation(fid, measured, seed):
 
 
 def high_rates(setting, seed):
-    return ["model=sngan_cnn", "dequantize=true", f"optim=sngan_{setting}", f"seed={seed}"]
+    return ["model=sngan_cnn", f"optim=sngan_{setting}", f"seed={seed}"]
 
 
 @pytest.mark.claim(

@@ -148,14 +148,19 @@ def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
 # Weight initialisation
 
 
-def initialise_normal(network: nn.Module, std: float = 0.02) -> None:
-    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016, section 4."""
+def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True) -> None:
+    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016, section 4.
+
+    Args:
+        std: the standard deviation.
+        gamma: whether batch norm's gamma is drawn, too, as in the code of Radford et al.; else it stays at 1.
+    """
     for _, layer in weight_layers(network):
         nn.init.normal_(layer.weight, 0.0, std)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     for layer in network.modules():
-        if isinstance(layer, nn.BatchNorm2d) and layer.affine:
+        if gamma and isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
 
 

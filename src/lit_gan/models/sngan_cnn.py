@@ -27,6 +27,7 @@ class Generator(game.Generator):
     """Table 3 (a): dense to (size/8)^2 x 512, three transposed 4x4 convolutions to 64 channels, 3x3 convolution, tanh.
 
     The table lists no normalisation after the dense layer, so there is none; the authors' released code has one.
+    Weights start as there: from N(0, 0.02), the gamma of batch normalisation at 1.
 
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.
@@ -54,7 +55,7 @@ class Generator(game.Generator):
         for before, after in ((8 * width, 4 * width), (4 * width, 2 * width), (2 * width, width)):
             layers += [*upsample(before, after, 4), norm(after), nn.ReLU(inplace=True)]
         self.body = Layers(*layers, nn.Conv2d(width, channels, 3, padding=1), nn.Tanh())
-        initialise_normal(self)
+        initialise_normal(self, gamma=False)
         equalise_subpixels(self.body)
 
 
