@@ -2,25 +2,36 @@
 
 import copy
 import math
+import sys
 from contextlib import nullcontext
+from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
+from lightning.pytorch import Trainer
 from torch import nn
+from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan import game
 from lit_gan.build import build_gan
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, Turn
+from lit_gan.game import Layers, Regularizer, Turn
+from lit_gan.launch import launch
+from lit_gan.losses import NonSaturating
 from lit_gan.metrics import FeatureMetrics
 from lit_gan.metrics.classes import class_scores, distance, means
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
+from lit_gan.module import GAN
+from lit_gan.optim import Optimizers
+from lit_gan.order import Alternating
 from lit_gan.reg.codes import InfoGAN, OneHot
+from lit_gan.reg.gradients import R2
 from lit_gan.reg.labels import (
     ACGAN,
     ClassNorm,
@@ -33,8 +44,13 @@ from lit_gan.reg.labels import (
     ProjectionDiscriminator,
     embedding,
 )
+from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
+from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, classes
+from lit_gan.train import train
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 
 SHAPE, K = (1, 32, 32), 3
 MODELS = [dcgan, sngan_cnn, sngan_resnet, mlp]
@@ -239,7 +255,8 @@ class TestACGAN:
         reg, make = turn
         for player in "dg":
             once, twice = make(player), make(player)
-            twice.x_real, twice.x_fake, twice.y = (torch.cat([x, x]) for x in (once.x_real, once.x_fake, once.y))
+            for part in ("x_real", "x_fake", "y", "y_fake"):
+                setattr(twice, part, torch.cat([getattr(once, part)] * 2))
             torch.testing.assert_close(getattr(reg, player)(twice), getattr(reg, player)(once))
 
     @pytest.mark.parametrize(("player", "weight"), [("d", 3), ("g", 5)])
@@ -254,6 +271,138 @@ class TestACGAN:
     def test_spectral_norm_covers_the_classifier(self):
         _, D = attached(*players(dcgan), ACGAN(K), SpectralNorm())
         assert nn.utils.parametrize.is_parametrized(D.heads["acgan"], "weight")
+
+
+class Seen(game.Discriminator):
+    """Notes the labels that it is shown with real samples, which are positive, and with generated ones."""
+
+    def __init__(self):
+        super().__init__()
+        self.body, self.head = nn.Flatten(), nn.Linear(2, 1)
+        self.labels = {"real": [], "fake": []}
+
+    def forward(self, x, y=None):
+        self.labels["real" if (x > 0).all() else "fake"].append(y.tolist())
+        return super().forward(x, y)
+
+
+class Negative(game.Generator):
+    """Points below 0; notes the labels asked for."""
+
+    def __init__(self):
+        super().__init__((2,), 2)
+        self.scale, self.labels = nn.Parameter(torch.ones(())), []
+
+    def forward(self, z, y=None):
+        self.labels.append(y.tolist())
+        return -self.scale * (z.abs() + 1)
+
+
+class Play(Regularizer):
+    """Notes every turn."""
+
+    def __init__(self, turns):
+        super().__init__()
+        self.turns = turns
+
+    def project(self, turn):
+        self.turns.append(turn)
+
+
+class TestLabelsOfGeneratedSamples:
+    """Miyato and Koyama 2018, the authors' updater: drawn afresh and uniformly, in both turns."""
+
+    def turns(self, *others, updates=2):
+        """Those of a small game whose real samples are all of class 0."""
+        turns, optimizer = [], partial(torch.optim.SGD, lr=0.1)
+        G, D = Negative(), Seen()
+        regs = {reg.name: reg for reg in others} | {"play": Play(turns)}
+        gan = GAN(G, D, NonSaturating(), regs, Optimizers(2, optimizer, optimizer), Alternating(), g_batch_size=512)
+        x = torch.rand(updates * 512, 2) + 0.1
+        loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), 512)
+        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+        Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet).fit(gan, loader)
+        return turns, G, D
+
+    def test_are_uniform_and_fresh_in_both_turns_whatever_those_of_the_real_ones(self):
+        turns, _, D = self.turns(ACGAN(4))
+        assert [turn.player for turn in turns] == ["d", "d", "g"] * 2
+        for turn in turns:
+            assert not turn.y.any()
+            counts = torch.bincount(turn.y_fake, minlength=4) / len(turn.y_fake)
+            torch.testing.assert_close(counts, torch.full((4,), 0.25), atol=0.09, rtol=0)
+        assert len({tuple(turn.y_fake[:200].tolist()) for turn in turns}) == len(turns)
+        assert {label for labels in D.labels["real"] for label in labels} == {0}
+
+    def test_a_larger_batch_of_g_does_not_repeat_them(self):
+        turn = self.turns(ACGAN(4))[0][2]
+        assert len(turn.y_fake) == 512
+        assert not torch.equal(turn.y_fake[:256], turn.y_fake[256:])
+
+    def test_g_and_d_are_told_the_same(self):
+        turns, G, D = self.turns(ACGAN(4))
+        assert [turn.y_fake.tolist() for turn in turns] == G.labels == D.labels["fake"]
+
+    def test_in_the_code_of_gulrajani_those_of_d_turn_are_those_of_the_real_ones(self):
+        turns = self.turns(ACGAN(4, shared_labels=True))[0]
+        assert [bool(turn.y_fake.any()) for turn in turns] == [False, False, True] * 2
+
+    def test_without_labels_none_are_drawn(self):
+        class Still(Regularizer):
+            def stage(self, turn):
+                states.append(torch.get_rng_state())
+
+        states = []
+        turns, *_ = self.turns(Still(), updates=1)
+        assert all(turn.y_fake is turn.y for turn in turns)
+        torch.set_rng_state(states[0])
+        torch.randn(256, 2)  # the latent vectors of the second turn and nothing else
+        assert torch.equal(torch.get_rng_state(), states[1])
+
+    @pytest.mark.parametrize(
+        "reg", [R2(), BalancedConsistency(lambda x: x + 0), LatentConsistency(), ACGAN(4), TopK(0.5, 1, 0.5)]
+    )
+    @pytest.mark.parametrize("player", ["d", "g"])
+    def test_every_regularizer_shows_a_generated_sample_with_its_own_label(self, reg, player):
+        G, D = Negative(), Seen()
+        reg.attach(G, D)
+        y, one = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
+        turn = Turn(player, G, D, torch.rand(4, 2) + 0.1, y, G.draw(4), y_fake=one)
+        turn.game = SimpleNamespace(global_step=9)
+        reg.stage(turn)
+        getattr(reg, player)(turn)
+        assert len(turn.real.logits) == len(turn.fake.logits)
+        assert {label for labels in G.labels + D.labels["fake"] for label in labels} == {1}
+        assert {label for labels in D.labels["real"] for label in labels} == {0}
+
+    def test_the_reference_of_virtual_batch_norm_has_labels_of_its_kind(self):
+        G, D = attached(*players(dcgan), LabelConcat(K), reg := VirtualBatchNorm(n_reference=4, network="g"))
+        turn = turn_of("d", G, D)
+        turn.y, turn.y_fake = torch.zeros(6, dtype=torch.long), torch.ones(6, dtype=torch.long)
+        reg.stage(turn)
+        assert (G.body.labels == 1).all()
+
+    @pytest.mark.parametrize("labels", ["projection_concat", "acgan_wgan_gp"])
+    def test_a_resume_goes_on_with_the_labels_of_an_undisturbed_run(self, labels, tmp_path, monkeypatch):
+        small = ["data.image_size=16", "model.width=2", "batch_size=4", "trainer.accelerator=cpu", "metrics=none"]
+        game = [
+            *small,
+            f"labels={labels}",
+            "g_batch_size=8",
+            "updates_per_epoch=2",
+            "callbacks=none",
+            "data.n_classes=10",
+        ]
+
+        def weights(name, *arguments):
+            monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path / name}", *game, *arguments])
+            launch(train, "train")
+            content = torch.load(tmp_path / name / "checkpoints" / "last.ckpt", weights_only=True)
+            return content["state_dict"] | {"random": content["callbacks"]["RandomState"]["cpu"]}
+
+        weights("halted", "updates=2")
+        resumed, whole = weights("halted", "updates=4"), weights("whole", "updates=4")
+        assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
 class TestInfoGAN:
@@ -321,8 +470,9 @@ class TestConfigs:
     def test_the_papers_numbers(self, compose):
         acgan = compose("labels=acgan").reg.acgan
         assert (acgan.d_real, acgan.d_fake, acgan.g_fake) == (1, 1, 1)
+        assert not instantiate(acgan).shared_labels
         acgan = compose("labels=acgan_wgan_gp").reg.acgan
-        assert (acgan.d_real, acgan.d_fake, acgan.g_fake) == (1, 0, 0.1)
+        assert (acgan.d_real, acgan.d_fake, acgan.g_fake, acgan.shared_labels) == (1, 0, 0.1, True)
         assert instantiate(compose("labels=cgan_middle").reg.middle_concat).size == 128
 
     @pytest.mark.parametrize("make", [lambda: LabelConcat(3, "x"), lambda: MiddleConcat(3, 0)])

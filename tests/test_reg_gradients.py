@@ -366,7 +366,7 @@ class LabelledD(game.Discriminator):
 def test_labels_are_shown_to_d(make_turn, reg):
     real, fake = torch.randn(8, 1), torch.randn(8, 1)
     turn = make_turn("d", LabelledD(), real, fake)
-    turn.y = torch.full((8,), 2)
+    turn.y = turn.y_fake = torch.full((8,), 2)
     expected = TOWARDS_ZERO[reg] * 9 if reg in TOWARDS_ZERO else 4
     assert reg().d(turn).item() == pytest.approx(expected, rel=1e-2)
 

@@ -164,7 +164,8 @@ class Turn:
     """One player's view of one mini-batch. What nobody asks for is never computed.
 
     `x_fake`, `real` and `fake` are computed on first use and kept; a `stage` may assign to any of them, or to
-    `x_real`, `z`, `y`, `G` and `D`, before the loss looks.
+    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. `y` are the labels of the real samples, `y_fake`
+    those of the generated ones, the same if none are given.
     """
 
     player: Player
@@ -174,12 +175,17 @@ class Turn:
     y: Labels
     z: Latents
     game: Game | None = None
+    y_fake: Labels | None = None
+
+    def __post_init__(self):
+        if self.y_fake is None:
+            self.y_fake = self.y
 
     @cached_property
     def x_fake(self) -> Images:
         """G's samples; they carry a graph on G's turn only."""
         with torch.set_grad_enabled(self.player == "g"):
-            return self.G(self.z, self.y)
+            return self.G(self.z, self.y_fake)
 
     @cached_property
     def real(self) -> Verdict:
@@ -189,7 +195,7 @@ class Turn:
     @cached_property
     def fake(self) -> Verdict:
         """D's verdict on the generated images."""
-        return self.D(self.x_fake, self.y)
+        return self.D(self.x_fake, self.y_fake)
 
 
 Move = list[Turn]

@@ -15,7 +15,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.optim import OptimisticAdam, Optimizers, trainable
 from lit_gan.order import Order, Simultaneous
-from lit_gan.sampling import Sampler
+from lit_gan.sampling import Sampler, classes
 
 
 class GAN(LightningModule):
@@ -49,6 +49,7 @@ class GAN(LightningModule):
         for term in (loss, *regs.values()):
             term.check(G, D)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
+        self.n_classes = classes(self)
         self.G_ema = None if ema is None else Average(G, ema)
         self.curves, self.flushed, self.probe = Curves(), 0, 1
 
@@ -73,7 +74,17 @@ class GAN(LightningModule):
         """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a batch into."""
         parts = list(zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True))
         self.probe = len(parts[0][0])
-        return [Turn(player, self.G, self.D, x_real, y, self.G.draw(len(y)), self) for x_real, y in parts]
+        return [self.turn(player, *part) for part in parts]
+
+    def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
+        """A turn on these real samples, with latent vectors of its own and, where somebody looks at them, labels.
+
+        Generated samples have labels drawn uniformly, as in the code of Miyato and Koyama 2018: other ones than the
+        real samples of the turn, whatever the frequencies of the classes.
+        """
+        z, n = self.G.draw(len(y)), self.n_classes
+        y_fake = y if n is None else torch.randint(n, y.shape, device=y.device)
+        return Turn(player, self.G, self.D, x_real, y, z, self, y_fake)
 
     def differentiate(self, move: Move) -> None:
         """The player's gradient: the loss and every regularizer's term, averaged over its turns."""

@@ -47,7 +47,10 @@ def shares(x: Images) -> Tensor:
 
 
 def between(x_real: Images, x_fake: Images) -> Images:
-    """One point on the line between each pair, uniformly, with one number per sample."""
+    """One point on the line between each pair, uniformly, with one number per sample.
+
+    Where D looks at labels, a penalty shows it the point with the label of the real sample.
+    """
     return torch.lerp(x_fake, x_real, shares(x_real))
 
 
@@ -185,7 +188,7 @@ class R2(Steepness):
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Half the mean over the batch."""
         if not turn.x_fake.requires_grad:
-            return squared_slope(turn.D, generated(turn), turn.y) / 2
+            return squared_slope(turn.D, generated(turn), turn.y_fake) / 2
         return squared_length(gradients_of(turn.fake.logits, turn.x_fake)) / 2
 
 

@@ -18,6 +18,7 @@ from lit_gan.game import (
     Layers,
     Regularizer,
     Turn,
+    Verdict,
     readers,
     require_plain,
     widen,
@@ -230,24 +231,39 @@ class ACGAN(Conditional):
         d_real, d_fake: weights of the cross entropy in D's turn, on real and on generated samples; 1 and 1 in the
             paper, 1 and 0 in the code of Gulrajani et al. 2017.
         g_fake: its weight in G's turn; 1 in the paper, 0.1 in that code.
+        shared_labels: in D's turn generated samples have the labels of the real ones, as in that code, instead of
+            labels of their own.
     """
 
-    def __init__(self, n_classes: int | None, d_real: float = 1.0, d_fake: float = 1.0, g_fake: float = 1.0):
+    def __init__(
+        self,
+        n_classes: int | None,
+        d_real: float = 1.0,
+        d_fake: float = 1.0,
+        g_fake: float = 1.0,
+        shared_labels: bool = False,
+    ):
         super().__init__(n_classes)
-        self.d_real, self.d_fake, self.g_fake = d_real, d_fake, g_fake
+        self.d_real, self.d_fake, self.g_fake, self.shared_labels = d_real, d_fake, g_fake, shared_labels
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Adds the classifier to D's features."""
         D.heads[self.name] = nn.Linear(D.n_features, self.n_classes)
 
+    def stage(self, turn: Turn) -> None:
+        """Shares the labels of D's turn, if it should."""
+        if turn.player == "d" and self.shared_labels:
+            turn.y_fake = turn.y
+
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """On real and on generated samples."""
-        return self.d_real * self.error(turn, turn.real.features) + self.d_fake * self.error(turn, turn.fake.features)
+        real, fake = self.error(turn, turn.real, turn.y), self.error(turn, turn.fake, turn.y_fake)
+        return self.d_real * real + self.d_fake * fake
 
     def g(self, turn: Turn) -> Float[Tensor, ""]:
         """On generated samples."""
-        return self.g_fake * self.error(turn, turn.fake.features)
+        return self.g_fake * self.error(turn, turn.fake, turn.y_fake)
 
-    def error(self, turn: Turn, features: Features) -> Float[Tensor, ""]:
+    def error(self, turn: Turn, verdict: Verdict, y: Labels) -> Float[Tensor, ""]:
         """Cross entropy in nats, the mean over the batch."""
-        return F.cross_entropy(turn.D.heads[self.name](features), turn.y)
+        return F.cross_entropy(turn.D.heads[self.name](verdict.features), y)

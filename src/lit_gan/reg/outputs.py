@@ -52,7 +52,7 @@ class BalancedConsistency(Consistency):
 
     def d(self, turn: Turn) -> Scalar:
         """On real images plus on generated ones."""
-        fake = turn.fake.logits - turn.D(self.T(turn.x_fake), turn.y).logits
+        fake = turn.fake.logits - turn.D(self.T(turn.x_fake), turn.y_fake).logits
         return super().d(turn) + fake.square().mean()
 
 
@@ -81,13 +81,13 @@ class LatentConsistency(Regularizer):
     def pair(self, turn: Turn) -> tuple[Images, Images]:
         """G(z) and G(z + dz)."""
         nearby = turn.z + self.sigma * torch.randn_like(turn.z)
-        return turn.G(turn.z, turn.y), turn.G(nearby, turn.y)
+        return turn.G(turn.z, turn.y_fake), turn.G(nearby, turn.y_fake)
 
     def d(self, turn: Turn) -> Scalar:
         """D should not see the difference."""
         with torch.set_grad_enabled(turn.x_fake.requires_grad):
             x, nearby = self.pair(turn)
-        return self.d_weight * (turn.D(x, turn.y).logits - turn.D(nearby, turn.y).logits).square().mean()
+        return self.d_weight * (turn.D(x, turn.y_fake).logits - turn.D(nearby, turn.y_fake).logits).square().mean()
 
     def g(self, turn: Turn) -> Scalar:
         """G should make one."""
@@ -171,7 +171,7 @@ def keep(turn: Turn, k: int) -> None:
     fake, size = turn.fake, len(turn.x_fake) // len(turn.fake.logits)
     best = fake.logits.detach().topk(k).indices
     samples = (best[:, None] * size + torch.arange(size, device=best.device)).flatten()
-    for part in ("x_real", "x_fake", "y", "z"):
+    for part in ("x_real", "x_fake", "y", "y_fake", "z"):
         setattr(turn, part, getattr(turn, part)[samples])
     vars(turn).pop("real", None)
     turn.fake = Verdict(*(part[best] for part in fake))

@@ -132,14 +132,14 @@ class VirtualBatchNorm(Regularizer):
             D.body = Referenced(D.body, torch.zeros(self.n_reference, *G.shape))
 
     def stage(self, turn: Turn) -> None:
-        """The first real samples of a training, and their labels, become the reference.
+        """The first real samples of a training, and the first labels of either kind, become the reference.
 
         For D as what stands before this in `reg` shows them: noise and augmentations belong behind it.
         """
         if self.waits:
-            for network, images in ((turn.G, None), (turn.D, turn.x_real)):
+            for network, images, labels in ((turn.G, None, turn.y_fake), (turn.D, turn.x_real, turn.y)):
                 if isinstance(network.body, Referenced) and not network.body.filled:
-                    fill(network.body, images, turn.y)
+                    fill(network.body, images, labels)
             self.waits = False
 
 
