@@ -7,6 +7,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import GANData, Source
 from lit_gan.errors import UserError, written
+from lit_gan.game import Generator
 from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
 from lit_gan.settings import PROTOCOL, TRAIN, check_settings
@@ -41,6 +42,16 @@ def build_gan(config: DictConfig) -> GAN:
         g_batch_size=config.g_batch_size,
         ema=config.ema,
     )
+
+
+def build_generator(config: DictConfig, regs: list[str]) -> Generator:
+    """G alone, as the regularizers of these names leave it; the loss and all other regularizers are not imported."""
+    G = instantiate(config.model.G)
+    if regs:
+        D = instantiate(config.model.D)
+        for name in regs:
+            instantiate(config.reg[name]).attach(G, D)
+    return G
 
 
 def selected(regs: DictConfig) -> list[str]:

@@ -14,7 +14,7 @@ from lit_gan.errors import UserError
 from lit_gan.files import replacing
 from lit_gan.pictures import shown
 from lit_gan.rescore import moved_source
-from lit_gan.run_directory import chosen_run, load_config, load_gan
+from lit_gan.run_directory import chosen_run, load_config, load_generator
 from lit_gan.sampling import Sampler
 from lit_gan.settings import SAMPLE, check_settings
 
@@ -29,8 +29,8 @@ def draw(config: DictConfig) -> None:
     check_settings(config, SAMPLE)
     device = choose_device(config.device)
     trained, output = load_config(directory), Path(config.output)
-    gan, update = load_gan(trained, directory, config.checkpoint)
-    source, G = moved_source(config, trained), gan.sampler(config.ema).to(device)
+    G, update = load_generator(trained, directory, config.checkpoint, config.ema)
+    source, G = moved_source(config, trained), G.to(device)
     sampler, label = Sampler(G, config.seed), config["class"]
     check_room(output / SINGLES, config.n)
     inputs = zip(*(part.split(config.batch_size) for part in chosen(sampler, config.n, label)), strict=True)

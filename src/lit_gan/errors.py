@@ -1,5 +1,6 @@
 """The one exception that reaches a user as a sentence instead of a traceback, and how its sentence writes a value."""
 
+import re
 from typing import Any
 
 from omegaconf import ListConfig
@@ -14,3 +15,8 @@ def written(value: Any) -> str:
     if isinstance(value, ListConfig):
         return f"[{','.join(map(written, value))}]"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
+
+
+def one_line(text: str) -> str:
+    """A message without its line breaks."""
+    return re.sub(r"\s*\n\s*", " ", text.strip())

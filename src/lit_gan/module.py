@@ -2,7 +2,7 @@
 
 import copy
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 
 import torch
@@ -44,14 +44,17 @@ class GAN(LightningModule):
         super().__init__()
         self.automatic_optimization = False
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
-        for reg in regs.values():
-            reg.attach(G, D)
+        self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: reg.attach(G, D))]
         for term in (loss, *regs.values()):
             term.check(G, D)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = classes(self)
         self.G_ema = None if ema is None else Average(G, ema)
         self.curves, self.flushed, self.probe = Curves(), 0, 1
+
+    def on_save_checkpoint(self, checkpoint: dict) -> None:
+        """Notes which regularizers G cannot be rebuilt without; samples need no other."""
+        checkpoint["regs_of_G"] = self.regs_of_G
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -190,6 +193,20 @@ class GAN(LightningModule):
     def sampler(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
         return self.G_ema.G if ema and self.G_ema is not None else self.G
+
+
+def changes(network: nn.Module, act: Callable[[], None]) -> bool:
+    """Whether an act changes of what layers a network is made, the shapes of its weights or what it hooks into them."""
+    before = structure(network)
+    act()
+    return structure(network) != before
+
+
+def structure(network: nn.Module) -> tuple:
+    """What tells two networks apart beside the values of their weights."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    parts = [(type(part), sorted(vars(part)), len(part._forward_hooks)) for part in network.modules()]
+    return str(network), shapes, parts, len(getattr(network, "latents", ()))
 
 
 class Average(nn.Module):

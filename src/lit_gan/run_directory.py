@@ -11,11 +11,14 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from torch import Tensor, nn
 
-from lit_gan.build import build_gan, check_training
+from lit_gan import search_path
+from lit_gan.build import build_gan, build_generator, check_training, selected
 from lit_gan.difference import first_difference
 from lit_gan.errors import UserError, written
 from lit_gan.files import write_text
+from lit_gan.game import Generator
 from lit_gan.launch import key, read_yaml
 from lit_gan.lock import sole_use
 from lit_gan.module import GAN
@@ -124,6 +127,7 @@ def save_config(config: DictConfig, folder: Path) -> None:
     save_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}), folder / "hydra.yaml")
     overrides = [override for override in hydra.overrides.task if not override.startswith("resume=")]
     save_yaml(OmegaConf.create(overrides), folder / "overrides.yaml")
+    save_yaml(search_path.present(config).record(), folder / search_path.RECORD)
     identity = folder / "run_id"
     if not identity.exists():
         write_text(identity, uuid.uuid4().hex[:8] + "\n")
@@ -159,6 +163,7 @@ def load_config(directory: Path) -> DictConfig:
     path = directory / ".hydra" / "config.yaml"
     if not path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
+    search_path.find_modules_of(directory)
     return read_config(path)
 
 
@@ -201,14 +206,41 @@ def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> t
     return gan.eval(), content["global_step"]
 
 
+def load_generator(config: DictConfig, directory: Path, checkpoint: str, ema: bool) -> tuple[Generator, int]:
+    """G alone, as `load_gan` has it, and its generator update; own code of a loss may be missing.
+
+    Args:
+        ema: its moving average's weights, where the run has them.
+
+    Raises:
+        UserError: as `load_gan`.
+    """
+    path = find_checkpoint(directory, checkpoint)
+    content = read_checkpoint(path)
+    G = build_generator(config, content.get("regs_of_G", selected(config.reg)))  # older checkpoints do not say
+    prefix = "G_ema.G." if ema and config.ema is not None else "G."
+    weights = {name: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
+    load_state(G, {name.removeprefix(prefix): value for name, value in weights.items()}, path)
+    return G.eval(), content["global_step"]
+
+
 def load_weights(gan: GAN, content: dict, path: Path) -> None:
     """Puts a checkpoint's weights into a GAN.
 
     Raises:
         UserError: they are not those of this GAN.
     """
+    load_state(gan, content["state_dict"], path)
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Puts the weights of a checkpoint into a network.
+
+    Raises:
+        UserError: they are not those of this network.
+    """
     try:
-        gan.load_state_dict(content["state_dict"])
+        network.load_state_dict(state)
     except RuntimeError as error:
         raise UserError(
             f"{path} does not hold the weights of the networks in its run's config: it was made by another version "

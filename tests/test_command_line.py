@@ -1,0 +1,175 @@
+"""What a command line may look like: flags anywhere, choices of groups, paths of a home directory, a group replaced."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import hydra
+import pytest
+from hydra._internal.utils import get_args_parser
+
+from lit_gan.arguments import check_choices, flags_of, split_flags
+from lit_gan.errors import UserError
+from lit_gan.known import choices, composed, default_choices, instead_of
+from lit_gan.launch import completed, quoted, still_there
+
+FLAGS = [
+    *(["-m"], ["--multirun"], ["-r"], ["-cd", "{folder}"], ["--config-dir={folder}"], ["--config-dir", "{folder}"]),
+    *(["-cn", "train"], ["--config-name=train"], ["-c", "job"], ["--cfg=job"], ["--cfg", "all"], ["-p", "optim"]),
+    *(["--package=optim"], ["--resolve"], ["--info"], ["-i"], ["--info", "searchpath"], ["-i", "plugins"], ["-h"]),
+    *(["--help"], ["--hydra-help"], ["-c", "job", "-p", "optim", "--resolve"], ["-m", "-cd", "{folder}"]),
+]
+GROUPS = sorted(default_choices("train"))
+NEEDED = ["model", "loss", "optim", "order", "data", "trainer"]
+NONSENSE = ["5", "3.5", "true", "{a:1}", "[null]", "[5]", "[{a:1}]", "", '""', "1e-3", "[[a]]", "null,5"]
+
+
+class TestFlags:
+    @pytest.mark.parametrize("flags", FLAGS, ids=" ".join)
+    @pytest.mark.parametrize("place", [0, 1, 2])
+    def test_stand_anywhere(self, tmp_path, flags, place):
+        flags, settings = [flag.format(folder=tmp_path) for flag in flags], ["seed=0,1", "updates=2"]
+        line = completed([*settings[:place], *flags, *settings[place:]], "train")
+        read, first = (get_args_parser().parse_args(arguments) for arguments in (line, [*flags, "--cfg=job"]))
+        assert read.overrides[:2] == settings
+        names = set(vars(read)) - {"overrides", "cfg"}
+        assert {name: getattr(read, name) for name in names} == {name: getattr(first, name) for name in names}
+
+    def test_a_value_of_a_flag_is_no_setting(self):
+        assert split_flags(["seed=1", "-cn", "train", "updates=2"]) == (["-cn", "train"], ["seed=1", "updates=2"])
+        assert split_flags(["-i", "seed=1"]) == (["-i=all"], ["seed=1"])
+        assert flags_of(["seed=0,1", "-m"]).multirun
+
+    def test_the_flag_last_still_makes_axes(self):
+        assert completed(["seed=0,1", "-m"], "train")[-1] == "axes=[seed]"
+
+    def test_only_a_training_has_axes(self):
+        assert completed(["--multirun", "run=A,B"], "evaluate") == ["--multirun", "run=A,B"]
+
+
+class TestGroups:
+    @pytest.mark.parametrize("value", NONSENSE)
+    @pytest.mark.parametrize("group", GROUPS)
+    def test_nonsense_is_refused_in_a_sentence(self, group, value):
+        with pytest.raises(UserError, match=rf"^{group}=.*There are: "):
+            check_choices([f"{group}={value}"], "train", [])
+
+    @pytest.mark.parametrize("group", NEEDED)
+    def test_null_of_what_is_needed_is_refused(self, group):
+        with pytest.raises(UserError, match=f"{group}=null: one has to be chosen. There are: "):
+            check_choices([f"{group}=null"], "train", [])
+
+    @pytest.mark.parametrize("group", sorted(set(GROUPS) - set(NEEDED)))
+    def test_null_of_any_other_is_nothing(self, group):
+        with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+            config = hydra.compose("train", check_choices([f"{group}=null"], "train", []))
+        assert not config.get(group) or config[group].suite is None
+
+    @pytest.mark.parametrize("group", ["model", "loss", "optim", "order", "metrics", "data"])
+    def test_one_of_a_kind(self, group):
+        first, second, *_ = choices(group)
+        assert check_choices([f"{group}=[{first}]"], "train", []) == [f"{group}=[{first}]"]
+        for names in (f"[{first},{second}]", "[]"):
+            with pytest.raises(UserError, match=f"^{group}=.*must be one name"):
+                check_choices([f"{group}={names}"], "train", [])
+
+    def test_what_is_right_is_left_alone(self):
+        settings = [
+            "reg=[]",
+            "+reg=r1",
+            "loss=hinge,wasserstein",
+            "loss=glob(h*)",
+            "~sweep",
+            "seed=null",
+            "labels=none",
+        ]
+        assert check_choices(settings, "train", []) == settings
+
+    @pytest.mark.parametrize(
+        ("value", "words"),
+        [
+            ("./photos", "data=image_folder data.root=./photos"),
+            ("/a/b", "data=image_folder data.root=/a/b"),
+            ("here", "data=image_folder data.root=here"),
+            ("./poems.txt", "data=text data.file=./poems.txt"),
+        ],
+    )
+    def test_a_path_is_no_kind_of_data(self, tmp_path, monkeypatch, value, words):
+        monkeypatch.chdir(tmp_path)
+        Path("here").mkdir()
+        with pytest.raises(UserError, match=words):
+            check_choices([f"data={value}"], "train", [])
+
+
+class TestNames:
+    @pytest.mark.parametrize(
+        ("name", "meant"),
+        [
+            ("lr", "optim.d.lr or optim.g.lr?"),
+            ("optim.lr", "optim.d.lr or optim.g.lr?"),
+            ("learning_rate", "optim.d.lr or optim.g.lr?"),
+            ("batchsize", "did you mean batch_size?"),
+            ("batch-size", "did you mean batch_size?"),
+            ("n_dis", "optim.n_dis?"),
+            ("betas", "optim.d.betas or optim.g.betas?"),
+            ("width", "model.width?"),
+            ("epochs", "did you mean updates?"),
+            ("modle", "did you mean 'model'?"),
+        ],
+    )
+    def test_a_setting_is_found_wherever_it_is(self, name, meant):
+        assert meant in instead_of(name, composed("train", []))
+
+    def test_the_keys_are_those_of_what_was_chosen(self):
+        config = composed("train", ["data=image_folder", "nonsense=1", "reg=[r1]"])
+        assert "on_broken" in instead_of("data.foo", config)
+        assert "on_broken" not in instead_of("data.foo", composed("train", []))
+        assert list(config.reg) == ["r1"]
+
+
+class TestHome:
+    @pytest.mark.parametrize("name", ["resume", "run", "output", "hydra.run.dir", "hydra.sweep.dir"])
+    def test_of_nobody(self, name):
+        for value in ("~nobody-here/x", '"~nobody-here/x"'):
+            with pytest.raises(UserError, match=rf"^{name}=~nobody-here/x: there is no home directory ~nobody-here"):
+                completed([f"{name}={value}"], "evaluate")
+
+    def test_of_the_user(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("HOME", str(tmp_path / "a b"))
+        assert completed(["output=~/x"], "sample") == [f"output={quoted(str(tmp_path / 'a b' / 'x'))}"]
+
+
+class TestResume:
+    """A run made with logger=wandb, logger.wandb.offline=true and metrics.weights=/x."""
+
+    OLD = ("logger=wandb", "logger.wandb.offline=true", "+logger.wandb.notes=x", "metrics=inception", "seed=1")
+    OLD += ("metrics.weights=/x", "callbacks.samples.count=4", "trainer.devices=2")
+
+    @pytest.mark.parametrize(
+        ("new", "gone"),
+        [
+            ([], ()),
+            (["logger=[]"], ("logger.wandb.offline=true", "+logger.wandb.notes=x")),
+            (["logger=tensorboard"], ("logger.wandb.offline=true", "+logger.wandb.notes=x")),
+            (["logger=[wandb,tensorboard]"], ()),
+            (["metrics=inception"], ()),
+            (["metrics=none"], ("metrics.weights=/x",)),
+            (["callbacks=none"], ("callbacks.samples.count=4",)),
+            (["callbacks=[default,spectra]"], ()),
+            (["trainer=cpu"], ("trainer.devices=2",)),
+            (["updates=9"], ()),
+        ],
+    )
+    def test_what_a_new_choice_takes_away_goes(self, new, gone):
+        replaced = {each.split("=")[0] for each in new}
+        old = [override for override in self.OLD if override.split("=")[0] not in replaced]
+        assert set(old) - set(still_there(old, new, {"metrics": "inception", "trainer": "ddp"})) == set(gone)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--cfg=job"])
+def test_an_answer_may_be_cut_off(flag):
+    command = f"{shutil.which('bash')} -c 'set -o pipefail; {sys.executable} -m lit_gan.train {flag} | head -1'"
+    answer = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
+    assert len(answer.stdout.splitlines()) == 1
+    assert answer.stderr == ""
