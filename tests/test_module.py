@@ -7,15 +7,18 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
+from omegaconf import open_dict
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan.build import build_gan
 from lit_gan.callbacks import SampleGrid
 from lit_gan.errors import UserError
 from lit_gan.game import Loss, Regularizer
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
+from lit_gan.measure import measure
 from lit_gan.models import dcgan, mlp
-from lit_gan.module import GAN, frozen
+from lit_gan.module import GAN, Average, frozen
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
 from lit_gan.pictures import Page
@@ -466,6 +469,62 @@ def test_the_moving_average_is_its_closed_form_with_batch_norm_statistics():
         expected = 0.2 * (0.2 * after_first + 0.8 * second[name]) + 0.8 * third[name]
         torch.testing.assert_close(average.state_dict()[name], expected, msg=name)
         assert not torch.equal(first[name], third[name]), name
+
+
+@pytest.mark.parametrize("start", [0, 1, 3])
+def test_a_moving_average_with_a_start_is_g_before_it_and_has_its_decay_from_there_on(start):
+    """The code of BigGAN: decay 0 before `start`, then the constant one."""
+    states = []
+    recorder = Recorder(
+        lambda hook, turn: states.append(snapshot(turn.G)) if (hook, turn.player) == ("project", "g") else None
+    )
+    gan = images({"recorder": recorder}, ema=0.75, ema_start=start)
+    expected = snapshot(gan.G)
+    fit(gan, updates=4)
+    for update, state in enumerate(states, 1):
+        decay = 0.75 if update >= start else 0
+        for name, value in state.items():
+            expected[name] = decay * expected[name] + (1 - decay) * value if value.is_floating_point() else value
+    for name, value in gan.sampler(ema=True).state_dict().items():
+        torch.testing.assert_close(value, expected[name], msg=name)
+
+
+def test_the_average_says_how_it_begins():
+    G = mlp.Generator((2,), width=2)
+    assert Average(G, 0.999).describe() == {"decay": 0.999, "warm_up": "(1 + n) / (10 + n)"}
+    assert Average(G, 0.9999, 20000).describe() == {"decay": 0.9999, "start": 20000}
+    assert Average(G, 0.999).decay_at(8989) < 0.999 == Average(G, 0.999).decay_at(8990)
+
+
+def test_the_start_of_no_average_is_refused(points):
+    with pytest.raises(UserError, match=r"^ema_start=5 .*ema_start=null\.$"):
+        points(ema_start=5)
+
+
+def test_a_config_from_before_there_was_a_start_builds(compose):
+    config = compose("ema=0.9", "model.width=4", "data.image_size=16")
+    assert build_gan(config).G_ema.start is None
+    with open_dict(config):
+        del config.ema_start
+    assert build_gan(config).G_ema.decay == 0.9
+    assert build_gan(compose("ema=0.9", "ema_start=7", "model.width=4", "data.image_size=16")).G_ema.start == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, ("raw", None)),
+        ({"ema": 0.5}, ("ema", {"decay": 0.5, "warm_up": "(1 + n) / (10 + n)"})),
+        ({"ema": 0.5, "ema_start": 3}, ("ema", {"decay": 0.5, "start": 3})),
+    ],
+)
+def test_a_record_says_which_average_was_measured(points, settings, expected):
+    suite = SimpleNamespace(
+        evaluate=lambda *_: {}, describe=lambda *_: {}, prefix=lambda _: "x", by_class=lambda *_: {}, SCORES={}
+    )
+    protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running")
+    record = measure(points(**settings), suite, None, protocol, 0, "last")
+    assert (record["weights"], record["ema"]) == expected
 
 
 def test_the_sampler_is_g_unless_there_is_a_moving_average_and_it_is_wanted(points):

@@ -158,6 +158,38 @@ def test_lecam_averages_d_turns_only_and_loads_strictly():
     assert other.regs["lecam"].real == gan.regs["lecam"].real != 0
 
 
+def test_lecam_may_start_later_and_averages_before(points_curves):
+    """As the authors' code does after 1,000 updates; without a start it is there from the first update, Eq. 3."""
+    assert points_curves(LeCam()) == [True, True, True]
+    late = LeCam(start=2)
+    assert points_curves(late) == [False, False, True]
+    assert late.updates == 6
+    assert points_curves(LeCam(start=0)) == [True, True, True]
+
+
+@pytest.fixture
+def points_curves():
+    """Whether each of three updates of two turns of D has the term."""
+
+    def make(reg):
+        seen = []
+
+        class Look(Regularizer):
+            def project(self, turn):
+                if turn.player == "d":
+                    seen.append("lecam" in turn.game.terms(turn))
+
+        fit(images({"lecam": reg, "look": Look()}, n_dis=2), 3)
+        return seen[::2]
+
+    return make
+
+
+def test_a_start_below_zero_is_refused():
+    with pytest.raises(UserError, match=r"reg\.lecam\.start=-1 "):
+        LeCam(start=-1)
+
+
 @pytest.mark.parametrize("decay", [-0.1, 1.0])
 def test_an_impossible_decay_is_refused(decay):
     with pytest.raises(UserError, match=rf"reg\.lecam\.decay={decay}"):

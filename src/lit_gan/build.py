@@ -41,6 +41,7 @@ def build_gan(config: DictConfig) -> GAN:
         order=instantiate(config.order),
         g_batch_size=config.g_batch_size,
         ema=config.ema,
+        ema_start=OmegaConf.select(config, "ema_start"),
     )
 
 

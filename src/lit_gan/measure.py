@@ -33,6 +33,7 @@ def measure(
         "update": update,
         "checkpoint": checkpoint,
         "weights": "raw" if G is gan.G else "ema",
+        "ema": None if G is gan.G else gan.G_ema.describe(),
         "scores": scores | means(classes, suite.prefix(source)),
         "classes": classes,
         "protocol": suite.describe(protocol, source),

@@ -28,6 +28,10 @@ class GAN(LightningModule):
         order: when the players' updates take effect.
         g_batch_size: latent vectors in G's turn; null for as many as real images in one of D's turns.
         ema: decay of the moving average of G's weights and buffers; null for none.
+        ema_start: generator update from which that decay holds; null for one that grows up to it (see `Average`).
+
+    Raises:
+        UserError: a start of a moving average that there is not.
     """
 
     def __init__(
@@ -40,6 +44,7 @@ class GAN(LightningModule):
         order: Order,
         g_batch_size: int | None = None,
         ema: float | None = None,
+        ema_start: int | None = None,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -49,7 +54,9 @@ class GAN(LightningModule):
             term.check(G, D)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = classes(self)
-        self.G_ema = None if ema is None else Average(G, ema)
+        if ema is None and ema_start is not None:
+            raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
+        self.G_ema = None if ema is None else Average(G, ema, ema_start)
         self.curves, self.flushed, self.probe = Curves(), 0, 1
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
@@ -212,18 +219,31 @@ def structure(network: nn.Module) -> tuple:
 class Average(nn.Module):
     """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving average.
 
-    The decay grows with the updates, (1 + update) / (10 + update) until it is `decay`, so that the first weights are
-    soon forgotten. torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
+    Without a `start` the decay grows with the updates n as TensorFlow's does, (1 + n) / (10 + n) until it is `decay`,
+    so that the first weights are soon forgotten: 0.999 is reached at update 8,990. With one the average is G itself
+    before that update, and the decay is `decay` from there on, as in the code of BigGAN (start 20,000, decay 0.9999)
+    and of StudioGAN. torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
     """
 
-    def __init__(self, G: Generator, decay: float):
+    def __init__(self, G: Generator, decay: float, start: int | None = None):
         super().__init__()
-        self.G, self.decay = copy.deepcopy(G).requires_grad_(False), decay
+        self.G, self.decay, self.start = copy.deepcopy(G).requires_grad_(False), decay, start
+
+    def decay_at(self, update: int) -> float:
+        """What the average keeps at the generator update of this number, the first being 1."""
+        if self.start is None:
+            return min(self.decay, (1 + update) / (10 + update))
+        return self.decay if update >= self.start else 0.0
+
+    def describe(self) -> dict[str, float | int | str]:
+        """The decay and how it begins, for the records of scores."""
+        begins = {"warm_up": "(1 + n) / (10 + n)"} if self.start is None else {"start": self.start}
+        return {"decay": self.decay, **begins}
 
     @torch.no_grad()
     def follow(self, G: Generator, update: int) -> None:
         """average <- decay * average + (1 - decay) * G, after the update of this number, the first being 1."""
-        decay = min(self.decay, (1 + update) / (10 + update))
+        decay = self.decay_at(update)
         pairs = list(zip(self.tensors(self.G), self.tensors(G), strict=True))
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
         torch._foreach_lerp_(*map(list, zip(*floating, strict=True)), 1 - decay)

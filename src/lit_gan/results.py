@@ -34,8 +34,9 @@ class Results:
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
 
-    A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "scores" {name: value}, "protocol" (all of it,
-    with the extractor, the data and the actual numbers of images), "seconds"}.
+    A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or
+    its "start"; null for raw weights), "scores" {name: value}, "protocol" (all of it, with the extractor, the data and
+    the actual numbers of images), "seconds"}.
     """
 
     def __init__(self, directory: Path):

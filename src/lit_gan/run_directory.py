@@ -30,6 +30,7 @@ GAME = (
     "optim",
     "order",
     "ema",
+    "ema_start",
     "batch_size",
     "g_batch_size",
     "seed",

@@ -102,25 +102,33 @@ class LeCam(Regularizer):
     outputs have come: of an update's last part with `optim.accumulate`, of all processes together. The authors' code
     has a ReLU inside each square, which their Eq. 3 has not.
 
+    The paper has the term from the first update on, and so has the default here; the authors' code, whose runs are of
+    100,000 updates, adds it after 1,000.
+
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.
         decay: of the moving averages, 0.99 in the paper.
+        start: generator updates without the term, in which the averages move all the same; None for none.
 
     Raises:
-        UserError: a decay outside [0, 1).
+        UserError: a decay outside [0, 1), or a start below 0.
     """
 
-    def __init__(self, weight: float = 0.3, decay: float = 0.99):
+    def __init__(self, weight: float = 0.3, decay: float = 0.99, start: int | None = None):
         super().__init__(weight)
         if not 0 <= decay < 1:
             raise UserError(f"reg.lecam.decay={decay} must be at least 0 and below 1: it is what an average keeps.")
-        self.decay = decay
+        if start is not None and start < 0:
+            raise UserError(f"reg.lecam.start={start} must be 0 or more generator updates, or null for none.")
+        self.decay, self.start = decay, start or 0
         for name in ("real", "fake"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
-    def d(self, turn: Turn) -> Scalar:
+    def d(self, turn: Turn) -> Scalar | None:
         """Real outputs to where the fake ones have been, and the reverse."""
+        if self.start and turn.game.global_step < self.start:
+            return None
         real, fake = turn.real.logits - self.fake, turn.fake.logits - self.real
         return real.square().mean() + fake.square().mean()
 
