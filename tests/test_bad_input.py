@@ -226,6 +226,18 @@ class TestEvaluate:
             assert word in sentence
         assert (finished / "results.json").read_bytes() == before
 
+    def test_several_runs_one_after_the_other(self, finished, monkeypatch, tmp_path, capsys):
+        runs = [shutil.copytree(finished, tmp_path / name) for name in "ab"]
+        monkeypatch.chdir(tmp_path)
+        asked = ["metrics=classifier", "protocols=quick", "generated=16", "device=cpu"]
+        with pytest.raises(SystemExit, match="run=nix is no run directory"):
+            call(monkeypatch, "evaluate", *asked, "run=a,nix,b,nox", "-m")
+        assert [len(json.loads((run / "results.json").read_text())["evaluations"]) for run in runs] == [1, 1]
+        assert "run=nox is no run directory" in capsys.readouterr().err
+        call(monkeypatch, "sample", "--multirun", "run=a,b", "n=2", "interpolations=0", "device=cpu")
+        assert all((run / "generated" / "grid.png").exists() for run in runs)
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
     @pytest.mark.parametrize("name", ["evaluate", "sample"])
     def test_without_run(self, refusal, name):
         assert "run=DIR is missing" in refusal(name)

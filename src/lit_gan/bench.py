@@ -11,11 +11,11 @@ import torch.nn.functional as F
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig
-from rich.console import Console
 from rich.table import Table
 from torch import Tensor, nn
 
 from lit_gan.build import build_data, build_gan, build_protocol, build_source
+from lit_gan.console import plain_console
 from lit_gan.data import Source, to_uint8, to_unit
 from lit_gan.fit import quieten
 from lit_gan.measure import measure
@@ -42,8 +42,8 @@ def main() -> None:
     table = Table("case", "lit_gan, updates/s", "bare, updates/s", "ratio", title=f"median of {ROUNDS} paired rounds")
     for name, overrides in CASES.items():
         table.add_row(name, *medians(race(config_of(overrides))))
-    Console().print(table)
-    Console().print(metrics_table())
+    plain_console().print(table)
+    plain_console().print(metrics_table())
 
 
 def config_of(overrides: list[str]) -> DictConfig:

@@ -6,10 +6,10 @@ from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
-from rich.console import Console
 from rich.table import Table
 
 from lit_gan.build import build_protocol, build_source, choose_device
+from lit_gan.console import plain_console
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.lock import sole_use
@@ -120,9 +120,9 @@ def show(record: dict[str, Any]) -> None:
     table = Table("score", "value", title=f"{title}, {measured_by}")
     for name, value in record["scores"].items():
         table.add_row(short[name], format_score(value))
-    Console().print(table)
+    plain_console().print(table)
     if record["classes"]:
         table = Table("class", *record["classes"], title="within the classes")
         for label, values in enumerate(zip(*record["classes"].values(), strict=True)):
             table.add_row(str(label), *("" if value is None else format_score(value) for value in values))
-        Console().print(table)
+        plain_console().print(table)

@@ -1,5 +1,8 @@
 """What configs may ask for as `${lit_gan.NAME:...}`."""
 
+import atexit
+import functools
+import tempfile
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -10,7 +13,7 @@ from lit_gan.grid.plan import axes_of_sweep, cell_name
 
 def register_resolvers() -> None:
     """Makes them known."""
-    for resolver in (names, run_id, sweeps, sweep_directory, cell, group, tags, name):
+    for resolver in (names, run_id, sweeps, sweep_directory, cell, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
 
 
@@ -34,6 +37,14 @@ def sweeps() -> str:
 def sweep_directory(sweep: str | None, time: str) -> str:
     """Where a sweep's cells lie: always the same place for one that has a name."""
     return f"runs/{sweep.replace('/', '-')}" if sweep else f"multirun/{time}"
+
+
+@functools.cache
+def scratch() -> str:
+    """A folder, gone when the process ends, for what Hydra writes of its own about several runs of a command."""
+    folder = tempfile.TemporaryDirectory(prefix="lit_gan-")
+    atexit.register(folder.cleanup)
+    return folder.name
 
 
 def cell(overrides: ListConfig, params: DictConfig | None, axes: ListConfig) -> str:

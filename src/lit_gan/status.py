@@ -5,9 +5,9 @@ import sys
 from collections import Counter
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
+from lit_gan.console import plain_console
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import STATES, Cell, read_cells
 from lit_gan.score_names import scores_in_words
@@ -31,7 +31,7 @@ def main() -> None:
 
 def show(cells: list[Cell], everything: bool) -> None:
     """Prints the grid, what is to be said of single cells, and the counts."""
-    console = Console(highlight=False, markup=False, soft_wrap=True)
+    console = plain_console(highlight=False, soft_wrap=True)
     console.print(grid(cells))
     console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()))
     for cell in cells:

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from rich.console import Console
 from rich.table import Table
 
+from lit_gan.console import plain_console
 from lit_gan.launch import typed
 from lit_gan.score_names import format_score, scores_in_words, split_names
 
@@ -19,7 +19,7 @@ FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.js
 @rank_zero_only
 def print_summary(directory: Path, results: dict[str, Any]) -> None:
     """The course of the metrics, the best value, the time, and where things lie."""
-    console = Console()
+    console = plain_console()
     if results["course"]:
         console.print(course_table(results["course"]))
     for line in closing_lines(directory, results):
