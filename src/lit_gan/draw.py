@@ -1,5 +1,6 @@
 """Files of samples: PNG images and grids, text, npz."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,12 @@ from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.files import replacing
-from lit_gan.pictures import shown
+from lit_gan.game import Generator
+from lit_gan.pictures import Page, Picture, shown
 from lit_gan.rescore import moved_source
+from lit_gan.results import Results
 from lit_gan.run_directory import chosen_run, load_config, load_generator
-from lit_gan.sampling import Sampler
+from lit_gan.sampling import Sampler, class_number
 from lit_gan.settings import SAMPLE, check_settings
 
 GRID = BLOCK = 256
@@ -31,15 +34,15 @@ def draw(config: DictConfig) -> None:
     trained, output = load_config(directory), Path(config.output)
     G, update = load_generator(trained, directory, config.checkpoint, config.ema)
     source, G = moved_source(config, trained), G.to(device)
-    sampler, label = Sampler(G, config.seed), config["class"]
+    names = class_names(directory, source, config["class"])
+    label = None if config["class"] is None else class_number(config["class"], names)
     check_room(output / SINGLES, config.n)
+    sampler = Sampler(G, config.seed)
     inputs = zip(*(part.split(config.batch_size) for part in chosen(sampler, config.n, label)), strict=True)
     samples = torch.cat([sampler.generate(z, y).cpu() for z, y in inputs])
     output.mkdir(parents=True, exist_ok=True)
     if source.lines(samples[:1]) is None:
-        rows = sampler.n_classes is not None and label is None
-        grid = Sampler(G, config.seed).grid(min(config.n, GRID)) if rows else (samples[:GRID], None)
-        shown(source, *grid).save(output / "grid")
+        overview(config, G, source, samples, names).save(output / "grid")
         save_images(samples, output / SINGLES)
     else:
         shown(source, samples).save(output / "samples")
@@ -49,7 +52,27 @@ def draw(config: DictConfig) -> None:
     if config.npz:
         with replacing(output / "samples.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, array(source, samples))
-    print(f"{config.n} samples of update {update} in {output}")
+    of = "" if label is None else f"of class {label}{f', {names[label]},' if names else ''} "
+    print(f"{config.n} samples {of}of update {update} in {output}")
+
+
+def overview(
+    config: DictConfig, G: Generator, source: Source, samples: Tensor, names: Sequence[str] | None
+) -> Picture | Page:
+    """A grid of the samples; of all classes it has a row for each, with new samples."""
+    sampler = Sampler(G, config.seed)
+    if sampler.n_classes is None or config["class"] is not None:
+        return shown(source, samples[:GRID])
+    return shown(source, *sampler.grid(min(config.n, GRID)), names)
+
+
+def class_names(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
+    """The names of a run's classes by their numbers, None where they have none.
+
+    A run from before names were recorded has those of its data, which are looked at only where a name is asked for.
+    """
+    names = Results(directory).content.get("class_names")
+    return source.class_names if names is None and isinstance(wanted, str) else names
 
 
 def check_room(folder: Path, n: int) -> None:

@@ -31,6 +31,7 @@ from lit_gan.callbacks import (
     SharedFailure,
     Stopped,
 )
+from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
@@ -101,7 +102,7 @@ class Run:
 
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
-        self.results.content["device"] = device_name(self.device)
+        self.results.content |= {"device": device_name(self.device), "class_names": self.source.class_names}
         try:
             self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
             self.take_final_scores()
@@ -112,8 +113,10 @@ class Run:
             raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
         except SystemExit as end:  # Lightning's answer to a second Ctrl-C
             raise KeyboardInterrupt from end
-        except RuntimeError:
+        except RuntimeError as error:
             self.exit_if_another_failed()
+            if lost := lost_process(error, self.config.workers):
+                raise lost from error
             raise
         if self.trainer.is_global_zero:
             self.results.close("finished")

@@ -2,13 +2,15 @@
 
 import io
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 from torchvision.utils import make_grid
 
@@ -58,10 +60,15 @@ class Page:
             logger.experiment.add_text(name, f"```\n{self}```", update)
 
 
-def shown(source: Source, samples: Tensor, columns: int | None = None) -> Picture | Page:
-    """Generated samples of a data set, `columns` in a row."""
+def shown(
+    source: Source, samples: Tensor, columns: int | None = None, rows: Sequence[str] | None = None
+) -> Picture | Page:
+    """Generated samples of a data set, `columns` in a row; `rows` are written beside the rows of images."""
     lines = source.lines(samples)
-    return Picture(picture(samples, columns)) if lines is None else Page(lines, columns)
+    if lines is not None:
+        return Page(lines, columns)
+    pixels = picture(samples, columns)
+    return Picture(beside(pixels, rows, samples.shape[2] + PADDING) if rows and samples.dim() == 4 else pixels)
 
 
 def picture(samples: Tensor, columns: int | None = None) -> Tensor:
@@ -69,8 +76,36 @@ def picture(samples: Tensor, columns: int | None = None) -> Tensor:
     if samples.dim() == 2:
         return scatter(samples)
     columns = columns or math.ceil(math.sqrt(len(samples)))
-    grid = make_grid(to_uint8(samples).cpu(), nrow=columns, padding=1, pad_value=128)
+    grid = make_grid(to_uint8(samples).cpu(), nrow=columns, padding=PADDING, pad_value=GREY)
     return grid.permute(1, 2, 0).contiguous()
+
+
+PADDING, GREY = 1, 128
+"""Pixels between the images of a grid, and their shade."""
+
+
+def beside(grid: UInt8[Tensor, "h w 3"], rows: Sequence[str], height: int) -> UInt8[Tensor, "h v 3"]:
+    """A grid with words at the left of its rows, each `height` pixels high; without them where rows are too low."""
+    if height < 9:
+        return grid
+    font, words = label_font(min(11, height - 1)), [shorten(row) for row in rows]
+    width = 4 + math.ceil(max(font.getlength(word) for word in words))
+    margin = Image.new("RGB", (width, len(grid)), (GREY, GREY, GREY))
+    for number, word in enumerate(words):
+        ImageDraw.Draw(margin).text((2, PADDING + (number + 0.5) * height), word, "white", font, anchor="lm")
+    return torch.cat([torch.from_numpy(np.array(margin)), grid], 1)
+
+
+def label_font(size: int) -> ImageFont.FreeTypeFont:
+    """Matplotlib's own font, which has the letters of most alphabets; Pillow's has those of English alone."""
+    import matplotlib
+
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)
+
+
+def shorten(word: str, most: int = 24) -> str:
+    """A word of at most so many letters, for a margin."""
+    return word if len(word) <= most else f"{word[: most - 3]}..."
 
 
 def scatter(points: Tensor, limit: float = 2.0) -> Tensor:

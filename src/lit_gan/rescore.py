@@ -1,11 +1,13 @@
 """Scores of a run after its training."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
+from rich.markup import escape
 from rich.table import Table
 
 from lit_gan.build import build_protocol, build_source, choose_device
@@ -40,6 +42,7 @@ def rescore(config: DictConfig) -> None:
     protocols = [adjusted(config, name) for name in as_list(config, "protocols")]
     checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
     suite, source = build_suite(config, trained), moved_source(config, trained)
+    source.require_names(results.content.get("class_names"))
     for protocol in protocols:
         source.split(protocol.real_split)
     for checkpoint in checkpoints:
@@ -48,7 +51,7 @@ def rescore(config: DictConfig) -> None:
         save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
         for protocol in protocols:
             record = measure(gan, suite, source, protocol, update, checkpoint, by_class=True)
-            show(record)
+            show(record, source.class_names)
             results.append(record)
 
 
@@ -56,7 +59,7 @@ def save_classes(gan: GAN, source: Source, path: Path) -> None:
     """Ten samples of each class in a row, where G looks at labels."""
     sampler = Sampler(gan.sampler(ema=True))
     if sampler.n_classes is not None:
-        shown(source, *sampler.grid(10 * sampler.n_classes)).save(path)
+        shown(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)
 
 
 def as_list(config: DictConfig, name: str) -> list:
@@ -112,7 +115,7 @@ def adjusted(config: DictConfig, name: str) -> Protocol:
     return protocol if config.ema is None else replace(protocol, ema=config.ema)
 
 
-def show(record: dict[str, Any]) -> None:
+def show(record: dict[str, Any], class_names: Sequence[str] | None = None) -> None:
     """A line for each score, and for each class where there are scores of classes."""
     extractor, short = split_names(record["scores"])
     title = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"
@@ -124,5 +127,6 @@ def show(record: dict[str, Any]) -> None:
     if record["classes"]:
         table = Table("class", *record["classes"], title="within the classes")
         for label, values in enumerate(zip(*record["classes"].values(), strict=True)):
-            table.add_row(str(label), *("" if value is None else format_score(value) for value in values))
+            name = str(label) if class_names is None else escape(f"{label} {class_names[label]}")
+            table.add_row(name, *("" if value is None else format_score(value) for value in values))
         plain_console().print(table)

@@ -32,6 +32,7 @@ class Results:
             "protocol", "weights"; or null. `checkpoints/best.ckpt` is of that update.
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
+        class_names: of the classes by their numbers, or null where they have none.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
 
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or

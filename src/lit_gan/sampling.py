@@ -1,10 +1,13 @@
 """Drawing samples from a trained generator, the same ones every time."""
 
 import copy
+import difflib
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
+from lit_gan.data.source import brief
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 
@@ -12,6 +15,26 @@ from lit_gan.game import Generator
 def classes(network: nn.Module) -> int | None:
     """How many classes a network tells apart; None if it looks at no labels."""
     return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
+
+
+def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
+    """The number of the class that is asked for by its name or number; where a name is a number, the name decides.
+
+    Args:
+        names: of the classes by their numbers; None where they have none.
+
+    Raises:
+        UserError: it is no name.
+    """
+    if names is not None and str(wanted) in names:
+        return list(names).index(str(wanted))
+    if isinstance(wanted, int):
+        return wanted
+    if names is None:
+        raise UserError(f"class={wanted} cannot be asked for: the classes of this run have no names, only numbers.")
+    near = difflib.get_close_matches(wanted, names, n=1)
+    meant = f"; did you mean {near[0]}?" if near else "."
+    raise UserError(f"class={wanted} is no class of this run{meant} Its classes are {brief(names, 20)}.")
 
 
 class Sampler:

@@ -132,7 +132,7 @@ EVALUATE = {
 SAMPLE = {
     "checkpoint": Allowed(str),
     "n": COUNT,
-    "class": Allowed(int | None, 0),
+    "class": Allowed(int | str | None, 0),
     "seed": SEED,
     "ema": SWITCH,
     "batch_size": COUNT,

@@ -11,7 +11,8 @@ from lit_gan.sampling import Sampler
 class SampleGrid(Callback):
     """What G makes of the same latent vectors after every epoch: `samples/<update>.png`, and in the loggers.
 
-    Images are a grid, points a plot, text is lines, `samples/<update>.txt`. Where G looks at labels, a row is a class.
+    Images are a grid, points a plot, text is lines, `samples/<update>.txt`. Where G looks at labels, a row is a class,
+    whose name stands beside it where it has one.
 
     Args:
         count: images in a grid, or lines.
@@ -29,7 +30,8 @@ class SampleGrid(Callback):
         update = trainer.global_step
         G = pl_module.sampler(ema=True)
         samples, columns = Sampler(G, self.seed).grid(self.points if len(G.shape) == 1 else self.count)
-        grid = shown(trainer.datamodule.source, samples, columns)
+        source = trainer.datamodule.source
+        grid = shown(source, samples, columns, columns and source.class_names)
         grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
         for logger in trainer.loggers:
             grid.log(logger, "samples", update)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
-from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource
+from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, brief
 from lit_gan.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -173,11 +173,6 @@ def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:
     if isinstance(endings, str) or not endings:
         raise UserError(f"data.endings={endings} is no list of endings: write data.endings=[.png,.jpg].")
     return tuple(f".{str(ending).lower().lstrip('.')}" for ending in endings)
-
-
-def brief(names: list[str]) -> str:
-    """The first few of some names."""
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 def broken_among(files: ImageFiles) -> list[int]:

@@ -1,5 +1,6 @@
 """The Lightning data module: endless training batches that go on exactly where a run stopped."""
 
+import logging
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -12,8 +13,10 @@ from torch.utils.data import DataLoader
 
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize
-from lit_gan.data.source import ImageFiles, Images, Source
+from lit_gan.data.source import ImageFiles, Images, Source, brief
 from lit_gan.errors import UserError
+
+log = logging.getLogger(__name__)
 
 
 class Gather:
@@ -131,6 +134,9 @@ class GANData(LightningDataModule):
                 f"{needed} = n_dis x batch_size images per update cannot be shared among {devices} devices: "
                 f"set batch_size to a multiple of {devices}."
             )
+        if self.source.class_names and self.trainer.global_rank == 0:
+            names = brief([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
+            log.info("data=%s: the classes are %s", self.source.name, names)
 
     @property
     def position(self) -> int:
@@ -138,14 +144,24 @@ class GANData(LightningDataModule):
         updates = self.trainer.global_step - self._start["update"]
         return self._start["position"] + updates * self.images_per_update
 
-    def state_dict(self) -> dict[str, int]:
-        """The position and the number of updates at which it was reached."""
-        return {"position": self.position, "update": self.trainer.global_step}
+    def state_dict(self) -> dict[str, Any]:
+        """The position, the number of updates at which it was reached, and the names of the classes."""
+        names = self.source.class_names
+        return {
+            "position": self.position,
+            "update": self.trainer.global_step,
+            "class_names": None if names is None else list(names),
+        }
 
-    def load_state_dict(self, state_dict: dict[str, int]) -> None:
-        """Go on from there, whatever the batch size is now."""
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from there, whatever the batch size is now.
+
+        Raises:
+            UserError: a class is another than it was.
+        """
         warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it is: by what is restored here
-        self._start = dict(state_dict)
+        self.source.require_names(state_dict.get("class_names"))
+        self._start = {name: state_dict[name] for name in self._start}
 
     def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
         """Batches (x, y) without end: x as stored (images uint8 [b, c, h, w]), y int64 [b]; b is this rank's share."""

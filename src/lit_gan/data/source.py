@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
+from itertools import zip_longest
 from typing import Any, Protocol
 
 import numpy as np
@@ -230,6 +231,12 @@ def decode(files: ImageFiles) -> Images:
     return Images(images, labels)
 
 
+def brief(names: Sequence[str], most: int = 3) -> str:
+    """The first few of some names."""
+    others = len(names) - most
+    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
+
+
 class Source:
     """A data set with named splits; each is loaded once, when it is first asked for.
 
@@ -250,6 +257,25 @@ class Source:
     def class_names(self) -> Sequence[str] | None:
         """What the class with each number is called; None where classes have no names but their numbers."""
         return None
+
+    def require_names(self, names: Sequence[str] | None) -> None:
+        """Refuses data whose classes are others, or have other numbers, than a run was trained with.
+
+        Args:
+            names: of the run's classes; None where it has recorded none.
+
+        Raises:
+            UserError: names the first class that differs.
+        """
+        now = self.class_names
+        if names is None or now is None or list(names) == list(now):
+            return
+        number = next(n for n, (old, new) in enumerate(zip_longest(names, now)) if old != new)
+        before, here = (brief(part[number : number + 1]) or "missing" for part in (names, now))
+        raise UserError(
+            f"data={self.name}: class {number} of the run is {before}, and of its data now {here}: give the class "
+            f"folders back their names, or start a new run."
+        )
 
     def split(self, which: str) -> Images | ImageFiles:
         """The split of that name.
