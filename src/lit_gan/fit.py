@@ -31,11 +31,13 @@ from lit_gan.callbacks import (
     SharedFailure,
     Stopped,
 )
+from lit_gan.collapse import SETTLED, equal_samples, exploded_loss, lost_score
 from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.metrics_csv import MetricsCsv
+from lit_gan.prescribed import departures
 from lit_gan.results import Results
 from lit_gan.run_directory import load_weights, open_run, read_checkpoint
 from lit_gan.summary import print_summary
@@ -54,7 +56,7 @@ def fit(config: DictConfig) -> None:
     with terminable(), open_run(config) as (directory, checkpoint):
         results = Results(directory)
         play(config, results, checkpoint)
-        print_summary(directory, results.content)
+        print_summary(directory, results.content, config.data.shape)
     if results.content["status"] == "stopped":
         sys.exit(130)
 
@@ -77,6 +79,8 @@ def play(config: DictConfig, results: Results, checkpoint: Path | None) -> None:
         return log.info("already finished at update %d; a larger `updates` goes on", update)
     directory = results.path.parent
     results.start(update, **facts(config))
+    for sentence in results.content["warnings"]:
+        log.warning(sentence)
     with results.ending(), finished(build_loggers(config, directory, update)) as loggers:
         run = Run(config, directory, results, loggers)
         if saved:
@@ -119,6 +123,8 @@ class Run:
                 raise lost from error
             raise
         if self.trainer.is_global_zero:
+            if not self.trainer.fast_dev_run:
+                self.results.content["warnings"] += self.signs_of_collapse()
             self.results.close("finished")
 
     def exit_if_another_failed(self) -> None:
@@ -138,6 +144,17 @@ class Run:
         self.results.content |= {"final": record, **self.clock.rates(update)}
         for logger in self.trainer.loggers:
             logger.log_metrics({f"final/{name}": value for name, value in record["scores"].items()}, step=update)
+
+    def signs_of_collapse(self) -> list[str]:
+        """Sentences on what the end of the training shows of a collapse."""
+        metric, mode = self.monitored()
+        settled = self.trainer.global_step >= SETTLED
+        signs = [
+            exploded_loss(self.directory / "metrics.csv"),
+            lost_score(self.results.content["course"], metric, mode) if metric else None,
+            equal_samples(self.gan.sampler(ema=True), self.source) if settled else None,
+        ]
+        return [sign for sign in signs if sign]
 
     def protocol(self, when: str) -> Protocol:
         """The protocol "during" training or at its end, "final"; a handful of images in a fast_dev_run.
@@ -255,12 +272,14 @@ def finished(loggers: list[Logger]) -> Iterator[list[Logger]]:
 def facts(config: DictConfig) -> dict[str, Any]:
     """What `results.json` says of a run before it starts."""
     hydra = HydraConfig.get()
+    choices = hydra.runtime.choices
     return {
         "updates_planned": config.updates,
         "seed": config.seed,
-        "choices": {name: choice for name, choice in hydra.runtime.choices.items() if "hydra" not in name}
+        "choices": {name: choice for name, choice in choices.items() if "hydra" not in name and "@" not in name}
         | {name: list(config[name]) for name in ("reg", "logger")},
         "overrides": list(hydra.overrides.task),
+        "warnings": departures(config, choices),
     }
 
 

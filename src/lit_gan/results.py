@@ -34,6 +34,8 @@ class Results:
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         class_names: of the classes by their numbers, or null where they have none.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
+        warnings: sentences: where the run departs from what the paper of its method prescribes, and what its end shows
+            of a collapse (losses beyond 1e6, a monitored score far worse than its best, samples that are all alike).
 
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or
     its "start"; null for raw weights), "scores" {name: value}, "protocol" (all of it, with the extractor, the data and

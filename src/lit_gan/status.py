@@ -39,6 +39,9 @@ def show(cells: list[Cell], everything: bool) -> None:
             console.print(line(cell))
     counts = Counter(cell.state for cell in cells)
     console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+    warned = sum(cell.state == "finished" and bool(cell.results.get("warnings")) for cell in cells)
+    if warned and not everything:
+        console.print(f"{warned} of the finished ones with warnings, which --all shows")
 
 
 def grid(cells: list[Cell]) -> Table:
@@ -65,7 +68,8 @@ def line(cell: Cell) -> str:
         words.append(f"update {done} of {planned}")
     if rate and planned and cell.state == "running":
         words += [f"{rate:.3g} updates/s", f"{duration((planned - done) / rate)} left"]
-    return ", ".join([*words, *filter(None, [results.get("error") or scores(results)])])
+    words += filter(None, [results.get("error") or scores(results), *results.get("warnings", [])])
+    return ", ".join(words)
 
 
 def duration(seconds: float) -> str:

@@ -1,6 +1,7 @@
 """The table at the end of a run."""
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from lit_gan.console import plain_console
 from lit_gan.launch import typed
+from lit_gan.metrics.ms_ssim import WINDOW
 from lit_gan.score_names import format_score, scores_in_words, split_names
 
 ROWS = 10
@@ -17,12 +19,16 @@ FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.js
 
 
 @rank_zero_only
-def print_summary(directory: Path, results: dict[str, Any]) -> None:
-    """The course of the metrics, the best value, the time, and where things lie."""
+def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> None:
+    """The course of the metrics, the best value, the time, and where things lie.
+
+    Args:
+        shape: of a sample.
+    """
     console = plain_console()
     if results["course"]:
         console.print(course_table(results["course"]))
-    for line in closing_lines(directory, results):
+    for line in closing_lines(directory, results, shape):
         console.print(line, highlight=False, soft_wrap=True)
 
 
@@ -44,7 +50,7 @@ def course_table(course: list[dict[str, Any]]) -> Table:
     return table
 
 
-def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
+def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> list[str]:
     """What stands below the table."""
     lines = []
     if results["best"]:
@@ -56,6 +62,7 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
         lines.append(f"final    {scores_in_words(record['scores'])}  ({measured})")
     seconds = results["seconds"]
     lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
+    lines += [f"warning  {sentence}" for sentence in results.get("warnings", [])]
     lines.append(f"{results['status']:<8} at update {results['updates']}: {directory}")
     if results["status"] == "stopped":
         lines.append(f"go on    {command('train', 'resume', directory)}")
@@ -63,8 +70,16 @@ def closing_lines(directory: Path, results: dict[str, Any]) -> list[str]:
         there = [str(directory / name) for name in FILES if (directory / name).exists()]
         lines.append(f"look at  {', '.join(there)}")
         if (directory / "checkpoints" / "last.ckpt").exists():
-            lines.append(f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}")
+            lines += [f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}"]
+            lines += [f"         {command('analyze', 'run', directory)} {telling_analysis(shape)}"]
     return lines
+
+
+def telling_analysis(shape: Sequence[int]) -> str:
+    """The analysis that shows soonest whether samples of a shape are worth anything, and what it shows."""
+    if len(shape) == 3 and min(shape[1:]) >= WINDOW:
+        return "analysis=ms_ssim    (samples more alike than real images: a collapse)"
+    return "analysis=level_sets    (D over the plane)" if list(shape) == [2] else "analysis=spectra    (D's layers)"
 
 
 def command(module: str, setting: str, directory: Path) -> str:

@@ -26,7 +26,7 @@ from lit_gan.results import Results
 log = logging.getLogger("lit_gan")
 
 HOW = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
-HOW |= {"figure", "label", "scale"}
+HOW |= {"figure", "label", "scale", "prescribed"}
 """What a cell may be gone on with otherwise: how it is run and shown, not what is run."""
 
 PARENT = "LIT_GAN_PARENT"
@@ -111,6 +111,8 @@ def train(config: DictConfig, cell: Cell) -> Cell:
         train_here(config, cell)
     cell = read_cell(cell.directory, cell.name)
     log.info("%s: finished at update %d", cell.name, cell.results["updates"])
+    for sentence in cell.results.get("warnings", []):
+        log.warning("%s: %s", cell.name, sentence)
     return cell
 
 

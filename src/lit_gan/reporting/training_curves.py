@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from lit_gan.files import replacing
 from lit_gan.metrics_csv import read
 from lit_gan.reporting.style import (
     MOST,
@@ -68,19 +69,14 @@ def save_training_curves(directory: Path, title: str, ends: Mapping[str, str]) -
 
     Raises:
         UserError: `metrics.csv` is damaged.
-        OSError: the file cannot be written.
+        Unwritable: the file cannot be written.
     """
     panels = read_panels(directory / "metrics.csv")
     if not panels:
         return None
     path = directory / "curves.png"
-    temporary = path.with_suffix(".tmp")
-    try:
-        with styled():
-            draw_panels(panels, title, ends).savefig(temporary, format="png")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with styled(), replacing(path, durable=False) as temporary:
+        draw_panels(panels, title, ends).savefig(temporary, format="png")
     return path
 
 
