@@ -1,12 +1,15 @@
 """`python -m lit_gan.analyze run=DIR analysis=NAME`: a look into a finished or stopped run."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.launch import launch
+from lit_gan.watching import announce
 
 
 def analyze(config: DictConfig) -> None:
     """Writes a plot and a table for every analysis asked for."""
+    if run := OmegaConf.select(config, "run"):
+        announce(f"looking into run={run}")
     from lit_gan.analysis.perform import perform
 
     perform(config)

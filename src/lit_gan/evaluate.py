@@ -1,12 +1,15 @@
 """`python -m lit_gan.evaluate run=DIR`: all metrics of a finished or stopped run."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.launch import launch
+from lit_gan.watching import announce
 
 
 def evaluate(config: DictConfig) -> None:
     """Scores the checkpoints of a run under protocols and adds the records to its `results.json`."""
+    if run := OmegaConf.select(config, "run"):
+        announce(f"scoring run={run}")
     from lit_gan.rescore import rescore
 
     rescore(config)

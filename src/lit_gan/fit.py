@@ -139,6 +139,8 @@ class Run:
         if self.suite is None:
             return
         update = self.trainer.global_step
+        if self.trainer.is_global_zero:
+            log.info("scoring %d samples under protocol %s", self.final.generated, self.final.name)
         record = measure(self.gan.to(self.device), self.suite, self.source, self.final, update, "last")
         self.clock.add("evaluation", record["seconds"])
         self.results.content |= {"final": record, **self.clock.rates(update)}

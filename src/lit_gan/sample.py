@@ -1,12 +1,15 @@
 """`python -m lit_gan.sample run=DIR`: images from a finished or stopped run."""
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.launch import launch
+from lit_gan.watching import announce
 
 
 def sample(config: DictConfig) -> None:
     """Writes single images, a grid, a latent interpolation and, if asked to, an npz file."""
+    if run := OmegaConf.select(config, "run"):
+        announce(f"drawing samples of run={run}")
     from lit_gan.draw import draw
 
     draw(config)

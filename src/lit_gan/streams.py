@@ -19,8 +19,10 @@ def take_streams() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is getattr(sys, f"__{name}__") and type(stream) is io.TextIOWrapper:
-            encoding, buffered = stream.encoding, stream.line_buffering
-            output = Output(stream.detach(), encoding, "backslashreplace", line_buffering=buffered)
+            encoding = stream.encoding
+            # with PYTHONUNBUFFERED, as containers have it, nothing is held back until a line ends, or ever
+            flushing = {"line_buffering": stream.line_buffering, "write_through": stream.write_through}
+            output = Output(stream.detach(), encoding, "backslashreplace", **flushing)
             setattr(sys, name, output)
             setattr(sys, f"__{name}__", output)
 

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from lit_gan.grid.play import end_with_parent, play
 from lit_gan.launch import launch
+from lit_gan.watching import announce
 
 
 def train(config: DictConfig) -> float | None:
@@ -15,10 +16,18 @@ def train(config: DictConfig) -> float | None:
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return play(config)
+    announce(f"training {choices()} in {HydraConfig.get().runtime.output_dir}")
     from lit_gan.fit import fit
 
     fit(config)
     return None
+
+
+def choices() -> str:
+    """What is chosen in the groups that say most of a run."""
+    made = HydraConfig.get().runtime.choices
+    groups = ("experiment", "method", "model", "loss", "data")
+    return " ".join(f"{group}={made[group]}" for group in groups if made.get(group))
 
 
 def main() -> None:

@@ -3,14 +3,24 @@
 import logging
 import sys
 import time
+from contextlib import ExitStack
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lit_gan.results import Results
+from lit_gan.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
+REFRESH = 0.2
+"""Seconds between two states of the progress bar."""
+SMOOTHING = 0.05
+"""Weight of the newest interval in the speed that foretells the time left: low, as evaluations come at intervals."""
+OUTPUTS = ("d/real", "d/fake")
+"""Curves for which the line has no room."""
 
 
 class Clock(Callback):
@@ -94,21 +104,77 @@ def latest_scores(results: Results, update: int) -> dict[str, float]:
 
 
 class ProgressBar(TQDMProgressBar):
-    """Losses, real images per second and the last monitored score; silent where nobody watches a terminal.
+    """How far the whole run is, in generator updates, and the time left; silent where nobody watches a terminal.
+
+    Beside it stand losses, real images per second and the last monitored score. The time left counts evaluations in.
+    What is logged meanwhile stands above the bar.
 
     Args:
         monitor: name of the score that is shown, null for none.
     """
 
     def __init__(self, clock: Clock, monitor: str | None):
-        super().__init__(refresh_rate=10 if sys.stderr.isatty() else 0)
+        super().__init__(refresh_rate=int(on_terminal()))
         self.clock, self.monitor = clock, monitor
+        self.shown_at = 0.0
+        self.redirection = ExitStack()
+
+    def init_train_tqdm(self) -> Tqdm:
+        """The bar, from the update at which this process takes over."""
+        return Tqdm(
+            desc="training",
+            total=self.trainer.max_steps,
+            initial=self.trainer.global_step,
+            unit=" updates",
+            disable=self.is_disabled,
+            leave=False,
+            dynamic_ncols=True,
+            file=sys.stderr,
+            smoothing=SMOOTHING,
+            bar_format=self.BAR_FORMAT,
+        )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Draws the bar; from now on log lines stand above it."""
+        super().on_train_start(trainer, pl_module)
+        if not self.is_disabled:
+            self.redirection.enter_context(logging_redirect_tqdm(tqdm_class=Tqdm))
+
+    def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
+        """Goes on: the bar is of the whole run."""
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Moves, a few times a second."""
+        if time.perf_counter() - self.shown_at > REFRESH or trainer.is_last_batch:
+            self.show(trainer, pl_module)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Shows the new score."""
+        self.show(trainer, pl_module)
+
+    def show(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """The bar as it is now."""
+        if not self.is_disabled:
+            self.shown_at = time.perf_counter()
+            self.train_progress_bar.n = trainer.global_step
+            self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+
+    def on_train_end(self, *_: Any) -> None:
+        """Takes the bar away."""
+        self.train_progress_bar.close()
+        self.redirection.close()
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Takes the bar away, so that what is said next stands on a line of its own."""
+        if self._train_progress_bar is not None:
+            self.on_train_end()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
         """What stands at the right of the bar."""
-        losses = {name: f"{value:.3g}" for name, value in pl_module.curves.latest.items()}
         updates = trainer.global_step - self.clock.epoch_start
         elapsed = time.perf_counter() - (self.clock.started or time.perf_counter())
         speed = {"images/s": f"{updates * self.clock.images_per_update / elapsed:.0f}"} if elapsed > 0 else {}
         score = trainer.callback_metrics.get(self.monitor) if self.monitor else None
-        return losses | speed | ({} if score is None else {self.monitor: f"{score.item():.4g}"})
+        shown = {} if score is None else {self.monitor.rpartition("/")[2]: f"{score.item():.4g}"}
+        losses = {name: value for name, value in pl_module.curves.latest.items() if name not in OUTPUTS}
+        return speed | shown | {name: f"{value:.3g}" for name, value in losses.items()}

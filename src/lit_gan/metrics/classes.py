@@ -15,6 +15,7 @@ from lit_gan.metrics.reading import choice, read
 from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root
 from lit_gan.metrics.suite import FeatureMetrics, home
 from lit_gan.sampling import Sampler
+from lit_gan.watching import watched
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,7 @@ def class_scores(sampler: Sampler, suite: Any, source: Source, protocol: Protoco
     features, labels = real_features(suite, source, protocol)
     n, scales = max(2, protocol.generated // sampler.n_classes), n_scales(min(source.shape[1:]))
     scores: ByClass = {"fid": []} | ({"ms_ssim": []} if scales else {})
-    for label in range(sampler.n_classes):
+    for label in watched(range(sampler.n_classes), sampler.n_classes, "evaluating each class"):
         images = torch.cat([to_uint8(sampler(size, label)) for size in protocol.batches(n)])
         pool = torch.cat([home(suite.extractor(part).pool) for part in images.split(protocol.batch_size)])
         scores["fid"].append(distance(features[labels == label].to(pool.device), pool))

@@ -8,6 +8,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lit_gan.data.source import ImageFiles, Images
+from lit_gan.watching import watched
 
 
 def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
@@ -18,8 +19,9 @@ def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
 
 def read(dataset: Images | ImageFiles, numbers: Int[Tensor, " n"], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches of (samples, labels)."""
+    batches = numbers.split(batch_size)
     with ThreadPoolExecutor() as pool:
-        for batch in numbers.split(batch_size):
+        for batch in watched(batches, len(batches), "real images"):
             if hasattr(dataset, "images"):
                 yield dataset.images[batch], dataset.labels[batch]
             else:

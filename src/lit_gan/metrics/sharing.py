@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_gan.processes import gathered, rank_and_size
+from lit_gan.watching import watched
 
 
 class Draw(Interface):
@@ -29,7 +30,7 @@ def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tenso
     rank, world = rank_and_size()
     own = range(len(sizes) * rank // world, len(sizes) * (rank + 1) // world)
     start = 0
-    for number, size in enumerate(sizes):
+    for number, size in enumerate(watched(sizes, len(sizes), "evaluating") if rank == 0 else sizes):
         if number in own:
             yield range(start, start + size), draw(size)
         elif number == 0 and not own:
