@@ -44,24 +44,6 @@ def flags_of(arguments: list[str]) -> argparse.Namespace:
     return get_args_parser().parse_known_args(split_flags(arguments)[0])[0]
 
 
-def expanded(name: str, path: str) -> str:
-    """A path with the home directory that it begins with, as in `run=~/x` and `output=~user/x`.
-
-    Args:
-        name: the setting that the path is given for.
-
-    Raises:
-        UserError: nobody has that name.
-    """
-    try:
-        return str(Path(path).expanduser()) if path.startswith("~") else path
-    except RuntimeError as error:
-        user = path.split("/")[0]
-        raise UserError(
-            f"{name}={path}: there is no home directory {user} on this machine, so write the whole path, {name}=/..."
-        ) from error
-
-
 def check_choices(settings: list[str], config_name: str, own: list[Path]) -> list[str]:
     """The settings, with `group=null` replaced by what it stands for.
 

@@ -34,6 +34,7 @@ from lit_gan.callbacks import (
 from lit_gan.collapse import SETTLED, equal_samples, exploded_loss, lost_score
 from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
+from lit_gan.launch import in_full
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.metrics_csv import MetricsCsv
@@ -280,7 +281,7 @@ def facts(config: DictConfig) -> dict[str, Any]:
         "seed": config.seed,
         "choices": {name: choice for name, choice in choices.items() if "hydra" not in name and "@" not in name}
         | {name: list(config[name]) for name in ("reg", "logger")},
-        "overrides": list(hydra.overrides.task),
+        "overrides": [in_full(override) for override in hydra.overrides.task],
         "warnings": departures(config, choices),
     }
 

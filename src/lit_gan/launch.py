@@ -21,10 +21,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan import search_path
-from lit_gan.arguments import ONE_CHOICE, check_choices, each_value, expanded, flags_of, parse, split_flags
+from lit_gan.arguments import ONE_CHOICE, check_choices, each_value, flags_of, parse, split_flags
 from lit_gan.errors import UserError, one_line
 from lit_gan.grid.plan import axes_of
 from lit_gan.known import choices, composed, default_choices, hint, instead_of
+from lit_gan.places import PLACES, absolute, expanded
 from lit_gan.resolvers import register_resolvers
 from lit_gan.search_path import SHIPPED, SearchPath
 from lit_gan.streams import take_streams
@@ -65,7 +66,7 @@ def completed(arguments: list[str], config_name: str) -> list[str]:
         UserError: a mistake that can be seen before any config is read.
     """
     flags, settings = split_flags(arguments)
-    settings = [at_home(readable(setting)) for setting in settings]
+    settings = [in_full(at_home(readable(setting))) for setting in settings]
     settings = searched(settings, [search_path.recorded(run) for run in runs_of(settings)], config_name)
     settings = resumed(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
@@ -87,9 +88,23 @@ def at_home(setting: str) -> str:
     name, _, value = setting.partition("=")
     path = unquoted(value)
     typed_as_is = name == "resume" and path not in ("", "null")
-    if name in PATHS and (path.startswith("~") or typed_as_is):
-        return f"{name}={quoted(expanded(name, path))}"
+    if (name in PATHS or key(setting) in PLACES) and (path.startswith("~") or typed_as_is):
+        return f"{name}={quoted(expanded(key(setting), path))}"
     return setting
+
+
+def in_full(setting: str) -> str:
+    """A setting that names files to read, with their whole path; several values to sweep over stay as they are.
+
+    Raises:
+        UserError: as `absolute`.
+    """
+    override = parse(setting) if key(setting) in PLACES and not setting.startswith("~") else None
+    path = override.value() if override and not override.is_sweep_override() else None
+    if path in (None, "") or "${" in str(path):
+        return setting
+    name = setting.partition("=")[0]
+    return f"{name}={quoted(absolute(key(setting), str(path)))}"
 
 
 def runs_of(settings: list[str]) -> list[Path]:

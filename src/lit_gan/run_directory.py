@@ -13,13 +13,13 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
-from lit_gan import search_path
+from lit_gan import places, search_path
 from lit_gan.build import build_gan, build_generator, check_training, selected
 from lit_gan.difference import first_difference
 from lit_gan.errors import UserError, written
 from lit_gan.files import write_text
 from lit_gan.game import Generator
-from lit_gan.launch import key, read_yaml
+from lit_gan.launch import in_full, key, read_yaml
 from lit_gan.lock import sole_use
 from lit_gan.module import GAN
 
@@ -56,6 +56,7 @@ def open_run(config: DictConfig) -> Iterator[tuple[Path, Path | None]]:
             of another game.
     """
     check_training(config)
+    places.settle(config)
     directory = Path(HydraConfig.get().runtime.output_dir)
     for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
         check_writable(folder)
@@ -63,7 +64,10 @@ def open_run(config: DictConfig) -> Iterator[tuple[Path, Path | None]]:
         checkpoint = directory / "checkpoints" / "last.ckpt"
         if checkpoint.exists():
             old = read_config(directory / ".hydra" / "config.yaml")
-            drop_later_settings(old, config)
+            typed = {key(override) for override in HydraConfig.get().overrides.task}
+            drop_later_settings(old, config, typed)
+            places.stay(old, config, typed)
+            places.settle(old)
             check_same_game(old, config, directory)
         save_config(config, directory / ".hydra")
         yield directory, checkpoint if checkpoint.exists() else None
@@ -82,15 +86,17 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def drop_later_settings(old: DictConfig, new: DictConfig) -> None:
+def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> None:
     """Takes out of a config the settings of its data that there were not yet when the run was made.
 
     The data set's class has a default for each, which is what was done before. One that the command line names stays,
     to be refused where it makes another game.
+
+    Args:
+        typed: the settings on the command line.
     """
     if old.data.get("_target_") != new.data.get("_target_"):
         return
-    typed = {key(override) for override in HydraConfig.get().overrides.task}
     with open_dict(new):
         for name in new.data.keys() - old.data.keys():
             if f"data.{name}" not in typed:
@@ -126,7 +132,7 @@ def save_config(config: DictConfig, folder: Path) -> None:
     hydra = HydraConfig.get()
     save_yaml(config, folder / "config.yaml")
     save_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}), folder / "hydra.yaml")
-    overrides = [override for override in hydra.overrides.task if not override.startswith("resume=")]
+    overrides = [in_full(override) for override in hydra.overrides.task if not override.startswith("resume=")]
     save_yaml(OmegaConf.create(overrides), folder / "overrides.yaml")
     save_yaml(search_path.present(config).record(), folder / search_path.RECORD)
     identity = folder / "run_id"
@@ -165,7 +171,9 @@ def load_config(directory: Path) -> DictConfig:
     if not path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
     search_path.find_modules_of(directory)
-    return read_config(path)
+    config = read_config(path)
+    places.follow_environment(config)
+    return config
 
 
 def read_config(path: Path) -> DictConfig:

@@ -10,6 +10,7 @@ from typing import Literal
 from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
 from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, brief
 from lit_gan.errors import UserError
+from lit_gan.places import absolute
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class ImageFolder(ImageSource):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory)
         require_choice("on_broken", on_broken, ("error", "skip"))
         require_choice("class_order", class_order, ("natural", "alphabetical"))
-        self.root, self.on_broken = None if root is None else Path(root).expanduser(), on_broken
+        self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken
         self.class_order, self.split_folders = class_order, split_folders
         self.endings = chosen_endings(endings)
 

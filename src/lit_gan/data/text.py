@@ -16,6 +16,7 @@ from torch import Tensor
 
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
+from lit_gan.places import absolute
 
 log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def read_text(path: str) -> str:
         UserError: it cannot be read or is no text.
     """
     try:
-        return Path(str(path)).expanduser().read_text(encoding="utf-8-sig")
+        return Path(absolute("data.file", path)).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
         raise UserError(
             f"data.file={path} is not text in UTF-8 (byte {error.start}): convert it, or choose another file."

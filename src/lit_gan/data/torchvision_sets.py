@@ -12,6 +12,7 @@ from torchvision import datasets
 
 from lit_gan.data.source import DatasetPictures, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
+from lit_gan.places import absolute
 
 
 class TorchvisionSet(ImageSource):
@@ -41,7 +42,7 @@ class TorchvisionSet(ImageSource):
         remedy: str = "run the same command once with internet access and data.download=true",
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad)
-        self.dataset, self.splits, self.root = dataset, splits, Path(root).expanduser()
+        self.dataset, self.splits, self.root = dataset, splits, Path(absolute("data.root", root))
         self.download, self.remedy = download, remedy
 
     def load(self, which: str) -> Images | ImageFiles:
