@@ -1,7 +1,10 @@
+import copy
 import json
 import math
 import multiprocessing
 import os
+import re
+import shutil
 import sys
 import time
 import urllib.error
@@ -14,6 +17,8 @@ import scipy.linalg
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from lightning.pytorch import Trainer
+from PIL import Image
 from torch import nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
 from torch_fidelity.metric_isc import isc_features_to_metric
@@ -29,8 +34,10 @@ from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.files import LEFTOVERS
 from lit_gan.game import Generator
+from lit_gan.launch import launch
 from lit_gan.measure import measure
 from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
+from lit_gan.metrics.classes import class_scores, means
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
@@ -47,6 +54,8 @@ from lit_gan.metrics.scores import (
 from lit_gan.metrics.sharing import own_batches
 from lit_gan.metrics.suite import named
 from lit_gan.sampling import Sampler
+from lit_gan.score_names import footnotes
+from lit_gan.train import train
 
 PROTOCOL = Protocol(
     name="tiny",
@@ -101,7 +110,13 @@ class Pixels(Extractor):
 @pytest.fixture(autouse=True)
 def cache_directory(tmp_path, monkeypatch):
     monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(cache, "unwritten", {})
     return tmp_path / "cache"
+
+
+def cached(key, compute):
+    """`cache.cached` of one tensor, x."""
+    return cache.cached(key, compute, lambda value: value.keys() == {"x"})
 
 
 def composed(*overrides):
@@ -406,6 +421,51 @@ def test_one_pass_over_the_generated_images_and_none_over_known_real_ones():
     assert suite.extractor.seen == 80 + 60 + 60
 
 
+def test_protocols_on_the_same_real_images_measure_them_once(caplog):
+    caplog.set_level("INFO")
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    suite.prepare(source)
+    for real in (None, 80, 10_000):
+        suite.measure_real(source, replace(PROTOCOL, name=str(real), real=real))
+    assert suite.extractor.seen == 80
+    assert caplog.text.count("Measuring") == 1
+    suite.measure_real(source, replace(PROTOCOL, real=79))
+    assert suite.extractor.seen == 80 + 79
+
+
+def test_a_record_says_which_numbers_were_used():
+    source, suite = Squares(n=7), FeatureMetrics(Pixels())
+    suite.prepare(source)
+    few = replace(PROTOCOL, generated=3, inception_score=5, splits=10)
+    record = suite.describe(few, source)
+    used = {"splits": 5, "neighbours": 2, "kid_subset_size": 3, "precision_recall": 3, "real": 7, "generated": 3}
+    assert {name: record[name] for name in used} == used
+    more = suite.describe(replace(PROTOCOL, generated=60, precision_recall=50), source)
+    assert (more["precision_recall"], more["precision_recall_real"], more["neighbours"]) == (50, 7, 3)
+
+
+@pytest.mark.parametrize(("n", "generated", "words"), [(6, 60, "6 real images"), (80, 6, "6 generated images")])
+def test_a_score_of_fewer_images_than_it_can_bear_is_marked(n, generated, words):
+    source, suite = Squares(n=n), FeatureMetrics(Pixels())
+    record = measure(Stages(), suite, source, replace(PROTOCOL, generated=generated), 0, "last")
+    assert words in record["caveats"]["pixels/fid"]
+    assert "6 features" in record["caveats"]["pixels/fid"]
+    assert "kid_subset_size is 6 instead of 50" in record["caveats"]["pixels/kid"]
+    (fid, kid) = footnotes(record)
+    assert fid.startswith("* fid of protocol tiny: ")
+    assert kid.startswith("* kid of protocol tiny: ")
+    enough = measure(Stages(), suite, Squares(), PROTOCOL, 0, "last")
+    assert enough["caveats"] == {}
+
+
+def test_numbers_that_had_to_be_cut_down_are_marked():
+    source, suite = Squares(n=3), FeatureMetrics(Pixels())
+    record = measure(Stages(), suite, source, replace(PROTOCOL, inception_score=1), 0, "last")
+    assert {"pixels/precision", "pixels/recall", "pixels/is"} <= record["caveats"].keys()
+    assert "neighbours is 2 instead of 3" in record["caveats"]["pixels/recall"]
+    assert "splits is 1 instead of 2" in record["caveats"]["pixels/is"]
+
+
 def test_scores_repeat_and_leave_the_random_numbers_alone():
     source, suite = Squares(), FeatureMetrics(Pixels())
     torch.manual_seed(5)
@@ -469,6 +529,12 @@ class Painter(Generator):
 
     def forward(self, z, y=None):
         return self.layers(z)
+
+
+class LabelledPainter(Painter):
+    """One that could look at labels."""
+
+    n_classes = 2
 
 
 class Stages:
@@ -577,25 +643,76 @@ def test_the_cache_answers_the_same_key_and_no_other():
         calls.append(1)
         return {"x": torch.arange(3)}
 
-    assert torch.equal(cache.cached({"a": 1}, compute)["x"], cache.cached({"a": 1}, compute)["x"])
+    assert torch.equal(cached({"a": 1}, compute)["x"], cached({"a": 1}, compute)["x"])
     assert len(calls) == 1
-    cache.cached({"a": 2}, compute)
+    cached({"a": 2}, compute)
     assert len(calls) == 2
 
 
-def test_a_damaged_cache_file_is_computed_again(cache_directory):
-    cache.cached({"a": 1}, lambda: {"x": torch.arange(3)})
+CONTENTS = {
+    "cut off": lambda file: file.write_bytes(file.read_bytes()[:50]),
+    "other parts": lambda file: rewrite(file, lambda content: content | {"value": {"y": torch.ones(1)}}),
+    "more parts": lambda file: rewrite(file, lambda content: content | {"value": {**content["value"], "y": 1}}),
+    "no parts": lambda file: rewrite(file, lambda content: {"key": content["key"]}),
+    "no key": lambda file: rewrite(file, lambda content: content["value"]),
+    "a list": lambda file: rewrite(file, lambda content: content | {"value": [1]}),
+    "a number": lambda file: torch.save(1, file),
+}
+
+
+def rewrite(file, change):
+    torch.save(change(torch.load(file)), file)
+
+
+@pytest.mark.parametrize("damage", CONTENTS)
+def test_a_cache_file_that_is_damaged_or_of_another_version_is_computed_again(damage, cache_directory):
+    cached({"a": 1}, lambda: {"x": torch.arange(3)})
     (file,) = cache_directory.glob("*.pt")
-    file.write_bytes(file.read_bytes()[:50])
-    assert cache.cached({"a": 1}, lambda: {"x": torch.zeros(1)})["x"].tolist() == [0]
-    assert cache.cached({"a": 1}, lambda: pytest.fail("not repaired"))["x"].tolist() == [0]
+    CONTENTS[damage](file)
+    assert cached({"a": 1}, lambda: {"x": torch.zeros(1)})["x"].tolist() == [0]
+    assert cached({"a": 1}, lambda: pytest.fail("not repaired"))["x"].tolist() == [0]
 
 
-def test_without_a_place_to_write_everything_is_computed(tmp_path, monkeypatch, caplog):
+@pytest.mark.parametrize("suite", [FeatureMetrics(Pixels()), FeatureMetrics(Classifier(updates=2))])
+def test_whatever_the_cached_parts_are_the_scores_are_the_same(suite, cache_directory):
+    source, protocol = Squares(), replace(PROTOCOL, generated=8)
+
+    def evaluate():
+        fresh = copy.deepcopy(suite)
+        scores = fresh.evaluate(from_real(source), source, protocol)
+        return scores | means(class_scores(Sampler(LabelledPainter()), fresh, source, protocol), "by class")
+
+    generator = torch.get_rng_state()
+    expected = evaluate()
+    files = sorted(cache_directory.glob("*.pt"))
+    assert len(files) == 2 + isinstance(suite.extractor, Classifier)
+    for file in files:
+        rewrite(file, lambda content: content | {"value": {name: x[None] for name, x in content["value"].items()}})
+    torch.set_rng_state(generator)  # the painter's weights
+    assert evaluate() == expected
+
+
+def no_home(monkeypatch):
+    for name in ("HOME", "LIT_GAN_CACHE", "XDG_CACHE_HOME", "TORCH_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("pwd.getpwuid", lambda uid: {}[uid])
+
+
+def test_without_a_place_to_write_everything_is_computed_once(tmp_path, monkeypatch, caplog):
     (tmp_path / "file").touch()
     monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "file" / "below"))
-    assert cache.cached({"a": 1}, lambda: {"x": torch.arange(3)})["x"].tolist() == [0, 1, 2]
+    assert cached({"a": 1}, lambda: {"x": torch.arange(3)})["x"].tolist() == [0, 1, 2]
     assert "LIT_GAN_CACHE" in caplog.text
+    assert cached({"a": 1}, lambda: pytest.fail("twice"))["x"].tolist() == [0, 1, 2]
+
+
+def test_a_user_without_a_home_is_told_where_caches_can_be_put(monkeypatch, caplog):
+    no_home(monkeypatch)
+    assert cached({"a": 1}, lambda: {"x": torch.arange(3)})["x"].tolist() == [0, 1, 2]
+    assert "no home folder): set LIT_GAN_CACHE" in caplog.text
+    for extractor in (Inception(), DINOv2("dinov2-vit-s-14")):
+        with pytest.raises(UserError, match="TORCH_HOME"):
+            extractor.prepare(Squares())
 
 
 def compute_slowly():
@@ -607,7 +724,7 @@ def compute_slowly():
 def read_from_cache(barrier):
     torch.set_num_threads(1)
     barrier.wait()
-    sys.exit(cache.cached({"a": 1}, compute_slowly)["x"].tolist() != [0, 1, 2])
+    sys.exit(cached({"a": 1}, compute_slowly)["x"].tolist() != [0, 1, 2])
 
 
 def test_of_many_processes_one_computes(cache_directory):
@@ -841,3 +958,83 @@ def test_the_weights_that_ship_are_small_and_half_precision():
     files = sorted(Path(module.SHIPPED).glob("*.pt"))
     assert [file.stem for file in files] == ["digits", "fashion_mnist"]
     assert sum(file.stat().st_size for file in files) < 500_000
+
+
+# What scoring will need, before the first update
+
+
+def write_images(folder, n):
+    folder.mkdir(parents=True)
+    for number in range(n):
+        Image.fromarray(np.random.default_rng(number).integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(
+            folder / f"{number}.png"
+        )
+
+
+DAMAGES = {
+    "broken": lambda test: (test / "cat" / "zz.png").write_bytes(b"\x89PNG\r\n no picture"),
+    "a class of its own": lambda test: write_images(test / "cow", 2),
+    "one image": lambda test: [path.unlink() for path in sorted(test.rglob("*.png"))[1:]],
+    "no images": lambda test: shutil.rmtree(test / "cat") or shutil.rmtree(test / "dog"),
+}
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of images with a train and a test split of two classes."""
+    for split in ("train", "test"):
+        for kind in ("cat", "dog"):
+            write_images(tmp_path / "pictures" / split / kind, 12)
+    return tmp_path / "pictures"
+
+
+def train_on(pictures, directory, monkeypatch, *more):
+    """Trains as from a shell; the exit code."""
+    arguments = [f"hydra.run.dir={directory}", "data=image_folder", f"data.root={pictures}", "data.image_size=16"]
+    arguments += ["model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates=2", "updates_per_epoch=1"]
+    arguments += ["metrics=classifier", "metrics.suite.extractor.updates=2", "data.n_classes=2"]
+    arguments += [f"protocol.{name}.{key}=24" for name in ("quick", "full") for key in ("generated", "inception_score")]
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, *more])
+    try:
+        launch(train, "train")
+    except SystemExit as end:
+        return end.code
+    return 0
+
+
+@pytest.mark.parametrize("in_memory", [4_000_000, 1])
+@pytest.mark.parametrize("protocol", ["quick", "full"])
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_real_images_that_cannot_be_scored_with_are_refused_before_the_first_update(
+    damage, protocol, in_memory, pictures, tmp_path, monkeypatch
+):
+    DAMAGES[damage](pictures / "test")
+    monkeypatch.setattr(Trainer, "fit", lambda *_, **__: pytest.fail("trained"))
+    settings = [f"protocol.{protocol}.real_split=test", f"data.in_memory={in_memory}"]
+    refusal = train_on(pictures, tmp_path / "run", monkeypatch, *settings)
+    assert {"one image": "has 1 image in its split 'test'", "a class of its own": "cow/0.png"}.get(
+        damage, "/test"
+    ) in refusal
+    assert refusal.count("\n") == 0
+
+
+def test_a_run_measures_the_same_images_once_and_marks_what_is_of_too_few(pictures, tmp_path, monkeypatch, capsys):
+    assert train_on(pictures, tmp_path / "run", monkeypatch) == 0
+    out, err = capsys.readouterr()
+    assert (out + err).count("Measuring 24 real images") == 1
+    results = json.loads((tmp_path / "run" / "results.json").read_text())
+    for record in (results["course"][-1], results["final"], results["best"]):
+        assert "24 real and 24 generated images are too few for 128 features" in record["caveats"]["image_folder/fid"]
+    log = (tmp_path / "run" / "train.log").read_text()
+    assert log.count("* fid of protocol quick") == 1
+    assert re.search(r"update 2/2 .* image_folder/fid [^ ]+\* ", log)
+    assert re.search(r"best +image_folder/fid [^ ]+\* at", out)
+    assert "* fid of protocol full: 24 real and 24 generated images" in out
+    assert re.search(r"│ [0-9.e+]+\* ", out)
+
+
+def test_a_run_without_a_home_has_its_scores(pictures, tmp_path, monkeypatch, capsys):
+    no_home(monkeypatch)
+    assert train_on(pictures, tmp_path / "run", monkeypatch) == 0
+    assert "LIT_GAN_CACHE" in capsys.readouterr().out
+    assert json.loads((tmp_path / "run" / "results.json").read_text())["final"]["scores"]

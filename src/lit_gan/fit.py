@@ -104,6 +104,8 @@ class Run:
         check_shares(config, self.trainer.world_size)
         if self.suite is not None:
             self.suite.prepare(self.source, self.device)
+            for protocol in (self.during, self.final):
+                self.suite.measure_real(self.source, protocol)
 
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""

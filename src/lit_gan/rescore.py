@@ -22,7 +22,7 @@ from lit_gan.pictures import shown
 from lit_gan.results import Results
 from lit_gan.run_directory import check_writable, chosen_run, find_checkpoint, load_config, load_gan
 from lit_gan.sampling import Sampler
-from lit_gan.score_names import format_score, split_names
+from lit_gan.score_names import footnotes, format_score, split_names
 from lit_gan.settings import EVALUATE, check_settings
 
 
@@ -122,8 +122,11 @@ def show(record: dict[str, Any], class_names: Sequence[str] | None = None) -> No
     measured_by = ", ".join(filter(None, [extractor, f"protocol {record['protocol']['name']}"]))
     table = Table("score", "value", title=f"{title}, {measured_by}")
     for name, value in record["scores"].items():
-        table.add_row(short[name], format_score(value))
-    plain_console().print(table)
+        table.add_row(short[name], format_score(value, name in record.get("caveats", {})))
+    console = plain_console()
+    console.print(table)
+    for line in footnotes(record):
+        console.print(line, highlight=False, soft_wrap=True)
     if record["classes"]:
         table = Table("class", *record["classes"], title="within the classes")
         for label, values in enumerate(zip(*record["classes"].values(), strict=True)):

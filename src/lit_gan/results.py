@@ -39,7 +39,7 @@ class Results:
 
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or
     its "start"; null for raw weights), "scores" {name: value}, "protocol" (all of it, with the extractor, the data and
-    the actual numbers of images), "seconds"}.
+    the numbers that were used), "caveats" {name: why a score cannot bear comparison}, "seconds"}.
     """
 
     def __init__(self, directory: Path):
@@ -124,7 +124,7 @@ class Results:
         value, best = record["scores"].get(metric), self.content["best"]
         rival = best["value"] if best and best["metric"] == metric else None
         if is_finite(value) and (rival is None or (value < rival if mode == "min" else value > rival)):
-            origin = {key: record[key] for key in ("update", "scores", "protocol", "weights")}
+            origin = {key: record[key] for key in ORIGIN if key in record}
             self.content["best"] = {"metric": metric, "value": value, **origin}
 
 
@@ -147,6 +147,9 @@ def read(path: Path) -> Record:
         ) from error
     return content
 
+
+ORIGIN = ("update", "scores", "protocol", "weights", "caveats")
+"""What is told of the best record."""
 
 NOTHING = {"updates": 0, "course": [], "final": None, "best": None, "seconds": {"training": 0.0, "evaluation": 0.0}}
 """What there is of a run that ended before its first record."""

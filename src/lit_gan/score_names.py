@@ -1,6 +1,7 @@
 """Scores as a person reads them: the extractor once, then short names, values with four digits."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
+from typing import Any
 
 
 def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
@@ -16,13 +17,27 @@ def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     return prefixes.pop(), {name: short for name, (_, _, short) in parts.items()}
 
 
-def scores_in_words(scores: Mapping[str, float | None]) -> str:
-    """One line, "digits: fid 5.03  kid 0.21"; scores that are not there are left out."""
+def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] = ()) -> str:
+    """One line, "digits: fid 5.03*  kid 0.21"; scores that are not there are left out, those with a caveat starred."""
     prefix, short = split_names(scores)
-    values = [f"{short[name]} {format_score(value)}" for name, value in scores.items() if value is not None]
+    there = {name: value for name, value in scores.items() if value is not None}
+    values = [f"{short[name]} {format_score(value, name in caveats)}" for name, value in there.items()]
     return (f"{prefix}: " if prefix and values else "") + "  ".join(values)
 
 
-def format_score(value: float | None) -> str:
-    """Four digits, or a dash."""
-    return "-" if value is None else f"{value:.4g}"
+def format_score(value: float | None, starred: bool = False) -> str:
+    """Four digits, or a dash; a star where a footnote says why the score cannot bear comparison."""
+    return ("-" if value is None else f"{value:.4g}") + "*" * starred
+
+
+def footnotes(record: Mapping[str, Any]) -> list[str]:
+    """What the stars at a record's scores mean: a sentence for each reason; nothing in records of older versions."""
+    caveats = record.get("caveats", {})
+    _, short = split_names(caveats)
+    names = {reason: [short[name] for name in caveats if caveats[name] == reason] for reason in caveats.values()}
+    return [footnote(", ".join(names[reason]), record["protocol"]["name"], reason) for reason in names]
+
+
+def footnote(names: str, protocol: str, reason: str) -> str:
+    """The sentence about scores that cannot bear comparison."""
+    return f"* {names} of protocol {protocol}: {reason}; compare with scores of the same numbers of images only"

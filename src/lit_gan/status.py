@@ -82,7 +82,7 @@ def scores(results: dict) -> str:
     """The final scores, or else the last of the course."""
     course = results.get("course") or [None]
     record = results.get("final") or course[-1]
-    return scores_in_words(record["scores"]) if record else ""
+    return scores_in_words(record["scores"], record.get("caveats", {})) if record else ""
 
 
 if __name__ == "__main__":

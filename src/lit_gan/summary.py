@@ -11,7 +11,7 @@ from rich.table import Table
 from lit_gan.console import plain_console
 from lit_gan.launch import typed
 from lit_gan.metrics.ms_ssim import WINDOW
-from lit_gan.score_names import format_score, scores_in_words, split_names
+from lit_gan.score_names import footnotes, format_score, scores_in_words, split_names
 
 ROWS = 10
 FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.json")
@@ -44,7 +44,9 @@ def course_table(course: list[dict[str, Any]]) -> Table:
     last = len(alike) - 1
     for index in sorted({round(row * last / (ROWS - 1)) for row in range(ROWS)}):
         record = alike[index]
-        table.add_row(str(record["update"]), *(format_score(value) for value in record["scores"].values()))
+        caveats = record.get("caveats", {})
+        values = (format_score(value, name in caveats) for name, value in record["scores"].items())
+        table.add_row(str(record["update"]), *values)
     if table.row_count < len(course):
         table.caption = f"{table.row_count} of {len(course)} evaluations shown; all are in metrics.csv"
     return table
@@ -55,11 +57,14 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
     lines = []
     if results["best"]:
         best = results["best"]
-        lines.append(f"best     {best['metric']} {format_score(best['value'])} at update {best['update']}")
+        value = format_score(best["value"], best["metric"] in best.get("caveats", {}))
+        lines.append(f"best     {best['metric']} {value} at update {best['update']}")
     if results["final"]:
         record = results["final"]
         measured = f"protocol {record['protocol']['name']}, {record['weights']} weights"
-        lines.append(f"final    {scores_in_words(record['scores'])}  ({measured})")
+        lines.append(f"final    {scores_in_words(record['scores'], record.get('caveats', {}))}  ({measured})")
+    for record in filter(None, [*results["course"][-1:], results["final"]]):
+        lines += footnotes(record)
     seconds = results["seconds"]
     lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
     lines += [f"warning  {sentence}" for sentence in results.get("warnings", [])]

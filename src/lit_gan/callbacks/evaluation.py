@@ -1,5 +1,6 @@
 """The metrics callback."""
 
+import logging
 from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -10,6 +11,9 @@ from lit_gan.errors import UserError
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.results import Results
+from lit_gan.score_names import footnotes
+
+log = logging.getLogger(__name__)
 
 
 class Evaluation(Callback):
@@ -35,6 +39,13 @@ class Evaluation(Callback):
     ):
         self.suite, self.source, self.protocol = suite, source, protocol
         self.results, self.clock, self.monitor, self.mode = results, clock, monitor, mode
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Says which scores cannot bear comparison."""
+        caveats = self.suite.caveats(self.source, self.protocol)
+        if trainer.is_global_zero:
+            for line in footnotes({"caveats": caveats, "protocol": {"name": self.protocol.name}}):
+                log.warning(line)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates under the protocol for training, every process its share of the samples."""

@@ -12,6 +12,7 @@ from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lit_gan.results import Results
+from lit_gan.score_names import format_score
 from lit_gan.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
@@ -92,15 +93,17 @@ class EpochLog(Callback):
             return
         self.results.content |= {"updates": trainer.global_step, **self.clock.rates(trainer.global_step)}
         self.results.save()
-        values = pl_module.curves.latest | latest_scores(self.results, trainer.global_step)
-        shown = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        scores, caveats = latest_scores(self.results, trainer.global_step)
+        values = pl_module.curves.latest | scores
+        shown = "  ".join(f"{name} {format_score(value, name in caveats)}" for name, value in values.items())
         log.info("update %d/%d  %s  %.0f images/s", trainer.global_step, trainer.max_steps, shown, self.clock.speed)
 
 
-def latest_scores(results: Results, update: int) -> dict[str, float]:
-    """The scores taken at this update, if any were."""
+def latest_scores(results: Results, update: int) -> tuple[dict[str, float], dict[str, str]]:
+    """The scores taken at this update, if any were, and why some of them cannot bear comparison."""
     course = results.content["course"]
-    return course[-1]["scores"] if course and course[-1]["update"] == update else {}
+    record = course[-1] if course and course[-1]["update"] == update else {}
+    return record.get("scores", {}), record.get("caveats", {})
 
 
 class ProgressBar(TQDMProgressBar):

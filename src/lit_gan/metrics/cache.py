@@ -1,5 +1,6 @@
 """Results on disk that outlive a process: computed by whoever needs them first, shared by all the others."""
 
+import errno
 import hashlib
 import json
 import logging
@@ -16,69 +17,89 @@ from lit_gan.files import Unwritable, replacing
 
 log = logging.getLogger(__name__)
 
+Value = dict[str, Tensor]
+unwritten: dict[str, Value] = {}
+"""What this process has computed and could not write, by its key."""
+
 
 def directory() -> Path:
-    """`$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`."""
+    """`$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
+
+    Raises:
+        OSError: the user has no home folder.
+    """
     if chosen := os.environ.get("LIT_GAN_CACHE"):
         return Path(chosen)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_gan"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_gan"
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, "this user has no home folder") from error
 
 
-def cached(key: dict, compute: Callable[[], dict[str, Tensor]]) -> dict[str, Tensor]:
+def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
     """What `compute` returns, from disk where some process has computed it before.
 
-    One process computes while the others wait. A damaged file is computed again; where nothing can be written,
-    everything works as it would without a cache, after a warning.
+    One process computes while the others wait. A file that is damaged, or that an older version wrote with other
+    parts, is computed again; what cannot be written is kept in this process's memory, after a warning.
 
     Args:
         key: everything that the result depends on, as JSON would write it.
+        fits: whether what was read has the parts that a result has, each of the right shape.
     """
     text = json.dumps(key, sort_keys=True)
-    path = directory() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.pt"
-    with locked(path) as writable:
-        value = read(path, text)
+    if text in unwritten:
+        return unwritten[text]
+    with locked(f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.pt") as path:
+        value = path and read(path, text, fits)
         if value is None:
             value = compute()
-            if writable:
-                write(path, text, value)
+            if path is None or not write(path, text, value):
+                unwritten[text] = value
     return value
 
 
 @contextmanager
-def locked(path: Path) -> Iterator[bool]:
-    """Holds the file's lock; False where there can be none."""
-    lock = FileLock(path.with_suffix(".lock"))
+def locked(name: str) -> Iterator[Path | None]:
+    """Holds the lock of a file in the cache folder; None where there can be no file."""
     try:
+        path = directory() / name
+        lock = FileLock(path.with_suffix(".lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
+        place = error.filename or "~/.cache"
         log.warning(
-            f"Nothing is cached, because {path.parent} cannot be written ({error.strerror}): set LIT_GAN_CACHE."
+            f"What is measured now is kept for this run alone, because {place} cannot be written ({error.strerror}): "
+            f"set LIT_GAN_CACHE to a folder of yours."
         )
-        yield False
+        yield None
         return
     try:
-        yield True
+        yield path
     finally:
         lock.release()
 
 
-def read(path: Path, text: str) -> dict[str, Tensor] | None:
-    """The file's value; None if it is missing, damaged or about another key."""
+def read(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | None:
+    """The file's value; None if it is missing, damaged, about another key or has other parts."""
     if not path.is_file():
         return None
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-        return content["value"] if content["key"] == text else None
-    except Exception:
-        log.warning(f"{path} is damaged and computed again.")
-        return None
+        if content["key"] == text and fits(content["value"]):
+            return content["value"]
+    except Exception as error:
+        log.debug("%s: %r", path, error)
+    log.warning(f"{path} is damaged or from another version, and computed again.")
+    return None
 
 
-def write(path: Path, text: str, value: dict[str, Tensor]) -> None:
-    """Writes the file whole, so that no process ever sees half of it."""
+def write(path: Path, text: str, value: Value) -> bool:
+    """Writes the file whole, so that no process ever sees half of it; False where it cannot be written."""
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"key": text, "value": value}, file)
     except Unwritable as error:
         log.warning(f"{path} was not cached ({error.__cause__}).")
+        return False
+    return True

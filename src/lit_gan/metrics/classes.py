@@ -11,7 +11,7 @@ from lit_gan.data import Source, to_uint8
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.metrics.protocol import Protocol
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import choice, read, with_progress
 from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root
 from lit_gan.metrics.suite import FeatureMetrics, home
 from lit_gan.sampling import Sampler
@@ -65,6 +65,17 @@ def distance(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> flo
     return score.compute().item()
 
 
+def class_caveats(classes: ByClass, suite: Any, source: Source, protocol: Protocol) -> dict[str, str]:
+    """Why intra FID cannot bear the comparison with others, if so: a class has no more images than features."""
+    if "fid" not in classes:
+        return {}
+    real = min(protocol.real or REAL, REAL, len(source.split(protocol.real_split)))
+    each = min(protocol.generated, real) // len(classes["fid"])
+    width = suite.against(source, protocol).features.shape[1]
+    reason = f"about {each} images of a class are too few for {width} features, which makes it too large"
+    return {f"{suite.prefix(source)}/intra_fid": reason} if each <= width else {}
+
+
 def means(scores: ByClass, prefix: str) -> dict[str, float]:
     """The mean of each score over the classes: intra FID, Miyato and Koyama 2018, section 4, and intra MS-SSIM."""
     known = {name: [value for value in values if value is not None] for name, values in scores.items()}
@@ -88,9 +99,12 @@ def real_features(
 
     def compute() -> dict[str, Tensor]:
         log.info(f"Measuring {len(numbers)} real images with {suite.prefix(source)} by class, once for all runs.")
-        batches = read(dataset, numbers, protocol.batch_size)
+        batches = with_progress(read(dataset, numbers, protocol.batch_size), len(numbers))
         pools, labels = zip(*((suite.extractor(images).pool.cpu(), labels) for images, labels in batches), strict=True)
         return {"features": torch.cat(pools), "labels": torch.cat(labels)}
 
-    real = cached(key, compute)
+    def fits(real: dict[str, Tensor]) -> bool:
+        return real.keys() == {"features", "labels"} and all(len(part) == len(numbers) for part in real.values())
+
+    real = cached(key, compute, fits)
     return real["features"], real["labels"]

@@ -144,11 +144,11 @@ class Classifier(Extractor):
             )
         self.name = source.name
         network = ConvNet(source.shape[0], source.n_classes)
-        network.load_state_dict(shipped(source, network) or self.trained(source, device))
+        network.load_state_dict(shipped(source, network) or self.trained(source, device, network))
         return network
 
-    def trained(self, source: Source, device: torch.device | str) -> dict[str, Tensor]:
-        """Weights from the cache, or newly trained."""
+    def trained(self, source: Source, device: torch.device | str, network: ConvNet) -> dict[str, Tensor]:
+        """Weights for a network like this one, from the cache or newly trained."""
         key = {
             "kind": "classifier",
             "data": source.name,
@@ -160,11 +160,11 @@ class Classifier(Extractor):
         }
 
         def compute() -> dict[str, Tensor]:
-            network, accuracy = train_classifier(source, self.updates, self.seed, device)
+            found, accuracy = train_classifier(source, self.updates, self.seed, device)
             log.info(f"The classifier of data={source.name} is right on {accuracy:.1%} of held-out images.")
-            return network.cpu().state_dict()
+            return found.cpu().state_dict()
 
-        return cached(key, compute)
+        return cached(key, compute, lambda state: fits(network, state))
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
         """[b, 128] features and the logits of the data set's classes."""
@@ -177,5 +177,10 @@ def shipped(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
     if not path.is_file():
         return None
     state = torch.load(path, map_location="cpu", weights_only=True)
-    fits = all(state[name].shape == value.shape for name, value in network.state_dict().items())
-    return state if fits else None
+    return state if fits(network, state) else None
+
+
+def fits(network: ConvNet, state: dict[str, Tensor]) -> bool:
+    """Whether weights are those of such a network, by their names and shapes."""
+    known = {name: value.shape for name, value in network.state_dict().items()}
+    return {name: value.shape for name, value in state.items()} == known

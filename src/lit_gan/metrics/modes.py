@@ -44,6 +44,14 @@ class ModeMetrics:
                 f"choose metrics=efficientnet_lite0 for images, metrics=ngrams for text."
             )
 
+    def measure_real(self, source: Source, protocol: Protocol) -> None:
+        """Loads the real points of a protocol.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        source.split(protocol.real_split)
+
     def evaluate(
         self,
         draw: Draw,
@@ -64,6 +72,10 @@ class ModeMetrics:
         if hasattr(source, "centers"):
             scores |= mode_scores(points, source.centers, source.std)
         return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+
+    def caveats(self, source: Source, protocol: Protocol) -> dict[str, str]:
+        """Nothing: points need no minimum."""
+        return {}
 
     def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
         """What is stored with the scores: the protocol and the data."""

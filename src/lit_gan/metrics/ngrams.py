@@ -65,6 +65,15 @@ class NGramMetrics:
                 f"data.vocabulary={source.vocabulary}: leave out the larger ones."
             )
 
+    def measure_real(self, source: Text, protocol: Protocol) -> None:
+        """Loads the real text of a protocol, and what is held out for comparison.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        for split in source.splits:
+            source.split(split)
+
     def evaluate(
         self,
         draw: Draw,
@@ -87,6 +96,10 @@ class NGramMetrics:
     def distances(self, one: Texts, other: Texts, vocabulary: int) -> dict[str, float]:
         """The divergence for every n."""
         return {f"jsd{n}": divergence(ngrams(one, n, vocabulary), ngrams(other, n, vocabulary)) for n in self.sizes}
+
+    def caveats(self, source: Text, protocol: Protocol) -> dict[str, str]:
+        """Nothing: `held_out` of `describe` shows what the number of samples does."""
+        return {}
 
     def describe(self, protocol: Protocol, source: Text) -> dict[str, Any]:
         """What is stored with the scores: the protocol, the data, and what real text of the other split scores.

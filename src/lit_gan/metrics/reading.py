@@ -1,5 +1,7 @@
 """Images of a data set by their numbers, whether it lies in memory or in files."""
 
+import logging
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -9,6 +11,8 @@ from torch import Tensor
 
 from lit_gan.data.source import ImageFiles, Images
 from lit_gan.watching import watched
+
+log = logging.getLogger(__name__)
 
 
 def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
@@ -27,3 +31,16 @@ def read(dataset: Images | ImageFiles, numbers: Int[Tensor, " n"], batch_size: i
             else:
                 images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)
                 yield torch.stack(images), torch.tensor(labels)
+
+
+def with_progress(batches: Iterator[tuple[Tensor, Tensor]], total: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """The batches, with a line every minute that says how many of all samples have been measured."""
+    start = told = time.monotonic()
+    done = 0
+    for samples, labels in batches:
+        yield samples, labels
+        done += len(samples)
+        now = time.monotonic()
+        if now - told > 60:
+            told, left = now, (now - start) / done * (total - done)
+            log.info(f"measured {done} of {total} real images, about {left / 60:.0f} min to go")

@@ -49,6 +49,14 @@ class StackedModes:
             )
         self.classifier.prepare(source.base, device)
 
+    def measure_real(self, source: Stacked, protocol: Protocol) -> None:
+        """Counts the digits of a protocol's split.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        expected(source, protocol.real_split)
+
     def evaluate(
         self,
         draw: Draw,
@@ -71,6 +79,10 @@ class StackedModes:
         """100 r + 10 g + b for uint8 images [n, 3, h, w]."""
         digits = self.classifier(images.flatten(0, 1)[:, None]).logits.argmax(1).cpu()
         return digits.view(-1, 3) @ torch.tensor([100, 10, 1])
+
+    def caveats(self, source: Stacked, protocol: Protocol) -> dict[str, str]:
+        """Nothing: `kl` says itself how much of it is the number of samples."""
+        return {}
 
     def describe(self, protocol: Protocol, source: Stacked) -> dict[str, Any]:
         """What is stored with the scores: the protocol, the data and the classifier."""

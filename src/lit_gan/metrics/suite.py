@@ -9,11 +9,12 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from lit_gan.data import Source, to_uint8
+from lit_gan.data.source import ImageFiles, Images
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import Protocol
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import choice, read, with_progress
 from lit_gan.metrics.scores import (
     FrechetDistance,
     InceptionScore,
@@ -63,6 +64,17 @@ class FeatureMetrics:
                 f"data={source.name} has no images: choose metrics=modes for points, metrics=ngrams for text."
             )
         self.extractor.prepare(source, device)
+
+    def measure_real(self, source: Source, protocol: Protocol) -> None:
+        """Measures the real images of a protocol, after `prepare`, unless the cache folder knows them already.
+
+        Done before a training for all its protocols. It takes as long as at the first evaluation, once for all runs,
+        but what is wrong with the images, or with the place where they are cached, is known before the first update.
+
+        Raises:
+            UserError: there are too few images, or one that cannot be read.
+        """
+        self.against(source, protocol)
 
     def evaluate(
         self,
@@ -118,13 +130,14 @@ class FeatureMetrics:
             "data": source.name,
             "shape": list(source.shape),
             "split": protocol.real_split,
-            "real": protocol.real,
+            "real": n_real(dataset, protocol),
             "fingerprint": dataset.fingerprint(),
             "kept": self.KEPT,
         } | self.extractor.identity()
         if self.measured is None or self.measured[0] != key:
             place = home(torch.empty(0, device=self.extractor.device)).device
-            parts = cached(key, lambda: self.measure(source, protocol))
+            kept = min(key["real"], self.KEPT)
+            parts = cached(key, lambda: self.measure(source, protocol), lambda parts: is_reference(parts, kept))
             self.measured = key, Reference(**{name: part.to(place) for name, part in parts.items()})
         return self.measured[1]
 
@@ -133,10 +146,13 @@ class FeatureMetrics:
         dataset = source.split(protocol.real_split)
         numbers = choice(dataset, protocol.real)
         if len(numbers) < 2:
-            raise UserError(f"data={source.name} has {len(numbers)} image: metrics need at least 2, or metrics=none.")
+            raise UserError(
+                f"data={source.name} has {len(numbers)} image in its split '{protocol.real_split}', and metrics need "
+                f"at least 2: set protocol.{protocol.name}.real_split to another one, or metrics=none."
+            )
         log.info(f"Measuring {len(numbers)} real images with {self.prefix(source)}, once for all runs.")
         moments, kept = None, []
-        for images, _ in read(dataset, numbers, protocol.batch_size):
+        for images, _ in with_progress(read(dataset, numbers, protocol.batch_size), len(numbers)):
             pool = home(self.extractor(images).pool)
             moments = moments or Moments(pool)
             moments.add(pool)
@@ -147,16 +163,60 @@ class FeatureMetrics:
         return {name: part.cpu() for name, part in parts.items()}
 
     def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
-        """What is stored with the scores, after `prepare`: the protocol with actual counts, the extractor, the data."""
+        """What is stored with the scores, after `prepare`: the protocol as it was used, the extractor, the data.
+
+        `precision_recall` counts the generated images, `precision_recall_real` the real ones where they were fewer.
+        """
         dataset = source.split(protocol.real_split)
-        real = min(protocol.real or len(dataset), len(dataset))
-        counts = {
-            "real": real,
-            "kid_subset_size": min(protocol.kid_subset_size, real, protocol.generated),
-            "precision_recall": min(protocol.precision_recall, real, protocol.generated, self.KEPT),
-        }
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
-        return asdict(protocol) | counts | data | self.extractor.identity()
+        return asdict(protocol) | self.used(protocol, n_real(dataset, protocol)) | data | self.extractor.identity()
+
+    def used(self, protocol: Protocol, real: int) -> dict[str, int]:
+        """The numbers of a protocol as the scores use them with so many real images, and this many."""
+        kept = min(real, self.KEPT)
+        x, y = (min(protocol.precision_recall, n) for n in (kept, protocol.generated))
+        return {
+            "real": real,
+            "splits": min(protocol.splits, protocol.inception_score),
+            "kid_subset_size": min(protocol.kid_subset_size, kept, protocol.generated),
+            "precision_recall": y,
+            "neighbours": min(protocol.neighbours, x - 1, y - 1),
+        } | ({"precision_recall_real": x} if x < y else {})
+
+    def caveats(self, source: Source, protocol: Protocol) -> dict[str, str]:
+        """Why a score cannot bear the comparison with others, by the score's name, after `prepare`.
+
+        FID of no more images than features is one: their covariance has not its full rank. So is a score for which a
+        protocol's number had to be cut down.
+        """
+        used = self.used(protocol, n_real(source.split(protocol.real_split), protocol))
+        width, reasons = self.against(source, protocol).features.shape[1], {}
+        few = [f"{n} {kind}" for kind, n in (("real", used["real"]), ("generated", protocol.generated)) if n <= width]
+        if few:
+            reasons["fid"] = f"{' and '.join(few)} images are too few for {width} features, which makes it too large"
+        for names, number in CUT.items():
+            measured = number != "splits" or self.extractor.has_logits
+            if measured and used[number] < getattr(protocol, number):
+                reasons |= dict.fromkeys(names, f"{number} is {used[number]} instead of {getattr(protocol, number)}")
+        return {f"{self.prefix(source)}/{name}": reason for name, reason in reasons.items()}
+
+
+CUT = {("kid",): "kid_subset_size", ("precision", "recall"): "neighbours", ("is", "is_std"): "splits"}
+"""The number that each score cannot do without, for it is another score with a smaller one."""
+
+
+def n_real(dataset: Images | ImageFiles, protocol: Protocol) -> int:
+    """How many real images a protocol takes."""
+    return min(protocol.real or len(dataset), len(dataset))
+
+
+def is_reference(parts: dict[str, Tensor], kept: int) -> bool:
+    """Whether the parts are those of a Reference that keeps so many features."""
+    if parts.keys() != {"mean", "root", "features"}:
+        return False
+    _, width = parts["features"].shape
+    shapes = {"mean": (width,), "root": (width, width), "features": (kept, width)}
+    return all(parts[name].shape == shape for name, shape in shapes.items())
 
 
 def home(features: Tensor) -> Tensor:
