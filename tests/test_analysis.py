@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lit_gan import game
-from lit_gan.analysis import Neighbours, Spectra
+from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, Spectra
 from lit_gan.analysis.arithmetic import nine_around
 from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
 from lit_gan.analysis.gradients import gradient_norms
@@ -30,6 +30,7 @@ from lit_gan.analyze import analyze
 from lit_gan.build import build_gan
 from lit_gan.callbacks.spectra import singular_values
 from lit_gan.data import Images, Source
+from lit_gan.errors import UserError
 from lit_gan.launch import choices, launch
 from lit_gan.sample import sample
 from lit_gan.train import train
@@ -605,6 +606,29 @@ class TestBadInput:
     def test_a_batch_that_does_not_divide(self, refusal, runs):
         run = runs("data.image_size=16", "callbacks=none", "reg=[pacgan]")
         assert "reg.pacgan.m=2" in refusal(run, "gradients", "analysis.gradients.batch=15")
+
+    @pytest.mark.parametrize("analysis", [Neighbours(), MSSSIM(), Duplicates()])
+    def test_a_single_image(self, analysis):
+        with pytest.raises(UserError, match=r"needs at least 2, and data=memory has 1: choose a run on more images\.$"):
+            analysis.check(subject(source=Memory(noise_images(1, 32))))
+        analysis.check(subject(source=Memory(noise_images(2, 32))))
+
+    def test_two_images_are_enough(self, tmp_path, look):
+        for number in range(2):
+            Image.effect_noise((16, 16), 40).save(tmp_path / f"{number}.png")
+        data = ["data=image_folder", f"data.root={tmp_path}", "data.image_size=16", "data.channels=1", "batch_size=1"]
+        run = trained(tmp_path / "run", *data, "metrics=none", "callbacks=none")
+        numbers = ["analysis.duplicates.updates=2", "analysis.ms_ssim.pairs=2", "analysis.neighbours.samples=1"]
+        look(run, "[neighbours,ms_ssim,duplicates]", *numbers)
+        assert {row["kind"] for row in table(run, "neighbours")} == {"sample", "train"}
+
+    @pytest.mark.parametrize("splits", [("train",), ("train", "test")])
+    def test_a_probe_of_one_class(self, splits):
+        source = Memory(noise_images(6, 16), torch.zeros(6, dtype=torch.long), n_classes=2)
+        source.splits = splits
+        D = Players(nn.Conv2d(1, 2, 3), head=nn.Linear(392, 1))
+        with pytest.raises(UserError, match=r"images of one class alone, 6 of them, and .*\.$"):
+            LinearProbe().find(subject(D=D, source=source))
 
     def test_images_too_small_for_ms_ssim(self, refusal, runs):
         run = runs("model=mlp", "data.image_size=8", "callbacks=none")

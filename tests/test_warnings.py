@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from omegaconf import OmegaConf
+from PIL import Image
 
 from lit_gan.collapse import equal_samples, exploded_loss, lost_score
 from lit_gan.grid.cells import Cell
@@ -101,6 +102,14 @@ def test_data_without_variance_accuse_no_sample(compose):
     from lit_gan.build import build_gan, build_source
 
     config = compose("data=dirac")
+    assert equal_samples(build_gan(config).G, build_source(config)) is None
+
+
+def test_a_single_image_accuses_no_sample(compose, tmp_path):
+    from lit_gan.build import build_gan, build_source
+
+    Image.new("L", (16, 16)).save(tmp_path / "only.png")
+    config = compose("data=image_folder", f"data.root={tmp_path}", "data.image_size=16", "model.width=4")
     assert equal_samples(build_gan(config).G, build_source(config)) is None
 
 

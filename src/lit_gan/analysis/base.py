@@ -65,3 +65,17 @@ def check_images(name: str, subject: Subject) -> None:
         raise UserError(
             f"analysis={name} looks at images, and data={subject.source.name} has none: choose a run on images."
         )
+
+
+def check_enough(name: str, subject: Subject, least: int = 2) -> None:
+    """For an analysis that compares training images with each other.
+
+    Raises:
+        UserError: there are fewer than `least`.
+    """
+    found = len(subject.source.split("train"))
+    if found < least:
+        raise UserError(
+            f"analysis={name} compares training images with each other, so it needs at least {least}, and "
+            f"data={subject.source.name} has {found}: choose a run on more images."
+        )

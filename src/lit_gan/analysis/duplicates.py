@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
 from lit_gan.analysis.figures import contact_sheet, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
@@ -48,8 +48,9 @@ class Duplicates(Analysis):
         self.bits, self.updates, self.dropout, self.images, self.shown = bits, updates, dropout, images, shown
 
     def check(self, subject: Subject) -> None:
-        """Refuses points and text."""
+        """Refuses points and text, and a single image."""
         check_images("duplicates", subject)
+        check_enough("duplicates", subject)
 
     def find(self, subject: Subject) -> Finding:
         """The pairs side by side: the image that stays, and its duplicate; the most different pairs first."""

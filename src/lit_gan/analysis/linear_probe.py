@@ -101,9 +101,14 @@ class LinearProbe(Analysis):
         """What to learn from, and what to test on.
 
         Raises:
-            UserError: no class has an image for each fold.
+            UserError: all images to learn from are of one class, or no class has an image for each fold.
         """
         seen = views(subject, "train", self.train)
+        if len(np.unique(seen.labels)) < 2:
+            raise UserError(
+                f"analysis.linear_probe.train={self.train} finds images of one class alone, {len(seen.labels)} of "
+                f"them, and there is nothing to tell apart: raise it, or choose a run on several classes."
+            )
         if "test" in subject.source.splits:
             yield seen, views(subject, "test", self.test)
         elif np.bincount(seen.labels).max() < self.folds:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from matplotlib.figure import Figure
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
 from lit_gan.analysis.figures import BLUE, MARKERS, ORANGE, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
@@ -32,12 +32,13 @@ class MSSSIM(Analysis):
         self.pairs, self.pairs_per_class = pairs, pairs_per_class
 
     def check(self, subject: Subject) -> None:
-        """Refuses points, and images smaller than the window.
+        """Refuses points, a single image, and images smaller than the window.
 
         Raises:
-            UserError: one of the two.
+            UserError: one of the three.
         """
         check_images("ms_ssim", subject)
+        check_enough("ms_ssim", subject)
         size = min(subject.source.shape[1:])
         if size < WINDOW:
             raise UserError(

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
 from lit_gan.analysis.figures import BLUE, ORANGE, figure, show_images
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
@@ -57,8 +57,9 @@ class Neighbours(Analysis):
         self.samples, self.neighbours, self.shown, self.images = samples, neighbours, shown, images
 
     def check(self, subject: Subject) -> None:
-        """Refuses points and text."""
+        """Refuses points and text, and a single image."""
         check_images("neighbours", subject)
+        check_enough("neighbours", subject)
 
     def find(self, subject: Subject) -> Finding:
         """For each space the first samples with their neighbours, and the distances to the nearest."""
