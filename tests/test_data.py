@@ -241,6 +241,7 @@ def test_fashion_mnist_is_read_from_idx_files_and_padded(tmp_path, ending, place
         assert np.array_equal(data.images[:, 0, 2:30, 2:30], images)
         assert data.images.shape == (5, 1, 32, 32)
         assert data.labels.tolist() == [0, 1, 2, 3, 4]
+    assert source.class_names[:2] == ("T-shirt/top", "Trouser")
 
 
 def test_a_damaged_idx_file_is_refused(tmp_path):
@@ -545,6 +546,13 @@ def test_resuming_twice_and_with_another_batch_size_goes_on_at_the_position(tmp_
     third = run(GANData(Counted(23, False), 4, seed=0), 4, resume=tmp_path / "b.ckpt").seen
     drawn = [i for batch in first[:8] + second[:4] + third for i in batch]
     assert drawn == EndlessSampler(23, seed=0).take(0, 8 * 6 + 12 * 4).tolist()
+
+
+@pytest.mark.parametrize(("n", "warnings"), [(23, 0), (24, 1)])
+def test_resuming_with_more_images_is_said(tmp_path, caplog, n, warnings):
+    run(GANData(Counted(23, False), 6, seed=0), 2, SaveAt(tmp_path / "a.ckpt", 5))
+    run(GANData(Counted(n, False), 6, seed=0), 4, resume=tmp_path / "a.ckpt")
+    assert caplog.text.count("data=counted has 24 training images, and had 23 when the run was saved") == warnings
 
 
 def test_the_training_step_sees_scaled_pixels():

@@ -59,6 +59,16 @@ def test_a_small_shared_memory_does_not_stop_a_training(photos):
     assert "finished at update 4" in done.stdout
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux") or not can_mount(), reason="needs a mount of its own")
+def test_processes_that_cannot_be_started_are_one_sentence(photos):
+    """A full /dev/shm has no room for their semaphores either."""
+    mount = 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$0" "$@"'
+    done = run(["unshare", "-mr", "sh", "-c", mount, *training(photos)])
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "lit_gan: workers=2: no process that reads images can be started" in done.stderr
+
+
 KILLS = """
 import os, signal, sys
 from lit_gan.data import source

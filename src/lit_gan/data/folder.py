@@ -1,6 +1,7 @@
 """Any folder of images."""
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -58,6 +59,7 @@ class ImageFolder(ImageSource):
         self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken
         self.class_order, self.split_folders = class_order, split_folders
         self.endings = chosen_endings(endings)
+        self._surveys: dict[Path, Survey] = {}
 
     @cached_property
     def splits(self) -> dict[str, Path]:
@@ -79,10 +81,12 @@ class ImageFolder(ImageSource):
     def _beside_splits(self) -> list[str]:
         """What else lies beside `train` and holds images, or is a split of which no use is made."""
         found = [path for path in self.root.iterdir() if path.name not in SPLITS and not path.name.startswith(".")]
-        return sorted(path.name for path in found if path.suffix.lower() in self.endings or self._images(path))
+        return sorted(path.name for path in found if path.suffix.lower() in self.endings or self._survey(path).images)
 
-    def _images(self, folder: Path) -> list[Path]:
-        return survey(folder, self.endings).images
+    def _survey(self, folder: Path) -> Survey:
+        if folder not in self._surveys:  # one walk through a million files is long enough
+            self._surveys[folder] = survey(folder, self.endings)
+        return self._surveys[folder]
 
     def _choose_splits(self, others: list[str]) -> None:
         names = brief(others)
@@ -99,9 +103,9 @@ class ImageFolder(ImageSource):
         Raises:
             UserError: if there are no images, other class folders than expected, or an image that cannot be decoded.
         """
-        found = survey(self.splits[which], self.endings)
+        found = self._survey(self.splits[which])
         if self.on_broken == "skip":
-            self._leave_out_broken(found)
+            found = self._without_broken(found)
         if not found.images:
             raise UserError(
                 f"data.root={self.root} has no readable images in {self.splits[which]}: "
@@ -111,16 +115,16 @@ class ImageFolder(ImageSource):
         labels = [self._label(path.relative_to(self.splits[which])) for path in found.images]
         return self.in_memory_if_small(self.files(FilePictures(found.images, labels)))
 
-    def _leave_out_broken(self, found: Survey) -> None:
+    def _without_broken(self, found: Survey) -> Survey:
         files = self.files(FilePictures(found.images, [0] * len(found.images)))
         broken = [found.images[index] for index in broken_among(files)]
-        if broken:
-            everything = len(found.images)
-            log.warning(
-                "data.root=%s: skipped %d broken of %d images, first %s", self.root, len(broken), everything, broken[0]
-            )
-            found.images = sorted(set(found.images) - set(broken))
-            found.left_out["broken"] = len(broken)
+        if not broken:
+            return found
+        everything = len(found.images)
+        log.warning(
+            "data.root=%s: skipped %d broken of %d images, first %s", self.root, len(broken), everything, broken[0]
+        )
+        return Survey(sorted(set(found.images) - set(broken)), found.left_out + Counter(broken=len(broken)))
 
     def _label(self, path: Path) -> int:
         if self.n_classes is None:
@@ -143,7 +147,7 @@ class ImageFolder(ImageSource):
         if self.n_classes is None:
             return None
         folder = self.splits["train"]
-        parts = (path.relative_to(folder).parts for path in self._images(folder))
+        parts = (path.relative_to(folder).parts for path in self._survey(folder).images)
         names = sorted({p[0] for p in parts if len(p) > 1}, key=natural if self.class_order == "natural" else None)
         if len(names) != self.n_classes:
             raise UserError(

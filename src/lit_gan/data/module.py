@@ -1,6 +1,7 @@
 """The Lightning data module: endless training batches that go on exactly where a run stopped."""
 
 import logging
+import multiprocessing
 import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -51,8 +52,21 @@ class FileLoader(DataLoader):
         self.pinned = pinned
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Pixels [b, c, h, w] and labels [b], in pinned memory where that is asked for."""
-        for arrays in super().__iter__():
+        """Pixels [b, c, h, w] and labels [b], in pinned memory where that is asked for.
+
+        Raises:
+            UserError: the processes cannot be started.
+        """
+        try:
+            if self.num_workers:
+                multiprocessing.Event()  # torch prints a traceback where it fails to make its own
+            batches = super().__iter__()
+        except OSError as error:
+            raise UserError(
+                f"workers={self.num_workers}: no process that reads images can be started ({error.strerror}): make "
+                f"room in memory and in /dev/shm, or set workers=0 to read in the training process itself."
+            ) from error
+        for arrays in batches:
             pixels, labels = (torch.from_numpy(array) for array in arrays)
             yield (pixels.pin_memory(), labels.pin_memory()) if self.pinned else (pixels, labels)
 
@@ -145,22 +159,29 @@ class GANData(LightningDataModule):
         return self._start["position"] + updates * self.images_per_update
 
     def state_dict(self) -> dict[str, Any]:
-        """The position, the number of updates at which it was reached, and the names of the classes."""
+        """The position, the number of updates at which it was reached, and what the data were."""
         names = self.source.class_names
         return {
             "position": self.position,
             "update": self.trainer.global_step,
             "class_names": None if names is None else list(names),
+            "images": len(self.source.split("train")),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there, whatever the batch size is now.
+        """Go on from there, whatever the batch size is now, and say if there are more or fewer images.
 
         Raises:
             UserError: a class is another than it was.
         """
         warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it is: by what is restored here
         self.source.require_names(state_dict.get("class_names"))
+        before, now = state_dict.get("images"), len(self.source.split("train"))
+        if before not in (None, now):
+            log.warning(
+                "data=%s has %d training images, and had %d when the run was saved: it goes on with those there are now",
+                *(self.source.name, now, before),
+            )
         self._start = {name: state_dict[name] for name in self._start}
 
     def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:

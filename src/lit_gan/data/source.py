@@ -340,6 +340,7 @@ class ImageSource(Source):
     def in_memory_if_small(self, files: ImageFiles) -> Images | ImageFiles:
         """The split decoded, if that takes no more than `in_memory` bytes."""
         if len(files) * math.prod(self.shape) > self.in_memory:
+            log.info("data=%s: %d images, decoded whenever they are needed", self.name, len(files))
             return files
         log.info("data=%s: decoding %d images", self.name, len(files))
         return decode(files)
