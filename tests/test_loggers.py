@@ -12,6 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from wandb.proto.wandb_internal_pb2 import Record
 
 from lit_gan.launch import launch
+from lit_gan.resolvers import shortened
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
@@ -102,6 +103,30 @@ class TestWandb:
             run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", "batch_size=5000")
         (run,) = offline_runs(tmp_path / "run")
         assert first(run, "exit").exit_code == 1
+
+    def test_a_choice_of_many_regularizers_is_a_tag_that_wandb_takes(self, run_train, tmp_path):
+        regs = "reg=[spectral,gradient_penalty,instance_noise,historical_averaging,lecam]"
+        run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", regs, "updates=1")
+        (run,) = offline_runs(tmp_path / "run")
+        (tag,) = [tag for tag in first(run, "run").tags if tag.startswith("spectral")]
+        assert (len(tag) in (63, 64), tag.endswith("historical_averaging+lecam")) == (True, True)
+
+    def test_names_are_cut_in_the_middle(self):
+        assert shortened("a" * 64, 64) == "a" * 64
+        assert shortened("a" * 40 + "b" * 40, 64) == "a" * 30 + "..." + "b" * 30
+
+    def test_a_refusal_of_any_class_is_a_sentence(self, run_train, tmp_path):
+        tags = f"logger.wandb.tags=[{'x' * 65}]"  # W&B raises ValueError
+        with pytest.raises(SystemExit, match=r"lit_gan: logger=wandb cannot start \(.*64 characters.*logger.wandb"):
+            run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", tags)
+
+    @pytest.mark.parametrize("logger", ["wandb", "tensorboard"])
+    def test_the_config_is_shown_with_every_value(self, monkeypatch, capsys, logger):
+        monkeypatch.setattr(sys, "argv", ["train", f"logger={logger}", "--cfg", "job", "--resolve"])
+        launch(train, "train")
+        shown = capsys.readouterr().out
+        assert "save_dir: ???" in shown
+        assert "${" not in shown
 
     def test_without_a_key_one_sentence(self, tmp_path):
         command = [sys.executable, "-m", "lit_gan.train", "hydra.run.dir=run", *TINY, "logger=wandb"]

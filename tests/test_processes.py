@@ -1,5 +1,11 @@
 """What two processes of one training have in common is what one process with the whole batch has."""
 
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from torch import distributed, multiprocessing
@@ -41,3 +47,42 @@ def test_two_processes_are_one_with_the_whole_batch(tmp_path):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found.pop("first") == [1, 1, 1]
         assert found == pytest.approx(whole)
+
+
+TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]
+TRAIN = ["-m", "lit_gan.train", *TINY, "updates_per_epoch=1", "trainer.log_every_n_steps=1"]
+
+
+def train(*command: str, **environment: str) -> subprocess.CompletedProcess:
+    """A training in processes of its own."""
+    return subprocess.run([*command], env=os.environ | environment, capture_output=True, encoding="utf-8", check=False)
+
+
+def assert_finished(directory: Path) -> None:
+    """One process has written everything, once."""
+    assert json.loads((directory / "results.json").read_text(encoding="utf-8"))["status"] == "finished"
+    rows = (directory / "metrics.csv").read_text(encoding="utf-8").splitlines()
+    assert [row.split(",")[0] for row in rows] == ["update", "1", "2"]
+    assert {"config.yaml", "lock", "run_id"} <= {path.name for path in (directory / ".hydra").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
+def test_a_rank_that_is_left_in_the_environment_is_not_that_of_a_single_process(tmp_path, name):
+    ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", **{name: "1"})
+    assert ended.returncode == 0, ended.stderr
+    assert_finished(tmp_path)
+
+
+@pytest.mark.parametrize("strategy", [[], ["+trainer.strategy=ddp"]], ids=["auto", "ddp"])
+def test_two_devices_on_a_cpu(tmp_path, strategy):
+    ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", "trainer.devices=2", *strategy)
+    assert ended.returncode == 0, ended.stderr
+    assert_finished(tmp_path)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun(tmp_path):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    ended = train(*torchrun, *TRAIN, f"hydra.run.dir={tmp_path}", "trainer.devices=2")
+    assert ended.returncode == 0, ended.stderr
+    assert_finished(tmp_path)

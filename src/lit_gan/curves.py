@@ -30,15 +30,33 @@ class Curves:
         Raises:
             UserError: a value is not finite; names the first such update and the curve.
         """
-        history, self.history = self.history, defaultdict(list)
+        columns = self.checked(first_update, last_update)
+        self.history = defaultdict(list)
+        self.latest = {name: column.mean().item() for name, column in columns.items()}
+        return self.latest
+
+    def checked(self, first_update: int, last_update: int) -> dict[str, Tensor]:
+        """The values of each curve in the running interval, one after the other.
+
+        Raises:
+            UserError: as `flush`.
+        """
         columns = {
             name: torch.stack(values).flatten(1).mean(1) if values[0].dim() else torch.stack(values)
-            for name, values in history.items()
+            for name, values in self.history.items()
         }
         columns = {name: column.float().cpu() for name, column in columns.items()}
         check_finite(columns, first_update, last_update)
-        self.latest = {name: column.mean().item() for name, column in columns.items()}
-        return self.latest
+        return columns
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """The running interval."""
+        return {name: list(values) for name, values in self.history.items()}
+
+    def load_state_dict(self, state: dict[str, list[Tensor]], device: torch.device) -> None:
+        """Goes on with an interval that a stop has cut."""
+        moved = {name: [value.to(device) for value in values] for name, values in state.items()}
+        self.history = defaultdict(list, moved)
 
 
 def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int) -> None:

@@ -16,9 +16,10 @@ from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.build import build_data, build_gan, build_protocol, build_source
+from lit_gan.build import build_data, build_gan, build_protocol, build_source, check_training
 from lit_gan.callbacks import (
     AtomicCheckpointIO,
     Checkpoints,
@@ -41,7 +42,9 @@ from lit_gan.metrics_csv import MetricsCsv
 from lit_gan.prescribed import departures
 from lit_gan.results import Results
 from lit_gan.run_directory import load_weights, open_run, read_checkpoint
+from lit_gan.signals import STOPPED, handling, interrupt, received
 from lit_gan.summary import print_summary
+from lit_gan.trainer import is_refusal, refusal, trainer_arguments
 
 log = logging.getLogger("lit_gan")
 
@@ -51,25 +54,17 @@ def fit(config: DictConfig) -> None:
 
     Raises:
         UserError: whatever the user can put right.
-        SystemExit: 130, after a stop by Ctrl-C or SIGTERM.
+        SystemExit: 130, after a stop by Ctrl-C or one of `STOPPING`'s signals.
     """
     quieten()
-    with terminable(), open_run(config) as (directory, checkpoint):
+    check_training(config)
+    trainer_arguments(config.trainer)  # refuses, and tells this process its rank, before anything is written
+    with handling(interrupt), open_run(config) as (directory, checkpoint):
         results = Results(directory)
         play(config, results, checkpoint)
         print_summary(directory, results.content, config.data.shape)
     if results.content["status"] == "stopped":
-        sys.exit(130)
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """SIGTERM is Ctrl-C, but during the training, which finishes its update first."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+        sys.exit(STOPPED)
 
 
 def play(config: DictConfig, results: Results, checkpoint: Path | None) -> None:
@@ -110,20 +105,24 @@ class Run:
     def play(self, checkpoint: Path | None) -> None:
         """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
         self.results.content |= {"device": device_name(self.device), "class_names": self.source.class_names}
+        set_aside(self.directory)
         try:
             self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
             self.take_final_scores()
         except Stopped as stop:
             self.results.content |= {"updates": stop.update, **self.clock.rates(stop.update)}
+            log.info("%s: saved at update %d", ", ".join(signal.Signals(each).name for each in received), stop.update)
             return self.results.close("stopped")
-        except MisconfigurationException as error:
-            raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
         except SystemExit as end:  # Lightning's answer to a second Ctrl-C
             raise KeyboardInterrupt from end
-        except RuntimeError as error:
+        except UserError:
+            raise
+        except Exception as error:
             self.exit_if_another_failed()
             if lost := lost_process(error, self.config.workers):
                 raise lost from error
+            if is_refusal(error):
+                raise UserError(refusal(self.config.trainer, error)) from error
             raise
         if self.trainer.is_global_zero:
             if not self.trainer.fast_dev_run:
@@ -194,23 +193,25 @@ class Run:
         """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
 
         Raises:
-            UserError: it does not know an argument of the config group `trainer`, or cannot do what it asks for.
+            UserError: an argument of the config group `trainer` is one that is decided here.
         """
+        arguments = trainer_arguments(self.config.trainer)
+        callbacks, plugins = self.build_callbacks(), [AtomicCheckpointIO(), *arguments.pop("plugins")]
         try:
             return Trainer(
                 max_steps=self.config.updates,
                 max_epochs=self.config.updates,  # no limit, but -1 would make Lightning resume within epochs only
                 limit_train_batches=self.config.updates_per_epoch,
                 logger=loggers,
-                callbacks=self.build_callbacks(),
-                plugins=[AtomicCheckpointIO()],
+                callbacks=callbacks,
+                plugins=plugins,
                 default_root_dir=self.directory,
                 use_distributed_sampler=False,
                 enable_model_summary=False,
-                **OmegaConf.to_container(self.config.trainer, resolve=True),
+                **arguments,
             )
         except (TypeError, ValueError, MisconfigurationException) as error:
-            raise UserError(f"The settings trainer.* cannot be used here: {error}") from error
+            raise UserError(refusal(self.config.trainer, error)) from error
 
     def build_callbacks(self) -> list[Callback]:
         """The clock first, what measures next, what saves last."""
@@ -233,11 +234,12 @@ def check_shares(config: DictConfig, devices: int) -> None:
         UserError: a batch cannot be shared equally.
     """
     parts = config.optim.accumulate
+    among = [f"shared among {devices} devices"] * (devices > 1)
+    among += [f"cut into the {parts} equal parts of optim.accumulate={parts}"] * (parts > 1)
     for name in ("batch_size", "g_batch_size"):
         if config[name] is not None and config[name] % (devices * parts):
             raise UserError(
-                f"{name}={config[name]} cannot be shared among {devices} devices with optim.accumulate={parts}: set it "
-                f"to a multiple of {devices * parts}."
+                f"{name}={config[name]} cannot be {' and '.join(among)}: set it to a multiple of {devices * parts}."
             )
 
 
@@ -252,14 +254,25 @@ def build_loggers(config: DictConfig, directory: Path, update: int) -> list[Logg
     loggers = [table, *(instantiate(entry) for entry in config.logger.values())]
     settings = OmegaConf.to_container(config, resolve=True)
     if not config.trainer.fast_dev_run:
-        for logger in loggers:
-            try:
-                logger.log_hyperparams(settings)
-            except wandb.errors.Error as error:
-                raise UserError(
-                    f"logger=wandb cannot start ({error}): run `wandb login`, or set logger.wandb.offline=true."
-                ) from error
+        for name, logger in zip(["csv", *config.logger], loggers, strict=True):
+            start(name, logger, settings)
     return loggers
+
+
+def start(name: str, logger: Logger, settings: dict[str, Any]) -> None:
+    """Gives a logger the config, at which W&B first asks for a key and looks at its own settings.
+
+    Raises:
+        UserError: the logger cannot start.
+    """
+    try:
+        logger.log_hyperparams(settings)
+    except UserError:
+        raise
+    except Exception as error:  # of any class: nothing but the logger runs here
+        reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        offline = "run `wandb login`, or set logger.wandb.offline=true" if name == "wandb" else "choose another folder"
+        raise UserError(f"logger={name} cannot start ({reason}): {offline}, or correct logger.{name}.*.") from error
 
 
 @contextmanager
@@ -286,6 +299,17 @@ def facts(config: DictConfig) -> dict[str, Any]:
         "overrides": [in_full(override) for override in hydra.overrides.task],
         "warnings": departures(config, choices),
     }
+
+
+@rank_zero_only
+def set_aside(directory: Path) -> None:
+    """Puts a checkpoint that Lightning's own requeuing has left, in earlier versions, among the others.
+
+    Where it was Lightning would go on from it, without a word, and with a `metrics.csv` that begins in the middle.
+    """
+    for path in directory.glob("hpc_ckpt_*.ckpt"):
+        (directory / "checkpoints").mkdir(exist_ok=True)
+        path.rename(directory / "checkpoints" / path.name)
 
 
 def device_name(device: torch.device) -> str:

@@ -17,6 +17,7 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from hydra.types import RunMode
+from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -28,6 +29,8 @@ from lit_gan.known import choices, composed, default_choices, hint, instead_of
 from lit_gan.places import PLACES, absolute, expanded
 from lit_gan.resolvers import register_resolvers
 from lit_gan.search_path import SHIPPED, SearchPath
+from lit_gan.signals import STOPPED, stoppable
+from lit_gan.slurm import requeuing
 from lit_gan.streams import take_streams
 from lit_gan.yaml_file import read_yaml
 
@@ -37,12 +40,20 @@ CONFIGS = "pkg://lit_gan.conf"
 def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Runs a task on the config of the command line.
 
-    A mistake ends the process with one sentence and exit code 1, Ctrl-C with exit code 130; `debug=true` gives the
-    traceback instead.
+    A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for an end with exit
+    code 130; `debug=true` gives the traceback instead. A command is one process, whatever a scheduler has left in the
+    environment, unless it trains on several devices.
     """
     take_streams()
     register_resolvers()
+    rank_zero_only.rank = 0
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    with requeuing(), stoppable():
+        answer(task, config_name)
+
+
+def answer(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Runs a task, and ends the process as `launch` says where it does not come to its end."""
     debug = "debug=true" in sys.argv
     try:
         sys.argv[1:] = completed(sys.argv[1:], config_name)
@@ -56,7 +67,7 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
         if debug:
             raise
         print("lit_gan: interrupted", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)
 
 
 def completed(arguments: list[str], config_name: str) -> list[str]:

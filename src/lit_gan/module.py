@@ -4,6 +4,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -58,10 +59,12 @@ class GAN(LightningModule):
             raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
         self.G_ema = None if ema is None else Average(G, ema, ema_start)
         self.curves, self.flushed, self.probe = Curves(), 0, 1
+        self.interval: dict[str, Any] | None = None
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Notes which regularizers G cannot be rebuilt without; samples need no other."""
+        """Notes which regularizers G cannot be rebuilt without, as samples need no other; and curves not logged yet."""
         checkpoint["regs_of_G"] = self.regs_of_G
+        checkpoint["curves"] = {"flushed": self.flushed, "history": self.curves.state_dict()}
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -153,7 +156,7 @@ class GAN(LightningModule):
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
         """Now and then, and at the end of an epoch, the curves."""
         last = self.trainer.is_last_batch or self.global_step == self.trainer.max_steps
-        if last or self.global_step % self.trainer.log_every_n_steps == 0:
+        if last or self.log_is_due():
             self.flush_curves()
         if last:
             self.check_sound()
@@ -175,6 +178,26 @@ class GAN(LightningModule):
             for logger in self.loggers:
                 logger.log_metrics(means, step=self.global_step)
 
+    def prepare_stop(self) -> None:
+        """Makes sure that a stop after this update may become a checkpoint, and leaves no trace in the curves.
+
+        Raises:
+            UserError: a loss or D's verdict is not finite.
+        """
+        if self.log_is_due():
+            self.flush_curves()
+        elif self.curves.history:
+            self.curves.checked(self.flushed + 1, self.global_step)
+        self.check_sound()
+
+    def log_is_due(self) -> bool:
+        """Whether this update ends an interval of the curves."""
+        return self.global_step % self.trainer.log_every_n_steps == 0
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the curves not logged yet until training starts; earlier versions logged them at a stop."""
+        self.interval = checkpoint.get("curves")
+
     def check_sound(self) -> None:
         """Looks at what the last update has made of the weights, which no loss has seen yet.
 
@@ -193,9 +216,12 @@ class GAN(LightningModule):
             )
 
     def on_train_start(self) -> None:
-        """Curves start where training does."""
+        """Curves start where training does, or go on where it stopped."""
         check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
         self.flushed = self.global_step
+        if self.interval is not None:
+            self.flushed = self.interval["flushed"]
+            self.curves.load_state_dict(self.interval["history"], self.device)
 
     def sampler(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""

@@ -9,11 +9,13 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.grid.plan import axes_of_sweep, cell_name
+from lit_gan.slurm import place_of_job
 
 
 def register_resolvers() -> None:
     """Makes them known."""
-    for resolver in (names, run_id, sweeps, sweep_directory, cell, group, tags, name, scratch):
+    resolvers = (names, run_id, sweeps, run_directory, sweep_directory, cell, output, group, tags, name, scratch)
+    for resolver in resolvers:
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
 
 
@@ -22,9 +24,16 @@ def names(group: DictConfig) -> str:
     return "+".join(map(str, group)) or "none"
 
 
+def output() -> str:
+    """Hydra's present output directory; "???", as of every missing value, where a config is only shown (--cfg)."""
+    runtime = HydraConfig.get().runtime
+    return "???" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
+
+
 def run_id() -> str:
     """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
-    return (Path(HydraConfig.get().runtime.output_dir) / ".hydra" / "run_id").read_text(encoding="utf-8").strip()
+    path = Path(output()) / ".hydra" / "run_id"
+    return path.read_text(encoding="utf-8").strip() if path.exists() else "???"
 
 
 def sweeps() -> str:
@@ -34,9 +43,16 @@ def sweeps() -> str:
     return ", ".join(sorted(path.stem for path in (Path(lit_gan.sweeps.__file__).parent / "sweep").glob("*.yaml")))
 
 
-def sweep_directory(sweep: str | None, time: str) -> str:
-    """Where a sweep's cells lie: always the same place for one that has a name."""
-    return f"runs/{sweep.replace('/', '-')}" if sweep else f"multirun/{time}"
+def run_directory(time: str, overrides: ListConfig) -> str:
+    """Where a run lies; that of a SLURM job below the job's own folder, and at its restart where it was before."""
+    return str(place_of_job("runs", time, ".hydra/hydra.yaml", overrides))
+
+
+def sweep_directory(sweep: str | None, time: str, overrides: ListConfig, axes: ListConfig) -> str:
+    """Where a sweep's cells lie: always the same place for one that has a name, else as `run_directory` says."""
+    if sweep:
+        return f"runs/{sweep.replace('/', '-')}"
+    return str(place_of_job("multirun", time, "multirun.yaml", overrides, axes))
 
 
 @functools.cache
@@ -62,16 +78,27 @@ def coordinates(axes: ListConfig) -> list[str]:
 def group() -> str:
     """The W&B group of a run: its sweep, or else its data and model."""
     choices = HydraConfig.get().runtime.choices
-    return choices.sweep or f"{choices.data}_{choices.model}"
+    return shortened(choices.sweep or f"{choices.data}_{choices.model}", NAME)
 
 
-def tags(reg: DictConfig, axes: ListConfig) -> list[str]:
+def tags(reg: DictConfig, axes: ListConfig) -> ListConfig:
     """The W&B tags of a run: its choices, and in a sweep its coordinates."""
     choices = HydraConfig.get().runtime.choices
-    return [choices.model, choices.loss, names(reg), choices.optim, choices.data, *coordinates(axes)]
+    words = [choices.model, choices.loss, names(reg), choices.optim, choices.data, *coordinates(axes)]
+    return ListConfig([shortened(word, TAG) for word in words])
 
 
 def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
     """The W&B name of a run: its coordinates in a sweep, or else what was chosen."""
     choices = HydraConfig.get().runtime.choices
-    return " ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}"
+    return shortened(" ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}", NAME)
+
+
+TAG, NAME = 64, 128
+"""The most characters that W&B takes for a tag, and for a name."""
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters: of a longer one the beginning and the end."""
+    half = (length - 3) // 2
+    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"

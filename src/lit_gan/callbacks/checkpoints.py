@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint
 
 from lit_gan.files import replacing
 from lit_gan.results import Results
+from lit_gan.signals import received, takeable
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -27,7 +28,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or SIGTERM.
+    """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or a signal.
 
     Args:
         directory: where the files go.
@@ -68,7 +69,8 @@ class Checkpoints(Checkpoint):
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remembers who takes the signals, before Lightning does: these are to have them back after the training."""
-        self.handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+        numbers = takeable()
+        self.handlers = {number: signal.getsignal(number) for number in [signal.SIGINT, *numbers] if numbers}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Takes the signals."""
@@ -78,6 +80,7 @@ class Checkpoints(Checkpoint):
     def request(self, number: int, frame: Any) -> None:
         """Asks for a stop; a second Ctrl-C stops at once."""
         self.stopping = True
+        received.add(number)
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
@@ -89,8 +92,7 @@ class Checkpoints(Checkpoint):
             return
         stopping = trainer.strategy.reduce_boolean_decision(self.stopping, all=False)
         if stopping and not trainer.is_last_batch:
-            pl_module.flush_curves()
-            pl_module.check_sound()
+            pl_module.prepare_stop()
             trainer.save_checkpoint(self.directory / "last.ckpt")
             raise Stopped(trainer.global_step)
 

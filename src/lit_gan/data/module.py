@@ -16,6 +16,7 @@ from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize
 from lit_gan.data.source import ImageFiles, Images, Source, brief
 from lit_gan.errors import UserError
+from lit_gan.signals import leave_to_parent
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class FileLoader(DataLoader):
             num_workers=workers,
             collate_fn=stack,
             persistent_workers=workers > 0,
+            worker_init_fn=leave_to_parent,
             generator=torch.Generator(),  # else every iter() would draw from the global one
         )
         self.pinned = pinned

@@ -22,14 +22,13 @@ from lit_gan.grid.plan import check_plan
 from lit_gan.launch import quoted, read_yaml
 from lit_gan.lock import CLAIM, TRAINING, InUse, is_held, sole_use
 from lit_gan.results import Results
+from lit_gan.signals import PARENT, STOPPED, handling, received
 
 log = logging.getLogger("lit_gan")
 
 HOW = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
 HOW |= {"figure", "label", "scale", "prescribed"}
 """What a cell may be gone on with otherwise: how it is run and shown, not what is run."""
-
-PARENT = "LIT_GAN_PARENT"
 
 
 class CellFailed(UserError):
@@ -145,7 +144,7 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
     with free_device(config.trainer) as environment, (cell.directory / "output.log").open("ab") as output:
         spoken = output.tell()
         code = run(command(cell.directory), os.environ | environment | own, output)
-    if code in (130, -signal.SIGINT):
+    if code in (STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
     if code and is_held(cell.directory, TRAINING):
         raise InUse(f"{cell.name} is being trained by another process.")
@@ -176,7 +175,7 @@ def run(arguments: list[str], environment: dict[str, str], output: BinaryIO) -> 
         KeyboardInterrupt: this process was asked to stop, however the other one has ended.
     """
     process = subprocess.Popen(arguments, env=environment, stdin=subprocess.PIPE, stdout=output, stderr=output)
-    with process, passing_on(signal.SIGTERM, process) as passed:
+    with process, passing_on(process) as passed:
         try:
             code = process.wait()
         except BaseException:
@@ -189,22 +188,17 @@ def run(arguments: list[str], environment: dict[str, str], output: BinaryIO) -> 
 
 
 @contextmanager
-def passing_on(number: signal.Signals, process: subprocess.Popen) -> Iterator[list[int]]:
-    """Hands a signal to another process, and notes that it came."""
+def passing_on(process: subprocess.Popen) -> Iterator[list[int]]:
+    """Hands the signals that ask for an end to another process, and notes which came."""
     passed = []
 
     def pass_on(number: int, _: object) -> None:
         passed.append(number)
+        received.add(number)
         process.send_signal(number)
 
-    if threading.current_thread() is not threading.main_thread():
+    with handling(pass_on):
         yield passed
-        return
-    before = signal.signal(number, pass_on)
-    try:
-        yield passed
-    finally:
-        signal.signal(number, before)
 
 
 def end_with_parent() -> None:

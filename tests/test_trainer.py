@@ -1,0 +1,116 @@
+"""What of the config group `trainer` Lightning can do here, and what is said where it cannot."""
+
+import pytest
+from lightning.pytorch import Trainer
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import OmegaConf
+
+from lit_gan.errors import UserError
+from lit_gan.trainer import is_refusal, trainer_arguments
+
+LEFT_BY_SRUN = {
+    "SLURM_NTASKS": "4",
+    "SLURM_PROCID": "3",
+    "SLURM_LOCALID": "3",
+    "SLURM_NODEID": "0",
+    "SLURM_JOB_ID": "4711",
+}
+LEFT_BY_TORCHRUN = {"RANK": "3", "LOCAL_RANK": "3", "WORLD_SIZE": "4", "GROUP_RANK": "0", "NODE_RANK": "1"}
+
+
+def arguments(**settings) -> dict:
+    return trainer_arguments(OmegaConf.create({"accelerator": "cpu", "devices": 1, "precision": "32-true"} | settings))
+
+
+@pytest.fixture(autouse=True)
+def rank(monkeypatch):
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "named", "reason"),
+    [
+        ({"accelerator": "tpu"}, "trainer.accelerator=tpu", "torch_xla"),
+        ({"accelerator": "gpux"}, "trainer.accelerator=gpux", "invalid accelerator name"),
+        ({"devices": -1}, "trainer.devices=-1", "an int > 0"),
+        ({"strategy": "ddpp"}, "trainer.strategy=ddpp", "invalid strategy name"),
+        ({"strategy": "fsdp"}, "trainer.strategy=fsdp", "requires a GPU"),
+        ({"precision": "transformer-engine"}, "trainer.precision=transformer-engine", "transformer_engine"),
+        ({"precision": 15}, "trainer.precision=15", "Precision"),
+        ({"foo": 1}, "trainer.foo=1 cannot", "unexpected keyword"),
+    ],
+)
+def test_what_lightning_refuses_is_a_sentence_with_the_setting(settings, named, reason):
+    with pytest.raises(UserError) as refused:
+        arguments(**settings)
+    sentence = str(refused.value)
+    assert (named in sentence, reason in sentence, "\n" in sentence) == (True, True, False), sentence
+
+
+def test_tasks_of_slurm_that_are_no_processes_of_lightning(monkeypatch):
+    monkeypatch.setenv("SLURM_NTASKS", "2")
+    monkeypatch.delenv("SLURM_NTASKS_PER_NODE", raising=False)
+    assert arguments()["strategy"] == "auto"
+    with pytest.raises(UserError, match=r"trainer.devices=2 .*--ntasks-per-node=2"):
+        arguments(devices=2)
+
+
+@pytest.mark.parametrize("precision", ["16-mixed", 16, "16"])
+def test_a_precision_that_lightning_would_replace_is_refused(precision):
+    with pytest.raises(UserError, match=f"trainer.precision={precision} is not to be had on the CPU.*bf16-mixed"):
+        arguments(precision=precision)
+
+
+@pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "16-true", "bf16-true", "64-true", "64"])
+def test_a_precision_that_is_had_is_taken(precision):
+    assert arguments(precision=precision)["precision"] == precision
+
+
+@pytest.mark.parametrize(
+    ("settings", "strategy"),
+    [
+        ({}, "auto"),
+        ({"devices": 2}, "ddp_find_unused_parameters_true"),
+        ({"devices": 2, "strategy": "ddp"}, "ddp_find_unused_parameters_true"),
+        ({"strategy": "ddp"}, "ddp_find_unused_parameters_true"),
+        ({"devices": 2, "strategy": "ddp_spawn"}, "ddp_spawn_find_unused_parameters_true"),
+        ({"devices": 2, "strategy": "ddp_find_unused_parameters_false"}, "ddp_find_unused_parameters_false"),
+    ],
+)
+def test_the_strategy_allows_for_turns(settings, strategy):
+    assert arguments(**settings)["strategy"] == strategy
+
+
+@pytest.mark.parametrize("left", [LEFT_BY_SRUN, LEFT_BY_TORCHRUN, LEFT_BY_SRUN | LEFT_BY_TORCHRUN])
+def test_one_device_is_the_first_process_whatever_is_left_in_the_environment(monkeypatch, left):
+    for name, value in left.items():
+        monkeypatch.setenv(name, value)
+    rank_zero_only.rank = 3
+    arguments()
+    assert rank_zero_only.rank == 0
+
+
+def test_a_process_of_several_knows_its_rank(monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    arguments(devices=2)
+    assert rank_zero_only.rank == 1
+
+
+def test_under_slurm_lightning_requeues_nothing(monkeypatch):
+    for name, value in (
+        LEFT_BY_SRUN | {"SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_PROCID": "1"}
+    ).items():
+        monkeypatch.setenv(name, value)
+    (environment,) = arguments(devices=2)["plugins"]
+    assert (environment.auto_requeue, rank_zero_only.rank) == (False, 1)
+
+
+def test_only_what_is_raised_on_purpose_is_lightnings_answer():
+    def error_of(call, *values) -> Exception:
+        with pytest.raises(Exception) as raised:  # noqa: PT011
+            call(*values)
+        return raised.value
+
+    assert is_refusal(error_of(lambda: Trainer(accelerator="gpux")))
+    assert not is_refusal(error_of(trainer_arguments, None))
+    assert not is_refusal(error_of(int, "x"))
