@@ -111,7 +111,8 @@ class Run:
             self.take_final_scores()
         except Stopped as stop:
             self.results.content |= {"updates": stop.update, **self.clock.rates(stop.update)}
-            log.info("%s: saved at update %d", ", ".join(signal.Signals(each).name for each in received), stop.update)
+            who = ", ".join(signal.Signals(each).name for each in received) or "stopped with another process"
+            log.info("%s: saved at update %d", who, stop.update)
             return self.results.close("stopped")
         except SystemExit as end:  # Lightning's answer to a second Ctrl-C
             raise KeyboardInterrupt from end
