@@ -600,9 +600,9 @@ def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
 # Protocols and configs
 
 
-@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern"])
+@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern", "wgan_gp_code"])
 def test_protocols_compose(name):
-    config = composed()
+    config = composed(f"protocol=[{name}]")
     assert Protocol(**config.protocol[name]).name == name
 
 
@@ -610,6 +610,21 @@ def test_the_paper_protocol():
     protocol = Protocol(**composed().protocol.sngan_paper)
     assert (protocol.inception_score, protocol.splits) == (50_000, 10)
     assert (protocol.generated, protocol.real_split, protocol.real) == (5_000, "test", 10_000)
+
+
+def test_the_protocol_of_the_wgan_gp_code_normalises_by_each_batch_of_100():
+    protocol = Protocol(**composed("protocol=[wgan_gp_code]").protocol.wgan_gp_code)
+    assert (protocol.batch_norm, protocol.batch_size, protocol.ema) == ("batch", 100, False)
+    small = replace(
+        protocol, generated=300, inception_score=300, kid_subsets=2, kid_subset_size=50, precision_recall=50
+    )
+    seen = []
+    stages = Stages()
+    stages.G.layers[1].running_mean.add_(100)  # far off, which no batch notices
+    stages.G.layers[2].register_forward_hook(lambda layer, inputs, _: seen.append(inputs[0].mean(0)))
+    measure(stages, FeatureMetrics(Pixels()), Squares(), small, 0, "last")
+    assert len(seen) == 3
+    assert all(torch.allclose(mean, torch.zeros(64), atol=1e-5) for mean in seen)
 
 
 @pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "dinov2", "classifier", "modes", "none"])
