@@ -524,3 +524,40 @@ class TestBadInput:
         (tmp_path / "file").write_text("")
         message = self.call(monkeypatch, capsys, make(GRID), "--output", tmp_path / "file" / "report")
         assert "Not a directory" in message
+
+
+class TestCaveats:
+    REASON = "200 real images are too few for 1280 features, which makes it too large"
+
+    @pytest.fixture
+    def marked(self, make):
+        """Two methods whose FID, during training and at the end, is of too few images."""
+
+        def of(fid):
+            content = results(fid, course=[(50, fid + 1), (100, fid)])
+            for each in (*content["course"], content["final"], content["best"]):
+                each["caveats"] = {"digits/fid": self.REASON}
+            return content
+
+        return make({cell("spectral_norm", "sngan_a"): of(3.0), cell("wgan_gp", "sngan_a"): of(4.0)})
+
+    def test_a_score_of_too_few_images_has_a_star_and_a_sentence_wherever_it_is_shown(self, marked):
+        page = write_report([marked], None).read_text(encoding="utf-8")
+        for start in (
+            "FID*: digits",
+            "Ranking by FID*",
+            "FID*, difference",
+            "FID* during training",
+            "FID*, best against",
+        ):
+            after = page[page.index(start) :]
+            assert f"(* {self.REASON}; compare with scores of the same numbers of images only.)" in after[:600]
+        assert not re.search(r"FID(?!\*)[:,] ", page)
+        assert only(marked).name == "FID*"
+
+    def test_other_scores_have_neither(self, make):
+        folder = make({cell("spectral_norm", "sngan_a"): results(3.0), cell("wgan_gp", "sngan_a"): results(4.0)})
+        page = write_report([folder], None).read_text(encoding="utf-8")
+        assert "FID: digits" in page
+        assert "FID*" not in page
+        assert "compare with scores" not in page

@@ -3,6 +3,9 @@
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
+ADVICE = "compare with scores of the same numbers of images only"
+"""What follows from a caveat."""
+
 
 def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     """The extractor that all names begin with, and each name without it.
@@ -40,4 +43,4 @@ def footnotes(record: Mapping[str, Any]) -> list[str]:
 
 def footnote(names: str, protocol: str, reason: str) -> str:
     """The sentence about scores that cannot bear comparison."""
-    return f"* {names} of protocol {protocol}: {reason}; compare with scores of the same numbers of images only"
+    return f"* {names} of protocol {protocol}: {reason}; {ADVICE}"

@@ -103,6 +103,7 @@ class Score:
     Attributes:
         name: the last part of the score's name, "fid".
         value: None if it was not finite.
+        caveat: why it cannot bear comparison; None if it can.
     """
 
     run: Run
@@ -110,6 +111,7 @@ class Score:
     name: str
     value: float | None
     update: int
+    caveat: str | None = None
 
 
 @dataclass(frozen=True)
@@ -173,7 +175,8 @@ class Sweep:
             panel = Panel(json.dumps(record["protocol"], sort_keys=True), self.rest(run))
             for name, value in record["scores"].items():
                 last = name.rpartition("/")[2]
-                found[panel, last, record["update"]] = Score(run, panel, last, value, record["update"])
+                caveat = record.get("caveats", {}).get(name)
+                found[panel, last, record["update"]] = Score(run, panel, last, value, record["update"], caveat)
         yield from found.values()
 
     def shown(self, scores: Sequence[Score]) -> list[str]:

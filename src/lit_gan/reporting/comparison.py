@@ -11,6 +11,8 @@ from lit_gan.metrics import FeatureMetrics, ModeMetrics
 from lit_gan.reporting.collect import Panel, Run, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, nearest
 from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
+from lit_gan.reporting.style import score_name
+from lit_gan.score_names import ADVICE
 
 Place = tuple[str, str]
 """A value of x and a value of hue."""
@@ -28,6 +30,7 @@ class Comparison:
         fallen: how many cells at each place failed, or have a score that is not finite.
         paper: the paper's numbers of this score, all measured in one way.
         source: our data, extractor and protocol; None where there are none, as for seconds.
+        caveat: why our values cannot bear comparison with others; None if they can.
     """
 
     sweep: Sweep
@@ -38,6 +41,17 @@ class Comparison:
     fallen: Counter[Place]
     paper: list[PaperScore]
     source: tuple[str, str, str] | None = None
+    caveat: str | None = None
+
+    @property
+    def name(self) -> str:
+        """The score as tables call it, with a star where `note` says why."""
+        return score_name(self.score, self.caveat)
+
+    @property
+    def note(self) -> str:
+        """The caveat as a sentence."""
+        return caveat_note(self.caveat)
 
     @cached_property
     def summaries(self) -> dict[Place, Summary]:
@@ -130,7 +144,18 @@ def comparison(sweep: Sweep, panel: Panel, name: str, scores: list[Score], paper
             values[place_of(sweep, score.run)].append(score.value)
     title, end = titles(by_panel(sweep.finals))[panel], good_end(scores[0].run, name)
     numbers = [number for number in paper if number.score == name]
-    return Comparison(sweep, title, name, end, values, fallen, nearest(numbers, panel.source), panel.source)
+    paper = nearest(numbers, panel.source)
+    return Comparison(sweep, title, name, end, values, fallen, paper, panel.source, caveat_of(scores))
+
+
+def caveat_of(scores: Iterable[Score]) -> str | None:
+    """Why scores of one panel, which agree in their protocol, cannot bear comparison; None if they can."""
+    return next((score.caveat for score in scores if score.caveat), None)
+
+
+def caveat_note(caveat: str | None) -> str:
+    """A caveat as a sentence; the empty string where there is none."""
+    return f" (* {caveat}; {ADVICE}.)" if caveat else ""
 
 
 def place_of(sweep: Sweep, run: Run) -> Place:

@@ -14,7 +14,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from lit_gan.reporting.collect import Run, Score, Sweep
-from lit_gan.reporting.comparison import Comparison
+from lit_gan.reporting.comparison import Comparison, caveat_of
 from lit_gan.reporting.statistics import Summary, summary
 from lit_gan.reporting.style import (
     GREY,
@@ -126,7 +126,7 @@ def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> No
             place = group + 0.3 * (x == BEST) + (column - (len(sweep.hues) - 1) / 2) * width
             draw_bar(axes, comparison, (x, hue), place, width, drawn[hue])
     values = [value for seeds in comparison.values.values() for value in seeds]
-    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)])
+    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], caveat=comparison.caveat)
     ticks = [group + 0.3 * (x == BEST) for group, x in enumerate(groups)]
     axes.set_xticks(ticks, [textwrap.fill(sweep.x(x), 14) if x != BEST else BEST for x in groups])
     axes.tick_params(axis="x", length=0)
@@ -207,7 +207,7 @@ def draw_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> N
 def label_lines(axes: Axes, comparison: Comparison) -> None:
     """The axes of lines; x is logarithmic if its steps grow."""
     values = [value for seeds in comparison.values.values() for value in seeds]
-    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], zero=False)
+    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], False, comparison.caveat)
     label_x(axes, comparison.sweep)
 
 
@@ -266,7 +266,7 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
     label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
     grid[0].grid(False, which="minor")
     grid[0].set_ylabel("")
-    figure.supylabel(score_name(score), fontsize=8)
+    figure.supylabel(score_name(score, caveat_of(scores)), fontsize=8)
     entitle(figure, title)
     legend_below(figure, handles(sweep, line=True))
     return figure

@@ -15,7 +15,6 @@ from lit_gan.reporting.collect import Panel, Run, Sweep
 from lit_gan.reporting.comparison import Comparison, place_of
 from lit_gan.reporting.papers import PaperScore
 from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summary
-from lit_gan.reporting.style import score_name
 from lit_gan.reporting.tables import NONE, Table, duration, number, written
 
 LINES_SHOWN = 6
@@ -33,7 +32,7 @@ def score_table(name: str, comparison: Comparison) -> Table:
     rows += [
         [*[NONE] * (len(columns) - 2), printed(each), f"{each.label} ({each.source})"] for each in strangers(comparison)
     ]
-    return Table(name, f"{score_name(comparison.score)}: {comparison.title}{paper_note(comparison)}", columns, rows)
+    return Table(name, f"{comparison.name}: {comparison.title}{paper_note(comparison)}{comparison.note}", columns, rows)
 
 
 def paper_note(comparison: Comparison) -> str:
@@ -97,10 +96,10 @@ def ranking_table(name: str, comparison: Comparison) -> Table:
         for hue, best in bests.items()
     ]
     rows += [[NONE, sweep.hue(hue), "failed", NONE, "0", printed(paper.get(hue)), NONE] for hue in comparison.lost]
-    columns = ["rank", sweep.axis(sweep.view.hue), score_name(comparison.score), "best setting", "seeds"]
+    columns = ["rank", sweep.axis(sweep.view.hue), comparison.name, "best setting", "seeds"]
     columns += ["paper", "paper's rank"]
-    title = f"Ranking by {score_name(comparison.score)}: {comparison.title}. {correlation(comparison)}"
-    return Table(name, title + paper_note(comparison), columns, rows)
+    title = f"Ranking by {comparison.name}: {comparison.title}. {correlation(comparison)}"
+    return Table(name, title + paper_note(comparison) + comparison.note, columns, rows)
 
 
 def correlation(comparison: Comparison) -> str:
@@ -122,7 +121,7 @@ def difference_table(name: str, comparison: Comparison) -> Table:
     sweep, hues = comparison.sweep, list(comparison.bests)
     found = {(first, second): each for first, second, each in comparison.differences()}
     rows = [[sweep.hue(first), *(decided(found.get((first, second))) for second in hues[1:])] for first in hues[:-1]]
-    title = f"{score_name(comparison.score)}, difference and what it must exceed: {comparison.title}"
+    title = f"{comparison.name}, difference and what it must exceed: {comparison.title}{comparison.note}"
     return Table(name, title, ["better than", *(sweep.hue(hue) for hue in hues[1:])], rows)
 
 

@@ -73,14 +73,16 @@ def styles(hues: Sequence[str]) -> dict[str, Style]:
     }
 
 
-def score_name(score: str) -> str:
-    """A score as an axis calls it."""
-    return NAMES.get(score, score.replace("_", " "))
+def score_name(score: str, caveat: str | None = None) -> str:
+    """A score as an axis calls it, with a star if there is a caveat."""
+    return NAMES.get(score, score.replace("_", " ")) + "*" * bool(caveat)
 
 
-def label_score(axes: Axes, score: str, end: str | None, values: Sequence[float], zero: bool = True) -> None:
+def label_score(
+    axes: Axes, score: str, end: str | None, values: Sequence[float], zero: bool = True, caveat: str | None = None
+) -> None:
     """Puts the score's name and its good end (↑, ↓) on the y axis, logarithmic for FID, else from zero."""
-    axes.set_ylabel(score_name(score) + {"min": " ↓", "max": " ↑"}.get(end, ""))
+    axes.set_ylabel(score_name(score, caveat) + {"min": " ↓", "max": " ↑"}.get(end, ""))
     if zero and values and min(values) >= 0:
         axes.set_ylim(bottom=0)
     if score in LOGARITHMIC and values and min(values) > 0:

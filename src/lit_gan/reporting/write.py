@@ -13,7 +13,16 @@ from lit_gan.files import replacing
 from lit_gan.grid.cells import STATES
 from lit_gan.reporting import figures, findings
 from lit_gan.reporting.collect import Panel, Run, Sweep, read_sweep
-from lit_gan.reporting.comparison import Comparison, by_panel, compare, place_of, seconds, titles
+from lit_gan.reporting.comparison import (
+    Comparison,
+    by_panel,
+    caveat_note,
+    caveat_of,
+    compare,
+    place_of,
+    seconds,
+    titles,
+)
 from lit_gan.reporting.page import Picture, Section, page
 from lit_gan.reporting.papers import PaperScore, read_paper
 from lit_gan.reporting.statistics import RULE
@@ -166,6 +175,7 @@ def main_pictures(comparisons: list[Comparison], kind: str, name: str) -> Iterat
     for number, panel in enumerate(panels, start=1):
         agrees = [each.paper_agrees for each in panel if each.paper_bests]
         caption = (LINES if kind == "lines" else BARS) + AMONG * any(agrees) + BESIDE * (not all(agrees))
+        caption += " ".join(f"{each.name}:{each.note}" for each in panel if each.caveat)
         draw = DRAWN[kind]
         yield Picture(name + (f"_{number}" if len(panels) > 1 else ""), caption, figures.compared(panel, *draw))
 
@@ -202,7 +212,8 @@ def curve_pictures(sweep: Sweep, start: str) -> Iterator[Picture]:
         for name in sweep.shown(scores):
             mine = [score for score in scores if score.name == name]
             label = f"{start}curves_{name}" + (f"_{number}" if len(panels) > 1 else "")
-            title = f"{score_name(name)} during training: {named[panel]}"
+            caveat = caveat_of(mine)
+            title = f"{score_name(name, caveat)} during training: {named[panel]}{caveat_note(caveat)}"
             yield Picture(label, title, figures.curves(sweep, named[panel], name, mine))
 
 
@@ -233,9 +244,11 @@ def best_last_section(sweep: Sweep, start: str) -> Section:
             for run in runs
             for _, best, last in [findings.best_and_last(run)]
         ]
-        caption = f"{score_name(score)}, best against last: {named[panel]}. On the dashed line the last is the best."
+        caveat = findings.best_and_last(runs[0])[2].get("caveats", {}).get(metric)
+        called, note = score_name(score, caveat), caveat_note(caveat)
+        caption = f"{called}, best against last: {named[panel]}. On the dashed line the last is the best.{note}"
         pictures.append(Picture(name, caption, figures.best_against_last(sweep, named[panel], score, pairs)))
-        tables.append(findings.best_last_table(name, sweep, f"{score_name(score)}: {named[panel]}", runs))
+        tables.append(findings.best_last_table(name, sweep, f"{called}: {named[panel]}{note}", runs))
     lost = sum(map(findings.ends_in_nothing, sweep.runs))
     missing = f" Cells not shown because their last score is not finite: {lost}." if lost else ""
     return Section("Best and last", BEST_LAST + missing, pictures, hidden=tables)
