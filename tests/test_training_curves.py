@@ -98,7 +98,7 @@ class TestRuns:
         run(*LENGTH, "updates=6")
         assert (tmp_path / "curves.png").read_bytes() != first
 
-    def test_a_stopped_run(self, run, tmp_path, monkeypatch):
+    def test_a_stopped_run(self, run, tmp_path, monkeypatch, capsys):
         def stop(checkpoints, trainer, *_):
             if trainer.global_step == 3:
                 checkpoints.request(signal.SIGINT, None)
@@ -107,6 +107,7 @@ class TestRuns:
         with pytest.raises(SystemExit, match="130"):
             run(*LENGTH)
         assert (tmp_path / "curves.png").exists()
+        assert str(tmp_path / "curves.png") in capsys.readouterr().out.replace("\n", "")
 
     def test_a_run_that_diverges(self, run, tmp_path, monkeypatch):
         def broken(gan, turn):

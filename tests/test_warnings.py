@@ -69,6 +69,13 @@ class TestScore:
         course = [{"scores": {"x/fid": value}, "update": update} for update, value in enumerate(values, start=1)]
         assert bool(lost_score(course, "x/fid", mode)) == lost
 
+    def test_scores_of_another_protocol_are_not_compared(self):
+        course = [
+            {"scores": {"x/fid": value}, "update": update, "protocol": {"generated": generated}}
+            for update, value, generated in ((1, 60, 1000), (2, 50, 1000), (3, 400, 16))
+        ]
+        assert lost_score(course, "x/fid", "min") is None
+
     def test_names_the_best_update(self):
         course = [{"scores": {"x/fid": value}, "update": update} for update, value in ((10, 43.71), (20, 642.3))]
         assert "ends at 642.3, after 43.71 at update 10" in lost_score(course, "x/fid", "min")

@@ -15,6 +15,7 @@ from importlib import import_module
 import pytest
 
 from lit_gan import watching
+from lit_gan.callbacks import progress
 from lit_gan.launch import launch
 from lit_gan.watching import watched
 
@@ -76,6 +77,12 @@ def test_no_bar_where_nobody_watches(train, tmp_path, capsys):
     assert all(re.match(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  (INFO|WARNING) ", line) for line in lines)
     assert [line for line in lines if "update 4/4" in line]
     assert [line for line in lines if "scoring 1000 samples under protocol quick" in line]
+
+
+def test_a_line_now_and_then_in_a_long_epoch(train, tmp_path, monkeypatch):
+    monkeypatch.setattr(progress, "SILENCE", 0.0)
+    train("updates_per_epoch=4", "metrics=none")
+    assert re.search(r"INFO     update 3/4  \d\d:\d\d left$", (tmp_path / "train.log").read_text(), re.MULTILINE)
 
 
 @pytest.mark.parametrize(

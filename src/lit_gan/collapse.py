@@ -50,11 +50,13 @@ def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | No
     That is at least `FACTOR` times worse, with at least half of what was won since the first evaluation lost again.
 
     Args:
-        course: the records of the evaluations during training, as `results.json` has them.
+        course: the records of the evaluations during training, as `results.json` has them; those of another protocol
+            than the last one's cannot be compared with it, and are left out.
         metric: full name of the score.
         mode: its good end, "min" or "max".
     """
-    values = [(record["scores"].get(metric), record["update"]) for record in course]
+    alike = [record for record in course if record.get("protocol") == course[-1].get("protocol")]
+    values = [(record["scores"].get(metric), record["update"]) for record in alike]
     values = [(value, update) for value, update in values if value is not None and math.isfinite(value)]
     if not values:
         return None
@@ -76,11 +78,11 @@ def equal_samples(G: Generator, source: Source) -> str | None:
     dataset = source.split("train")
     real = torch.cat([source.samples(x) for x, _ in read(dataset, choice(dataset, SAMPLES), SAMPLES)])
     found, wanted = variance(samples), variance(real)
-    if not (wanted > 0 and found <= SPREAD * wanted):  # so too where a single image has no variance
+    if wanted == 0 or found > SPREAD * wanted:
         return None
     return f"all samples are alike: their variance is {found / wanted:.1g} of the data's"
 
 
 def variance(x: Tensor) -> float:
-    """The mean over the dimensions of the variance over the samples."""
-    return x.flatten(1).double().var(0).mean().item()
+    """The mean over the dimensions of the variance over the samples, 0 for a single one."""
+    return x.flatten(1).double().var(0, correction=0).mean().item()

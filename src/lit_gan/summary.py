@@ -71,10 +71,10 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
     lines.append(f"{results['status']:<8} at update {results['updates']}: {directory}")
     if results["status"] == "stopped":
         lines.append(f"go on    {command('train', 'resume', directory)}")
-    elif results["status"] == "finished":
+    if results["status"] in ("finished", "stopped"):
         there = [str(directory / name) for name in FILES if (directory / name).exists()]
         lines.append(f"look at  {', '.join(there)}")
-        if (directory / "checkpoints" / "last.ckpt").exists():
+        if results["status"] == "finished" and (directory / "checkpoints" / "last.ckpt").exists():
             lines += [f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}"]
             lines += [f"         {command('analyze', 'run', directory)} {telling_analysis(shape)}"]
     return lines

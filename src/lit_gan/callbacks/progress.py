@@ -16,6 +16,7 @@ from lit_gan.score_names import format_score
 from lit_gan.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
+SILENCE = 600.0
 REFRESH = 0.2
 """Seconds between two states of the progress bar."""
 SMOOTHING = 0.05
@@ -82,10 +83,29 @@ class Clock(Callback):
 
 
 class EpochLog(Callback):
-    """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after Evaluation."""
+    """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after Evaluation.
+
+    In an epoch that takes longer than `SILENCE`, also a line with the time left after so many seconds.
+    """
 
     def __init__(self, results: Results, clock: Clock):
         self.results, self.clock = results, clock
+        self.start = self.spoke = 0.0
+        self.first_update = 0
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Starts to foretell the time left."""
+        self.start = self.spoke = time.perf_counter()
+        self.first_update = trainer.global_step
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
+        """Breaks a long silence."""
+        now = time.perf_counter()
+        if now - self.spoke > SILENCE and trainer.is_global_zero:
+            self.spoke = now
+            done, left = trainer.global_step - self.first_update, trainer.max_steps - trainer.global_step
+            seconds = Tqdm.format_interval((now - self.start) / done * left)
+            log.info("update %d/%d  %s left", trainer.global_step, trainer.max_steps, seconds)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Update, losses, scores, speed."""
@@ -96,6 +116,7 @@ class EpochLog(Callback):
         scores, caveats = latest_scores(self.results, trainer.global_step)
         values = pl_module.curves.latest | scores
         shown = "  ".join(f"{name} {format_score(value, name in caveats)}" for name, value in values.items())
+        self.spoke = time.perf_counter()
         log.info("update %d/%d  %s  %.0f images/s", trainer.global_step, trainer.max_steps, shown, self.clock.speed)
 
 
