@@ -181,7 +181,7 @@ class GANData(LightningDataModule):
         before, now = state_dict.get("images"), len(self.source.split("train"))
         if before not in (None, now):
             log.warning(
-                "data=%s has %d training images, and had %d when the run was saved: it goes on with those there are now",
+                "data=%s has %d training images, and had %d when the run was saved: it goes on with what is there now",
                 *(self.source.name, now, before),
             )
         self._start = {name: state_dict[name] for name in self._start}
