@@ -37,7 +37,7 @@ from lit_gan.game import Generator
 from lit_gan.launch import launch
 from lit_gan.measure import measure
 from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
-from lit_gan.metrics.classes import class_scores, means
+from lit_gan.metrics.classes import class_scores, means, real_features
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
@@ -433,6 +433,19 @@ def test_protocols_on_the_same_real_images_measure_them_once(caplog):
     assert suite.extractor.seen == 80 + 79
 
 
+def test_classes_do_not_measure_again_what_all_of_them_together_have(caplog):
+    caplog.set_level("INFO")
+    source, suite = Squares(), FeatureMetrics(Pixels())
+    suite.evaluate(from_real(source), source, PROTOCOL)
+    features, labels = real_features(suite, source, PROTOCOL)
+    assert caplog.text.count("Measuring") == 1
+    suite.KEPT = 79
+    anew = real_features(suite, source, PROTOCOL)
+    assert caplog.text.count("Measuring") == 2
+    assert torch.equal(features, anew[0])
+    assert torch.equal(labels, anew[1])
+
+
 def test_a_record_says_which_numbers_were_used():
     source, suite = Squares(n=7), FeatureMetrics(Pixels())
     suite.prepare(source)
@@ -559,10 +572,21 @@ def measured(protocol, rank=0):
     return record["scores"], suite.extractor.seen
 
 
+def modes_of(protocol):
+    """The scores of a generator of points."""
+    torch.manual_seed(0)
+    G = Generator((2,), 2)
+    G.body = lambda z, y: 2 * z
+    G.unused = nn.Linear(1, 1)  # where it is, and of which type
+    source = Gaussians("ring", (2,), 8, centers=ring(8, 2.0), std=0.02, scale=1.414, n=400, seed=0)
+    return ModeMetrics().evaluate(Sampler(G, seed=1), source, protocol)
+
+
 def measured_by_two(rank, folder, protocols):
     torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
-    torch.save([measured(protocol, rank) for protocol in protocols], f"{folder}/{rank}.pt")
+    modes = [modes_of(protocol) for protocol in protocols]
+    torch.save(([measured(protocol, rank) for protocol in protocols], modes), f"{folder}/{rank}.pt")
     torch.distributed.destroy_process_group()
 
 
@@ -571,7 +595,8 @@ def test_two_processes_score_their_shares_and_find_what_one_finds(tmp_path):
     protocols = [PROTOCOL, replace(PROTOCOL, batch_norm="batch"), one_batch, replace(PROTOCOL, generated=10)]
     alone = [measured(protocol) for protocol in protocols]  # the real images are in the cache from here on
     torch.multiprocessing.spawn(measured_by_two, (str(tmp_path), protocols), nprocs=2)
-    found = [torch.load(tmp_path / f"{rank}.pt") for rank in range(2)]
+    found, modes = zip(*(torch.load(tmp_path / f"{rank}.pt") for rank in range(2)), strict=True)
+    assert modes[0] == modes[1] == [modes_of(protocol) for protocol in protocols]
     for (scores, _), (first, _), (second, _) in zip(alone, *found, strict=True):
         assert first == second
         assert first == pytest.approx(scores, rel=1e-6, abs=1e-7)
@@ -689,7 +714,8 @@ def test_a_cache_file_that_is_damaged_or_of_another_version_is_computed_again(da
 
 
 @pytest.mark.parametrize("suite", [FeatureMetrics(Pixels()), FeatureMetrics(Classifier(updates=2))])
-def test_whatever_the_cached_parts_are_the_scores_are_the_same(suite, cache_directory):
+def test_whatever_the_cached_parts_are_the_scores_are_the_same(suite, cache_directory, monkeypatch):
+    monkeypatch.setattr(FeatureMetrics, "KEPT", 70)  # fewer than there are, so that classes have a file of their own
     source, protocol = Squares(), replace(PROTOCOL, generated=8)
 
     def evaluate():

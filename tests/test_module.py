@@ -520,7 +520,12 @@ def test_a_config_from_before_there_was_a_start_builds(compose):
 )
 def test_a_record_says_which_average_was_measured(points, settings, expected):
     suite = SimpleNamespace(
-        evaluate=lambda *_: {}, describe=lambda *_: {}, prefix=lambda _: "x", by_class=lambda *_: {}, SCORES={}
+        evaluate=lambda *_: {},
+        describe=lambda *_: {},
+        caveats=lambda *_: {},
+        prefix=lambda _: "x",
+        by_class=lambda *_: {},
+        SCORES={},
     )
     protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running")
     record = measure(points(**settings), suite, None, protocol, 0, "last")

@@ -43,8 +43,9 @@ def rescore(config: DictConfig) -> None:
     checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
     suite, source = build_suite(config, trained), moved_source(config, trained)
     source.require_names(results.content.get("class_names"))
+    suite.prepare(source, device)
     for protocol in protocols:
-        source.split(protocol.real_split)
+        suite.measure_real(source, protocol)
     for checkpoint in checkpoints:
         gan, update = load_gan(trained, directory, checkpoint)
         gan.to(device)

@@ -51,22 +51,26 @@ class Evaluation(Callback):
         """Evaluates under the protocol for training, every process its share of the samples."""
         record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
         self.clock.add("evaluation", record["seconds"])
+        self.require_monitor(record)
         if trainer.is_global_zero:
             self.publish(trainer, record)
         for name, value in trainer.strategy.broadcast(record["scores"]).items():
             pl_module.log(name, value, logger=False, rank_zero_only=False)
 
-    def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Writes the scores wherever they are read.
+    def require_monitor(self, record: dict[str, Any]) -> None:
+        """Refuses scores without the monitored one.
 
         Raises:
-            UserError: the monitored one is not among them.
+            UserError: names those there are.
         """
         if self.monitor not in record["scores"]:
             raise UserError(
                 f"metrics.monitor={self.monitor.rpartition('/')[2]} is not measured on data={self.source.name}: choose "
                 f"one of {', '.join(name.rpartition('/')[2] for name in record['scores'])}."
             )
+
+    def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
+        """Writes the scores wherever they are read."""
         self.results.add(record, self.monitor, self.mode)
         for logger in trainer.loggers:
             logger.log_metrics(record["scores"], step=trainer.global_step)

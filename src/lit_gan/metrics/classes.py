@@ -85,9 +85,14 @@ def means(scores: ByClass, prefix: str) -> dict[str, float]:
 def real_features(
     suite: FeatureMetrics, source: Source, protocol: Protocol
 ) -> tuple[Float[Tensor, "n f"], Int[Tensor, " n"]]:
-    """Features and labels of the real images, on the CPU, from the cache folder if they are there."""
+    """Features and labels of the real images, on the CPU, from the cache folder if they are there.
+
+    Where the scores of all classes together have kept these features already, they are not measured again.
+    """
     dataset = source.split(protocol.real_split)
     numbers = choice(dataset, min(protocol.real or REAL, REAL))
+    if len(numbers) <= suite.KEPT and hasattr(dataset, "labels"):
+        return suite.against(source, protocol).features.cpu(), dataset.labels[numbers]
     key = {
         "kind": "real by class",
         "data": source.name,

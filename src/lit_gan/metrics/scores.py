@@ -101,10 +101,14 @@ class AgainstReal(Metric):
 
 
 def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
-    """The parts as one tensor, which takes their place in the list so that memory holds the data once."""
+    """The parts as one tensor, which takes their place in the list so that memory holds the data once.
+
+    Raises:
+        ValueError: there are none.
+    """
     if isinstance(parts, Tensor):
         return parts  # synchronised
-    if len(parts) > 1:
+    if len(parts) != 1:
         parts[:] = [dim_zero_cat(parts)]
     return parts[0]
 
