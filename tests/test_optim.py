@@ -1,5 +1,6 @@
 """The players' optimizers: the papers' settings, decay in generator updates, settings that are refused."""
 
+import sys
 from functools import partial
 
 import pytest
@@ -8,7 +9,9 @@ from hydra.utils import instantiate
 from torch import nn
 
 from lit_gan.errors import UserError
-from lit_gan.optim import Optimizers, TensorFlowRMSprop, trainable
+from lit_gan.launch import launch
+from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign, trainable
+from lit_gan.train import train
 
 SGD = partial(torch.optim.SGD, lr=0.5)
 
@@ -176,6 +179,51 @@ def test_the_schedulers_follow_the_rate():
             optimizer.step()
             scheduler.step()
     assert rates == [[rate, rate] for rate in (0.5, 0.375, 0.25, 0.125, 0)]
+
+
+def halted(end, updates):
+    """The parts of a decay to `end` whose states are those of one to update 4, after so many updates."""
+    (old, _), (before, _) = Optimizers(1, SGD, SGD, 0, 4).build(nn.Linear(1, 1), nn.Linear(1, 1))
+    for _ in range(updates):
+        old.step()
+        before.step()
+    (new, _), (scheduler, _) = Optimizers(1, SGD, SGD, 0, end).build(nn.Linear(1, 1), nn.Linear(1, 1))
+    new.load_state_dict(old.state_dict())
+    scheduler.load_state_dict(before.state_dict())
+    return new, scheduler
+
+
+@pytest.mark.parametrize(("end", "updates", "factors"), [(8, 4, (0, 0.5)), (8, 2, (0.5, 0.75)), (4, 3, (0.25, 0.25))])
+def test_after_a_resume_the_first_update_has_the_rate_of_the_new_end(end, updates, factors):
+    optimizer, scheduler = halted(end, updates)
+    assert realign(scheduler) == factors
+    assert optimizer.param_groups[0]["lr"] == 0.5 * factors[1]
+
+
+def test_a_rate_of_zero_is_no_change():
+    zero = partial(torch.optim.SGD, lr=0.0)
+    (optimizer, _), (scheduler, _) = Optimizers(1, zero, zero, 0, 4).build(nn.Linear(1, 1), nn.Linear(1, 1))
+    optimizer.step()
+    scheduler.step()
+    assert realign(scheduler) == (0.75, 0.75)
+
+
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+def test_a_longer_run_says_that_its_decayed_rates_jump_and_the_same_run_says_nothing(monkeypatch, tmp_path):
+    def trained(*arguments):
+        quick = ["trainer.accelerator=cpu", "metrics=none", "callbacks=none", "data=gaussians", "model.width=4"]
+        game = [f"hydra.run.dir={tmp_path}", *quick, "optim.decay_start=0", "updates_per_epoch=2", "batch_size=4"]
+        monkeypatch.setattr(sys, "argv", ["train", *game, *arguments])
+        launch(train, "train")
+        content = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+        return [state["param_groups"][0]["lr"] for state in content["optimizer_states"]]
+
+    words = "at update 4 the learning rates go from 0 to 0.5 times their start"
+    assert trained("updates=4") == [0, 0]
+    assert trained("updates=4") == [0, 0]
+    assert words not in (tmp_path / "train.log").read_text()
+    assert trained("updates=8") == [0, 0]
+    assert words in (tmp_path / "train.log").read_text()
 
 
 def test_constant_rates_need_no_scheduler():

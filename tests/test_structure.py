@@ -2,6 +2,7 @@
 
 import copy
 import math
+import sys
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from lit_gan import game
 from lit_gan.build import build_gan
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, NormSlot, Turn
+from lit_gan.launch import launch
 from lit_gan.models import autoencoder, dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.inputs import PacGAN
 from lit_gan.reg.labels import ACGAN, ConditionalBatchNorm, LabelConcat, ProjectionDiscriminator
@@ -19,6 +21,7 @@ from lit_gan.reg.minibatch import Closeness, MinibatchDiscrimination
 from lit_gan.reg.structure import BatchNorm, Dropout, InstanceNorm
 from lit_gan.reg.virtual import Referenced, VirtualBatchNorm, VirtualNorm
 from lit_gan.reg.weights import SpectralNorm
+from lit_gan.train import train
 
 SHAPE, N = (1, 32, 32), 5
 MODELS = [dcgan, sngan_cnn, sngan_resnet, mlp]
@@ -168,6 +171,31 @@ def virtual(model, network="both", before=(), n=N):
     G, D = attached(players(model), *before, reg)
     reg.stage(turn_of(G, D))
     return G, D
+
+
+class TestBatchNormOfOneSample:
+    def test_of_features_without_positions_is_refused_in_a_sentence(self):
+        _, D = attached((mlp.Generator((2,), width=4), mlp.Discriminator((2,), width=4)), BatchNorm())
+        with pytest.raises(UserError, match=r"reg=batch_norm .*batch_size.*accumulate.*reg=layer_norm") as stop:
+            D(torch.randn(1, 2))
+        assert "\n" not in str(stop.value)
+        assert D(torch.randn(2, 2)).logits.isfinite().all()
+        assert D.eval()(torch.randn(1, 2)).logits.isfinite().all()
+
+    def test_of_maps_has_positions_to_normalise_over(self):
+        _, D = attached(players(dcgan), BatchNorm())
+        assert D(torch.randn(1, *SHAPE)).logits.isfinite().all()
+
+    @pytest.mark.parametrize(
+        "batch", [["batch_size=1"], ["batch_size=2", "optim.accumulate=2"], ["batch_size=2", "g_batch_size=1"]]
+    )
+    @pytest.mark.parametrize("model", ["mlp", "autoencoder_mlp"])
+    def test_ends_a_training_with_the_sentence(self, monkeypatch, tmp_path, batch, model):
+        quick = ["trainer.accelerator=cpu", "metrics=none", "callbacks=none", "model.width=4", f"model={model}"]
+        game = ["data=gaussians", "reg=batch_norm", f"hydra.run.dir={tmp_path}", "updates=2", "updates_per_epoch=2"]
+        monkeypatch.setattr(sys, "argv", ["train", *game, *quick, *batch])
+        with pytest.raises(SystemExit, match=r"^lit_gan: reg=batch_norm cannot normalise a batch of one sample"):
+            launch(train, "train")
 
 
 class TestVirtualBatchNorm:

@@ -2,6 +2,7 @@
 
 import copy
 import itertools
+import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
@@ -14,9 +15,11 @@ from torch.optim import Optimizer
 from lit_gan.curves import REMEDY, Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.optim import OptimisticAdam, Optimizers, trainable
+from lit_gan.optim import OptimisticAdam, Optimizers, realign, trainable
 from lit_gan.order import Order, Simultaneous
 from lit_gan.sampling import Sampler, classes
+
+log = logging.getLogger("lit_gan")
 
 
 class GAN(LightningModule):
@@ -219,9 +222,21 @@ class GAN(LightningModule):
         """Curves start where training does, or go on where it stopped."""
         check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
         self.flushed = self.global_step
+        self.realign_rates()
         if self.interval is not None:
             self.flushed = self.interval["flushed"]
             self.curves.load_state_dict(self.interval["history"], self.device)
+
+    def realign_rates(self) -> None:
+        """Takes up the decay of the learning rates where the config has it now, and says so if it was elsewhere."""
+        factors = [realign(scheduler) for scheduler in self.schedulers()]
+        before, now = factors[0] if factors else (1, 1)
+        if before != now and self.trainer.is_global_zero:
+            log.warning(
+                "optim.decay_end=%d is not where the decay ended before this resume: "
+                "at update %d the learning rates go from %.3g to %.3g times their start",
+                *(self.optim.decay_end, self.global_step, before, now),
+            )
 
     def sampler(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""

@@ -72,6 +72,21 @@ class Optimizers:
         return min(1.0, max(0.0, remaining))
 
 
+def realign(scheduler: LambdaLR) -> tuple[float, float]:
+    """Gives an optimizer the learning rates that its scheduler has at its present update.
+
+    After a resume with another end of the decay they are others than those of the checkpoint.
+
+    Returns:
+        The factors on the learning rates, before and now.
+    """
+    now = scheduler.lr_lambdas[0](scheduler.last_epoch)
+    base, group = scheduler.base_lrs[0], scheduler.optimizer.param_groups[0]
+    before = group["lr"] / base if group["lr"] != base * now else now
+    group["lr"] = base * now
+    return before, now
+
+
 class OptimisticAdam(Adam):
     """Adam whose step is twice the new one less the one before. Daskalakis et al. 2018, Algorithm 1.
 

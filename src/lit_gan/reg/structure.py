@@ -42,10 +42,24 @@ class Normalisation(Regularizer):
 
 
 class AnyBatchNorm(_BatchNorm):
-    """Batch normalisation of [b, c] and of [b, c, h, w] alike."""
+    """Batch normalisation of [b, c] and of [b, c, h, w] alike.
+
+    Raises:
+        UserError: in training, of a single number a channel, which it would make 0 whatever it is.
+    """
 
     def _check_input_dim(self, input: Tensor) -> None:
         pass
+
+    def forward(self, input: Tensor) -> Tensor:
+        """[b, c, ...] normalised."""
+        if self.training and input.numel() == self.num_features:
+            raise UserError(
+                "reg=batch_norm cannot normalise a batch of one sample in this model, whose features have no "
+                "positions: set batch_size and g_batch_size, each over optim.accumulate and the devices, to 2 or more, "
+                "or choose reg=layer_norm."
+            )
+        return super().forward(input)
 
 
 class BatchNorm(Normalisation):
