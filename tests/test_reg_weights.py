@@ -8,6 +8,7 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from lit_gan import game
+from lit_gan.callbacks.spectra import singular_values
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled, as_matrix, out_axis, weight_layers
 from lit_gan.losses import Hinge
@@ -85,6 +86,14 @@ def test_the_norms_start_above_one_as_in_the_authors_code():
     assert len(first) == 7
     assert all(1.1 < norm < 1.6 for norm in first)
     assert all(norm < 1.07 for norm in later)
+
+
+def test_what_is_logged_before_the_first_update_shows_the_beginning_of_figure_9():
+    D = attached(SpectralNorm(), sngan_cnn.Discriminator((3, 32, 32)))
+    logged = [values[0].item() for values in singular_values(D).values()]
+    first = [sigma(layer) for layer in operators(D)]
+    assert logged == pytest.approx(first, rel=1e-4)
+    assert min(logged[:7]) > 1.1
 
 
 def test_a_warm_up_takes_the_beginning_away():

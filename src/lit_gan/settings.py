@@ -100,6 +100,7 @@ TRAIN = DATA | {
     "reg.spectral.factor": NUMBER,
     "reg.spectral.warm_up": Allowed(int | None, 0),
     "reg.lecam.start": Allowed(int | None, 0),
+    "reg.acgan.shared_labels": SWITCH,
     "reg.spectral.gamma": SWITCH,
     "reg.frobenius.gamma": SWITCH,
     "reg.weight_norm.gamma": SWITCH,
