@@ -390,6 +390,16 @@ class TestReport:
         assert [cell("weight_clipping", "sngan_b"), "waiting", "", ""] in rows
         assert "d/hinge became nan" in written.read_text()
 
+    def test_nothing_of_warnings_where_there_are_none(self, written):
+        assert not (written.parent / "warnings.csv").exists()
+
+    def test_finished_cells_with_warnings(self, make):
+        collapsed = results(900.0) | {"warnings": ["digits/fid ends at 900, after 40 at update 50"]}
+        page = write_report([make(GRID | {cell("wgan_gp", "sngan_b", 1): collapsed})], None)
+        rows = list(csv.reader((page.parent / "warnings.csv").open()))
+        assert rows[1:] == [[cell("wgan_gp", "sngan_b", 1), "digits/fid ends at 900, after 40 at update 50"]]
+        assert "digits/fid ends at 900, after 40 at update 50" in page.read_text()
+
     def test_best_and_last_side_by_side(self, written):
         rows = list(csv.reader((written.parent / "best_last_1.csv").open()))
         assert rows[1] == ["SN-GAN", "A", "70", "50", "80", "100", "1.14", "1"]

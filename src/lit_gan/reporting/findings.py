@@ -211,6 +211,13 @@ def unfinished_table(name: str, sweep: Sweep) -> Table:
     return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows)
 
 
+def warned_table(name: str, sweep: Sweep) -> Table:
+    """A row for each warning of a finished cell."""
+    finished = [run for run in sweep.runs if run.complete]
+    rows = [[run.cell.name, sentence] for run in finished for sentence in run.cell.results.get("warnings", [])]
+    return Table(name, "Warnings of finished cells", ["cell", "warning"], rows)
+
+
 def last_samples(run: Run, ending: str) -> Path | None:
     """The samples of the highest update, `samples/<update>.<ending>`."""
     paths = [path for path in run.cell.directory.glob(f"samples/*.{ending}") if path.stem.isdecimal()]

@@ -137,6 +137,7 @@ def sections_of(sweep: Sweep, start: str) -> list[Section]:
         Section("Singular values", SPECTRA, list(spectra_pictures(sweep, comparisons, start))),
         time_section(sweep, paper, start),
         unfinished_section(sweep, start),
+        warned_section(sweep, start),
         run_section(sweep, named, start),
     ]
     return [main, *(section for section in sections if not section.empty)]
@@ -321,6 +322,12 @@ def unfinished_section(sweep: Sweep, start: str) -> Section:
     """What is not there yet, or never will be."""
     table = findings.unfinished_table(f"{start}unfinished", sweep)
     return Section("Failed, stopped, running and waiting cells", tables=[table] if table.rows else [])
+
+
+def warned_section(sweep: Sweep, start: str) -> Section:
+    """Finished cells that have collapsed, or depart from what their method's paper prescribes."""
+    table = findings.warned_table(f"{start}warnings", sweep)
+    return Section("Finished with warnings", tables=[table] if table.rows else [])
 
 
 def run_section(sweep: Sweep, named: dict[Panel, str], start: str) -> Section:
