@@ -20,7 +20,9 @@ from lit_gan.errors import UserError
 from lit_gan.grid import play
 from lit_gan.grid.cells import Cell, read_cells
 from lit_gan.grid.devices import free_device
-from lit_gan.grid.plan import axes_of, cell_name, parsed, place, values
+from lit_gan.grid.frozen import frozen
+from lit_gan.grid.plan import axes_of, cell_name, cells_of, parsed, place, values
+from lit_gan.grid.same import check_same_cell
 from lit_gan.launch import swept, unknown_setting
 from lit_gan.lock import in_use, sole_use
 from lit_gan.status import show
@@ -116,20 +118,6 @@ def test_finished_cells_are_skipped_and_new_ones_run(undisturbed):
     assert all(torch.equal(before["reg=none"][key], after["reg=none"][key]) for key in before["reg=none"])
 
 
-def test_a_changed_cell_is_not_taken_for_done(undisturbed):
-    code, output = sweep(undisturbed.parent, *GRID, "batch_size=32")
-    assert code == 1
-    assert "was made with batch_size=64, not with batch_size=32: delete the cell, or" in output
-    assert "Traceback" not in output
-
-
-def test_the_directory_of_another_sweep_is_refused(undisturbed):
-    code, output = sweep(undisturbed.parent, "sweep=digits_regularizers", "hydra.sweep.dir=grid", "trainer=cpu")
-    assert code == 1
-    assert "holds an unnamed sweep, not digits_regularizers" in output
-    assert "Traceback" not in output
-
-
 @pytest.mark.parametrize("change", [{"trainer": {"precision": "bf16-mixed"}}, {"loss": {"g_weight": 2}}])
 def test_what_makes_another_cell(tmp_path, change):
     old = {"updates": 4, "scale": "paper", "trainer": {"devices": 1}, "loss": {"g_weight": 1, "clip": None}}
@@ -137,9 +125,9 @@ def test_what_makes_another_cell(tmp_path, change):
     OmegaConf.save(OmegaConf.create(old), tmp_path / ".hydra" / "config.yaml")
     (tmp_path / "results.json").write_text("{}")
     same = {"updates": 8, "scale": "small", "trainer": {"devices": 2}, "loss": {"g_weight": 1}}
-    play.check_same_cell(tmp_path, OmegaConf.create(same))
+    check_same_cell(tmp_path, OmegaConf.create(same))
     with pytest.raises(UserError, match="delete the cell"):
-        play.check_same_cell(tmp_path, OmegaConf.merge(same, change))
+        check_same_cell(tmp_path, OmegaConf.merge(same, change))
 
 
 def test_a_sweep_that_is_asked_to_stop_stops_however_its_cell_ends(tmp_path):
@@ -153,12 +141,113 @@ def test_a_sweep_that_is_asked_to_stop_stops_however_its_cell_ends(tmp_path):
 def test_the_reason_of_a_death_is_of_this_attempt(tmp_path):
     log = tmp_path / "output.log"
     log.write_text("lit_gan: d/hinge became nan.\n")
-    spoken = log.stat().st_size
-    play.record_death(Cell("cell", tmp_path, "failed", {}), -signal.SIGSEGV, spoken)
+    spoken, cell = log.stat().st_size, Cell("cell", tmp_path, "failed", {})
+    assert "SIGSEGV" in play.reason_of_end(cell, -signal.SIGSEGV, spoken, None)
     assert "SIGSEGV" in json.loads((tmp_path / "results.json").read_text())["error"]
     log.write_text(log.read_text() + "lit_gan: no space.\n")
-    play.record_death(Cell("cell", tmp_path, "failed", {}), 1, spoken)
+    (tmp_path / "results.json").unlink()
+    assert play.reason_of_end(cell, 1, spoken, None) == "no space."
     assert json.loads((tmp_path / "results.json").read_text())["error"] == "no space."
+
+
+def test_a_refused_cell_with_results_is_left_as_it_was(tmp_path):
+    results = {"status": "finished", "updates": 3, "course": [], "final": None, "best": None, "seconds": {}}
+    (tmp_path / "results.json").write_text(json.dumps(results))
+    (tmp_path / "output.log").write_text("lit_gan: an older word.\n")
+    (tmp_path / ".hydra").mkdir()
+    frozen(tmp_path).write_text("{}")
+    before, spoken = content(tmp_path), (tmp_path / "output.log").stat().st_size
+    with (tmp_path / "output.log").open("a") as log:
+        log.write("starting\nlit_gan: workers=-1 must be 0 or more.\n")
+    frozen(tmp_path).write_text('{"workers": -1}')
+    cell = Cell("cell", tmp_path, "finished", results)
+    assert play.reason_of_end(cell, 1, spoken, b"{}") == "workers=-1 must be 0 or more."
+    assert content(tmp_path) == before
+
+
+def content(folder):
+    """Every file below a folder, but what Hydra itself notes of each start."""
+    files = (path for path in folder.rglob("*") if path.is_file() and path.name != "multirun.yaml")
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (["batch_size=32"], "was made with batch_size=64, not with batch_size=32: delete the cell, or"),
+        (["reg=[],[spectral],[r1]", "data.image_size=8"], "image_size"),
+        (["updates=3"], "was made with updates=6, not with updates=3"),
+        (["workers=-1", "updates=8"], "workers=-1 must be a whole number"),
+        (["reg=[],[spectral],none"], "reg=[] and reg=none are two cells with the same directory, reg=none"),
+        (["sweep=digits_regularizers"], "holds an unnamed sweep, not digits_regularizers"),
+    ],
+)
+def test_a_refused_sweep_changes_nothing(undisturbed, change, words):
+    before = content(undisturbed)
+    code, output = sweep(undisturbed.parent, *GRID, *change)
+    assert code == 1
+    assert words in output
+    assert ": begins" not in output
+    assert ": goes on" not in output
+    assert "Traceback" not in output
+    assert content(undisturbed) == before
+
+
+@pytest.mark.parametrize(
+    ("values", "one", "other"),
+    [
+        ("reg=[r1,r2],r1+r2", "reg=[r1,r2]", "reg=r1+r2"),
+        ("data.root=/a/b,/a_b", "data.root=/a/b", "data.root=/a_b"),
+        ("reg=[],none", "reg=[]", "reg=none"),
+        ("label='a b',a_b", "label='a b'", "label=a_b"),
+        ("optim.d.lr=1e-4,0.0001", "optim.d.lr=0.0001", "optim.d.lr=0.0001"),
+    ],
+)
+def test_values_with_the_same_directory_are_refused(values, one, other):
+    name = values.split("=")[0]
+    with pytest.raises(UserError) as refused:
+        cells_of(parsed(["seed=0,1", values]), ["seed", name])
+    assert one in str(refused.value)
+    assert other in str(refused.value)
+    assert len(cells_of(parsed(["seed=0,1", "reg=[r1,r2],r1"]), ["seed", "reg"])) == 4
+
+
+@pytest.mark.parametrize("engine", [[], ["hydra/launcher=joblib"], ["apart=false"]], ids=["basic", "joblib", "here"])
+def test_every_engine_refuses_them_before_the_first_cell(tmp_path, engine):
+    code, output = sweep(tmp_path, "--multirun", *TINY, "reg=[r1,r2],r1+r2", "hydra.sweep.dir=grid", *engine)
+    assert code == 1
+    assert "reg=[r1,r2] and reg=r1+r2 are two cells with the same directory" in output
+    assert not (tmp_path / "grid").exists()
+
+
+@pytest.mark.parametrize("engine", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]], ids=["basic", "joblib"])
+def test_a_file_that_changes_while_a_sweep_runs_changes_no_cell(tmp_path, engine):
+    loss = tmp_path / "own" / "loss" / "mine.yaml"
+    loss.parent.mkdir(parents=True)
+    loss.write_text("_target_: lit_gan.losses.Wasserstein\ng_weight: 0.5\n")
+    line = ["--multirun", *TINY, "loss=mine", "--config-dir", "own", "seed=0,1", "updates=2", "hydra.sweep.dir=grid"]
+    process = start(tmp_path, *line, *engine)
+    first = tmp_path / "grid" / "seed=0" / "results.json"
+    while not first.exists() and process.poll() is None:
+        time.sleep(0.05)
+    loss.write_text("_target_: lit_gan.losses.Wasserstein\ng_weight: 2.0\n")
+    output, _ = process.communicate(timeout=250)
+    assert process.returncode == 0, output
+    configs = [OmegaConf.load(cell.directory / ".hydra" / "config.yaml") for cell in read_cells(tmp_path / "grid")]
+    assert [config.loss.g_weight for config in configs] == [0.5, 0.5]
+    before = content(tmp_path / "grid")
+    code, output = sweep(tmp_path, *line, "seed=0,1,2")
+    assert code == 1
+    assert "was made with loss.g_weight=0.5, not with loss.g_weight=2.0" in output
+    assert content(tmp_path / "grid") == before
+
+
+def test_a_cell_that_another_process_trains_does_not_begin(tmp_path):
+    with sole_use(tmp_path / "grid" / "reg=none"):
+        code, output = sweep(tmp_path, *GRID, "reg=[]")
+    assert code == 0, output
+    assert "reg=none: another process trains it" in output
+    assert ": begins" not in output
 
 
 def test_status_prints_brackets_as_they_are(capsys):

@@ -37,8 +37,10 @@ from lit_gan.yaml_file import read_yaml
 CONFIGS = "pkg://lit_gan.conf"
 
 
-def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
-    """Runs a task on the config of the command line.
+def launch(
+    task: Callable[[DictConfig], Any], config_name: str, given: Callable[[], DictConfig | None] = lambda: None
+) -> None:
+    """Runs a task on the config of the command line, or on one that is given.
 
     A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for an end with exit
     code 130; `debug=true` gives the traceback instead. A command is one process, whatever a scheduler has left in the
@@ -49,15 +51,16 @@ def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
     rank_zero_only.rank = 0
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with requeuing(), stoppable():
-        answer(task, config_name)
+        answer(task, config_name, given)
 
 
-def answer(task: Callable[[DictConfig], Any], config_name: str) -> None:
+def answer(task: Callable[[DictConfig], Any], config_name: str, given: Callable[[], DictConfig | None]) -> None:
     """Runs a task, and ends the process as `launch` says where it does not come to its end."""
     debug = "debug=true" in sys.argv
     try:
         sys.argv[1:] = completed(sys.argv[1:], config_name)
-        hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))()
+        command = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))
+        command(given())
     except Exception as error:
         sentence = explain(error, config_name)
         if debug or sentence is None:
@@ -376,7 +379,7 @@ def unknown_setting(message: str, config_name: str) -> str | None:
         settings = [*folders_named(sys.argv[1:]), *split_flags(sys.argv[1:])[1]]
         config = composed(config_name, group_settings(settings, config_name))
         return f"There is no setting '{found[1]}'{instead_of(found[1], config)}"
-    found = re.search(r"Could not load '([^']+)'", message)
+    found = re.search(r"Could not (?:find|load) '([^']+)'", message)
     return unknown_choice(found[1]) if found else None
 
 

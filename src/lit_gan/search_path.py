@@ -36,6 +36,11 @@ class SearchPath:
         files = (place.removeprefix("file://") for place in self.configs if place.startswith("file://"))
         return [Path(file) for file in files if Path(file).is_dir()]
 
+    @property
+    def module_folders(self) -> list[Path]:
+        """Where the classes that own configs name may lie: beside a folder of configs, as in README, or in it."""
+        return [Path.cwd(), *(folder.parent for folder in self.folders), *self.folders]
+
     def record(self) -> DictConfig:
         """What a run keeps of it."""
         return OmegaConf.create({"configs": list(self.configs), "modules": list(self.modules)})

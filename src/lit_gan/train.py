@@ -4,6 +4,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lit_gan.grid.frozen import job_config
 from lit_gan.grid.play import end_with_parent, play
 from lit_gan.launch import launch
 from lit_gan.watching import announce
@@ -33,7 +34,7 @@ def choices() -> str:
 def main() -> None:
     """The console script."""
     end_with_parent()
-    launch(train, "train")
+    launch(train, "train", job_config)
 
 
 if __name__ == "__main__":

@@ -48,12 +48,16 @@ def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*params, *more]))
 
 
-def planned(hydra: DictConfig, axes: list[str]) -> list[str]:
-    """The cells of a grid; none of a search, which decides on its cells as it goes."""
+def planned(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
+    """The cells of a grid with their overrides; none of a search, which decides on its cells as it goes.
+
+    Raises:
+        UserError: two cells would have the same directory.
+    """
     params = hydra.sweeper.get("params") or {}
     settings = parsed([*(f"{name}={value}" for name, value in params.items()), *hydra.overrides.task])
     grid = {setting.get_key_element(): setting for setting in settings}
-    return names(grid.values(), axes) if all(map(is_discrete, grid.values())) else []
+    return cells_of(grid.values(), axes) if all(map(is_discrete, grid.values())) else {}
 
 
 def is_discrete(override: Override) -> bool:
@@ -61,9 +65,29 @@ def is_discrete(override: Override) -> bool:
     return not override.is_sweep_override() or override.is_discrete_sweep()
 
 
-def names(grid: Iterable[Override], axes: list[str]) -> list[str]:
-    """The cells' names: every combination of the values on the axes."""
-    return [cell_name(cell, axes) for cell in product(*map(values, grid))]
+def cells_of(grid: Iterable[Override], axes: list[str]) -> dict[str, list[str]]:
+    """The cells' names and overrides: every combination of the values on the axes.
+
+    Raises:
+        UserError: two of them have the same name.
+    """
+    cells = {}
+    for overrides in product(*map(values, grid)):
+        name = cell_name(overrides, axes)
+        if name in cells:
+            raise UserError(same_place(name, cells[name], overrides))
+        cells[name] = list(overrides)
+    return cells
+
+
+def same_place(name: str, first: Sequence[str], second: Sequence[str]) -> str:
+    """The sentence about two cells with one directory: the values that cannot be told apart in it."""
+    pairs = zip(first, second, strict=True)
+    one, other = next((pair for pair in pairs if pair[0] != pair[1]), (name, name))
+    return (
+        f"{one} and {other} are two cells with the same directory, {name}: leave one of them out, or write them so "
+        f"that they differ in more than quotes, brackets, commas and special characters."
+    )
 
 
 def values(override: Override) -> list[str]:
@@ -73,14 +97,12 @@ def values(override: Override) -> list[str]:
     return [f"{name}={value}" for value in override.sweep_string_iterator()] if swept else [override.input_line]
 
 
-def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: list[str]) -> None:
-    """Adds cells to the plan in a directory, unless it is that of another sweep, which the cells will refuse."""
+def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str]) -> None:
+    """Adds cells to the plan in a directory."""
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "sweep.json"
     with FileLock(path.with_suffix(".lock")):
         old = read_plan(directory)
-        if old and old["sweep"] != sweep:
-            return
         planned = list(dict.fromkeys([*old.get("cells", []), *cells]))
         write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
 

@@ -12,23 +12,20 @@ from pathlib import Path
 from typing import BinaryIO
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lit_gan.difference import first_difference
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import Cell, read_cell
 from lit_gan.grid.devices import free_device
-from lit_gan.grid.plan import check_plan
-from lit_gan.launch import quoted, read_yaml
+from lit_gan.grid.frozen import CELL, freeze, frozen_bytes, restore, thaw
+from lit_gan.grid.plan import check_plan, read_plan
+from lit_gan.grid.same import check_same_cell, has_begun
+from lit_gan.launch import quoted
 from lit_gan.lock import CLAIM, TRAINING, InUse, is_held, sole_use
 from lit_gan.results import Results
 from lit_gan.signals import PARENT, STOPPED, handling, received
 
 log = logging.getLogger("lit_gan")
-
-HOW = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
-HOW |= {"figure", "label", "scale", "prescribed"}
-"""What a cell may be gone on with otherwise: how it is run and shown, not what is run."""
 
 
 class CellFailed(UserError):
@@ -45,11 +42,13 @@ def play(config: DictConfig) -> float | None:
         CellFailed: it diverged, crashed or was killed; its `results.json` says how.
         UserError: its directory holds something else.
     """
+    close_log_file()
     hydra = HydraConfig.get()
     place = Path(hydra.runtime.output_dir)
     name = str(place.relative_to(Path(hydra.sweep.dir).absolute()))
     check_plan(Path(hydra.sweep.dir), hydra.runtime.choices.get("sweep"))
     try:
+        config = planned_config(config, place, name)
         with sole_use(place, CLAIM):
             score = objective(config, finished(config, place, name))
     except InUse:
@@ -60,6 +59,33 @@ def play(config: DictConfig) -> float | None:
     return score
 
 
+def close_log_file() -> None:
+    """Leaves `train.log` in a cell's directory to the process that trains it."""
+    root = logging.getLogger()
+    for handler in [each for each in root.handlers if isinstance(each, logging.FileHandler)]:
+        root.removeHandler(handler)
+        handler.close()
+
+
+def planned_config(config: DictConfig, place: Path, name: str) -> DictConfig:
+    """The config that the sweep composed for a cell at its start.
+
+    The present one where the cell has begun, and what it was begun with says whether it is the same; and where a search
+    has just made the cell up.
+
+    Raises:
+        UserError: its directory holds another cell.
+    """
+    cells = read_plan(Path(HydraConfig.get().sweep.dir)).get("cells", [])
+    planned = thaw(place) if name in cells and not has_begun(place) else None
+    if planned is None:
+        check_same_cell(place, config)
+        return config
+    with open_dict(planned):
+        del planned["hydra"]
+    return planned
+
+
 def finished(config: DictConfig, place: Path, name: str) -> Cell:
     """The cell at its end, where it may have been before.
 
@@ -67,7 +93,6 @@ def finished(config: DictConfig, place: Path, name: str) -> Cell:
         InUse: a process that a sweep has left behind trains it.
         UserError: as `play`.
     """
-    check_same_cell(place, config)
     cell = read_cell(place, name)
     if cell.results.get("status") == "finished" and cell.results["updates"] >= config.updates:
         log.info("%s: finished before", name)
@@ -75,34 +100,15 @@ def finished(config: DictConfig, place: Path, name: str) -> Cell:
     return train(config, cell)
 
 
-def check_same_cell(directory: Path, config: DictConfig) -> None:
-    """Refuses to take what was made with other settings for this cell.
-
-    Raises:
-        UserError: names the first setting that differs, and both values.
-    """
-    path = directory / ".hydra" / "config.yaml"
-    if not (directory / "results.json").exists() or not path.exists():
-        return
-    old = read_yaml(path, DictConfig)
-    names = [name for name in {**old, **config} if name not in HOW]
-    changed = first_difference(old, config, [*names, "trainer.precision"])
-    if changed is None and config.updates < old.updates:
-        changed = "updates", str(old.updates), str(config.updates)
-    if changed:
-        name, before, now = changed
-        raise UserError(
-            f"The cell in {directory} was made with {name}={before}, not with {name}={now}: delete the cell, or choose "
-            f"another directory for this sweep, hydra.sweep.dir=DIR."
-        )
-
-
 def train(config: DictConfig, cell: Cell) -> Cell:
     """The cell after training it.
 
     Raises:
+        InUse: another process trains it.
         CellFailed: it did not come to its end.
     """
+    if is_held(cell.directory, TRAINING):
+        raise InUse(f"{cell.name} is being trained by another process.")
     log.info("%s: %s", cell.name, "goes on" if cell.results else "begins")
     if config.apart:
         train_apart(config, cell)
@@ -139,8 +145,10 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
         InUse: another process does.
         CellFailed: it did not come to its end.
     """
-    cell.directory.mkdir(parents=True, exist_ok=True)
+    before = frozen_bytes(cell.directory)
+    freeze(config, HydraConfig.get(), cell.directory)
     own = {PARENT: str(os.getpid()), "PYTHONIOENCODING": "utf-8"}  # it writes to a file, whatever the terminal reads
+    own |= {CELL: str(cell.directory.absolute())}
     with free_device(config.trainer) as environment, (cell.directory / "output.log").open("ab") as output:
         spoken = output.tell()
         code = run(command(cell.directory), os.environ | environment | own, output)
@@ -149,23 +157,50 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
     if code and is_held(cell.directory, TRAINING):
         raise InUse(f"{cell.name} is being trained by another process.")
     if code:
-        now = read_cell(cell.directory, cell.name)
-        if now.results.get("status") != "failed" or now.results == cell.results:
-            record_death(now, code, spoken)
-        raise CellFailed(f"{cell.name}: {read_cell(cell.directory, cell.name).results['error']}")
+        raise CellFailed(f"{cell.name}: {reason_of_end(cell, code, spoken, before)}")
+
+
+def reason_of_end(cell: Cell, code: int, spoken: int, before: bytes | None) -> str:
+    """Why the process of a cell has ended early, which is left in `results.json` unless the process has done so.
+
+    A process that was refused leaves the directory of a cell with results as it was.
+
+    Args:
+        cell: as it was before.
+        spoken: bytes of `output.log` that are older than the process.
+        before: the cell's frozen config before this process, if there was one.
+    """
+    now = read_cell(cell.directory, cell.name)
+    if now.results.get("status") == "failed" and now.results != cell.results:
+        return now.results["error"]
+    log = cell.directory / "output.log"
+    sentence = last_sentence(log, spoken) if code == 1 else None
+    if sentence and cell.results and now.results == cell.results:
+        os.truncate(log, spoken)
+        restore(before, cell.directory)
+        return sentence
+    reason = sentence or death(code, log)
+    Results(cell.directory).report(reason)
+    return reason
+
+
+def last_sentence(log: Path, spoken: int) -> str | None:
+    """The sentence with which a process refused what it was asked for."""
+    lines = log.read_bytes()[spoken:].decode(errors="replace").splitlines()
+    sentence = next((line for line in reversed(lines) if line.startswith("lit_gan: ")), None)
+    return sentence and sentence.removeprefix("lit_gan: ")
+
+
+def death(code: int, log: Path) -> str:
+    """How a process without a last word has ended."""
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    what = "was killed, as for want of memory" if code == -signal.SIGKILL else "ended"
+    return f"its process {what} ({how}), and {log} holds its last words"
 
 
 def command(directory: Path) -> list[str]:
-    """The command line that trains the present cell alone."""
-    hydra = HydraConfig.get()
-    folders = [source.path for source in hydra.runtime.config_sources if source.provider == "command-line"]
-    own = [f"hydra.run.dir={quoted(str(directory))}", "hydra.mode=RUN", "trainer.enable_progress_bar=false"]
-    searched = [each for each in hydra.overrides.hydra if each.startswith("hydra.searchpath")]
-    return [
-        *(sys.executable, "-m", "lit_gan.train"),
-        *(argument for folder in folders for argument in ("--config-dir", folder)),
-        *(*hydra.overrides.task, *searched, *own),
-    ]
+    """The command line that trains a cell alone; the directory is there for a list of processes to show."""
+    return [sys.executable, "-m", "lit_gan.train", f"hydra.run.dir={quoted(str(directory))}"]
 
 
 def run(arguments: list[str], environment: dict[str, str], output: BinaryIO) -> int:
@@ -208,24 +243,6 @@ def end_with_parent() -> None:
     """
     if PARENT in os.environ:
         threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
-
-
-def record_death(cell: Cell, code: int, spoken: int) -> None:
-    """Leaves in `results.json`, for a cell whose process could not do it, how that ended.
-
-    Args:
-        spoken: bytes of `output.log` that are older than the process.
-    """
-    log = cell.directory / "output.log"
-    lines = log.read_bytes()[spoken:].decode(errors="replace").splitlines()
-    sentence = next((line for line in reversed(lines) if line.startswith("lit_gan: ")), None)
-    if code == 1 and sentence is not None:
-        reason = sentence.removeprefix("lit_gan: ")
-    else:
-        how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
-        what = "was killed, as for want of memory" if code == -signal.SIGKILL else "ended"
-        reason = f"its process {what} ({how}), and {log} holds its last words"
-    Results(cell.directory).report(reason)
 
 
 def objective(config: DictConfig, cell: Cell) -> float | None:
