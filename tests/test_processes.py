@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import distributed, multiprocessing
 
 from lit_gan.game import Discriminator, Generator, Turn, Verdict
+from lit_gan.launch import launch
 from lit_gan.losses import BEGAN
 from lit_gan.processes import as_the_first
 from lit_gan.reg.outputs import LeCam
@@ -71,6 +73,14 @@ def test_a_rank_that_is_left_in_the_environment_is_not_that_of_a_single_process(
     ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", **{name: "1"})
     assert ended.returncode == 0, ended.stderr
     assert_finished(tmp_path)
+
+
+def test_every_command_is_the_first_process(monkeypatch):
+    seen = []
+    monkeypatch.setattr(sys, "argv", ["sample"])
+    monkeypatch.setattr(rank_zero_only, "rank", 3)
+    launch(lambda config: seen.append(rank_zero_only.rank), "sample")
+    assert seen == [0]
 
 
 @pytest.mark.parametrize("strategy", [[], ["+trainer.strategy=ddp"]], ids=["auto", "ddp"])

@@ -14,9 +14,10 @@ from lit_gan.slurm import place_of_job
 
 def register_resolvers() -> None:
     """Makes them known."""
-    resolvers = (names, run_id, sweeps, run_directory, sweep_directory, cell, output, group, tags, name, scratch)
-    for resolver in resolvers:
+    for resolver in (names, run_id, sweeps, cell, output, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
+    for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
+        OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
 
 
 def names(group: DictConfig) -> str:
@@ -48,11 +49,11 @@ def run_directory(time: str, overrides: ListConfig) -> str:
     return str(place_of_job("runs", time, ".hydra/hydra.yaml", overrides))
 
 
-def sweep_directory(sweep: str | None, time: str, overrides: ListConfig, axes: ListConfig) -> str:
+def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
     """Where a sweep's cells lie: always the same place for one that has a name, else as `run_directory` says."""
     if sweep:
         return f"runs/{sweep.replace('/', '-')}"
-    return str(place_of_job("multirun", time, "multirun.yaml", overrides, axes))
+    return str(place_of_job("multirun", time, "multirun.yaml", overrides))
 
 
 @functools.cache

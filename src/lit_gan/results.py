@@ -24,7 +24,7 @@ class Results:
     """The file and its content. Every change is on disk, complete, before the call returns.
 
     Keys:
-        status: "running", "finished", "stopped" (by Ctrl-C or SIGTERM) or "failed"; error: the sentence, or null.
+        status: "running", "finished", "stopped" (by Ctrl-C or a signal) or "failed"; error: the sentence, or null.
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.

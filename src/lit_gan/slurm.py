@@ -55,32 +55,26 @@ def requeue(job: str) -> None:
         log.warning("SLURM does not queue job %s again (%s): submit it once more to go on", job, reason)
 
 
-def place_of_job(root: str, time: str, file: str, overrides: Sequence[str], axes: Sequence[str] = ()) -> Path:
+def place_of_job(root: str, time: str, file: str, overrides: Sequence[str]) -> Path:
     """A directory below `root`, named by the time. In a SLURM job it lies in a folder of the job, and once SLURM has
     started the job again it is the newest one there that the same command line has written.
 
     Args:
         file: where in such a directory Hydra's own settings are kept.
         overrides: of the command line.
-        axes: settings that do not count, as each cell of a sweep has others.
     """
     job = job_id()
     if job is None:
         return Path(root, time)
-    folder, command = Path(root, f"slurm-{job}"), fixed(overrides, axes)
+    folder = Path(root, f"slurm-{job}")
     again = int(os.environ.get("SLURM_RESTART_COUNT") or 0) > 0
-    candidates = [path for path in folder.glob("*/*") if again and fixed(read_overrides(path / file), axes) == command]
+    candidates = [path for path in folder.glob("*/*") if again and read_overrides(path / file) == list(overrides)]
     return max(candidates, key=lambda path: path.stat().st_mtime, default=folder / time)
 
 
-def fixed(overrides: Sequence[str], axes: Sequence[str]) -> set[str]:
-    """The overrides that are not about an axis."""
-    return {override for override in overrides if override.split("=")[0].lstrip("+") not in axes}
-
-
-def read_overrides(path: Path) -> list[str]:
-    """The overrides in a file of Hydra's own settings; an empty list where there is no such file, or a damaged one."""
+def read_overrides(path: Path) -> list[str] | None:
+    """The overrides in a file of Hydra's own settings; None where there is no such file, or a damaged one."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):
-        return []
+        return None
