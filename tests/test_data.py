@@ -252,6 +252,16 @@ def test_a_damaged_idx_file_is_refused(tmp_path):
         read_idx(tmp_path / "images")
 
 
+@pytest.mark.parametrize("damage", [b"", b"\0", b"\0\0\x08\x03", b"text", None])
+@pytest.mark.parametrize("ending", ["", ".gz"])
+def test_every_damage_of_an_idx_file_names_it(tmp_path, damage, ending):
+    path = tmp_path / f"images{ending}"
+    write_idx(path, np.zeros((20, 30, 30)))
+    path.write_bytes(path.read_bytes()[:-20] if damage is None else damage)
+    with pytest.raises(OSError, match=f"{path} is not an idx file"):
+        read_idx(path)
+
+
 class StandIn(IdxImages):
     """A torchvision-like data set which is there only once it has been downloaded."""
 

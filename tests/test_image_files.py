@@ -224,7 +224,7 @@ class Torn:
         return 3
 
     def __getitem__(self, index):
-        if index == 1:
+        if index == 1:  # as Pillow words it, without the file
             raise OSError("image file is truncated")
         return Image.new("RGB", (8, 8)), 0
 
@@ -232,6 +232,17 @@ class Torn:
 def test_a_damaged_image_of_another_librarys_set_is_named():
     with pytest.raises(BrokenImage, match=r"data=torn: image 1 cannot be read \(OSError: image file is truncated\)"):
         ImageFiles(DatasetPictures(Torn(), "data=torn"), (3, 8, 8), False)[1]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "names"),
+    [("filename", ["a.jpg", "b.jpg", "c.jpg"]), ("samples", [("a.jpg", 0), ("b.jpg", 0), ("c.jpg", 0)])],
+)
+def test_a_damaged_file_of_another_librarys_set_is_named(attribute, names):
+    torn = Torn()
+    setattr(torn, attribute, names)
+    with pytest.raises(BrokenImage, match=r"data=torn: b\.jpg cannot be read"):
+        ImageFiles(DatasetPictures(torn, "data=torn"), (3, 8, 8), False)[1]
 
 
 # Which files are used

@@ -108,8 +108,8 @@ class ImageFolder(ImageSource):
             found = self._without_broken(found)
         if not found.images:
             raise UserError(
-                f"data.root={self.root} has no readable images in {self.splits[which]}: "
-                f"set data.root to a folder with files like {', '.join(self.endings[:3])}."
+                f"data.root={self.root} has no readable images in {self.splits[which]}, {found}: "
+                f"set data.root to a folder with images, such as files in .jpg or .png."
             )
         log.info("data=%s: %s in %s are used as %s images", self.name, found, self.splits[which], which)
         labels = [self._label(path.relative_to(self.splits[which])) for path in found.images]

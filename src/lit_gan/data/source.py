@@ -66,8 +66,16 @@ class DatasetPictures:
         return self.dataset[index]
 
     def broken(self, index: int, reason: str) -> BrokenImage:
-        """Names the data set and the number of the image."""
-        return BrokenImage(f"{self.where}: image {index} cannot be read ({reason}): get the data set again.")
+        """Names the data set and the image."""
+        return BrokenImage(
+            f"{self.where}: {self._name(index)} cannot be read ({reason}): get the data set again, or that file."
+        )
+
+    def _name(self, index: int) -> str:
+        for names in ("filename", "samples"):  # CelebA has the one, ImageNet and other folders the other
+            if names := getattr(self.dataset, names, None):
+                return str(names[index][0] if isinstance(names[index], tuple) else names[index])
+        return f"image {index}"
 
     def content(self) -> str:
         """A hash of `SAMPLED` images, at equal distances, and of their labels."""

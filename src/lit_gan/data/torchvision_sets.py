@@ -1,6 +1,7 @@
 """Every data set that torchvision reads, in one class."""
 
 import gzip
+import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -118,10 +119,13 @@ def read_idx(path: Path) -> np.ndarray:
     Raises:
         OSError: if the file is missing, damaged or of another kind.
     """
-    data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    shape = np.frombuffer(data, ">i4", data[3] if len(data) > 3 else 0, 4)
-    if data[:3] != b"\0\0\x08" or len(data) != 4 + 4 * len(shape) + shape.prod(dtype=int):
-        raise OSError(f"{path} is not an idx file of bytes")
+    try:
+        data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        shape = np.frombuffer(data, ">i4", data[3], 4)
+        if data[:3] != b"\0\0\x08" or len(data) != 4 + 4 * len(shape) + shape.prod(dtype=int):
+            raise ValueError("of another kind or length")
+    except (EOFError, IndexError, ValueError, zlib.error, gzip.BadGzipFile) as error:
+        raise OSError(f"{path} is not an idx file of bytes, {error}") from error
     return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
