@@ -1,4 +1,5 @@
 import copy
+import gc
 import json
 import math
 import multiprocessing
@@ -419,6 +420,20 @@ def test_one_pass_over_the_generated_images_and_none_over_known_real_ones():
     assert suite.extractor.seen == 80 + 60
     suite.evaluate(from_real(source), source, PROTOCOL)
     assert suite.extractor.seen == 80 + 60 + 60
+
+
+def test_the_features_of_an_evaluation_are_freed_at_its_end():
+    def alive():
+        return [x for x in gc.get_objects() if type(x) is torch.Tensor and x.shape == (60, 6)]
+
+    gc.collect()
+    gc.disable()
+    try:
+        source = Squares()
+        FeatureMetrics(Pixels()).evaluate(from_real(source), source, PROTOCOL)
+        assert not alive()
+    finally:
+        gc.enable()
 
 
 def test_protocols_on_the_same_real_images_measure_them_once(caplog):

@@ -62,7 +62,9 @@ def distance(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> flo
     moments.add(real)
     score = FrechetDistance(Reference(moments.mean(), root(moments.covariance()), real))
     score.update(generated)
-    return score.compute().item()
+    value = score.compute().item()
+    score.reset()  # frees the features, which a cycle of references would keep
+    return value
 
 
 def class_caveats(classes: ByClass, suite: Any, source: Source, protocol: Protocol) -> dict[str, str]:

@@ -101,6 +101,7 @@ class FeatureMetrics:
             self.look(draw, protocol, scores)
             torch.manual_seed(protocol.seed)  # KID's subsets and IS's parts, the same in every process
             found = named(scores.compute(), protocol)
+        scores.reset()  # a Metric is part of a cycle of references, so that its features would wait for the collector
         return {f"{self.prefix(source)}/{key}": value for key, value in found.items()}
 
     def scores(self, real: Reference, protocol: Protocol) -> MetricCollection:
