@@ -3,13 +3,17 @@
 import csv
 import json
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+
+from lit_gan.reporting.findings import command
 
 TRICK = '''
 from lit_gan.game import Regularizer
@@ -94,12 +98,28 @@ def test_its_directory_is_enough_to_evaluate_and_analyze_it(project, elsewhere, 
     copy = shutil.copytree(project / "run", elsewhere / "copy")
     if record == "hydra.yaml":  # of a run from before its places were recorded
         (copy / ".hydra" / "search_path.yaml").unlink()
-    command = ["evaluate", f"run='{copy}'", "metrics=classifier", "protocols=quick", "generated=64", "device=cpu"]
-    run = call(elsewhere, *command)
+    asked = ["evaluate", f"run='{copy}'", "metrics=classifier", "protocols=quick", "generated=64", "device=cpu"]
+    run = call(elsewhere, *asked)
     assert run.returncode == 0, run.stderr
     assert len(json.loads((copy / "results.json").read_text())["evaluations"]) == 1
     run = call(elsewhere, "analyze", f"run='{copy}'", "analysis=spectra", "device=cpu")
     assert run.returncode == 0, run.stderr
+
+
+@pytest.mark.parametrize(
+    ("sources", "overrides", "words"),
+    [
+        ([], [], []),
+        ([{"provider": "command-line", "schema": "file", "path": "/a b"}], [], ["--config-dir", "/a b"]),
+        ([], ["hydra.searchpath=[file:///c]", "hydra.mode=MULTIRUN"], ["hydra.searchpath=[file:///c]"]),
+    ],
+)
+def test_the_command_in_a_report_names_the_folders_of_own_configs(tmp_path, sources, overrides, words):
+    hydra = {"overrides": {"task": ["reg=drift", "axes=[reg]"], "hydra": overrides}}
+    hydra["runtime"] = {"config_sources": [{"provider": "main", "schema": "pkg", "path": "lit_gan.conf"}, *sources]}
+    (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": hydra}))
+    line = command(SimpleNamespace(directory=tmp_path))
+    assert shlex.split(line) == ["python", "-m", "lit_gan.train", "--multirun", *words, "reg=drift"]
 
 
 def test_samples_need_no_code_but_that_of_the_generator(project, elsewhere):

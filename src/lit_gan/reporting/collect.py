@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import lit_gan.conf
+from lit_gan import search_path
 from lit_gan.errors import UserError
 from lit_gan.grid.cells import Cell, cell_names, read_cell
 from lit_gan.grid.plan import read_plan
@@ -264,6 +265,7 @@ def check_records(cell: Cell) -> None:
 
 
 def read_config(directory: Path) -> DictConfig:
-    """The config of a cell; empty before it has begun."""
+    """The config of a cell, whose own classes Python then finds; empty before it has begun."""
     path = directory / ".hydra" / "config.yaml"
+    search_path.find_modules_of(directory)
     return read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()

@@ -311,7 +311,15 @@ def command(sweep: Sweep) -> str:
     if not words:
         return ""
     multirun = [] if any(word.startswith("sweep=") for word in words) else ["--multirun"]
-    return shlex.join(["python", "-m", "lit_gan.train", *multirun, *words])
+    return shlex.join(["python", "-m", "lit_gan.train", *multirun, *own_configs(saved), *words])
+
+
+def own_configs(saved: DictConfig) -> list[str]:
+    """The words of a sweep's last start that named configs outside the package."""
+    sources = OmegaConf.select(saved, "hydra.runtime.config_sources") or []
+    folders = [source.path for source in sources if source.provider == "command-line"]
+    searched = [word for word in OmegaConf.select(saved, "hydra.overrides.hydra") or [] if "searchpath" in word]
+    return [*(word for folder in folders for word in ("--config-dir", folder)), *searched]
 
 
 def mean_spectra(rows: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[float]]:
