@@ -872,6 +872,11 @@ def test_inception_reads_a_file_and_agrees_with_torchmetrics(inception_file):
     names = ["2048", "logits_unbiased"]
     theirs = NoTrainInceptionV3("inception-v3-compat", names, str(inception_file), antialias=False)
     assert torch.allclose(features.pool, theirs(images), rtol=1e-3, atol=1e-6)
+    assert (features.pool - theirs(images)).norm() < 2e-6 * features.pool.norm()
+    contiguous = Inception(weights=str(inception_file))
+    contiguous.prepare(source)
+    contiguous.network.to(memory_format=torch.contiguous_format)
+    assert torch.equal(contiguous(images).pool, theirs(images))
     assert extractor(images[:1, :1]).pool.shape == (1, 2048)
     assert extractor.identity()["resize"] == "bilinear, TensorFlow 1"
 

@@ -97,9 +97,9 @@ class Extractor(nn.Module):
 class Inception(Extractor):
     """Inception 2015-12-05 as in torch-fidelity: the original TensorFlow resize, 2048 features, unbiased logits.
 
-    The features differ from torch-fidelity's by 4e-7 of their size, and FID by less than its digits show, because the
-    convolutions run in channels-last order, which takes half the time on a CPU. In contiguous order, with the same
-    weights, they are equal to the last bit.
+    The features differ from torch-fidelity's by 4e-7 of their size, because the convolutions run in channels-last
+    order, which takes half the time on a CPU. In contiguous order, with the same weights, they are equal to the last
+    bit.
 
     Args:
         weights: torch-fidelity's weight file; None: its usual place in torch.hub's folder, downloaded if need be.
