@@ -175,6 +175,7 @@ class TestDamagedFiles:
         (tmp_path / "metrics.csv").write_text("update,x\n1,2\n2,3\n3")
         table = MetricsCsv(tmp_path)
         table.resume(7)
+        table.rewrite()
         assert (tmp_path / "metrics.csv").read_text().split() == ["update,x", "1,2", "2,3"]
 
     @pytest.mark.parametrize("content", ["", "a: [", "5", "- x", "\0", "model: null\nloss: 3\n"])

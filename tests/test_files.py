@@ -10,19 +10,17 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
-from omegaconf import OmegaConf
 from PIL import Image
 
 import lit_gan
 from lit_gan.analysis.base import Finding
 from lit_gan.callbacks import AtomicCheckpointIO
-from lit_gan.files import LEFTOVERS, Unwritable, remove_leftovers, replacing, write_text
+from lit_gan.files import LEFTOVERS, Unwritable, remove_leftovers, replacing, write_text, write_texts
 from lit_gan.grid.plan import add_to_plan
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics_csv import MetricsCsv
 from lit_gan.pictures import Page, Picture
 from lit_gan.results import Results
-from lit_gan.run_directory import save_yaml
 
 LONG = "x" * 10_000
 
@@ -59,7 +57,7 @@ def finding(folder: Path) -> None:
 WRITERS = {
     "results": results,
     "metrics": metrics,
-    "config": lambda folder: save_yaml(OmegaConf.create({"name": LONG}), folder / "config.yaml"),
+    "texts": lambda folder: write_texts({folder / "config.yaml": "", folder / "hydra.yaml": LONG}),
     "plan": lambda folder: add_to_plan(folder, "fig1", [], [LONG]),
     "checkpoint": lambda folder: AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(9999)}, folder / "last.ckpt"),
     "picture": picture,

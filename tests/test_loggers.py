@@ -16,6 +16,7 @@ from lit_gan.resolvers import shortened
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
+DIVERGING = ["loss=wasserstein", "reg=[]", "optim.g.lr=1.0e+38"]
 LENGTH = ["updates=4", "updates_per_epoch=2", "trainer.log_every_n_steps=1"]
 
 
@@ -100,7 +101,7 @@ class TestWandb:
 
     def test_failed_run_is_marked_failed(self, run_train, tmp_path):
         with pytest.raises(SystemExit):
-            run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", "batch_size=5000")
+            run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", *DIVERGING)
         (run,) = offline_runs(tmp_path / "run")
         assert first(run, "exit").exit_code == 1
 

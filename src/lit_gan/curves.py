@@ -7,10 +7,12 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 
-REMEDY = (
-    "training stopped and the last good checkpoint was kept, so lower the learning rate (optim.d.lr, optim.g.lr) "
-    "or add a regularizer (reg=spectral)."
-)
+
+class Diverged(UserError):
+    """A loss, or what the networks put out, is not finite any more."""
+
+    def __init__(self, name: str, value: float, update: int):
+        super().__init__(f"{name} became {value} at generator update {update}: training stopped")
 
 
 class Curves:
@@ -19,27 +21,29 @@ class Curves:
     def __init__(self):
         self.history: dict[str, list[Tensor]] = defaultdict(list)
         self.latest: dict[str, float] = {}
+        self.unlogged: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
         """Keeps a value of the running interval; of a vector, its mean counts."""
         self.history[name].append(value.detach())
 
-    def flush(self, first_update: int, last_update: int) -> dict[str, float]:
-        """The mean of each curve over the generator updates of the interval, which then starts anew.
+    def close(self, first_update: int, last_update: int) -> None:
+        """Takes the mean of each curve over the generator updates of the interval, which then starts anew.
+
+        The means are `latest`, and `unlogged` until somebody takes them away from there.
 
         Raises:
-            UserError: a value is not finite; names the first such update and the curve.
+            Diverged: a value is not finite; names the first such update and the curve.
         """
         columns = self.checked(first_update, last_update)
         self.history = defaultdict(list)
-        self.latest = {name: column.mean().item() for name, column in columns.items()}
-        return self.latest
+        self.latest = self.unlogged = {name: column.mean().item() for name, column in columns.items()}
 
     def checked(self, first_update: int, last_update: int) -> dict[str, Tensor]:
         """The values of each curve in the running interval, one after the other.
 
         Raises:
-            UserError: as `flush`.
+            Diverged: as `close`.
         """
         columns = {
             name: torch.stack(values).flatten(1).mean(1) if values[0].dim() else torch.stack(values)
@@ -69,4 +73,4 @@ def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int
             broken.append((first_update + int(bad[0]) * updates // len(column), name, column[bad[0]].item()))
     if broken:
         update, name, value = min(broken, key=lambda entry: entry[0])
-        raise UserError(f"{name} became {value} at generator update {update}: {REMEDY}")
+        raise Diverged(name, value, update)

@@ -1,8 +1,8 @@
 """Files that are replaced whole: a reader, a kill or a full disk never leaves half of one."""
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from lit_gan.errors import UserError
@@ -63,14 +63,26 @@ def discard(path: Path) -> None:
         return
 
 
-def write_text(path: Path, text: str, durable: bool = True) -> None:
+def write_text(path: Path, text: str) -> None:
     """Replaces a file by one that holds `text`, in UTF-8.
 
     Raises:
         Unwritable: as `replacing`.
     """
-    with replacing(path, durable) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    write_texts({path: text})
+
+
+def write_texts(texts: Mapping[Path, str]) -> None:
+    """Replaces several files: all of them once the last one is written, or none.
+
+    Raises:
+        Unwritable: as `replacing`.
+    """
+    with ExitStack() as stack:
+        for path, text in texts.items():
+            temporary = stack.enter_context(replacing(path, durable=False))
+            temporary.write_text(text, encoding="utf-8")
+            flush(temporary)
 
 
 def remove_leftovers(folder: Path) -> None:

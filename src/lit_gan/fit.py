@@ -1,5 +1,6 @@
 """One training run, from its config to its last score."""
 
+import copy
 import logging
 import signal
 import sys
@@ -14,11 +15,13 @@ import wandb
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
 from lightning.pytorch.loggers import Logger, WandbLogger
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.branch import WEIGHTS, Branch, origin, unfit
 from lit_gan.build import build_data, build_gan, build_protocol, build_source, check_training
 from lit_gan.callbacks import (
     AtomicCheckpointIO,
@@ -29,21 +32,27 @@ from lit_gan.callbacks import (
     Evaluation,
     ProgressBar,
     RandomState,
+    SaveFirst,
     SharedFailure,
     Stopped,
+    who_ends,
 )
 from lit_gan.collapse import SETTLED, equal_samples, exploded_loss, lost_score
+from lit_gan.curves import Diverged
 from lit_gan.data.module import lost_process
+from lit_gan.difference import first_difference
 from lit_gan.errors import UserError
+from lit_gan.files import Unwritable
 from lit_gan.launch import in_full
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.metrics_csv import MetricsCsv
 from lit_gan.prescribed import departures
 from lit_gan.results import Results
-from lit_gan.run_directory import load_weights, open_run, read_checkpoint
+from lit_gan.run_directory import config_files, load_weights, open_run, read_checkpoint, read_config, tidy
 from lit_gan.signals import STOPPED, handling, interrupt, received
 from lit_gan.summary import print_summary
+from lit_gan.trace import begin_log, leaving_nothing, restoring
 from lit_gan.trainer import is_refusal, refusal, trainer_arguments
 
 log = logging.getLogger("lit_gan")
@@ -59,11 +68,12 @@ def fit(config: DictConfig) -> None:
     quieten()
     check_training(config)
     trainer_arguments(config.trainer)  # refuses, and tells this process its rank, before anything is written
-    with handling(interrupt), open_run(config) as (directory, checkpoint):
+    directory = Path(HydraConfig.get().runtime.output_dir)
+    with handling(interrupt), leaving_nothing(directory), open_run(config, directory) as checkpoint:
         results = Results(directory)
         play(config, results, checkpoint)
         print_summary(directory, results.content, config.data.shape)
-    if results.content["status"] == "stopped":
+    if results.content["status"] == "stopped" and not results.content.get("stopped_by"):
         sys.exit(STOPPED)
 
 
@@ -73,28 +83,34 @@ def play(config: DictConfig, results: Results, checkpoint: Path | None) -> None:
     update = saved["global_step"] if saved else 0
     if results.content.get("status") == "finished" and update >= config.updates:
         return log.info("already finished at update %d; a larger `updates` goes on", update)
-    directory = results.path.parent
-    results.start(update, **facts(config))
-    for sentence in results.content["warnings"]:
-        log.warning(sentence)
-    with results.ending(), finished(build_loggers(config, directory, update)) as loggers:
-        run = Run(config, directory, results, loggers)
+    with results.ending():
+        run = Run(config, results, checkpoint, update)
         if saved:
-            load_weights(run.gan, saved, checkpoint)
-        run.play(checkpoint)
+            run.load(saved)
+        with finished(run.loggers), remedied(run):
+            run.play()
 
 
 class Run:
-    """The parts of a run, made from its config, and the order in which they are used."""
+    """The parts of a run, made from its config, and the order in which they are used.
 
-    def __init__(self, config: DictConfig, directory: Path, results: Results, loggers: list[Logger]):
-        self.config, self.directory, self.results = config, directory, results
+    Whatever can be refused is refused while the parts are made or before Lightning's first update, and nothing is
+    written until then: the first bytes are those of `begin`.
+    """
+
+    def __init__(self, config: DictConfig, results: Results, checkpoint: Path | None = None, update: int = 0):
+        self.config, self.results, self.directory = config, results, results.path.parent
+        self.as_chosen = copy.deepcopy(config)  # making a part of it fills in the interpolations for good
+        self.checkpoint, self.update = checkpoint, update
+        self.table, self.loggers = MetricsCsv(self.directory), build_loggers(config)
+        self.table.resume(update)
         self.source = build_source(config)
         self.suite = instantiate(config.metrics.suite)
         self.during, self.final = self.protocol("during"), self.protocol("final")
         self.gan, self.data = build_gan(config), build_data(config, self.source)
         self.clock = Clock(self.data.images_per_update)
-        self.trainer = self.build_trainer(loggers)
+        self.random_state = RandomState(config.seed)
+        self.trainer = self.build_trainer()
         self.device = self.trainer.strategy.root_device
         check_shares(config, self.trainer.world_size)
         if self.suite is not None:
@@ -102,16 +118,59 @@ class Run:
             for protocol in (self.during, self.final):
                 self.suite.measure_real(self.source, protocol)
 
-    def play(self, checkpoint: Path | None) -> None:
-        """Trains from `checkpoint` on, takes the final scores, and leaves the status in the results."""
-        self.results.content |= {"device": device_name(self.device), "class_names": self.source.class_names}
-        set_aside(self.directory)
+    @property
+    def branches(self) -> bool:
+        """Whether it begins in the state of another run."""
+        return self.checkpoint is not None and self.checkpoint.parent.parent != self.directory
+
+    def load(self, content: dict[str, Any]) -> None:
+        """Puts the weights of its checkpoint into the players.
+
+        Raises:
+            UserError: they do not fit.
+        """
         try:
-            self.trainer.fit(self.gan, self.data, ckpt_path=checkpoint and str(checkpoint), weights_only=True)
+            load_weights(self.gan, content, self.checkpoint)
+        except UserError:
+            parent = self.checkpoint.parent.parent
+            old = read_config(parent / ".hydra" / "config.yaml")
+            if self.branches and (changed := first_difference(old, self.as_chosen, WEIGHTS)):
+                raise unfit(parent, *changed) from None
+            raise
+
+    def begin(self) -> None:
+        """Starts the loggers and writes the run's first files; nothing has been written before."""
+        if self.results.started:
+            return
+        start_loggers(self.config, self.loggers, self.directory)
+        if self.branches:  # first of all, as without it the directory would be that of a run from its very beginning
+            self.random_state.on_train_start(self.trainer, self.gan)
+            self.checkpoints.save(self.trainer)
+        texts = config_files(self.as_chosen, self.directory / ".hydra") | {self.table.path: self.table.text()}
+        own = {"device": device_name(self.device), "class_names": self.source.class_names}
+        own |= {"parent": origin(self.checkpoint, self.update)} if self.branches else {}
+        self.results.start(self.update, texts, **facts(self.config), **own)
+        tidy(self.directory)
+        set_aside(self.directory)
+        self.trainer.loggers = [self.table, *self.loggers.values()]
+        begin_log()
+        for sentence in self.results.content["warnings"]:
+            log.warning(sentence)
+
+    def play(self) -> None:
+        """Trains, takes the final scores, and leaves the status in the results."""
+        path = self.checkpoint and str(self.checkpoint)
+        if path is None:
+            set_aside(self.directory)
+        try:
+            self.trainer.fit(self.gan, self.data, ckpt_path=path, weights_only=True)
+            self.catch_up()
+            if self.trainer.global_step < self.config.updates and not self.config.trainer.fast_dev_run:
+                raise Stopped(self.trainer.global_step, who_ends(self.trainer))
             self.take_final_scores()
         except Stopped as stop:
-            self.results.content |= {"updates": stop.update, **self.clock.rates(stop.update)}
-            who = ", ".join(signal.Signals(each).name for each in received) or "stopped with another process"
+            self.results.content |= {"updates": stop.update, "stopped_by": stop.by, **self.clock.rates(stop.update)}
+            who = ", ".join(signal.Signals(each).name for each in received) or stop.by or "stopped with another process"
             log.info("%s: saved at update %d", who, stop.update)
             return self.results.close("stopped")
         except SystemExit as end:  # Lightning's answer to a second Ctrl-C
@@ -129,6 +188,20 @@ class Run:
             if not self.trainer.fast_dev_run:
                 self.results.content["warnings"] += self.signs_of_collapse()
             self.results.close("finished")
+
+    def catch_up(self) -> None:
+        """After a training that was at its last update already, and so has not begun: what a kill had left out."""
+        if not self.results.started:
+            self.begin()
+            self.random_state.on_train_start(self.trainer, self.gan.to(self.device))
+            self.checkpoints.catch_up(self.trainer, self.gan)
+
+    def kept(self) -> str:
+        """What there is to go on from."""
+        update = self.checkpoints.saved
+        if update is None:
+            return "there is no checkpoint yet"
+        return f"the checkpoint of update {update} was kept, from which resume={self.directory} goes on"
 
     def exit_if_another_failed(self) -> None:
         """Ends this process without a word if its error is only that it has lost another, which has said why."""
@@ -190,42 +263,49 @@ class Run:
             )
         return f"{self.suite.prefix(self.source)}/{monitor}", known[monitor]
 
-    def build_trainer(self, loggers: list[Logger]) -> Trainer:
+    def build_trainer(self) -> Trainer:
         """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
 
         Raises:
             UserError: an argument of the config group `trainer` is one that is decided here.
         """
         arguments = trainer_arguments(self.config.trainer)
-        callbacks, plugins = self.build_callbacks(), [AtomicCheckpointIO(), *arguments.pop("plugins")]
-        try:
-            return Trainer(
-                max_steps=self.config.updates,
-                max_epochs=self.config.updates,  # no limit, but -1 would make Lightning resume within epochs only
-                limit_train_batches=self.config.updates_per_epoch,
-                logger=loggers,
-                callbacks=callbacks,
-                plugins=plugins,
-                default_root_dir=self.directory,
-                use_distributed_sampler=False,
-                enable_model_summary=False,
-                **arguments,
+        own = {
+            "max_steps": self.config.updates,
+            "max_epochs": self.config.updates,  # no limit, but -1 would make Lightning resume within epochs only
+            "limit_train_batches": self.config.updates_per_epoch,
+            "logger": self.table,  # the others join when the run begins
+            "callbacks": self.build_callbacks(),
+            "default_root_dir": self.directory,
+            "use_distributed_sampler": False,
+            "enable_model_summary": False,
+        }
+        for name in arguments.keys() & own.keys():
+            raise UserError(
+                f"trainer.{name} is decided by other settings: updates and updates_per_epoch for the length, the "
+                f"groups logger and callbacks, and hydra.run.dir for the directory."
             )
+        try:
+            return Trainer(**own, **arguments | {"plugins": [AtomicCheckpointIO(), *arguments["plugins"]]})
         except (TypeError, ValueError, MisconfigurationException) as error:
             raise UserError(refusal(self.config.trainer, error)) from error
 
     def build_callbacks(self) -> list[Callback]:
-        """The clock first, what measures next, what saves last."""
+        """The clock first, then a save, then what measures and shows, and a save with its results last."""
         config, results, clock = self.config, self.results, self.clock
         monitor, mode = self.monitored()
-        callbacks = [clock, RandomState(config.seed), *(instantiate(entry) for entry in config.callbacks.values())]
+        followers = [instantiate(entry) for entry in config.callbacks.values()]
         if self.suite is not None:
-            callbacks.append(Evaluation(self.suite, self.source, self.during, results, clock, monitor, mode))
-        callbacks += [EpochLog(results, clock), CurvesFigure(results, self.suite.SCORES if self.suite else {})]
+            followers.append(Evaluation(self.suite, self.source, self.during, results, clock, monitor, mode))
+        followers.append(EpochLog(results, clock))
+        followers.sort(key=lambda callback: isinstance(callback, EarlyStopping | Checkpoint))  # as Lightning does
+        self.checkpoints = Checkpoints(self.directory / "checkpoints", results, followers)
+        callbacks = [LambdaCallback(on_train_start=lambda *_: self.begin()), *([Branch()] if self.branches else [])]
+        callbacks += [clock, self.random_state, SaveFirst(self.checkpoints), *followers]
+        callbacks.append(CurvesFigure(results, self.suite.SCORES if self.suite else {}))
         if config.trainer.enable_progress_bar:
             callbacks.append(ProgressBar(clock, monitor))
-        callbacks.append(SharedFailure(results))
-        return [*callbacks, Checkpoints(self.directory / "checkpoints", results)]
+        return [*callbacks, SharedFailure(results), self.checkpoints]
 
 
 def check_shares(config: DictConfig, devices: int) -> None:
@@ -244,20 +324,21 @@ def check_shares(config: DictConfig, devices: int) -> None:
             )
 
 
-def build_loggers(config: DictConfig, directory: Path, update: int) -> list[Logger]:
-    """metrics.csv, and those of the config group `logger`, each with the whole config.
+def build_loggers(config: DictConfig) -> dict[str, Logger]:
+    """Those of the config group `logger`, which start nothing yet; `metrics.csv` is always there beside them."""
+    return {name: instantiate(entry) for name, entry in config.logger.items()}
+
+
+def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:
+    """Starts them, each with the whole config; one that cannot start leaves nothing behind.
 
     Raises:
-        UserError: W&B has no key.
+        UserError: W&B has no key or no network, for one.
     """
-    table = MetricsCsv(directory)
-    table.resume(update)
-    loggers = [table, *(instantiate(entry) for entry in config.logger.values())]
     settings = OmegaConf.to_container(config, resolve=True)
-    if not config.trainer.fast_dev_run:
-        for name, logger in zip(["csv", *config.logger], loggers, strict=True):
+    for name, logger in loggers.items() if not config.trainer.fast_dev_run else ():
+        with restoring(directory):
             start(name, logger, settings)
-    return loggers
 
 
 def start(name: str, logger: Logger, settings: dict[str, Any]) -> None:
@@ -277,15 +358,29 @@ def start(name: str, logger: Logger, settings: dict[str, Any]) -> None:
 
 
 @contextmanager
-def finished(loggers: list[Logger]) -> Iterator[list[Logger]]:
+def finished(loggers: dict[str, Logger]) -> Iterator[None]:
     """Ends the W&B run with the block, marked failed if the block failed."""
     failed = True
     try:
-        yield loggers
+        yield
         failed = False
     finally:
-        if any(isinstance(logger, WandbLogger) for logger in loggers) and wandb.run is not None:
+        if any(isinstance(logger, WandbLogger) for logger in loggers.values()) and wandb.run is not None:
             wandb.finish(exit_code=int(failed))
+
+
+@contextmanager
+def remedied(run: Run) -> Iterator[None]:
+    """Adds what is left, and what to do, to the sentence of a training that could not go on."""
+    try:
+        yield
+    except Diverged as error:
+        raise UserError(
+            f"{error}, and {run.kept()}; lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer "
+            f"(reg=spectral)."
+        ) from error
+    except Unwritable as error:
+        raise UserError(f"{str(error).rstrip('.')}; {run.kept()}.") from error
 
 
 def facts(config: DictConfig) -> dict[str, Any]:

@@ -180,6 +180,8 @@ def quiet(task: Callable[[DictConfig], Any], config_name: str) -> Callable[[Dict
 def resumed(arguments: list[str]) -> list[str]:
     """`resume=DIR` as the command that it stands for: the run's own overrides, the new ones, and its directory.
 
+    With a `hydra.run.dir` of its own it is a branch: a new run there that begins in the state of DIR.
+
     Raises:
         UserError: DIR is no run directory, or its overrides are damaged.
     """
@@ -195,7 +197,8 @@ def resumed(arguments: list[str]) -> list[str]:
     old = [str(override) for override in read_yaml(saved, ListConfig) if key(str(override)) not in new]
     old = still_there(old, others, choices_of(Path(directory)))
     place = quoted(str(Path(directory)))
-    return [*old, *others, f"resume={place}", f"hydra.run.dir={place}", "hydra.mode=RUN"]
+    here = [] if any(key(argument) == "hydra.run.dir" for argument in others) else [f"hydra.run.dir={place}"]
+    return [*old, *others, f"resume={place}", *here, "hydra.mode=RUN"]
 
 
 def choices_of(directory: Path) -> dict[str, Any]:

@@ -16,6 +16,11 @@ TRAINING, CLAIM = "lock", "claim"
 class InUse(UserError):
     """Another process is at work in a run directory."""
 
+    def __init__(self, directory: Path):
+        super().__init__(
+            f"{directory} is being trained by another process: wait for it, stop it, or choose another directory."
+        )
+
 
 @contextmanager
 def sole_use(directory: Path, what: str = TRAINING) -> Iterator[None]:
@@ -33,13 +38,21 @@ def sole_use(directory: Path, what: str = TRAINING) -> Iterator[None]:
     try:
         lock.acquire(timeout=1)  # somebody may just be asking whether it is held
     except Timeout as error:
-        raise InUse(
-            f"{directory} is being trained by another process: wait for it, stop it, or choose another directory."
-        ) from error
+        raise InUse(directory) from error
     try:
         yield
     finally:
         lock.release()
+
+
+def check_free(directory: Path) -> None:
+    """Refuses a directory in which a run is being trained, without taking or making the lock.
+
+    Raises:
+        InUse: another process is at work.
+    """
+    if is_held(directory, TRAINING):
+        raise InUse(directory)
 
 
 def in_use(directory: Path) -> bool:

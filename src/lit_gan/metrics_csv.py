@@ -1,6 +1,7 @@
 """`metrics.csv`: one row for each generator update at which anything was logged."""
 
 import csv
+import io
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
-from lit_gan.files import Unwritable, replacing
+from lit_gan.files import Unwritable, write_text
 
 
 class MetricsCsv(Logger):
@@ -39,7 +40,7 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def resume(self, update: int) -> None:
-        """Keeps the rows up to a generator update and drops later ones.
+        """Reads the rows up to a generator update; the later ones are lost with the next `rewrite`.
 
         Raises:
             UserError: the file is damaged.
@@ -47,7 +48,6 @@ class MetricsCsv(Logger):
         if self.path.exists():
             self.columns, rows = read(self.path)
             self.rows = [row for row in rows if int(row["update"]) <= update]
-        self.rewrite()
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
@@ -77,10 +77,15 @@ class MetricsCsv(Logger):
 
     def rewrite(self) -> None:
         """Replaces the whole table."""
-        with replacing(self.path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, self.columns, restval="")
-            writer.writeheader()
-            writer.writerows(self.rows)
+        write_text(self.path, self.text())
+
+    def text(self) -> str:
+        """The whole table."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
 
 
 def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:

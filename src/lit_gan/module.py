@@ -12,7 +12,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lit_gan.curves import REMEDY, Curves
+from lit_gan.curves import Curves, Diverged
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.optim import OptimisticAdam, Optimizers, realign, trainable
@@ -67,7 +67,7 @@ class GAN(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Notes which regularizers G cannot be rebuilt without, as samples need no other; and curves not logged yet."""
         checkpoint["regs_of_G"] = self.regs_of_G
-        checkpoint["curves"] = {"flushed": self.flushed, "history": self.curves.state_dict()}
+        checkpoint["curves"] = self.interval or {"flushed": self.flushed, "history": self.curves.state_dict()}
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -157,38 +157,57 @@ class GAN(LightningModule):
             scheduler.step()
 
     def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
-        """Now and then, and at the end of an epoch, the curves."""
+        """Now and then the curves; those of the end of an epoch are logged after its checkpoint is written."""
         last = self.trainer.is_last_batch or self.global_step == self.trainer.max_steps
-        if last or self.log_is_due():
-            self.flush_curves()
         if last:
-            self.check_sound()
+            self.close_interval()
+        elif self.log_is_due():
+            self.close_curves()
+            self.log_curves()
+
+    def on_train_epoch_end(self) -> None:
+        """Logs the epoch's last curves, if no callback has done it."""
+        self.log_curves()
+
+    def close_interval(self) -> None:
+        """Everything before a checkpoint: the curves since the last one, and whether the weights are sound.
+
+        Raises:
+            Diverged: they are not.
+        """
+        self.close_curves()
+        self.check_sound()
 
     def schedulers(self) -> list:
         """The learning rates' schedulers, none if the rates are constant."""
         schedulers = self.lr_schedulers()
         return [] if schedulers is None else schedulers
 
-    def flush_curves(self) -> None:
-        """Sends the mean of each curve since the last flush to the loggers, at the present generator update.
+    def close_curves(self) -> None:
+        """Takes the mean of each curve since this was last done, for the loggers.
 
         Raises:
-            UserError: a loss is not finite.
+            Diverged: a loss is not finite.
         """
         if self.curves.history:
-            means = self.curves.flush(self.flushed + 1, self.global_step)
+            self.curves.close(self.flushed + 1, self.global_step)
             self.flushed = self.global_step
+
+    def log_curves(self) -> None:
+        """Sends means that no logger has seen to the loggers, at the present generator update."""
+        if self.curves.unlogged:
             for logger in self.loggers:
-                logger.log_metrics(means, step=self.global_step)
+                logger.log_metrics(self.curves.unlogged, step=self.global_step)
+        self.curves.unlogged = {}
 
     def prepare_stop(self) -> None:
         """Makes sure that a stop after this update may become a checkpoint, and leaves no trace in the curves.
 
         Raises:
-            UserError: a loss or D's verdict is not finite.
+            Diverged: a loss or D's verdict is not finite.
         """
         if self.log_is_due():
-            self.flush_curves()
+            self.close_curves()
         elif self.curves.history:
             self.curves.checked(self.flushed + 1, self.global_step)
         self.check_sound()
@@ -199,13 +218,13 @@ class GAN(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keeps the curves not logged yet until training starts; earlier versions logged them at a stop."""
-        self.interval = checkpoint.get("curves")
+        self.flushed, self.interval = checkpoint["global_step"], checkpoint.get("curves")
 
     def check_sound(self) -> None:
         """Looks at what the last update has made of the weights, which no loss has seen yet.
 
         Raises:
-            UserError: D's verdict on new samples is not finite: these weights must not become a checkpoint.
+            Diverged: D's verdict on new samples is not finite: these weights must not become a checkpoint.
         """
         samples = Sampler(self.G)
         D = copy.deepcopy(self.D).eval()
@@ -213,19 +232,24 @@ class GAN(LightningModule):
             x, y = samples(self.probe).to(self.dtype), torch.zeros(self.probe, dtype=torch.long, device=self.device)
             logits = D(x, y).logits
         if not torch.isfinite(logits).all():
-            raise UserError(
-                f"D's outputs became {logits[~torch.isfinite(logits)][0].item()} at generator update "
-                f"{self.global_step}: {REMEDY}"
-            )
+            raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), self.global_step)
+
+    def on_fit_start(self) -> None:
+        """Refuses what cannot be trained, before anything is.
+
+        Raises:
+            UserError: as `check_loss_scale`.
+        """
+        check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
 
     def on_train_start(self) -> None:
         """Curves start where training does, or go on where it stopped."""
-        check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
         self.flushed = self.global_step
         self.realign_rates()
         if self.interval is not None:
             self.flushed = self.interval["flushed"]
             self.curves.load_state_dict(self.interval["history"], self.device)
+            self.interval = None
 
     def realign_rates(self) -> None:
         """Takes up the decay of the learning rates where the config has it now, and says so if it was elsewhere."""

@@ -14,13 +14,13 @@ from lit_gan.build import build_protocol, build_source, choose_device
 from lit_gan.console import plain_console
 from lit_gan.data import Source
 from lit_gan.errors import UserError
-from lit_gan.lock import sole_use
+from lit_gan.lock import check_free
 from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
 from lit_gan.module import GAN
 from lit_gan.pictures import shown
 from lit_gan.results import Results
-from lit_gan.run_directory import check_writable, chosen_run, find_checkpoint, load_config, load_gan
+from lit_gan.run_directory import check_writable, chosen_run, load_config, load_gan
 from lit_gan.sampling import Sampler
 from lit_gan.score_names import footnotes, format_score, split_names
 from lit_gan.settings import EVALUATE, check_settings
@@ -37,23 +37,21 @@ def rescore(config: DictConfig) -> None:
     device = choose_device(config.device)
     trained = load_config(directory)
     check_writable(directory)
-    with sole_use(directory):
-        results = Results(directory)
+    check_free(directory)
+    results = Results(directory)
     protocols = [adjusted(config, name) for name in as_list(config, "protocols")]
-    checkpoints = {name: find_checkpoint(directory, name) for name in as_list(config, "checkpoint")}
+    checkpoints = {name: load_gan(trained, directory, name) for name in as_list(config, "checkpoint")}
     suite, source = build_suite(config, trained), moved_source(config, trained)
     source.require_names(results.content.get("class_names"))
     suite.prepare(source, device)
     for protocol in protocols:
         suite.measure_real(source, protocol)
-    for checkpoint in checkpoints:
-        gan, update = load_gan(trained, directory, checkpoint)
-        gan.to(device)
-        save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
+    for checkpoint, (gan, update) in checkpoints.items():
         for protocol in protocols:
-            record = measure(gan, suite, source, protocol, update, checkpoint, by_class=True)
+            record = measure(gan.to(device), suite, source, protocol, update, checkpoint, by_class=True)
             show(record, source.class_names)
             results.append(record)
+        save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
 
 
 def save_classes(gan: GAN, source: Source, path: Path) -> None:

@@ -3,6 +3,7 @@
 import atexit
 import functools
 import tempfile
+import uuid
 from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
@@ -34,7 +35,15 @@ def output() -> str:
 def run_id() -> str:
     """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
     path = Path(output()) / ".hydra" / "run_id"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else "???"
+    if path.exists():
+        return path.read_text(encoding="utf-8").strip()
+    return "???" if output() == "???" else new_identity(path)
+
+
+@functools.cache
+def new_identity(path: Path) -> str:
+    """The identity that a run will have, which is written when it begins."""
+    return uuid.uuid4().hex[:8]
 
 
 def sweeps() -> str:

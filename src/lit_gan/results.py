@@ -4,8 +4,8 @@ import json
 import math
 import platform
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
-from lit_gan.files import write_text
+from lit_gan.files import Unwritable, write_texts
 from lit_gan.lock import sole_use
 
 Record = dict[str, Any]
@@ -24,7 +24,8 @@ class Results:
     """The file and its content. Every change is on disk, complete, before the call returns.
 
     Keys:
-        status: "running", "finished", "stopped" (by Ctrl-C or a signal) or "failed"; error: the sentence, or null.
+        status: "running", "finished", "stopped" or "failed"; error: the sentence, or null; stopped_by: the setting or
+            callback that ended the training early, null for Ctrl-C and other signals.
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
@@ -33,6 +34,7 @@ class Results:
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
         class_names: of the classes by their numbers, or null where they have none.
+        parent: of a branch, the run that it began in, as {"directory", "run_id", "checkpoint", "update"}; else null.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
         warnings: sentences: where the run departs from what the paper of its method prescribes, and what its end shows
             of a collapse (losses beyond 1e6, a monitored score far worse than its best, samples that are all alike).
@@ -44,22 +46,30 @@ class Results:
 
     def __init__(self, directory: Path):
         self.path = directory / "results.json"
+        self.started = False
         self.load()
 
     def load(self) -> None:
         """Reads the file; nothing if there is none."""
         self.content = read(self.path) if self.path.exists() else {}
 
-    def start(self, update: int, **facts: Any) -> None:
-        """Begins or resumes at a generator update: what was recorded after it is forgotten."""
+    def start(self, update: int, also: Mapping[Path, str] | None = None, **facts: Any) -> None:
+        """Begins or resumes at a generator update: what was recorded after it is forgotten.
+
+        Args:
+            also: the texts of other files, written together with this one, or none of them.
+        """
         old = self.content
-        kept, best = [record for record in old.get("course", []) if record["update"] <= update], old.get("best")
+        kept = [record for record in old.get("course", []) if record["update"] <= update]
+        best, final = old.get("best"), old.get("final")
         self.content = {
             "status": "running",
             "error": None,
+            "stopped_by": None,
+            "parent": old.get("parent"),
             "updates": update,
             "course": kept,
-            "final": None,
+            "final": final if final and final["update"] <= update else None,
             "best": best if best and best["update"] <= update else None,
             "evaluations": [record for record in old.get("evaluations", []) if record["update"] <= update],
             "seconds": {"training": 0.0, "evaluation": 0.0},
@@ -67,35 +77,36 @@ class Results:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "git_commit": git_commit(),
         }
-        self.save()
+        self.save(also)
+        self.started = True
 
     @rank_zero_only
-    def save(self) -> None:
-        """Writes the file, from the first process."""
-        self.write()
+    def save(self, also: Mapping[Path, str] | None = None) -> None:
+        """Writes the file, from the first process, and others with it."""
+        self.write(also)
 
-    def write(self) -> None:
-        """Replaces the file, from whichever process calls."""
-        write_text(self.path, json.dumps(clean(self.content), indent=2) + "\n")
+    def write(self, also: Mapping[Path, str] | None = None) -> None:
+        """Replaces the file, from whichever process calls, and others with it."""
+        write_texts({**(also or {}), self.path: json.dumps(clean(self.content), indent=2) + "\n"})
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Whatever ends the block decides the status, but for an exit, before which somebody has."""
+        """Whatever ends the block once the run has started decides the status; before an exit somebody has."""
         try:
             yield
         except SystemExit:
             raise
-        except KeyboardInterrupt:
-            self.close("stopped")
-            raise
         except BaseException as error:
-            self.close("failed", str(error))
+            stopped = isinstance(error, KeyboardInterrupt)
+            with suppress(Unwritable):  # of two errors the first is the one to tell
+                self.close("stopped" if stopped else "failed", None if stopped else str(error))
             raise
 
     def close(self, status: str, error: str | None = None) -> None:
-        """Sets the status."""
-        self.content |= {"status": status, "error": error}
-        self.save()
+        """Sets the status of a run that has started; one that was refused is left as it was."""
+        if self.started:
+            self.content |= {"status": status, "error": error}
+            self.save()
 
     def report(self, error: str) -> None:
         """Sets the status "failed" on disk for a process that has no records of its own."""

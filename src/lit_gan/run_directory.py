@@ -1,27 +1,27 @@
 """A run's directory: what is written into it at the start, and how a trained GAN comes out of it again."""
 
 import os
-import pickle
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
-from lightning.pytorch.utilities.rank_zero import rank_zero_only
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict
+from lightning_utilities.core.rank_zero import rank_zero_only
+from omegaconf import DictConfig, OmegaConf, open_dict
 from torch import Tensor, nn
 
 from lit_gan import places, search_path
-from lit_gan.build import build_gan, build_generator, check_training, selected
+from lit_gan.branch import check_branch, parent_of
+from lit_gan.build import build_gan, build_generator, selected
 from lit_gan.difference import first_difference
 from lit_gan.errors import UserError, written
-from lit_gan.files import write_text
+from lit_gan.files import remove_leftovers
 from lit_gan.game import Generator
 from lit_gan.launch import in_full, key, read_yaml
 from lit_gan.lock import sole_use
 from lit_gan.module import GAN
+from lit_gan.resolvers import run_id
 
 GAME = (
     "model",
@@ -48,29 +48,32 @@ GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "prot
 
 
 @contextmanager
-def open_run(config: DictConfig) -> Iterator[tuple[Path, Path | None]]:
-    """Hydra's output directory, made a run directory for this process alone, and the checkpoint to resume from, if any.
+def open_run(config: DictConfig, directory: Path) -> Iterator[Path | None]:
+    """Holds a directory for a run of this process alone; gives the checkpoint to go on from, if there is one.
+
+    For a branch that has not begun, that is its parent's.
 
     Raises:
         UserError: a setting is impossible, a folder cannot be written, another process trains there, or there is a run
             of another game.
     """
-    check_training(config)
     places.settle(config)
-    directory = Path(HydraConfig.get().runtime.output_dir)
     for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
         check_writable(folder)
     with sole_use(directory):
-        checkpoint = directory / "checkpoints" / "last.ckpt"
-        if checkpoint.exists():
-            old = read_config(directory / ".hydra" / "config.yaml")
+        checkpoint, parent = directory / "checkpoints" / "last.ckpt", parent_of(config, directory)
+        path = directory / ".hydra" / "config.yaml"
+        if parent is not None and not path.exists():
+            checkpoint = find_checkpoint(parent, "last")
+            check_branch(parent, read_config(parent / ".hydra" / "config.yaml"), config)
+        elif checkpoint.exists():
+            old = read_config(path)
             typed = {key(override) for override in HydraConfig.get().overrides.task}
             drop_later_settings(old, config, typed)
             places.stay(old, config, typed)
             places.settle(old)
             check_same_game(old, config, directory)
-        save_config(config, directory / ".hydra")
-        yield directory, checkpoint if checkpoint.exists() else None
+        yield checkpoint if checkpoint.exists() else None
 
 
 def check_writable(folder: Path) -> None:
@@ -113,7 +116,8 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
         name, before, now = changed
         raise UserError(
             f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without changing "
-            f"that, or start a new run in another directory."
+            f"that, start a new run in another directory, or begin one in this run's state with resume={directory} "
+            f"hydra.run.dir=NEW."
         )
 
 
@@ -126,27 +130,24 @@ def unplaced(config: DictConfig) -> DictConfig:
     return config
 
 
-@rank_zero_only
-def save_config(config: DictConfig, folder: Path) -> None:
-    """Hydra's own three files, and the run's identity, which a resume keeps."""
+def config_files(config: DictConfig, folder: Path) -> dict[Path, str]:
+    """The texts of Hydra's own three files, of where own code lies, and of the run's identity, which a resume keeps."""
     hydra = HydraConfig.get()
-    save_yaml(config, folder / "config.yaml")
-    save_yaml(OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}), folder / "hydra.yaml")
-    overrides = [in_full(override) for override in hydra.overrides.task if not override.startswith("resume=")]
-    save_yaml(OmegaConf.create(overrides), folder / "overrides.yaml")
-    save_yaml(search_path.present(config).record(), folder / search_path.RECORD)
-    identity = folder / "run_id"
-    if not identity.exists():
-        write_text(identity, uuid.uuid4().hex[:8] + "\n")
+    contents = {
+        "config.yaml": config,
+        "hydra.yaml": OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}),
+        "overrides.yaml": [in_full(each) for each in hydra.overrides.task if not each.startswith("resume=")],
+        search_path.RECORD: search_path.present(config).record(),
+    }
+    texts = {folder / name: OmegaConf.to_yaml(content) for name, content in contents.items()}
+    return texts | {folder / "run_id": run_id() + "\n"}
 
 
-def save_yaml(content: DictConfig | ListConfig, path: Path) -> None:
-    """Replaces a YAML file.
-
-    Raises:
-        Unwritable: as `replacing`.
-    """
-    write_text(path, OmegaConf.to_yaml(content))
+@rank_zero_only
+def tidy(directory: Path) -> None:
+    """Removes what killed processes have left unfinished in a run directory; the first process does it for all."""
+    for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
+        remove_leftovers(folder)
 
 
 def chosen_run(config: DictConfig) -> Path:
@@ -268,7 +269,9 @@ def read_checkpoint(path: Path) -> dict:
         if not isinstance(content, dict) or not content.keys() >= PARTS:
             raise ValueError("parts are missing")
         return content
-    except (RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError, TypeError) as error:
+    except OSError:
+        raise
+    except Exception as error:  # torch reads damaged bytes as instructions, which end in any way
         others = sorted(file.name for file in path.parent.glob("*.ckpt") if file != path)
         advice = f"copy {others[0]} over it to use that one, or " if others else ""
         raise UserError(f"{path} is damaged and cannot be read: {advice}start a new run.") from error

@@ -68,7 +68,8 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
     seconds = results["seconds"]
     lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
     lines += [f"warning  {sentence}" for sentence in results.get("warnings", [])]
-    lines.append(f"{results['status']:<8} at update {results['updates']}: {directory}")
+    by = f" by {results['stopped_by']}" if results.get("stopped_by") else ""
+    lines.append(f"{results['status']:<8} at update {results['updates']}{by}: {directory}")
     if results["status"] == "stopped":
         lines.append(f"go on    {command('train', 'resume', directory)}")
     if results["status"] in ("finished", "stopped"):

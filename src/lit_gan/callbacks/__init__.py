@@ -1,6 +1,6 @@
 """What happens beside the training step: evaluation, samples, checkpoints, progress, failures."""
 
-from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, Stopped
+from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, SaveFirst, Stopped, who_ends
 from lit_gan.callbacks.curves_figure import CurvesFigure
 from lit_gan.callbacks.evaluation import Evaluation
 from lit_gan.callbacks.failure import SharedFailure
@@ -18,6 +18,8 @@ __all__ = [
     "ProgressBar",
     "RandomState",
     "SampleGrid",
+    "SaveFirst",
     "SharedFailure",
     "Stopped",
+    "who_ends",
 ]

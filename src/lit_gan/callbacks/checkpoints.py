@@ -1,14 +1,18 @@
 """Checkpoints that a kill cannot break, and an orderly stop."""
 
 import signal
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.fabric.plugins.io import TorchCheckpointIO
-from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 
+from lit_gan.curves import Diverged
+from lit_gan.errors import UserError
 from lit_gan.files import replacing
 from lit_gan.results import Results
 from lit_gan.signals import received, takeable
@@ -30,22 +34,46 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or a signal.
 
+    An epoch is saved twice: by `SaveFirst` before anything else is done with it, marked as unfinished, and here, last
+    of all, with its scores taken. Training that goes on from an unfinished one makes up for what is missing, so that a
+    kill in between costs nothing and leaves no trace.
+
     Args:
         directory: where the files go.
         results: they know which update is the best.
+        followers: the callbacks whose `on_train_epoch_end` follows the first save, in their order.
     """
 
-    def __init__(self, directory: Path, results: Results):
-        self.directory, self.results = directory, results
-        self.stopping = False
+    def __init__(self, directory: Path, results: Results, followers: Sequence[Callback] = ()):
+        self.directory, self.results, self.followers = directory, results, followers
+        self.saved: int | None = None
+        """The generator update of the newest `last.ckpt` that there is."""
+        self.unfinished = self.stopping = False
         self.handlers: dict[int, Any] = {}
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Notes whether the epoch's end is still to come, and which curves no logger has seen yet."""
+        checkpoint["epoch_end"] = {"unfinished": self.unfinished, "curves": pl_module.curves.unlogged}
+
+    def save(self, trainer: Trainer, name: str = "last") -> None:
+        """Writes a checkpoint of the present update.
+
+        Raises:
+            Unwritable: it cannot be written; the one before is still there.
+        """
+        final = self.results.content.get("final")
+        if final and final["update"] != trainer.global_step:  # these were the last update's, which now is another
+            self.results.content["final"] = None
+        trainer.save_checkpoint(self.directory / f"{name}.ckpt")
+        self.saved = trainer.global_step if name == "last" else self.saved
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Lets Lightning go on in that epoch, and at that place in it, to which the generator update belongs.
 
         Left alone, it plays an epoch of one update after a checkpoint from the end of an epoch.
         """
-        update = checkpoint["global_step"]
+        self.saved = update = checkpoint["global_step"]
+        self.resume_epoch_end(pl_module, **checkpoint.get("epoch_end", {}))
         epoch, place = divmod(update, trainer.limit_train_batches)
         loops, started = checkpoint["loops"]["fit_loop"], epoch + (place > 0)
         counts = {"ready": started, "started": started, "processed": epoch, "completed": epoch}
@@ -56,16 +84,40 @@ class Checkpoints(Checkpoint):
             "is_last_batch": False,
         }
 
+    def resume_epoch_end(
+        self, pl_module: LightningModule, unfinished: bool = False, curves: dict[str, float] | None = None
+    ) -> None:
+        """Takes up what `on_save_checkpoint` has noted; checkpoints of older versions are finished."""
+        self.unfinished = unfinished
+        pl_module.curves.latest = pl_module.curves.unlogged = curves or {}
+
+    def catch_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Does what a kill has left undone at the end of the epoch that training goes on from."""
+        pl_module.log_curves()
+        if self.unfinished:
+            for callback in (*self.followers, self):
+                callback.on_train_epoch_end(trainer, pl_module)
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Saves, and stops if asked to; runs after every callback that measures."""
         if trainer.fast_dev_run:
             return
+        self.unfinished = False
         best = self.results.content["best"]
         if trainer.strategy.reduce_boolean_decision(bool(best) and best["update"] == trainer.global_step, all=False):
-            trainer.save_checkpoint(self.directory / "best.ckpt")
-        trainer.save_checkpoint(self.directory / "last.ckpt")
-        if trainer.strategy.reduce_boolean_decision(self.stopping, all=False):
-            raise Stopped(trainer.global_step)
+            self.save(trainer, "best")
+        self.save(trainer)
+        self.stop_if_asked(trainer)
+
+    def stop_if_asked(self, trainer: Trainer) -> None:
+        """Ends the training, all of which is saved.
+
+        Raises:
+            Stopped: a signal, a setting or a callback has asked for it.
+        """
+        ended = ends_early(trainer)
+        if trainer.strategy.reduce_boolean_decision(self.stopping or ended, all=False):
+            raise Stopped(trainer.global_step, None if self.stopping or not ended else who_ends(trainer))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Remembers who takes the signals, before Lightning does: these are to have them back after the training."""
@@ -73,9 +125,10 @@ class Checkpoints(Checkpoint):
         self.handlers = {number: signal.getsignal(number) for number in [signal.SIGINT, *numbers] if numbers}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Takes the signals."""
+        """Takes the signals, then makes up for what a kill has left undone."""
         for number in self.handlers:
             signal.signal(number, self.request)
+        self.catch_up(trainer, pl_module)
 
     def request(self, number: int, frame: Any) -> None:
         """Asks for a stop; a second Ctrl-C stops at once."""
@@ -90,11 +143,22 @@ class Checkpoints(Checkpoint):
         """
         if trainer.world_size > 1 and (trainer.global_step - 1) % trainer.log_every_n_steps:
             return
-        stopping = trainer.strategy.reduce_boolean_decision(self.stopping, all=False)
+        stopping = trainer.strategy.reduce_boolean_decision(self.stopping or ends_early(trainer), all=False)
         if stopping and not trainer.is_last_batch:
             pl_module.prepare_stop()
-            trainer.save_checkpoint(self.directory / "last.ckpt")
-            raise Stopped(trainer.global_step)
+            self.save(trainer)
+            pl_module.log_curves()
+            self.stop_if_asked(trainer)
+
+    def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
+        """Saves the updates since the last checkpoint if what failed came after one of them, as a logger does."""
+        batches = trainer.fit_loop.epoch_loop.batch_progress.current
+        between_updates = batches.completed < batches.processed == batches.ready
+        harmless = isinstance(exception, Exception) and not isinstance(exception, Diverged | Stopped)
+        if harmless and between_updates and trainer.world_size == 1 and self.saved != trainer.global_step:
+            with suppress(UserError):  # the first error is the one to tell
+                pl_module.prepare_stop()
+                self.save(trainer)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Gives the signals back."""
@@ -103,9 +167,44 @@ class Checkpoints(Checkpoint):
         self.handlers = {}
 
 
-class Stopped(Exception):
-    """Training was asked to stop, and did, with a checkpoint at `update`."""
+class SaveFirst(Callback):
+    """Saves an epoch before anything else is done with it; comes after the clock has stopped."""
 
-    def __init__(self, update: int):
-        super().__init__(f"stopped at generator update {update}")
-        self.update = update
+    def __init__(self, checkpoints: Checkpoints):
+        self.checkpoints = checkpoints
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """`last.ckpt` first, then the epoch's last curves to the loggers."""
+        if not trainer.fast_dev_run:
+            self.checkpoints.unfinished = True
+            self.checkpoints.results.content["updates"] = trainer.global_step
+            self.checkpoints.save(trainer)
+        pl_module.log_curves()
+
+
+def ends_early(trainer: Trainer) -> bool:
+    """Whether a setting of the trainer or a callback ends the training before its last update, and may."""
+    least = max(trainer.min_steps or 0, (trainer.min_epochs or 0) * trainer.limit_train_batches)
+    return trainer.should_stop and least <= trainer.global_step < trainer.max_steps
+
+
+def who_ends(trainer: Trainer) -> str:
+    """The setting or the callback that has ended the training."""
+    for callback in trainer.callbacks:
+        if isinstance(callback, Timer) and (callback.time_remaining() or 0) <= 0:
+            return "trainer.max_time"
+        if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
+            return f"EarlyStopping on {callback.monitor}"
+    return "a callback"
+
+
+class Stopped(Exception):
+    """Training ended early, with a checkpoint at `update`.
+
+    Args:
+        by: the setting or callback that has ended it; None for a signal.
+    """
+
+    def __init__(self, update: int, by: str | None = None):
+        super().__init__(f"stopped at generator update {update}" + (f" by {by}" if by else ""))
+        self.update, self.by = update, by

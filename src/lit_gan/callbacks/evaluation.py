@@ -48,14 +48,36 @@ class Evaluation(Callback):
                 log.warning(line)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluates under the protocol for training, every process its share of the samples."""
-        record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
+        """Evaluates under the protocol for training, every process its share of the samples.
+
+        Not again, if training goes on from an epoch whose scores a kill had left room for.
+        """
+        record = trainer.strategy.broadcast(self.recorded(trainer.global_step)) or self.take(trainer, pl_module)
         self.clock.add("evaluation", record["seconds"])
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(record["scores"], step=trainer.global_step)
+        scores = trainer.strategy.broadcast(record["scores"])
+        if trainer.training:  # else it has ended, and this is what a kill has left out
+            for name, value in scores.items():
+                pl_module.log(name, value, logger=False, rank_zero_only=False)
+
+    def recorded(self, update: int) -> dict[str, Any] | None:
+        """The record of this update, if there is one."""
+        course = self.results.content["course"]
+        return course[-1] if course and course[-1]["update"] == update else None
+
+    def take(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
+        """A new record, which the first process adds to the results.
+
+        Raises:
+            UserError: the monitored score is not among its scores.
+        """
+        record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
         self.require_monitor(record)
         if trainer.is_global_zero:
-            self.publish(trainer, record)
-        for name, value in trainer.strategy.broadcast(record["scores"]).items():
-            pl_module.log(name, value, logger=False, rank_zero_only=False)
+            self.results.add(record, self.monitor, self.mode)
+        return record
 
     def require_monitor(self, record: dict[str, Any]) -> None:
         """Refuses scores without the monitored one.
@@ -68,9 +90,3 @@ class Evaluation(Callback):
                 f"metrics.monitor={self.monitor.rpartition('/')[2]} is not measured on data={self.source.name}: choose "
                 f"one of {', '.join(name.rpartition('/')[2] for name in record['scores'])}."
             )
-
-    def publish(self, trainer: Trainer, record: dict[str, Any]) -> None:
-        """Writes the scores wherever they are read."""
-        self.results.add(record, self.monitor, self.mode)
-        for logger in trainer.loggers:
-            logger.log_metrics(record["scores"], step=trainer.global_step)

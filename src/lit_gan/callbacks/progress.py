@@ -28,6 +28,8 @@ OUTPUTS = ("d/real", "d/fake")
 class Clock(Callback):
     """Seconds of training and of evaluation, over all the resumes of a run. Comes first among the callbacks.
 
+    It counts from update `first` on, which is 0 but for a branch.
+
     Args:
         images_per_update: real images, to give a speed.
     """
@@ -37,20 +39,22 @@ class Clock(Callback):
         self.seconds = {"training": 0.0, "evaluation": 0.0}
         self.started: float | None = None
         self.speed = float("nan")
-        self.epoch_start = 0
+        self.first = self.epoch_start = 0
 
     def state_dict(self) -> dict[str, Any]:
-        """The seconds so far."""
+        """The seconds so far, since which update, and the speed of the last epoch."""
         self.lap()
-        return {"seconds": dict(self.seconds)}
+        return {"seconds": dict(self.seconds), "first": self.first, "speed": self.speed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on from them."""
         self.seconds = dict(state_dict["seconds"])
+        self.first, self.speed = state_dict.get("first", 0), state_dict.get("speed", self.speed)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts; in the middle of an epoch, after a resume, no epoch does."""
-        self.on_train_epoch_start(trainer, pl_module)
+        """Starts in the middle of an epoch, after a resume; else an epoch starts, and the clock with it."""
+        if trainer.global_step % trainer.limit_train_batches:
+            self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Starts."""
@@ -77,7 +81,7 @@ class Clock(Callback):
 
     def rates(self, updates: int) -> dict[str, Any]:
         """For `results.json`: the seconds, and generator updates and real images per second of training."""
-        per_second = updates / self.seconds["training"] if self.seconds["training"] else None
+        per_second = (updates - self.first) / self.seconds["training"] if self.seconds["training"] else None
         images = per_second and per_second * self.images_per_update
         return {"seconds": dict(self.seconds), "updates_per_second": per_second, "images_per_second": images}
 

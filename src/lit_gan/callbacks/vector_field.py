@@ -37,8 +37,8 @@ class VectorField(Callback):
         """Goes on with it."""
         self.path = state_dict["path"]
 
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Notes the start.
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Refuses another game.
 
         Raises:
             UserError: the players have more than one number each.
@@ -48,6 +48,9 @@ class VectorField(Callback):
                 "callbacks=vector_field draws a game of one number for each player: use data=dirac, without "
                 "regularizers that give D more of them, or set callbacks=default."
             )
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Notes the start."""
         self.path = self.path or [position(pl_module)]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:

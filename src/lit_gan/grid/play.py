@@ -115,9 +115,13 @@ def train(config: DictConfig, cell: Cell) -> Cell:
     else:
         train_here(config, cell)
     cell = read_cell(cell.directory, cell.name)
-    log.info("%s: finished at update %d", cell.name, cell.results["updates"])
+    status, update = cell.results["status"], cell.results["updates"]
+    log.info("%s: %s at update %d", cell.name, status, update)
     for sentence in cell.results.get("warnings", []):
         log.warning("%s: %s", cell.name, sentence)
+    if status != "finished":
+        by = cell.results.get("stopped_by")
+        raise CellFailed(f"{cell.name}: {status} at update {update} by {by}; the next start of the sweep goes on.")
     return cell
 
 
@@ -135,6 +139,7 @@ def train_here(config: DictConfig, cell: Cell) -> None:
     except InUse:
         raise
     except Exception as error:
+        record_refusal(cell, str(error))
         raise CellFailed(f"{cell.name}: {error}") from error
 
 
@@ -155,7 +160,7 @@ def train_apart(config: DictConfig, cell: Cell) -> None:
     if code in (STOPPED, -signal.SIGINT):
         raise KeyboardInterrupt
     if code and is_held(cell.directory, TRAINING):
-        raise InUse(f"{cell.name} is being trained by another process.")
+        raise InUse(cell.directory)
     if code:
         raise CellFailed(f"{cell.name}: {reason_of_end(cell, code, spoken, before)}")
 
@@ -243,6 +248,12 @@ def end_with_parent() -> None:
     """
     if PARENT in os.environ:
         threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
+
+
+def record_refusal(cell: Cell, reason: str) -> None:
+    """Leaves in `results.json` why a cell could not begin; one that has results stays as it was."""
+    if not read_cell(cell.directory, cell.name).results:
+        Results(cell.directory).report(reason)
 
 
 def objective(config: DictConfig, cell: Cell) -> float | None:
