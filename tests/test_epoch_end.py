@@ -89,8 +89,6 @@ BROKEN = {
 @pytest.mark.parametrize("broken", BROKEN.values(), ids=BROKEN)
 def test_an_epoch_is_kept_whatever_fails_after_it(undisturbed, tmp_path, monkeypatch, broken):
     with monkeypatch.context() as patch:
-        if broken == (MetricsCsv, "rewrite"):
-            patch.setattr(MetricsCsv, "begin", lambda _: None)
         patch.setattr(*broken, fail)
         with pytest.raises(ValueError, match="nobody"):
             run(tmp_path / "run", "debug=true")
@@ -127,9 +125,9 @@ def test_a_disk_that_fills_costs_one_sentence(undisturbed, tmp_path, monkeypatch
 def test_a_disk_that_takes_nothing_more_leaves_the_last_checkpoint(tmp_path, monkeypatch):
     write = Results.write
 
-    def write_on_a_full_disk(written):
-        with full_disk(10):
-            write(written)
+    def write_on_a_full_disk(written, also=None):
+        with full_disk(10 if also is None else 10**6):
+            write(written, also)
 
     run(tmp_path / "run", "updates=2")
     monkeypatch.setattr(Results, "write", write_on_a_full_disk)
