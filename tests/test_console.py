@@ -23,7 +23,7 @@ def test_markup_in_a_name_is_no_markup(capsys):
 
 def test_the_summary_of_a_run_in_an_odd_folder(capsys):
     results = {"course": [], "best": None, "final": None, "seconds": {"training": 0, "evaluation": 0}}
-    print_summary(Path(f"/{ODD}"), results | {"status": "failed", "updates": 1})
+    print_summary(Path(f"/{ODD}"), results | {"status": "failed", "updates": 1}, (1, 8, 8))
     assert ODD in capsys.readouterr().out
 
 
