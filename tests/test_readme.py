@@ -1,7 +1,8 @@
-"""README's commands and its example of a method are run as they stand there, made small."""
+"""The commands of README and docs/ and README's example of a method are run as they stand there, made small."""
 
 import re
 import shlex
+import shutil
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -13,8 +14,9 @@ from lit_gan.launch import launch
 from lit_gan.train import train
 
 ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "README.md").read_text()
-LINES = re.findall(r"^    (python -m lit_gan.*)$", TEXT, re.MULTILINE)
+TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [TEXT, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))]
+LINES = [line for page in PAGES for line in re.findall(r"^    (python -m lit_gan.*)$", page, re.MULTILINE)]
 COMMANDS = [line.split("   #")[0].strip() for line in LINES if "--config-dir" not in line]
 SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
 SMALL += ["protocol.quick.inception_score=16", "protocol.full.generated=16", "protocol.full.inception_score=16"]
@@ -23,7 +25,7 @@ SHORT = {
     "train": [*SMALL, "trainer.fast_dev_run=true", "apart=false"],
     "evaluate": SMALL[3:],
     "sample": ["interpolations=1"],
-    "analyze": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
+    "analyze": [],
     "status": [],
     "report": [],
 }
@@ -31,6 +33,7 @@ CELLS = ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"]
 MORE = {
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
     "resume=DIR": ["updates=4"],
+    "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
     "sweep=sngan_fig1_cifar10": CELLS,
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }
@@ -40,7 +43,7 @@ LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launche
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the commands are typed: with a finished run DIR and a folder PHOTOS."""
+    """Where the commands are typed: with the finished runs DIR and OTHER and a folder PHOTOS."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "PHOTOS").mkdir()
     for number in range(40):
@@ -49,10 +52,13 @@ def folder(tmp_path_factory):
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train", *SMALL, "updates=2", "hydra.run.dir=DIR"])
         launch(train, "train")
+    shutil.copytree(folder / "DIR", folder / "OTHER")
     return folder
 
 
-@pytest.mark.parametrize("command", [command for command in COMMANDS if not any(engine in command for engine in LONG)])
+@pytest.mark.parametrize(
+    "command", [command for command in dict.fromkeys(COMMANDS) if not any(engine in command for engine in LONG)]
+)
 def test_command(command, folder, monkeypatch):
     _, _, module, *arguments = shlex.split(command)
     name = module.removeprefix("lit_gan.")

@@ -1,4 +1,4 @@
-"""`results.json`: what a run did, for people and for later tools. README and `Results` document its keys."""
+"""`results.json`: what a run did, for people and for later tools. docs/runs.md and `Results` document its keys."""
 
 import json
 import math
