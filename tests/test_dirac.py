@@ -64,7 +64,8 @@ def test_the_path_is_written_and_goes_on_after_a_resume(run, tmp_path):
 def test_the_last_lines_name_what_is_there(run, tmp_path, capsys):
     run("updates=1")
     (line,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("look at")]
-    assert line == f"look at  {tmp_path}/vector_field.png, {tmp_path}/metrics.csv, {tmp_path}/results.json"
+    names = ("curves.png", "vector_field.png", "metrics.csv", "results.json")
+    assert line == f"look at  {', '.join(f'{tmp_path}/{name}' for name in names)}"
 
 
 def test_other_models_have_no_such_picture(run):

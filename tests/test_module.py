@@ -606,7 +606,7 @@ def test_points_and_images_train_with_the_same_step():
 def test_a_plot_shows_more_points_than_a_grid_has_images(game, drawn, points, tmp_path, monkeypatch):
     shown = []
 
-    def keep(source, samples, columns):
+    def keep(source, samples, columns, rows):
         shown.append(len(samples))
         return Page([""])
 
