@@ -139,7 +139,7 @@ SETTINGS = {
 
 
 @pytest.mark.parametrize("case", SETTINGS.values(), ids=SETTINGS)
-@pytest.mark.parametrize("name", ["finished", "stopped"])
+@pytest.mark.parametrize("name", ["finished", pytest.param("stopped", marks=pytest.mark.slow)])
 def test_a_resume_with_impossible_settings(refused, place, name, case):
     *arguments, words = case
     assert words in refused("train", f"resume={place / name}", "updates=8", *arguments)
