@@ -424,9 +424,8 @@ class TestAllowed:
         assert str(Allowed(int | float | None, 0, 1)) == "a number or null, at least 0 and below 1"
 
     def test_every_row_of_the_tables_is_a_setting(self):
-        listed = {group: choices(group) for group in ("model", "data", "reg")}
-        every = [f"reg=[{','.join(listed['reg'])}]", "logger=wandb"]
-        every += ["model=" + name for name in listed["model"]] + ["data=" + name for name in listed["data"]]
+        every = [f"reg=[{','.join(choices('reg'))}]", "logger=wandb"]
+        every += [f"{group}={name}" for group in ("model", "data", "labels") for name in choices(group)]
         with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
             trained = [hydra.compose("train", [override]) for override in every]
             others = [(name, [hydra.compose(name)]) for name in ("evaluate", "sample", "classify")]
