@@ -66,13 +66,14 @@ def fit(config: DictConfig) -> None:
         SystemExit: 130, after a stop by Ctrl-C or one of `STOPPING`'s signals.
     """
     quieten()
-    check_training(config)
-    trainer_arguments(config.trainer)  # refuses, and tells this process its rank, before anything is written
     directory = Path(HydraConfig.get().runtime.output_dir)
-    with handling(interrupt), leaving_nothing(directory), open_run(config, directory) as checkpoint:
-        results = Results(directory)
-        play(config, results, checkpoint)
-        print_summary(directory, results.content, config.data.shape)
+    with handling(interrupt), leaving_nothing(directory):
+        check_training(config)
+        trainer_arguments(config.trainer)  # refuses, and tells this process its rank, before anything is written
+        with open_run(config, directory) as checkpoint:
+            results = Results(directory)
+            play(config, results, checkpoint)
+            print_summary(directory, results.content, config.data.shape)
     if results.content["status"] == "stopped" and not results.content.get("stopped_by"):
         sys.exit(STOPPED)
 
