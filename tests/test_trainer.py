@@ -1,12 +1,13 @@
 """What of the config group `trainer` Lightning can do here, and what is said where it cannot."""
 
 import pytest
+import wandb
 from lightning.pytorch import Trainer
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError
-from lit_gan.trainer import is_refusal, trainer_arguments
+from lit_gan.trainer import is_refusal, refusal, trainer_arguments
 
 LEFT_BY_SRUN = {
     "SLURM_NTASKS": "4",
@@ -114,3 +115,10 @@ def test_only_what_is_raised_on_purpose_is_lightnings_answer():
     assert is_refusal(error_of(lambda: Trainer(accelerator="gpux")))
     assert not is_refusal(error_of(trainer_arguments, None))
     assert not is_refusal(error_of(int, "x"))
+
+
+def test_what_wandb_refuses_is_about_its_logger():
+    with pytest.raises(ValueError, match="name") as raised:
+        wandb.Artifact("no/name", type="model")
+    assert is_refusal(raised.value)
+    assert refusal(OmegaConf.create({"accelerator": "cpu"}), raised.value).startswith("logger=wandb cannot go on (")

@@ -153,7 +153,8 @@ class Run:
         self.results.start(self.update, texts, **facts(self.config), **own)
         tidy(self.directory)
         set_aside(self.directory)
-        self.trainer.loggers = [self.table, *self.loggers.values()]
+        if not self.trainer.fast_dev_run:  # there Lightning logs nothing
+            self.trainer.loggers = [self.table, *self.loggers.values()]
         begin_log()
         for sentence in self.results.content["warnings"]:
             log.warning(sentence)

@@ -85,14 +85,24 @@ def check_precision(settings: DictConfig, trainer: Trainer) -> None:
 def is_refusal(error: BaseException) -> bool:
     """Whether an error was raised on purpose in Lightning's or W&B's code, and is no fault of ours that ends there."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
-    package = frame.f_globals.get("__name__", "").partition(".")[0]
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
-    return package in ("lightning", "wandb") and raised
+    return package_of(error) in ("lightning", "wandb") and raised
+
+
+def package_of(error: BaseException) -> str | None:
+    """The package in whose code an error was raised; None for one that has not been raised."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return frames[-1].f_globals.get("__name__", "").partition(".")[0] if frames else None
 
 
 def refusal(settings: DictConfig, error: BaseException) -> str:
-    """The sentence for what Lightning refuses: the settings that its reason names, or those that say where to run."""
+    """The sentence for what Lightning refuses: the settings that its reason names, or those that say where to run.
+
+    What W&B refuses in the middle of a training is about its logger.
+    """
     reason = " ".join(str(error).split()).rstrip(".")
+    if package_of(error) == "wandb":
+        return f"logger=wandb cannot go on ({reason}): correct logger.wandb.*, or set logger.wandb.offline=true."
     named = [name for name, value in settings.items() if name in reason or f"'{value}'" in reason]
     named = named or [name for name in PLACE if name in settings]
     wrong = " ".join(f"trainer.{name}={written(settings[name])}" for name in named)
