@@ -24,6 +24,14 @@ LENGTH = ["updates=9", "updates_per_epoch=3", "ema=0.9", "trainer.log_every_n_st
 JOB = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "gan", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
 
+@pytest.fixture(autouse=True)
+def nobody_ignores():
+    """SIGHUP as it is in a terminal: a test run that was itself started by nohup ignores it, and so would its runs."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 @pytest.fixture
 def run_train(monkeypatch, tmp_path):
     """A training in this process and in an empty folder; each directory that it has written, in order."""
