@@ -220,7 +220,13 @@ def test_every_engine_refuses_them_before_the_first_cell(tmp_path, engine):
     assert not (tmp_path / "grid").exists()
 
 
-@pytest.mark.parametrize("engine", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"]], ids=["basic", "joblib"])
+@pytest.mark.parametrize(
+    "engine",
+    [
+        pytest.param([], id="basic"),
+        pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=1"], id="joblib", marks=pytest.mark.slow),
+    ],
+)
 def test_a_file_that_changes_while_a_sweep_runs_changes_no_cell(tmp_path, engine):
     loss = tmp_path / "own" / "loss" / "mine.yaml"
     loss.parent.mkdir(parents=True)

@@ -78,6 +78,12 @@ class TestWandb:
         assert set(first(run, "run").tags) >= {"method=weight_norm", "optim=sngan_c", "seed=1"}
         assert first(run, "run").display_name == "method=weight_norm optim=sngan_c seed=1"
 
+    def test_what_is_refused_once_is_not_refused_for_good(self, run_train, tmp_path):
+        with pytest.raises(SystemExit, match="wandb login"):
+            run_train(tmp_path / "refused", "logger=wandb")
+        run_train(tmp_path / "offline", "logger=wandb", "logger.wandb.offline=true")
+        assert len(offline_runs(tmp_path / "offline")) == 1
+
     def test_offline_run(self, run_train, tmp_path):
         run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true")
         (run,) = offline_runs(tmp_path / "run")

@@ -228,6 +228,7 @@ class TestSlurm:
         run_train("hydra.run.dir=run", *TINY, *LENGTH)
         assert_same_run(tmp_path / "run", tmp_path / "whole")
 
+    @pytest.mark.slow
     def test_a_sweep_saves_its_cell_and_is_queued_once(self, scontrol, tmp_path):
         calls = scontrol()
         game = [*TINY, "updates=300", "updates_per_epoch=5"]

@@ -65,6 +65,7 @@ def test_every_text_file_is_opened_as_utf_8():
 
 
 class TestOtherEncodings:
+    @pytest.mark.slow
     def test_ascii_trains_a_cell_in_a_folder_with_an_umlaut(self, tmp_path):
         directory = tmp_path / "grün"
         scored = [*TINY[:4], "updates=1", "protocol.quick.generated=32", "metrics.final=quick"]
@@ -77,7 +78,10 @@ class TestOtherEncodings:
         assert "update 1/1" in (cell / "output.log").read_text(encoding="utf-8")
         assert f"resume={cell}" not in (cell / ".hydra" / "overrides.yaml").read_text(encoding="utf-8")
 
-    @pytest.mark.parametrize("environments", [(ASCII, {}), ({}, ASCII)], ids=["from ascii", "to ascii"])
+    @pytest.mark.parametrize(
+        "environments",
+        [pytest.param((ASCII, {}), id="from ascii"), pytest.param(({}, ASCII), id="to ascii", marks=pytest.mark.slow)],
+    )
     def test_a_run_in_a_folder_with_an_umlaut_goes_on_in_another_locale(self, tmp_path, environments):
         directory = tmp_path / "grün"
         first, second = environments
@@ -93,7 +97,7 @@ class TestOtherEncodings:
 
 
 class TestMissingStreams:
-    @pytest.mark.parametrize("closed", ["2>&-", "<&- >&- 2>&-"])
+    @pytest.mark.parametrize("closed", [pytest.param("2>&-", marks=pytest.mark.slow), "<&- >&- 2>&-"])
     def test_closed_streams(self, tmp_path, closed):
         directory = tmp_path / "run"
         ended = in_shell(f'"$@" {closed}', *command("train", f"hydra.run.dir={directory}", *TINY))

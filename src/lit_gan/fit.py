@@ -2,6 +2,7 @@
 
 import copy
 import logging
+import os
 import signal
 import sys
 import warnings
@@ -361,14 +362,20 @@ def start(name: str, logger: Logger, settings: dict[str, Any]) -> None:
 
 @contextmanager
 def finished(loggers: dict[str, Logger]) -> Iterator[None]:
-    """Ends the W&B run with the block, marked failed if the block failed."""
-    failed = True
+    """Ends the W&B run with the block, marked failed if the block failed, and forgets whether it was offline."""
+    failed, mode = True, os.environ.get("WANDB_MODE")
     try:
         yield
         failed = False
     finally:
-        if any(isinstance(logger, WandbLogger) for logger in loggers.values()) and wandb.run is not None:
-            wandb.finish(exit_code=int(failed))
+        if any(isinstance(logger, WandbLogger) for logger in loggers.values()):
+            if wandb.run is not None:
+                wandb.finish(exit_code=int(failed))
+            # Lightning sets the variable and W&B keeps it: the next run of this process would be offline as well, or
+            # refused as this one was.
+            os.environ.pop("WANDB_MODE", None)
+            os.environ |= {} if mode is None else {"WANDB_MODE": mode}
+            wandb.teardown()
 
 
 @contextmanager
