@@ -68,7 +68,10 @@ def assert_finished(directory: Path) -> None:
     assert {"config.yaml", "lock", "run_id"} <= {path.name for path in (directory / ".hydra").iterdir()}
 
 
-@pytest.mark.parametrize("name", ["RANK", "LOCAL_RANK", "SLURM_PROCID", "JSM_NAMESPACE_RANK"])
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("LOCAL_RANK", "JSM_NAMESPACE_RANK")]
+
+
+@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", *OTHERS])
 def test_a_rank_that_is_left_in_the_environment_is_not_that_of_a_single_process(tmp_path, name):
     ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", **{name: "1"})
     assert ended.returncode == 0, ended.stderr
@@ -83,7 +86,10 @@ def test_every_command_is_the_first_process(monkeypatch):
     assert seen == [0]
 
 
-@pytest.mark.parametrize("strategy", [[], ["+trainer.strategy=ddp"]], ids=["auto", "ddp"])
+@pytest.mark.parametrize(
+    "strategy",
+    [pytest.param([], id="auto"), pytest.param(["+trainer.strategy=ddp"], id="ddp", marks=pytest.mark.slow)],
+)
 def test_two_devices_on_a_cpu(tmp_path, strategy):
     ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", "trainer.devices=2", *strategy)
     assert ended.returncode == 0, ended.stderr
