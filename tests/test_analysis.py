@@ -22,16 +22,17 @@ from lit_gan.analysis.gradients import gradient_norms
 from lit_gan.analysis.interpolation import polyline
 from lit_gan.analysis.level_sets import heights
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
-from lit_gan.analysis.ms_ssim import n_scales, similarity
 from lit_gan.analysis.neighbours import Asked, nearest
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.analyze import analyze
 from lit_gan.build import build_gan
 from lit_gan.callbacks.spectra import singular_values
+from lit_gan.cli.launch import launch
+from lit_gan.configs import choices
 from lit_gan.data import Images, Source
 from lit_gan.errors import UserError
-from lit_gan.launch import choices, launch
+from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.sample import sample
 from lit_gan.train import train
 

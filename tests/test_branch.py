@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
 from lit_gan.train import train
 from test_run import assert_same_state, content
 

@@ -9,11 +9,11 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.evaluate import evaluate
-from lit_gan.launch import launch
-from lit_gan.pictures import shown
+from lit_gan.figures.pictures import shown
 from lit_gan.sample import sample
 from lit_gan.sampling import class_number
 from lit_gan.train import train

@@ -9,8 +9,9 @@ from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.cli.launch import explain
+from lit_gan.configs import choices
 from lit_gan.errors import UserError
-from lit_gan.launch import choices, explain
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 QUICK, ALL = 20, 200

@@ -9,10 +9,12 @@ import hydra
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from lit_gan.arguments import check_choices, flags_of, split_flags
+from lit_gan.cli.arguments import check_choices, flags_of, split_flags
+from lit_gan.cli.known import instead_of
+from lit_gan.cli.launch import completed, still_there
+from lit_gan.configs import choices, composed, default_choices
 from lit_gan.errors import UserError
-from lit_gan.known import choices, composed, default_choices, instead_of
-from lit_gan.launch import completed, quoted, still_there
+from lit_gan.overrides import quoted
 
 FLAGS = [
     *(["-m"], ["--multirun"], ["-r"], ["-cd", "{folder}"], ["--config-dir={folder}"], ["--config-dir", "{folder}"]),

@@ -7,8 +7,8 @@ import pytest
 from rich.table import Table
 
 import lit_gan
-from lit_gan.console import plain_console
-from lit_gan.summary import print_summary
+from lit_gan.system.console import plain_console
+from lit_gan.tasks.summary import print_summary
 
 ODD = "h[/b] photos [final] [red] :cat: \\[x]"
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from lit_gan.dashboard import dashboard, save
 from lit_gan.errors import UserError
-from lit_gan.grid.cells import Cell
+from lit_gan.sweep.cells import Cell
 
 
 @pytest.fixture

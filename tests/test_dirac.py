@@ -8,8 +8,8 @@ import torch
 
 from lit_gan.build import build_gan
 from lit_gan.callbacks.vector_field import field
+from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
-from lit_gan.launch import launch
 from lit_gan.models import dirac
 from lit_gan.train import train
 

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_gan import callbacks, files, fit
+from lit_gan import callbacks
 from lit_gan.callbacks import evaluation
-from lit_gan.launch import launch
-from lit_gan.metrics_csv import MetricsCsv
-from lit_gan.pictures import Picture
-from lit_gan.results import Results
+from lit_gan.cli.launch import launch
+from lit_gan.figures.pictures import Picture
+from lit_gan.records import files
+from lit_gan.records.metrics_csv import MetricsCsv
+from lit_gan.records.results import Results
+from lit_gan.tasks import training as fit
 from lit_gan.train import train
 from test_files import full_disk
 from test_run import assert_same_state, content

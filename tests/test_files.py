@@ -15,12 +15,12 @@ from PIL import Image
 import lit_gan
 from lit_gan.analysis.base import Finding
 from lit_gan.callbacks import AtomicCheckpointIO
-from lit_gan.files import LEFTOVERS, Unwritable, remove_leftovers, replacing, write_text, write_texts
-from lit_gan.grid.plan import add_to_plan
+from lit_gan.figures.pictures import Page, Picture
 from lit_gan.metrics.cache import cached
-from lit_gan.metrics_csv import MetricsCsv
-from lit_gan.pictures import Page, Picture
-from lit_gan.results import Results
+from lit_gan.records.files import LEFTOVERS, Unwritable, remove_leftovers, replacing, write_text, write_texts
+from lit_gan.records.metrics_csv import MetricsCsv
+from lit_gan.records.results import Results
+from lit_gan.sweep.plan import add_to_plan
 
 LONG = "x" * 10_000
 

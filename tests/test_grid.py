@@ -16,16 +16,17 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from lit_gan.cli.launch import swept, unknown_setting
 from lit_gan.errors import UserError
-from lit_gan.grid import play
-from lit_gan.grid.cells import Cell, read_cells
-from lit_gan.grid.devices import free_device
-from lit_gan.grid.frozen import frozen
-from lit_gan.grid.plan import axes_of, cell_name, cells_of, parsed, place, values
-from lit_gan.grid.same import check_same_cell
-from lit_gan.launch import swept, unknown_setting
-from lit_gan.lock import in_use, sole_use
+from lit_gan.overrides import axes_of, parsed
+from lit_gan.records.lock import in_use, sole_use
 from lit_gan.status import show
+from lit_gan.sweep import play
+from lit_gan.sweep.cells import Cell, read_cells
+from lit_gan.sweep.devices import free_device
+from lit_gan.sweep.frozen import frozen
+from lit_gan.sweep.plan import cell_name, cells_of, place, values
+from lit_gan.sweep.same import check_same_cell
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
 GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]
@@ -373,7 +374,7 @@ def test_a_search_ends_in_its_best_setting(tmp_path):
     ],
 )
 def test_an_engine_that_is_not_installed(monkeypatch, choice, extra):
-    monkeypatch.setattr("lit_gan.launch.find_spec", lambda name: None)
+    monkeypatch.setattr("lit_gan.cli.launch.find_spec", lambda name: None)
     sentence = unknown_setting(f"Could not find '{choice}'", "train")
     assert sentence.endswith(f"is not installed: pip install 'lit_gan[{extra}]'.")
 

@@ -17,10 +17,10 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan import game
 from lit_gan.build import build_gan
+from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, Regularizer, Turn
-from lit_gan.launch import launch
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics import FeatureMetrics
 from lit_gan.metrics.classes import class_scores, distance, means

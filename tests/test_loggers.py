@@ -11,8 +11,8 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
-from lit_gan.launch import launch
-from lit_gan.resolvers import shortened
+from lit_gan.cli.launch import launch
+from lit_gan.cli.resolvers import shortened
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]

@@ -30,17 +30,16 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
+from lit_gan.cli.launch import launch
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
-from lit_gan.files import LEFTOVERS
 from lit_gan.game import Generator
-from lit_gan.launch import launch
-from lit_gan.measure import measure
 from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
 from lit_gan.metrics.classes import class_scores, means, real_features
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
+from lit_gan.metrics.measure import measure
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
 from lit_gan.metrics.reading import choice, read
 from lit_gan.metrics.scores import (
@@ -54,8 +53,9 @@ from lit_gan.metrics.scores import (
 )
 from lit_gan.metrics.sharing import own_batches
 from lit_gan.metrics.suite import named
+from lit_gan.records.files import LEFTOVERS
+from lit_gan.records.score_names import footnotes
 from lit_gan.sampling import Sampler
-from lit_gan.score_names import footnotes
 from lit_gan.train import train
 
 PROTOCOL = Protocol(

@@ -13,9 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
+from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled, NormSlot, inputs, readers, weight_layers, widen
-from lit_gan.launch import choices
 from lit_gan.models import (
     blocks,
     dcgan,

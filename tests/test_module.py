@@ -14,14 +14,14 @@ from torch.utils.data import DataLoader, TensorDataset
 from lit_gan.build import build_gan
 from lit_gan.callbacks import SampleGrid
 from lit_gan.errors import UserError
+from lit_gan.figures.pictures import Page
 from lit_gan.game import Loss, Regularizer
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
-from lit_gan.measure import measure
+from lit_gan.metrics.measure import measure
 from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN, Average, frozen
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
-from lit_gan.pictures import Page
 from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm

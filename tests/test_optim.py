@@ -8,8 +8,8 @@ import torch
 from hydra.utils import instantiate
 from torch import nn
 
+from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
-from lit_gan.launch import launch
 from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign, trainable
 from lit_gan.train import train
 

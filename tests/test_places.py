@@ -8,12 +8,12 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
+from lit_gan.cli.launch import completed, launch
 from lit_gan.data.folder import ImageFolder
 from lit_gan.data.torchvision_sets import TorchvisionSet
 from lit_gan.errors import UserError
 from lit_gan.evaluate import evaluate
-from lit_gan.launch import completed, launch
-from lit_gan.places import absolute
+from lit_gan.records.places import absolute
 from lit_gan.sample import sample
 from lit_gan.train import train
 from test_data import write_fashion_mnist

@@ -11,8 +11,8 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import distributed, multiprocessing
 
+from lit_gan.cli.launch import launch
 from lit_gan.game import Discriminator, Generator, Turn, Verdict
-from lit_gan.launch import launch
 from lit_gan.losses import BEGAN
 from lit_gan.processes import as_the_first
 from lit_gan.reg.outputs import LeCam

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
 from lit_gan.train import train
 
 ROOT = Path(__file__).parent.parent

@@ -11,9 +11,9 @@ from PIL import Image
 
 from lit_gan.analyze import analyze
 from lit_gan.callbacks import Checkpoints
+from lit_gan.cli.launch import launch
 from lit_gan.evaluate import evaluate
-from lit_gan.launch import launch
-from lit_gan.lock import sole_use
+from lit_gan.records.lock import sole_use
 from lit_gan.sample import sample
 from lit_gan.train import train
 from test_files import full_disk

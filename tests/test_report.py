@@ -14,7 +14,8 @@ from PIL import Image
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
-from lit_gan.files import LEFTOVERS
+from lit_gan.figures.style import COLOURS, styles
+from lit_gan.records.files import LEFTOVERS
 from lit_gan.reporting import papers
 from lit_gan.reporting.collect import read_sweep
 from lit_gan.reporting.comparison import compare
@@ -22,7 +23,6 @@ from lit_gan.reporting.findings import correlation, entry, ranking_table, score_
 from lit_gan.reporting.page import page
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summary
-from lit_gan.reporting.style import COLOURS, styles
 from lit_gan.reporting.tables import Table, plus_minus
 from lit_gan.reporting.write import write_report
 

@@ -14,11 +14,12 @@ import pytest
 import torch
 from PIL import Image
 
-from lit_gan import fit, rescore
+from lit_gan.cli.launch import launch
 from lit_gan.evaluate import evaluate
-from lit_gan.launch import launch
-from lit_gan.lock import sole_use
+from lit_gan.records.lock import sole_use
 from lit_gan.sample import sample
+from lit_gan.tasks import evaluate as rescore
+from lit_gan.tasks import training as fit
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
@@ -325,7 +326,7 @@ class TestResume:
         assert parts["final"]["scores"] == whole["final"]["scores"]
 
     def test_killed_after_the_last_update_goes_on_with_the_final_scores(self, run_train, tmp_path, monkeypatch):
-        from lit_gan.fit import Run
+        from lit_gan.tasks.training import Run
 
         with monkeypatch.context() as patch:
             patch.setattr(Run, "take_final_scores", killed)

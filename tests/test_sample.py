@@ -6,7 +6,7 @@ import pytest
 import torch_fidelity
 from PIL import Image
 
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
 from lit_gan.sample import sample
 from lit_gan.train import train
 

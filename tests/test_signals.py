@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 import torch
 
-from lit_gan import fit, signals, slurm
 from lit_gan.callbacks import Checkpoints
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
+from lit_gan.system import signals, slurm
+from lit_gan.tasks import training as fit
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]

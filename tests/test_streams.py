@@ -91,7 +91,7 @@ class TestOtherEncodings:
         assert "grün" in (directory / ".hydra" / "hydra.yaml").read_text(encoding="utf-8")
 
     def test_what_the_terminal_lacks_is_printed_as_an_escape(self):
-        line = "from lit_gan.streams import take_streams; take_streams(); print('gr\\xfcn \\udcff \\u2500')"
+        line = "from lit_gan.system.streams import take_streams; take_streams(); print('gr\\xfcn \\udcff \\u2500')"
         shown = in_shell('"$@"', sys.executable, "-c", line, LC_ALL="C.UTF-8", PYTHONIOENCODING="latin-1")
         assert shown.stdout == b"gr\xfcn \\udcff \\u2500\n"
 

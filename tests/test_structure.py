@@ -11,9 +11,9 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.build import build_gan
+from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, NormSlot, Turn
-from lit_gan.launch import launch
 from lit_gan.models import autoencoder, dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.inputs import PacGAN
 from lit_gan.reg.labels import ACGAN, ConditionalBatchNorm, LabelConcat, ProjectionDiscriminator

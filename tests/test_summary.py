@@ -6,11 +6,11 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lit_gan import rescore
-from lit_gan.grid.cells import Cell
-from lit_gan.score_names import scores_in_words, split_names
+from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.status import line
-from lit_gan.summary import course_table
+from lit_gan.sweep.cells import Cell
+from lit_gan.tasks import evaluate as rescore
+from lit_gan.tasks.summary import course_table
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
 

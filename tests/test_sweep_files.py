@@ -13,10 +13,13 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from lit_gan.grid.plan import parsed, place, values
-from lit_gan.launch import choices, launch, register_resolvers
+from lit_gan.cli.launch import launch
+from lit_gan.cli.resolvers import register_resolvers
+from lit_gan.configs import choices
+from lit_gan.overrides import parsed
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view
+from lit_gan.sweep.plan import place, values
 from lit_gan.train import train
 
 FOLDER = Path(lit_gan.sweeps.__file__).parent / "sweep"

@@ -7,7 +7,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError
-from lit_gan.trainer import is_refusal, refusal, trainer_arguments
+from lit_gan.tasks.trainer import is_refusal, refusal, trainer_arguments
 
 LEFT_BY_SRUN = {
     "SLURM_NTASKS": "4",

@@ -8,9 +8,9 @@ import torch
 from PIL import Image
 
 from lit_gan.callbacks import Checkpoints, curves_figure
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
+from lit_gan.figures.training_curves import draw_panels, read_panels, save_training_curves
 from lit_gan.module import GAN
-from lit_gan.reporting.training_curves import draw_panels, read_panels, save_training_curves
 from lit_gan.train import train
 
 TABLE = """update,d/hinge,d/real,d/fake,g/hinge,digits/fid,final/digits/fid,sigma/head,digits/precision,digits/recall,x

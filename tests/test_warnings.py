@@ -9,13 +9,13 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lit_gan.collapse import equal_samples, exploded_loss, lost_score
-from lit_gan.grid.cells import Cell
-from lit_gan.grid.play import check_same_cell
-from lit_gan.launch import launch
-from lit_gan.prescribed import departures
+from lit_gan.cli.launch import launch
 from lit_gan.status import show
-from lit_gan.summary import closing_lines
+from lit_gan.sweep.cells import Cell
+from lit_gan.sweep.same import check_same_cell
+from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
+from lit_gan.tasks.prescribed import departures
+from lit_gan.tasks.summary import closing_lines
 from lit_gan.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]

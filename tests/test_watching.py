@@ -14,10 +14,10 @@ from importlib import import_module
 
 import pytest
 
-from lit_gan import watching
 from lit_gan.callbacks import progress
-from lit_gan.launch import launch
-from lit_gan.watching import watched
+from lit_gan.cli.launch import launch
+from lit_gan.system import watching
+from lit_gan.system.watching import watched
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates=4"]
 TINY += ["updates_per_epoch=2", "metrics.final=quick", "trainer.log_every_n_steps=1"]
@@ -54,7 +54,9 @@ def test_a_run_on_a_terminal_has_one_bar_over_all_its_updates(tmp_path):
 
 
 def test_what_is_printed_is_not_held_back(tmp_path):
-    code = "import os, time; from lit_gan.streams import take_streams; take_streams(); print('seen'); os._exit(0)"
+    code = (
+        "import os, time; from lit_gan.system.streams import take_streams; take_streams(); print('seen'); os._exit(0)"
+    )
     for unbuffered, shown in (("1", "seen\n"), ("", "")):
         environment = os.environ | {"PYTHONUNBUFFERED": unbuffered}
         process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)

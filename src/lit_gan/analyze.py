@@ -2,15 +2,15 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.launch import launch
-from lit_gan.watching import announce
+from lit_gan.cli.launch import launch
+from lit_gan.system.watching import announce
 
 
 def analyze(config: DictConfig) -> None:
     """Writes a plot and a table for every analysis asked for."""
     if run := OmegaConf.select(config, "run"):
         announce(f"looking into run={run}")
-    from lit_gan.analysis.perform import perform
+    from lit_gan.tasks.analyze import perform
 
     perform(config)
 

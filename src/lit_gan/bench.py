@@ -15,13 +15,13 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lit_gan.build import build_data, build_gan, build_protocol, build_source
-from lit_gan.console import plain_console
 from lit_gan.data import Source, to_uint8, to_unit
-from lit_gan.fit import quieten
-from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
+from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
+from lit_gan.system.console import plain_console
+from lit_gan.tasks.training import quieten
 
 CASES = {
     "dcgan on digits, n_dis 1": ["optim=sngan_c"],

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig
 
-from lit_gan.launch import launch
+from lit_gan.cli.launch import launch
 
 
 def classify(config: DictConfig) -> None:
@@ -13,8 +13,8 @@ def classify(config: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from lit_gan.errors import UserError
-    from lit_gan.files import replacing
     from lit_gan.metrics.classifier import SHIPPED, train_classifier
+    from lit_gan.records.files import replacing
     from lit_gan.settings import CLASSIFY, check_settings
 
     check_settings(config, CLASSIFY)

@@ -7,10 +7,10 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.errors import UserError
-from lit_gan.grid.cells import Cell, read_cells
-from lit_gan.launch import one_line, read_yaml
-from lit_gan.streams import take_streams
+from lit_gan.errors import UserError, one_line
+from lit_gan.records.yaml_file import read_yaml
+from lit_gan.sweep.cells import Cell, read_cells
+from lit_gan.system.streams import take_streams
 
 STEP = "trainer/global_step"
 

@@ -2,15 +2,15 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.launch import launch
-from lit_gan.watching import announce
+from lit_gan.cli.launch import launch
+from lit_gan.system.watching import announce
 
 
 def evaluate(config: DictConfig) -> None:
     """Scores the checkpoints of a run under protocols and adds the records to its `results.json`."""
     if run := OmegaConf.select(config, "run"):
         announce(f"scoring run={run}")
-    from lit_gan.rescore import rescore
+    from lit_gan.tasks.evaluate import rescore
 
     rescore(config)
 

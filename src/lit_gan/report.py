@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 from lit_gan.errors import UserError
-from lit_gan.streams import take_streams
+from lit_gan.system.streams import take_streams
 
 
 def main() -> None:

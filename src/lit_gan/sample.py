@@ -2,15 +2,15 @@
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.launch import launch
-from lit_gan.watching import announce
+from lit_gan.cli.launch import launch
+from lit_gan.system.watching import announce
 
 
 def sample(config: DictConfig) -> None:
     """Writes single images, a grid, a latent interpolation and, if asked to, an npz file."""
     if run := OmegaConf.select(config, "run"):
         announce(f"drawing samples of run={run}")
-    from lit_gan.draw import draw
+    from lit_gan.tasks.sample import draw
 
     draw(config)
 

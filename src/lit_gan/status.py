@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rich.table import Table
 
-from lit_gan.console import plain_console
 from lit_gan.errors import UserError
-from lit_gan.grid.cells import STATES, Cell, read_cells
-from lit_gan.score_names import scores_in_words
-from lit_gan.streams import take_streams
+from lit_gan.records.score_names import scores_in_words
+from lit_gan.sweep.cells import STATES, Cell, read_cells
+from lit_gan.system.console import plain_console
+from lit_gan.system.streams import take_streams
 
 SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damaged": "?", "waiting": "."}
 

@@ -4,10 +4,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from lit_gan.grid.frozen import job_config
-from lit_gan.grid.play import end_with_parent, play
-from lit_gan.launch import launch
-from lit_gan.watching import announce
+from lit_gan.cli.launch import launch
+from lit_gan.sweep.frozen import job_config
+from lit_gan.sweep.run_cell import end_with_parent, play
+from lit_gan.system.watching import announce
 
 
 def train(config: DictConfig) -> float | None:
@@ -18,7 +18,7 @@ def train(config: DictConfig) -> float | None:
     if HydraConfig.get().mode == RunMode.MULTIRUN:
         return play(config)
     announce(f"training {choices()} in {HydraConfig.get().runtime.output_dir}")
-    from lit_gan.fit import fit
+    from lit_gan.tasks.training import fit
 
     fit(config)
     return None

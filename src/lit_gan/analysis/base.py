@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError, written
-from lit_gan.files import replacing
+from lit_gan.records.files import replacing
 from lit_gan.settings import Allowed
 
 

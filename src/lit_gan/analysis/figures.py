@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from lit_gan.figures.pictures import picture
 from lit_gan.game import Images
-from lit_gan.pictures import picture
 
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
 """Okabe and Ito 2008."""

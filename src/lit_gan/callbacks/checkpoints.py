@@ -13,9 +13,9 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
-from lit_gan.files import replacing
-from lit_gan.results import Results
-from lit_gan.signals import received, takeable
+from lit_gan.records.files import replacing
+from lit_gan.records.results import Results
+from lit_gan.system.signals import received, takeable
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):

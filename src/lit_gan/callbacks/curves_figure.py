@@ -7,8 +7,8 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.checkpoints import Stopped
-from lit_gan.reporting.training_curves import save_training_curves
-from lit_gan.results import Results
+from lit_gan.figures.training_curves import save_training_curves
+from lit_gan.records.results import Results
 
 log = logging.getLogger("lit_gan")
 CHOICES = ("experiment", "method", "model", "loss", "reg", "optim", "data")

@@ -8,10 +8,10 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lit_gan.callbacks.progress import Clock
 from lit_gan.data import Source
 from lit_gan.errors import UserError
-from lit_gan.measure import measure
 from lit_gan.metrics import Protocol
-from lit_gan.results import Results
-from lit_gan.score_names import footnotes
+from lit_gan.metrics.measure import measure
+from lit_gan.records.results import Results
+from lit_gan.records.score_names import footnotes
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ import time
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.checkpoints import Stopped
-from lit_gan.results import Results
+from lit_gan.records.results import Results
 
 GRACE = 3.0
 """Seconds in which the first process may fail of the same thing, and say so for all."""

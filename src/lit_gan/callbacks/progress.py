@@ -11,9 +11,9 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
-from lit_gan.results import Results
-from lit_gan.score_names import format_score
-from lit_gan.watching import on_terminal
+from lit_gan.records.results import Results
+from lit_gan.records.score_names import format_score
+from lit_gan.system.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
 SILENCE = 600.0

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_gan.pictures import shown
+from lit_gan.figures.pictures import shown
 from lit_gan.sampling import Sampler
 
 

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.errors import UserError
-from lit_gan.files import replacing
 from lit_gan.game import Turn
+from lit_gan.records.files import replacing
 
 SAMPLES = 256
 

@@ -16,7 +16,7 @@ from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize
 from lit_gan.data.source import ImageFiles, Images, Source, brief
 from lit_gan.errors import UserError
-from lit_gan.signals import leave_to_parent
+from lit_gan.system.signals import leave_to_parent
 
 log = logging.getLogger(__name__)
 

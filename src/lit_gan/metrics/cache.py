@@ -13,7 +13,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from lit_gan.files import Unwritable, replacing
+from lit_gan.records.files import Unwritable, replacing
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from lit_gan.metrics.reading import choice, read, with_progress
 from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root
 from lit_gan.metrics.suite import FeatureMetrics, home
 from lit_gan.sampling import Sampler
-from lit_gan.watching import watched
+from lit_gan.system.watching import watched
 
 log = logging.getLogger(__name__)
 

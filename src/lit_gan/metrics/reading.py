@@ -10,7 +10,7 @@ from jaxtyping import Int
 from torch import Tensor
 
 from lit_gan.data.source import ImageFiles, Images
-from lit_gan.watching import watched
+from lit_gan.system.watching import watched
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from lit_gan.processes import gathered, rank_and_size
-from lit_gan.watching import watched
+from lit_gan.system.watching import watched
 
 
 class Draw(Interface):

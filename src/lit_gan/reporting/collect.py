@@ -10,12 +10,12 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 import lit_gan.conf
-from lit_gan import search_path
 from lit_gan.errors import UserError
-from lit_gan.grid.cells import Cell, cell_names, read_cell
-from lit_gan.grid.plan import read_plan
-from lit_gan.launch import read_yaml
+from lit_gan.records import search_path
+from lit_gan.records.yaml_file import read_yaml
 from lit_gan.reporting.view import SEED, View, read_view
+from lit_gan.sweep.cells import Cell, cell_names, read_cell
+from lit_gan.sweep.plan import read_plan
 
 DEFINING = {"generated", "inception_score", "splits", "real_split", "batch_norm", "ema"}
 """Settings without which a protocol of the same name is another one."""

@@ -7,12 +7,12 @@ from functools import cached_property
 
 from hydra.utils import instantiate
 
+from lit_gan.figures.style import score_name
 from lit_gan.metrics import FeatureMetrics, ModeMetrics
+from lit_gan.records.score_names import ADVICE
 from lit_gan.reporting.collect import Panel, Run, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, nearest
 from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
-from lit_gan.reporting.style import score_name
-from lit_gan.score_names import ADVICE
 
 Place = tuple[str, str]
 """A value of x and a value of hue."""

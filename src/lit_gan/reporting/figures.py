@@ -13,10 +13,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from PIL import Image
 
-from lit_gan.reporting.collect import Run, Score, Sweep
-from lit_gan.reporting.comparison import Comparison, caveat_of
-from lit_gan.reporting.statistics import Summary, summary
-from lit_gan.reporting.style import (
+from lit_gan.figures.style import (
     GREY,
     MOST,
     WIDTH,
@@ -28,6 +25,9 @@ from lit_gan.reporting.style import (
     score_name,
     styles,
 )
+from lit_gan.reporting.collect import Run, Score, Sweep
+from lit_gan.reporting.comparison import Comparison, caveat_of
+from lit_gan.reporting.statistics import Summary, summary
 
 BEST = "best"
 """The group of bars of every method at its best setting."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lit_gan.papers
 from lit_gan.errors import UserError
-from lit_gan.grid.plan import place
+from lit_gan.sweep.plan import place
 
 FOLDER = Path(lit_gan.papers.__file__).parent
 COLUMNS = ("label", "score", "value", "std", "data", "extractor", "protocol", "source")

@@ -9,8 +9,8 @@ from itertools import groupby
 from pathlib import Path
 
 from lit_gan.errors import UserError
-from lit_gan.files import replacing
-from lit_gan.grid.cells import STATES
+from lit_gan.figures.style import score_name, styled
+from lit_gan.records.files import replacing
 from lit_gan.reporting import figures, findings
 from lit_gan.reporting.collect import Panel, Run, Sweep, read_sweep
 from lit_gan.reporting.comparison import (
@@ -26,7 +26,7 @@ from lit_gan.reporting.comparison import (
 from lit_gan.reporting.page import Picture, Section, page
 from lit_gan.reporting.papers import PaperScore, read_paper
 from lit_gan.reporting.statistics import RULE
-from lit_gan.reporting.style import score_name, styled
+from lit_gan.sweep.cells import STATES
 
 LISTING = ".lit_gan_report"
 """What a report has written, in its folder."""

@@ -1,0 +1,33 @@
+"""The state of another run, in which a branch begins."""
+
+from typing import Any
+
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+
+class Branch(Callback):
+    """Takes over a parent's weights, its optimizers' memory and its place in the data, with the settings of the branch.
+
+    Learning rates, betas and decay are those of the branch's config, as they are at the update where it begins; the
+    clock starts anew. Comes before every callback that has a state.
+    """
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Puts the branch's settings into the parent's state."""
+        update = checkpoint["global_step"]
+        optimizers, schedulers = pl_module.configure_optimizers()
+        for state, optimizer in zip(checkpoint["optimizer_states"], optimizers, strict=True):
+            for old, new in zip(state["param_groups"], optimizer.param_groups, strict=True):
+                old.pop("initial_lr", None)
+                old |= {name: value for name, value in new.items() if name != "params"}
+                old["lr"] = old.get("initial_lr", old["lr"]) * (pl_module.optim.rate(update) if schedulers else 1.0)
+        checkpoint["lr_schedulers"] = [moved_on(scheduler, update) for scheduler in schedulers]
+        seconds = {"training": 0.0, "evaluation": 0.0}
+        checkpoint["callbacks"]["Clock"] = {"seconds": seconds, "first": update}
+        checkpoint.pop("epoch_end", None)
+
+
+def moved_on(scheduler: Any, update: int) -> dict[str, Any]:
+    """The state of a fresh scheduler after so many updates."""
+    rates = [rate * schedule(update) for rate, schedule in zip(scheduler.base_lrs, scheduler.lr_lambdas, strict=True)]
+    return scheduler.state_dict() | {"last_epoch": update, "_step_count": update + 1, "_last_lr": rates}

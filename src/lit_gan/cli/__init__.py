@@ -1,0 +1,1 @@
+"""From the shell to a task: the command line, its settings, and mistakes answered in one sentence."""

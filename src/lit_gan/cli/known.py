@@ -1,0 +1,77 @@
+"""What a word of the command line can be: the choices of the config groups and the settings, and what was meant."""
+
+import difflib
+import re
+from collections.abc import Iterator
+
+from omegaconf import DictConfig, OmegaConf
+
+SYNONYMS = {
+    "learning_rate": "lr",
+    "epochs": "updates",
+    "max_epochs": "updates",
+    "iterations": "updates",
+    "steps": "updates",
+    "max_steps": "updates",
+    "num_workers": "workers",
+    "gpus": "devices",
+    "dataset": "data",
+    "batch": "batch_size",
+    "latent_dim": "z_dim",
+    "resolution": "image_size",
+}
+"""What other code bases call a setting, and its name here."""
+
+LISTED = 4
+"""Of the settings with one name, so many are named in a sentence."""
+
+
+def hint(word: str, known: list[str]) -> str:
+    """The end of a sentence about a wrong word: the nearest known word, and all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else "."
+    return f"{meant} There are: {', '.join(known)}." if known else meant
+
+
+def instead_of(name: str, config: DictConfig) -> str:
+    """The end of a sentence about a setting that a config does not have: the setting that was meant, or its neighbours.
+
+    A setting of the same name elsewhere in the config is what was meant: `lr` is `optim.d.lr` or `optim.g.lr`.
+    """
+    parent, _, word = name.rpartition(".")
+    neighbours = settings_below(config, parent)
+    elsewhere = [each for each in leaves(config) if is_same_word(each.rpartition(".")[2], word)]
+    if elsewhere and word not in neighbours:
+        return f"; did you mean {' or '.join(shallowest(elsewhere)[:LISTED])}? --cfg job shows every setting."
+    return hint(SYNONYMS.get(word, word), neighbours)
+
+
+def shallowest(names: list[str]) -> list[str]:
+    """The full names with the fewest parts: `model.width` sets `model.G.width` and `model.D.width`."""
+    fewest = min(name.count(".") for name in names)
+    return [name for name in names if name.count(".") == fewest]
+
+
+def settings_below(config: DictConfig, parent: str) -> list[str]:
+    """The keys below a key of a config; those at its top if there is nothing below the key."""
+    node = OmegaConf.select(config, parent) if parent else config
+    return sorted(map(str, node if isinstance(node, DictConfig) else config))
+
+
+def leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
+    """The full names of all settings, those at the top first."""
+    nodes = {name: config._get_node(name) for name in config}
+    yield from (f"{prefix}{name}" for name, node in nodes.items() if not isinstance(node, DictConfig))
+    for name, node in nodes.items():
+        if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
+            yield from leaves(node, f"{prefix}{name}.")
+
+
+def is_same_word(name: str, word: str) -> bool:
+    """Whether two names of settings differ in underscores, hyphens and capitals alone, or are synonyms."""
+    return plain(name) in (plain(word), plain(SYNONYMS.get(word, word)))
+
+
+def plain(word: str) -> str:
+    """Letters and digits alone, in lower case."""
+    return re.sub(r"[\W_]", "", word).lower()

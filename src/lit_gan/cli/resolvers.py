@@ -1,0 +1,105 @@
+"""What configs may ask for as `${lit_gan.NAME:...}`."""
+
+import atexit
+import functools
+import tempfile
+from pathlib import Path
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, ListConfig, OmegaConf
+
+from lit_gan.records.directory import identity
+from lit_gan.sweep.plan import axes_of_sweep, cell_name
+from lit_gan.system.slurm import place_of_job
+
+
+def register_resolvers() -> None:
+    """Makes them known."""
+    for resolver in (names, run_id, sweeps, cell, output, group, tags, name, scratch):
+        OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
+    for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
+        OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
+
+
+def names(group: DictConfig) -> str:
+    """The chosen options of a group that takes a list: `spectral+gradient_penalty`, or `none`."""
+    return "+".join(map(str, group)) or "none"
+
+
+def output() -> str:
+    """Hydra's present output directory; "???", as of every missing value, where a config is only shown (--cfg)."""
+    runtime = HydraConfig.get().runtime
+    return "???" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
+
+
+def run_id() -> str:
+    """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
+    return "???" if output() == "???" else identity(Path(output()))
+
+
+def sweeps() -> str:
+    """The sweeps that there are, for `--help`."""
+    import lit_gan.sweeps
+
+    return ", ".join(sorted(path.stem for path in (Path(lit_gan.sweeps.__file__).parent / "sweep").glob("*.yaml")))
+
+
+def run_directory(time: str, overrides: ListConfig) -> str:
+    """Where a run lies; that of a SLURM job below the job's own folder, and at its restart where it was before."""
+    return str(place_of_job("runs", time, ".hydra/hydra.yaml", overrides))
+
+
+def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
+    """Where a sweep's cells lie: always the same place for one that has a name, else as `run_directory` says."""
+    if sweep:
+        return f"runs/{sweep.replace('/', '-')}"
+    return str(place_of_job("multirun", time, "multirun.yaml", overrides))
+
+
+@functools.cache
+def scratch() -> str:
+    """A folder, gone when the process ends, for what Hydra writes of its own about several runs of a command."""
+    folder = tempfile.TemporaryDirectory(prefix="lit_gan-")
+    atexit.register(folder.cleanup)
+    return folder.name
+
+
+def cell(overrides: ListConfig, params: DictConfig | None, axes: ListConfig) -> str:
+    """The directory of a sweep's cell below that of the sweep; `all` for a run that is none."""
+    return cell_name(overrides, axes_of_sweep(params or {}, axes))
+
+
+def coordinates(axes: ListConfig) -> list[str]:
+    """Where a sweep's cell stands on each axis: ["method=sn_gan", "seed=0"]; nothing for a run that is none."""
+    hydra = HydraConfig.get()
+    place = cell(hydra.overrides.task, hydra.sweeper.get("params"), axes)
+    return [part for part in place.split("/") if "=" in part]
+
+
+def group() -> str:
+    """The W&B group of a run: its sweep, or else its data and model."""
+    choices = HydraConfig.get().runtime.choices
+    return shortened(choices.sweep or f"{choices.data}_{choices.model}", NAME)
+
+
+def tags(reg: DictConfig, axes: ListConfig) -> ListConfig:
+    """The W&B tags of a run: its choices, and in a sweep its coordinates."""
+    choices = HydraConfig.get().runtime.choices
+    words = [choices.model, choices.loss, names(reg), choices.optim, choices.data, *coordinates(axes)]
+    return ListConfig([shortened(word, TAG) for word in words])
+
+
+def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
+    """The W&B name of a run: its coordinates in a sweep, or else what was chosen."""
+    choices = HydraConfig.get().runtime.choices
+    return shortened(" ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}", NAME)
+
+
+TAG, NAME = 64, 128
+"""The most characters that W&B takes for a tag, and for a name."""
+
+
+def shortened(text: str, length: int) -> str:
+    """A text of at most `length` characters: of a longer one the beginning and the end."""
+    half = (length - 3) // 2
+    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"

@@ -1,0 +1,47 @@
+"""The configs that the package ships: which groups there are, their choices, and what they compose to."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import hydra
+import yaml
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+
+def package_folders() -> list[Path]:
+    """The folders of the configs and sweeps that the package ships."""
+    import lit_gan.conf
+    import lit_gan.sweeps
+
+    return [Path(package.__file__).parent for package in (lit_gan.conf, lit_gan.sweeps)]
+
+
+def choices(group: str, own: Sequence[Path] = ()) -> list[str]:
+    """The files of a config group, in the package's configs and sweeps and in folders of one's own."""
+    return sorted({path.stem for folder in [*package_folders(), *own] for path in (folder / group).glob("*.yaml")})
+
+
+def default_choices(config_name: str) -> dict[str, Any]:
+    """The default choice of each group of a primary config: {"model": "dcgan", "reg": ["spectral"], "sweep": None}."""
+    path = package_folders()[0] / f"{config_name}.yaml"
+    entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", [])
+    groups = [entry for entry in entries if isinstance(entry, dict)]
+    return {name: choice for entry in groups for name, choice in entry.items() if not name.startswith("override ")}
+
+
+def composed(config_name: str, overrides: list[str]) -> DictConfig:
+    """A config with as many of the overrides as can be composed together, in their order."""
+    GlobalHydra.instance().clear()
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        kept, config = [], hydra.compose(config_name)
+        for override in overrides:
+            try:
+                config = hydra.compose(config_name, [*kept, override])
+                kept.append(override)
+            except (HydraException, OmegaConfBaseException, ValueError):  # what the sentence is about
+                continue
+        return config

@@ -1,0 +1,107 @@
+"""`metrics.csv`: one row for each generator update at which anything was logged."""
+
+import csv
+import io
+from pathlib import Path
+from typing import Any
+
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
+
+from lit_gan.errors import UserError
+from lit_gan.records.files import Unwritable, write_text
+
+
+class MetricsCsv(Logger):
+    """A table that grows row by row and survives a resume; a new column rewrites it.
+
+    Args:
+        directory: of the run.
+    """
+
+    def __init__(self, directory: Path):
+        super().__init__()
+        self.path = directory / "metrics.csv"
+        self.columns = ["update"]
+        self.rows: list[dict[str, Any]] = []
+
+    @property
+    def name(self) -> str:
+        """Of the logger."""
+        return "csv"
+
+    @property
+    def version(self) -> str:
+        """There is one file."""
+        return ""
+
+    def log_hyperparams(self, *_: Any, **__: Any) -> None:
+        """The config has a file of its own."""
+
+    @rank_zero_only
+    def resume(self, update: int) -> None:
+        """Reads the rows up to a generator update; the later ones are lost with the next `rewrite`.
+
+        Raises:
+            UserError: the file is damaged.
+        """
+        if self.path.exists():
+            self.columns, rows = read(self.path)
+            self.rows = [row for row in rows if int(row["update"]) <= update]
+
+    @rank_zero_only
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Adds values to the row of generator update `step`."""
+        new_columns = [name for name in metrics if name not in self.columns]
+        same_row = bool(self.rows) and int(self.rows[-1]["update"]) == step
+        if not same_row:
+            self.rows.append({"update": step})
+        self.rows[-1].update(metrics)
+        self.columns += new_columns
+        if new_columns or same_row:
+            self.rewrite()
+        else:
+            self.append()
+
+    def append(self) -> None:
+        """Writes the last row at the end of the file.
+
+        Raises:
+            Unwritable: it cannot be, so that the row may be cut off, which `read` tolerates.
+        """
+        try:
+            with self.path.open("a", newline="", encoding="utf-8") as file:
+                csv.DictWriter(file, self.columns, restval="").writerow(self.rows[-1])
+        except OSError as error:
+            raise Unwritable.of(self.path, error) from error
+
+    def rewrite(self) -> None:
+        """Replaces the whole table."""
+        write_text(self.path, self.text())
+
+    def text(self) -> str:
+        """The whole table."""
+        text = io.StringIO(newline="")
+        writer = csv.DictWriter(text, self.columns, restval="")
+        writer.writeheader()
+        writer.writerows(self.rows)
+        return text.getvalue()
+
+
+def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+    """The columns and rows of a table; a last row that a kill or a full disk cut off is left out.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+        if lines and not lines[-1].endswith("\n"):  # its last value may have lost digits
+            lines.pop()
+        columns, *rows = csv.reader(lines or [""], strict=True)
+        whole = "update" in columns and all(len(row) == len(columns) for row in rows)
+        if not whole or not all(dict(zip(columns, row, strict=True))["update"].isdecimal() for row in rows):
+            raise ValueError("a column or a number of updates is missing")
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({error}): repair it, or delete it to go on with a new table.") from error
+    return columns, [dict(zip(columns, row, strict=True)) for row in rows]

@@ -1,0 +1,82 @@
+"""The cells of a sweep's directory, as they are on disk."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from lit_gan.errors import UserError
+from lit_gan.records.lock import in_use
+from lit_gan.records.results import Record, read
+from lit_gan.sweep.plan import read_plan
+
+STATES = ("finished", "running", "stopped", "failed", "damaged", "waiting")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of a sweep.
+
+    Attributes:
+        name: its directory below the sweep's, "method=sn_gan/optim=sngan_a/seed=0".
+        directory: its run directory, which is not there yet if nobody has begun it.
+        state: "finished", "failed", "running" (a living process trains it), "stopped" (half done, to be gone on with),
+            "waiting" (not begun) or "damaged" (its `results.json` cannot be read).
+        results: the content of its `results.json`, empty before it has one; of a damaged one, only an "error".
+    """
+
+    name: str
+    directory: Path
+    state: str
+    results: Record
+
+    @property
+    def coordinates(self) -> dict[str, str]:
+        """Where it stands on each axis: {"method": "sn_gan", "optim": "sngan_a", "seed": "0"}."""
+        return dict(part.split("=", 1) for part in Path(self.name).parts if "=" in part)
+
+
+def read_cells(directory: Path) -> list[Cell]:
+    """The cells of a sweep, as `cell_names` has them.
+
+    Raises:
+        UserError: there is no sweep, or its plan is damaged.
+    """
+    return [read_any(directory / name, name) for name in cell_names(directory)]
+
+
+def cell_names(directory: Path) -> list[str]:
+    """The planned cells of a sweep in their order, then whatever other runs lie in its directory.
+
+    Raises:
+        UserError: there are none, or the plan is damaged.
+    """
+    found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
+    if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
+        return names
+    raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
+
+
+def read_any(directory: Path, name: str) -> Cell:
+    """One cell, damaged or not."""
+    try:
+        return read_cell(directory, name)
+    except UserError as error:
+        return Cell(name, directory, "damaged", {"error": str(error)})
+
+
+def read_cell(directory: Path, name: str) -> Cell:
+    """One cell.
+
+    Raises:
+        UserError: its `results.json` is damaged.
+    """
+    path = directory / "results.json"
+    results = read(path) if path.exists() else {}
+    return Cell(name, directory, state(directory, results), results)
+
+
+def state(directory: Path, results: Record) -> str:
+    """What a cell is doing; a run that says "running" and whose process is dead has stopped."""
+    if in_use(directory):
+        return "running"
+    status = results.get("status", "waiting")
+    return "stopped" if status == "running" else status

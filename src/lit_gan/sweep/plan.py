@@ -1,0 +1,126 @@
+"""`sweep.json`: which cells the directory of a sweep is to hold."""
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+from lit_gan.errors import UserError
+from lit_gan.overrides import parsed
+from lit_gan.records.files import write_text
+
+Plan = dict[str, Any]
+
+
+def cell_name(overrides: Iterable[str], axes: Iterable[str]) -> str:
+    """The directory of a cell below that of its sweep, by what it varies: "method=sn_gan/optim=sngan_a/seed=0"."""
+    values = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
+    return "/".join(f"{axis}={place(values[axis])}" for axis in axes if axis in values) or "all"
+
+
+def place(value: str) -> str:
+    """A value as part of a path: `[]` as none, `[a,b]` as a+b."""
+    plain = value.strip("[]'\"").replace(",", "+") or "none"
+    return re.sub(r"[^\w.+:-]", "_", plain)
+
+
+def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:
+    """The axes of a sweep's file, then those of the command line."""
+    return list(dict.fromkeys([*params, *more]))
+
+
+def planned(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
+    """The cells of a grid with their overrides; none of a search, which decides on its cells as it goes.
+
+    Raises:
+        UserError: two cells would have the same directory.
+    """
+    params = hydra.sweeper.get("params") or {}
+    settings = parsed([*(f"{name}={value}" for name, value in params.items()), *hydra.overrides.task])
+    grid = {setting.get_key_element(): setting for setting in settings}
+    return cells_of(grid.values(), axes) if all(map(is_discrete, grid.values())) else {}
+
+
+def is_discrete(override: Override) -> bool:
+    """Whether all values of a setting are known beforehand."""
+    return not override.is_sweep_override() or override.is_discrete_sweep()
+
+
+def cells_of(grid: Iterable[Override], axes: list[str]) -> dict[str, list[str]]:
+    """The cells' names and overrides: every combination of the values on the axes.
+
+    Raises:
+        UserError: two of them have the same name.
+    """
+    cells = {}
+    for overrides in product(*map(values, grid)):
+        name = cell_name(overrides, axes)
+        if name in cells:
+            raise UserError(same_place(name, cells[name], overrides))
+        cells[name] = list(overrides)
+    return cells
+
+
+def same_place(name: str, first: Sequence[str], second: Sequence[str]) -> str:
+    """The sentence about two cells with one directory: the values that cannot be told apart in it."""
+    pairs = zip(first, second, strict=True)
+    one, other = next((pair for pair in pairs if pair[0] != pair[1]), (name, name))
+    return (
+        f"{one} and {other} are two cells with the same directory, {name}: leave one of them out, or write them so "
+        f"that they differ in more than quotes, brackets, commas and special characters."
+    )
+
+
+def values(override: Override) -> list[str]:
+    """A setting with each of its values."""
+    name = override.get_key_element()
+    swept = override.is_sweep_override()
+    return [f"{name}={value}" for value in override.sweep_string_iterator()] if swept else [override.input_line]
+
+
+def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str]) -> None:
+    """Adds cells to the plan in a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "sweep.json"
+    with FileLock(path.with_suffix(".lock")):
+        old = read_plan(directory)
+        planned = list(dict.fromkeys([*old.get("cells", []), *cells]))
+        write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
+
+
+def check_plan(directory: Path, sweep: str | None) -> None:
+    """Refuses a directory that holds another sweep.
+
+    Raises:
+        UserError: names both.
+    """
+    plan = read_plan(directory)
+    if plan and plan["sweep"] != sweep:
+        before, now = (name or "an unnamed sweep" for name in (plan["sweep"], sweep))
+        raise UserError(f"{directory} holds {before}, not {now}: choose another directory, hydra.sweep.dir=DIR.")
+
+
+def read_plan(directory: Path) -> Plan:
+    """The plan in a directory; empty where there is none.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    path = directory / "sweep.json"
+    if not path.exists():
+        return {}
+    try:
+        plan = json.loads(path.read_text(encoding="utf-8"))
+        if not (isinstance(plan, dict) and plan.keys() >= {"sweep", "axes", "cells"}):
+            raise ValueError("parts are missing")
+        return plan
+    except ValueError as error:
+        raise UserError(
+            f"{path} is damaged ({error}): delete it, and the next start of the sweep writes it."
+        ) from error

@@ -1,0 +1,40 @@
+"""Whether what lies in a cell's directory is that cell."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from lit_gan.errors import UserError
+from lit_gan.records.difference import first_difference
+from lit_gan.records.yaml_file import read_yaml
+
+MAY_CHANGE = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
+MAY_CHANGE |= {"figure", "label", "scale", "prescribed"}
+"""The settings with which a cell may be resumed otherwise: they say how it is run and shown, not what is run."""
+
+
+def has_begun(directory: Path) -> bool:
+    """Whether a cell was trained at all, so that there is a config which it must go on with."""
+    return (directory / "results.json").exists() and (directory / ".hydra" / "config.yaml").exists()
+
+
+def check_same_cell(directory: Path, config: DictConfig) -> None:
+    """Refuses to take what was made with other settings for this cell.
+
+    Raises:
+        UserError: names the first setting that differs, and both values.
+    """
+    if not has_begun(directory):
+        return
+    old = read_yaml(directory / ".hydra" / "config.yaml", DictConfig)
+    names = [name for name in {**old, **config} if name not in MAY_CHANGE]
+    changed = first_difference(old, config, [*names, "trainer.precision"])
+    if changed is None and config.updates < old.updates:
+        changed = "updates", str(old.updates), str(config.updates)
+    if changed:
+        name, before, now = changed
+        raise UserError(
+            f"The cell in {directory} was made with {name}={before}, not with {name}={now}: delete the cell, or choose "
+            f"another directory for this sweep, hydra.sweep.dir=DIR, unless the command line or a config file was "
+            f"changed by mistake."
+        )

@@ -1,0 +1,88 @@
+"""Signs that a training has collapsed although it came to its last update.
+
+They are few, and far from what sound runs show. Measured with DCGANs of width 8 on digits of 16 px after 400 to 600
+updates: sound runs end with losses and outputs of D below 25, at 1.8 times their best FID or less, and with samples of
+0.2 to 1.1 times the data's variance (0.09 while they still learn). Collapsed ones end with losses of 3e6, or at 3 to 15
+times their best FID.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from lit_gan.data import Source
+from lit_gan.game import Generator
+from lit_gan.metrics.reading import choice, read
+from lit_gan.records.metrics_csv import read as read_table
+from lit_gan.sampling import Sampler
+
+LOSS = 1e6
+"""A loss, or a mean output of D, beyond this has exploded."""
+FACTOR = 3.0
+"""A monitored score so many times worse than its best may be lost."""
+SPREAD = 0.01
+"""Samples of less than this share of the data's variance are all alike."""
+SAMPLES = 64
+SETTLED = 100
+"""After fewer generator updates the running statistics of G's batch normalisation make samples alike by themselves."""
+
+
+def exploded_loss(table: Path) -> str | None:
+    """A sentence on the largest of the last losses and outputs of D in `metrics.csv`, if it is beyond `LOSS`."""
+    columns, rows = read_table(table) if table.exists() else ([], [])
+    names = [name for name in columns if name.startswith(("d/", "g/"))]
+    last = {name: next((float(row[name]) for row in reversed(rows) if row[name]), 0.0) for name in names}
+    name = max(last, key=lambda name: abs(last[name]), default=None)
+    if name is None or not abs(last[name]) > LOSS:
+        return None
+    return (
+        f"{name} is {last[name]:.2g} at the end: the players drive each other away, so lower the learning rates "
+        f"(optim.d.lr, optim.g.lr) or add a regularizer (reg=spectral)"
+    )
+
+
+def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | None:
+    """A sentence on the monitored score, if it ends far from its best.
+
+    That is at least `FACTOR` times worse, with at least half of what was won since the first evaluation lost again.
+
+    Args:
+        course: the records of the evaluations during training, as `results.json` has them; those of another protocol
+            than the last one's cannot be compared with it, and are left out.
+        metric: full name of the score.
+        mode: its good end, "min" or "max".
+    """
+    alike = [record for record in course if record.get("protocol") == course[-1].get("protocol")]
+    values = [(record["scores"].get(metric), record["update"]) for record in alike]
+    values = [(value, update) for value, update in values if value is not None and math.isfinite(value)]
+    if not values:
+        return None
+    (first, _), (last, _), (best, update) = values[0], values[-1], (min if mode == "min" else max)(values)
+    good, bad = (best, last) if mode == "min" else (last, best)
+    if best <= 0 or bad < FACTOR * good or abs(last - best) < abs(first - best) / 2 or last == best:
+        return None
+    return (
+        f"{metric} ends at {last:.4g}, after {best:.4g} at update {update}: the training came apart on the way, and "
+        f"checkpoint=best is of that update"
+    )
+
+
+def equal_samples(G: Generator, source: Source) -> str | None:
+    """A sentence on `SAMPLES` samples of G, if they are all alike: the same text, or next to no variance."""
+    samples = Sampler(G)(SAMPLES).cpu()
+    if lines := source.lines(samples):
+        return f"all of {len(lines)} samples are the same text" if len(set(lines)) == 1 else None
+    dataset = source.split("train")
+    real = torch.cat([source.samples(x) for x, _ in read(dataset, choice(dataset, SAMPLES), SAMPLES)])
+    found, wanted = variance(samples), variance(real)
+    if wanted == 0 or found > SPREAD * wanted:
+        return None
+    return f"all samples are alike: their variance is {found / wanted:.1g} of the data's"
+
+
+def variance(x: Tensor) -> float:
+    """The mean over the dimensions of the variance over the samples, 0 for a single one."""
+    return x.flatten(1).double().var(0, correction=0).mean().item()

@@ -1,0 +1,67 @@
+"""A trained GAN, or its generator alone, out of a run's directory."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+from torch import Tensor, nn
+
+from lit_gan.build import build_gan, build_generator, selected
+from lit_gan.errors import UserError
+from lit_gan.game import Generator
+from lit_gan.module import GAN
+from lit_gan.records.directory import find_checkpoint, read_checkpoint
+
+
+def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> tuple[GAN, int]:
+    """The GAN of a run with the weights of `checkpoints/<checkpoint>.ckpt`, on the CPU, and its generator update.
+
+    Raises:
+        UserError: there is no such checkpoint, or it is damaged.
+    """
+    path = find_checkpoint(directory, checkpoint)
+    content = read_checkpoint(path)
+    gan = build_gan(config)
+    load_weights(gan, content, path)
+    return gan.eval(), content["global_step"]
+
+
+def load_generator(config: DictConfig, directory: Path, checkpoint: str, ema: bool) -> tuple[Generator, int]:
+    """G alone, as `load_gan` has it, and its generator update; own code of a loss may be missing.
+
+    Args:
+        ema: its moving average's weights, where the run has them.
+
+    Raises:
+        UserError: as `load_gan`.
+    """
+    path = find_checkpoint(directory, checkpoint)
+    content = read_checkpoint(path)
+    G = build_generator(config, content.get("regs_of_G", selected(config.reg)))  # older checkpoints do not say
+    prefix = "G_ema.G." if ema and config.ema is not None else "G."
+    weights = {name: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
+    load_state(G, {name.removeprefix(prefix): value for name, value in weights.items()}, path)
+    return G.eval(), content["global_step"]
+
+
+def load_weights(gan: GAN, content: dict, path: Path) -> None:
+    """Puts a checkpoint's weights into a GAN.
+
+    Raises:
+        UserError: they are not those of this GAN.
+    """
+    load_state(gan, content["state_dict"], path)
+
+
+def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None:
+    """Puts the weights of a checkpoint into a network.
+
+    Raises:
+        UserError: they are not those of this network.
+    """
+    try:
+        network.load_state_dict(state)
+    except RuntimeError as error:
+        raise UserError(
+            f"{path} does not hold the weights of the networks in its run's config: it was made by another version "
+            f"of lit_gan or of a network, so use that version (see results.json), or start a new run."
+        ) from error
