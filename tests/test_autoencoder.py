@@ -7,7 +7,8 @@ from hydra.utils import instantiate
 from torch import nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, NormSlot
+from lit_gan.game import Layers
+from lit_gan.layers import NormSlot
 from lit_gan.losses import BEGAN, EBGAN, Hinge
 from lit_gan.models import autoencoder, dcgan, mlp
 from lit_gan.reg.gradients import GradientPenalty

@@ -6,7 +6,8 @@ from jaxtyping import TypeCheckError
 from torch import nn
 
 from lit_gan import game
-from lit_gan.game import Loss, Regularizer, Turn, Verdict, per_sample, weight_layers
+from lit_gan.game import Loss, Regularizer, Turn, Verdict
+from lit_gan.layers import weight_layers
 from lit_gan.losses import Hinge, LeastSquares, NonSaturating
 
 
@@ -117,11 +118,6 @@ def test_a_loss_must_say_what_both_players_minimise(make_turn):
 def test_weight_layers_are_convolutions_and_linear_layers():
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.Sequential(nn.ReLU(), nn.Linear(2, 1)))
     assert [name for name, _ in weight_layers(network)] == ["0", "2.1"]
-
-
-def test_per_sample_makes_one_row_of_each_sample():
-    x = torch.arange(24.0).reshape(2, 3, 2, 2)
-    torch.testing.assert_close(per_sample(x), torch.arange(24.0).reshape(2, 12))
 
 
 def test_a_turn_refuses_labels_of_another_batch_size(affine_g):

@@ -15,7 +15,8 @@ from torch import nn
 
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
-from lit_gan.game import Labelled, NormSlot, inputs, readers, weight_layers, widen
+from lit_gan.game import Labelled
+from lit_gan.layers import NormSlot, inputs, readers, weight_layers, widen
 from lit_gan.models import (
     blocks,
     dcgan,

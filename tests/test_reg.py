@@ -10,7 +10,8 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import NormSlot, Regularizer
+from lit_gan.game import Regularizer
+from lit_gan.layers import NormSlot
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.constraints import Orthonormal, SpectralPenalty, WeightClip
 from lit_gan.reg.structure import BatchNorm, LayerNorm

@@ -10,11 +10,11 @@ from torch.nn.utils import parametrize
 from lit_gan import game
 from lit_gan.callbacks.spectra import singular_values
 from lit_gan.errors import UserError
-from lit_gan.game import Labelled, as_matrix, out_axis, weight_layers
+from lit_gan.game import Labelled
+from lit_gan.layers import LargestSingularValue, as_matrix, operators, out_axis, weight_layers
 from lit_gan.losses import Hinge
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip
-from lit_gan.reg.operators import LargestSingularValue, operators
 from lit_gan.reg.structure import LayerNorm
 from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
 from test_reg import IMAGES, SmallD, attached, together

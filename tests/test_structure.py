@@ -9,11 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from lit_gan import game
 from lit_gan.build import build_gan
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, NormSlot, Turn
+from lit_gan.game import Layers, Turn
+from lit_gan.layers import NormSlot, readers
 from lit_gan.models import autoencoder, dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.inputs import PacGAN
 from lit_gan.reg.labels import ACGAN, ConditionalBatchNorm, LabelConcat, ProjectionDiscriminator
@@ -324,7 +324,7 @@ class TestVirtualBatchNorm:
         assert names[-5:] == ["VirtualNorm", "Drop", "ReLU", "ConvTranspose2d", "Tanh"]
         assert isinstance(G.body, Referenced)
         assert isinstance(G.body, Layers)
-        assert game.readers(G.body)[0] == 0
+        assert readers(G.body)[0] == 0
 
 
 class TestConfigs:

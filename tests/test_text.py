@@ -18,7 +18,7 @@ from lit_gan.data.digits import Digits
 from lit_gan.data.text import PAD, UNKNOWN, Text, cut_lines, cut_running, english, sentences
 from lit_gan.errors import UserError
 from lit_gan.evaluate import evaluate
-from lit_gan.game import weight_layers
+from lit_gan.layers import weight_layers
 from lit_gan.metrics.ngrams import NGramMetrics, divergence, ngrams
 from lit_gan.models import dcgan, sngan_cnn, sngan_resnet, text_resnet, wgan_gp_resnet
 from lit_gan.sample import sample

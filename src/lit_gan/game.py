@@ -4,7 +4,7 @@ Every network pair, loss and regularizer is written in these words and in nothin
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -12,7 +12,6 @@ from typing import Literal, NamedTuple, Protocol, runtime_checkable
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
 
@@ -270,78 +269,3 @@ class Regularizer(Term):
 
     def project(self, turn: Turn) -> None:
         """Called after the player's update, without gradients."""
-
-
-class NormSlot(nn.Identity):
-    """A place in a network where a normalisation of `channels` channels may be put; the identity until one is."""
-
-    def __init__(self, channels: int):
-        super().__init__()
-        self.channels = channels
-
-
-OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
-OUTPUTS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
-
-
-def weight_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """(name, layer) of every convolution and linear layer: the layers whose weight is an operator."""
-    return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, OPERATORS))
-
-
-def out_axis(layer: nn.Module) -> int:
-    """The axis of a layer's weight that counts its outputs."""
-    return 1 if isinstance(layer, OUTPUTS_SECOND) else 0
-
-
-def as_matrix(weight: Tensor, axis: int) -> Float[Tensor, "out rest"]:
-    """A weight as the operator [out, in * height * width], `axis` its `out_axis`. Miyato et al. 2018, section 2.1."""
-    return weight.movedim(axis, 0).flatten(1)
-
-
-def readers(body: Layers) -> list[int]:
-    """Positions of the layers whose number of input channels `widen` can raise."""
-    return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
-
-
-def inputs(layer: nn.Module) -> int:
-    """Number of input channels of a reader."""
-    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
-
-
-def require_plain(layer: nn.Module) -> None:
-    """What has to be rebuilt must be as its network made it.
-
-    Raises:
-        UserError: a weight in it is reparametrised already.
-    """
-    if any(parametrize.is_parametrized(part) for part in layer.modules()):
-        raise UserError(
-            "A layer that has to read more channels is already reparametrised: in reg=[...], put spectral, "
-            "weight_norm and the like last."
-        )
-
-
-def widen(layer: nn.Module, extra: int) -> None:
-    """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it has.
-
-    The new weights are drawn as large as the old ones, in the root mean square.
-
-    Raises:
-        UserError: the layer's weight is reparametrised already.
-    """
-    if hasattr(layer, "widen"):
-        return layer.widen(extra)
-    require_plain(layer)
-    axis = 1 - out_axis(layer)
-    shape = list(layer.weight.shape)
-    shape[axis] = extra
-    more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()
-    layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
-    name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
-    setattr(layer, name, inputs(layer) + extra)
-
-
-def per_sample(x: Tensor) -> Float[Tensor, "b n"]:
-    """Each sample as one row."""
-    return x.flatten(1)

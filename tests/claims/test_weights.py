@@ -11,11 +11,11 @@ from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.game import Turn
+from lit_gan.layers import applied, operators
 from lit_gan.losses import NonSaturating, Wasserstein
 from lit_gan.models import mlp, sngan_cnn
 from lit_gan.reg.constraints import SpectralPenalty, WeightClip
 from lit_gan.reg.gradients import GradientPenalty
-from lit_gan.reg.operators import applied, operators
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")

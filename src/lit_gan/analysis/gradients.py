@@ -11,7 +11,8 @@ from lit_gan.analysis.base import Analysis, Finding, check_numbers
 from lit_gan.analysis.figures import BLUE, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
-from lit_gan.game import Turn, weight_layers
+from lit_gan.game import Turn
+from lit_gan.layers import weight_layers
 from lit_gan.settings import Allowed
 
 

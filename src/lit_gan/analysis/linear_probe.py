@@ -14,7 +14,8 @@ from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
 from lit_gan.analysis.figures import BLUE, GREY, MARKERS, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
-from lit_gan.game import Images, weight_layers
+from lit_gan.game import Images
+from lit_gan.layers import weight_layers
 from lit_gan.metrics.reading import choice
 from lit_gan.settings import COUNT, Allowed
 

@@ -9,7 +9,8 @@ from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure, panels
 from lit_gan.analysis.subject import Subject
 from lit_gan.callbacks.spectra import PREFIX, singular_values
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, weight_layers
+from lit_gan.game import Discriminator
+from lit_gan.layers import weight_layers
 from lit_gan.records.metrics_csv import read
 from lit_gan.settings import COUNT
 

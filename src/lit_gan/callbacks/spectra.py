@@ -7,7 +7,8 @@ from jaxtyping import Float
 from lightning.pytorch import Callback, LightningModule, Trainer
 from torch import Tensor
 
-from lit_gan.game import Discriminator, as_matrix, out_axis, weight_layers
+from lit_gan.game import Discriminator
+from lit_gan.layers import as_matrix, out_axis, weight_layers
 
 PREFIX = "sigma/"
 """What the names of the logged values begin with."""

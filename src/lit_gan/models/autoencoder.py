@@ -8,7 +8,8 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import Images, Labels, Layers, NormSlot, Verdict
+from lit_gan.game import Images, Labels, Layers, Verdict
+from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Unflatten, image_shape
 
 SIZES = (16, 32, 64, 128)

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, as_matrix, out_axis, weight_layers
+from lit_gan.game import Layers
+from lit_gan.layers import as_matrix, out_axis, weight_layers
 
 Activation = Callable[[], nn.Module]
 Norm = Callable[[int], nn.Module]

@@ -7,7 +7,8 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, NormSlot
+from lit_gan.game import Layers
+from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Activation, Scale, fan, relu
 
 Initialise = Callable[[nn.Module], None]

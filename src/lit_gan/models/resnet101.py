@@ -7,7 +7,8 @@ from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import Labelled, Labels, Layers, NormSlot, require_plain
+from lit_gan.game import Labelled, Labels, Layers
+from lit_gan.layers import NormSlot, require_plain
 from lit_gan.models.layers import (
     Norm,
     Resampling,

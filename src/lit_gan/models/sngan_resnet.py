@@ -10,7 +10,8 @@ from typing import NamedTuple
 from torch import Tensor, nn
 
 from lit_gan import game
-from lit_gan.game import Labelled, Labels, Layers, widen
+from lit_gan.game import Labelled, Labels, Layers
+from lit_gan.layers import widen
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, SumPool, Unflatten, image_shape, initialise_glorot
 

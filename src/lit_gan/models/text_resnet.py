@@ -11,7 +11,8 @@ from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import Labelled, Labels, Layers, NormSlot
+from lit_gan.game import Labelled, Labels, Layers
+from lit_gan.layers import NormSlot
 from lit_gan.models.layers import initialise_glorot
 
 CONVOLUTIONS = math.sqrt(2)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf, open_dict
@@ -212,26 +211,3 @@ def find_checkpoint(directory: Path, name: str) -> Path:
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.ckpt"))) or "none yet"
         raise UserError(f"checkpoint={written(name)}: there is no {path}; the checkpoints of this run: {there}.")
     return path
-
-
-def read_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint; executes nothing from it.
-
-    Raises:
-        UserError: it is damaged.
-    """
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
-        if not isinstance(content, dict) or not content.keys() >= PARTS:
-            raise ValueError("parts are missing")
-        return content
-    except OSError:
-        raise
-    except Exception as error:  # torch reads damaged bytes as instructions, which end in any way
-        others = sorted(file.name for file in path.parent.glob("*.ckpt") if file != path)
-        advice = f"copy {others[0]} over it to use that one, or " if others else ""
-        raise UserError(f"{path} is damaged and cannot be read: {advice}start a new run.") from error
-
-
-PARTS = {"state_dict", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"}
-"""What every checkpoint has."""

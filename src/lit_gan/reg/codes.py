@@ -9,7 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform, readers, widen
+from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform
+from lit_gan.layers import readers, widen
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, Turn, out_axis
-from lit_gan.reg.operators import LargestSingularValue, Matrix, applied, plain_weight_layers
+from lit_gan.game import Discriminator, Generator, Regularizer, Turn
+from lit_gan.layers import LargestSingularValue, Matrix, applied, out_axis, plain_weight_layers
 
 
 class WeightClip(Regularizer):

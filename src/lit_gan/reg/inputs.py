@@ -8,7 +8,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn, inputs, readers, widen
+from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn
+from lit_gan.layers import inputs, readers, widen
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, "b 1 1 1"]

@@ -10,19 +10,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import (
-    Discriminator,
-    Generator,
-    Labelled,
-    Labels,
-    Layers,
-    Regularizer,
-    Turn,
-    Verdict,
-    readers,
-    require_plain,
-    widen,
-)
+from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
+from lit_gan.layers import readers, require_plain, widen
 
 Features = Float[Tensor, "b f"]
 

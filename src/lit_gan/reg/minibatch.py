@@ -5,7 +5,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, widen
+from lit_gan.game import Discriminator, Generator, Regularizer
+from lit_gan.layers import widen
 
 
 class Closeness(nn.Module):

@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, NormSlot, Regularizer
+from lit_gan.game import Discriminator, Generator, Regularizer
+from lit_gan.layers import NormSlot
 
 
 class Normalisation(Regularizer):

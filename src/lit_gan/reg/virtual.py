@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labels, Layers, NormSlot, Regularizer, Turn, shown
+from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, shown
+from lit_gan.layers import NormSlot
 from lit_gan.processes import as_the_first
 
 

@@ -6,8 +6,8 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrizations, parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, as_matrix, out_axis
-from lit_gan.reg.operators import LargestSingularValue, Matrix, plain_weight_layers
+from lit_gan.game import Discriminator, Generator, Regularizer
+from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers
 
 
 class FrobeniusLength(nn.Module):

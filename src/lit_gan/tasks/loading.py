@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
@@ -9,7 +10,7 @@ from lit_gan.build import build_gan, build_generator, selected
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 from lit_gan.module import GAN
-from lit_gan.records.directory import find_checkpoint, read_checkpoint
+from lit_gan.records.directory import find_checkpoint
 
 
 def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> tuple[GAN, int]:
@@ -65,3 +66,26 @@ def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None
             f"{path} does not hold the weights of the networks in its run's config: it was made by another version "
             f"of lit_gan or of a network, so use that version (see results.json), or start a new run."
         ) from error
+
+
+def read_checkpoint(path: Path) -> dict:
+    """The content of a checkpoint; executes nothing from it.
+
+    Raises:
+        UserError: it is damaged.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        if not isinstance(content, dict) or not content.keys() >= PARTS:
+            raise ValueError("parts are missing")
+        return content
+    except OSError:
+        raise
+    except Exception as error:  # torch reads damaged bytes as instructions, which end in any way
+        others = sorted(file.name for file in path.parent.glob("*.ckpt") if file != path)
+        advice = f"copy {others[0]} over it to use that one, or " if others else ""
+        raise UserError(f"{path} is damaged and cannot be read: {advice}start a new run.") from error
+
+
+PARTS = {"state_dict", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"}
+"""What every checkpoint has."""

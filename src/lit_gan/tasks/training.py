@@ -45,7 +45,7 @@ from lit_gan.metrics import Protocol
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import WEIGHTS, origin, unfit
 from lit_gan.records.difference import first_difference
-from lit_gan.records.directory import config_files, open_run, read_checkpoint, read_config, tidy
+from lit_gan.records.directory import config_files, open_run, read_config, tidy
 from lit_gan.records.files import Unwritable
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.places import in_full
@@ -53,7 +53,7 @@ from lit_gan.records.results import Results
 from lit_gan.records.trace import begin_log, leaving_nothing, restoring
 from lit_gan.system.signals import STOPPED, handling, interrupt, received
 from lit_gan.tasks.collapse import SETTLED, equal_samples, exploded_loss, lost_score
-from lit_gan.tasks.loading import load_weights
+from lit_gan.tasks.loading import load_weights, read_checkpoint
 from lit_gan.tasks.prescribed import departures
 from lit_gan.tasks.summary import print_summary
 from lit_gan.tasks.trainer import is_refusal, refusal, trainer_arguments

@@ -1,0 +1,149 @@
+"""Surgery on networks: places for norms, layers that read more channels, weights as operators.
+
+A convolution's matrix is [out, in * height * width], an embedding's maps one-hot labels to vectors.
+"""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.utils import parametrize
+
+from lit_gan.errors import UserError
+from lit_gan.game import Discriminator, Layers
+
+Matrix = Float[Tensor, "out rest"]
+
+
+class NormSlot(nn.Identity):
+    """A place in a network where a normalisation of `channels` channels may be put; the identity until one is."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.channels = channels
+
+
+OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
+OUTPUTS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
+
+
+def weight_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """(name, layer) of every convolution and linear layer: the layers whose weight is an operator."""
+    return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, OPERATORS))
+
+
+def out_axis(layer: nn.Module) -> int:
+    """The axis of a layer's weight that counts its outputs."""
+    return 1 if isinstance(layer, OUTPUTS_SECOND) else 0
+
+
+def as_matrix(weight: Tensor, axis: int) -> Matrix:
+    """A weight as the operator [out, in * height * width], `axis` its `out_axis`. Miyato et al. 2018, section 2.1."""
+    return weight.movedim(axis, 0).flatten(1)
+
+
+def readers(body: Layers) -> list[int]:
+    """Positions of the layers whose number of input channels `widen` can raise."""
+    return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
+
+
+def inputs(layer: nn.Module) -> int:
+    """Number of input channels of a reader."""
+    return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
+
+
+def require_plain(layer: nn.Module) -> None:
+    """What has to be rebuilt must be as its network made it.
+
+    Raises:
+        UserError: a weight in it is reparametrised already.
+    """
+    if any(parametrize.is_parametrized(part) for part in layer.modules()):
+        raise UserError(
+            "A layer that has to read more channels is already reparametrised: in reg=[...], put spectral, "
+            "weight_norm and the like last."
+        )
+
+
+def widen(layer: nn.Module, extra: int) -> None:
+    """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it has.
+
+    The new weights are drawn as large as the old ones, in the root mean square.
+
+    Raises:
+        UserError: the layer's weight is reparametrised already.
+    """
+    if hasattr(layer, "widen"):
+        return layer.widen(extra)
+    require_plain(layer)
+    axis = 1 - out_axis(layer)
+    shape = list(layer.weight.shape)
+    shape[axis] = extra
+    more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()
+    layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
+    name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
+    setattr(layer, name, inputs(layer) + extra)
+
+
+def operators(network: nn.Module) -> list[nn.Module]:
+    """The layers whose weight is an operator: convolutions, linear layers and embeddings, those of heads included."""
+    return [layer for layer in network.modules() if isinstance(layer, (*OPERATORS, nn.Embedding))]
+
+
+def applied(network: nn.Module) -> list[Matrix]:
+    """The weights of a network as applied: after a reparametrisation, if there is one."""
+    return [as_matrix(layer.weight, out_axis(layer)) for layer in operators(network)]
+
+
+def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
+    """The layers of D with a weight, for a regularizer called `name` that needs weights nobody reparametrises.
+
+    Raises:
+        UserError: another reparametrisation has them already.
+    """
+    layers = operators(D)
+    if any(parametrize.is_parametrized(layer, "weight") for layer in layers):
+        raise UserError(
+            f"reg={name} finds D's weights already reparametrised by another entry of reg (spectral, weight_norm, "
+            f"frobenius): leave one of the two out."
+        )
+    return layers
+
+
+class LargestSingularValue(nn.Module):
+    """sigma(W) by power iteration from where the last one ended, never too large. Miyato et al. 2018, Algorithm 1.
+
+    The singular vector u is a buffer. It starts as a draw from N(0, I) and moves in training only, as in the authors'
+    code.
+
+    Args:
+        n_power_iterations: per call.
+        warm_up: before the first call.
+    """
+
+    u: Tensor
+
+    def __init__(self, matrix: Matrix, n_power_iterations: int = 1, warm_up: int = 0):
+        super().__init__()
+        self.n_power_iterations = n_power_iterations
+        self.register_buffer("u", torch.randn(len(matrix)).to(matrix))
+        if warm_up:
+            self.u.copy_(power_iteration(matrix, self.u, warm_up)[0])
+
+    def forward(self, matrix: Matrix) -> Float[Tensor, ""]:
+        """u^T W v with u and v constant, so that its gradient is u v^T."""
+        u, v = power_iteration(matrix, self.u, self.n_power_iterations)
+        if self.training:
+            self.u.copy_(u)
+        return torch.dot(u, torch.mv(matrix, v))
+
+
+@torch.no_grad()
+def power_iteration(matrix: Matrix, u: Tensor, times: int) -> tuple[Tensor, Tensor]:
+    """Left and right vector, of length 1, nearer to those of the largest singular value."""
+    for _ in range(times):
+        v = F.normalize(torch.mv(matrix.T, u), dim=0)
+        u = F.normalize(torch.mv(matrix, v), dim=0)
+    return u, v
