@@ -10,9 +10,9 @@ def analyze(config: DictConfig) -> None:
     """Writes a plot and a table for every analysis asked for."""
     if run := OmegaConf.select(config, "run"):
         announce(f"looking into run={run}")
-    from lit_gan.tasks.analyze import perform
+    from lit_gan.tasks import analyze as task
 
-    perform(config)
+    task.analyze(config)
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ def evaluate(config: DictConfig) -> None:
     """Scores the checkpoints of a run under protocols and adds the records to its `results.json`."""
     if run := OmegaConf.select(config, "run"):
         announce(f"scoring run={run}")
-    from lit_gan.tasks.evaluate import rescore
+    from lit_gan.tasks import evaluate as task
 
-    rescore(config)
+    task.evaluate(config)
 
 
 def main() -> None:

@@ -10,9 +10,9 @@ def sample(config: DictConfig) -> None:
     """Writes single images, a grid, a latent interpolation and, if asked to, an npz file."""
     if run := OmegaConf.select(config, "run"):
         announce(f"drawing samples of run={run}")
-    from lit_gan.tasks.sample import draw
+    from lit_gan.tasks import sample as task
 
-    draw(config)
+    task.sample(config)
 
 
 def main() -> None:

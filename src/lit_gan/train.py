@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lit_gan.cli.launch import launch
 from lit_gan.sweep.frozen import job_config
-from lit_gan.sweep.run_cell import end_with_parent, play
+from lit_gan.sweep.run_cell import end_with_parent, run_cell
 from lit_gan.system.watching import announce
 
 
@@ -16,11 +16,11 @@ def train(config: DictConfig) -> float | None:
     Returns what a search over settings compares: in a sweep, the cell's final score.
     """
     if HydraConfig.get().mode == RunMode.MULTIRUN:
-        return play(config)
+        return run_cell(config)
     announce(f"training {choices()} in {HydraConfig.get().runtime.output_dir}")
-    from lit_gan.tasks.training import fit
+    from lit_gan.tasks.training import train_run
 
-    fit(config)
+    train_run(config)
     return None
 
 

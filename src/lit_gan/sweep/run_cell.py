@@ -32,7 +32,7 @@ class CellFailed(UserError):
     """A cell ended without its result, and the other cells go on."""
 
 
-def play(config: DictConfig) -> float | None:
+def run_cell(config: DictConfig) -> float | None:
     """Brings one cell to its end, whoever begins it: the score that it minimises or maximises, for a search.
 
     None if another process is training it, or if it measures nothing.
@@ -91,7 +91,7 @@ def finished(config: DictConfig, place: Path, name: str) -> Cell:
 
     Raises:
         InUse: a process that a sweep has left behind trains it.
-        UserError: as `play`.
+        UserError: as `run_cell`.
     """
     cell = read_cell(place, name)
     if cell.results.get("status") == "finished" and cell.results["updates"] >= config.updates:
@@ -132,10 +132,10 @@ def train_here(config: DictConfig, cell: Cell) -> None:
         InUse: another process does.
         CellFailed: it did not come to its end.
     """
-    from lit_gan.tasks.training import fit
+    from lit_gan.tasks.training import train_run
 
     try:
-        fit(config)
+        train_run(config)
     except InUse:
         raise
     except Exception as error:

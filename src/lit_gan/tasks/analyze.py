@@ -28,7 +28,7 @@ ANALYZE = {
 }
 
 
-def perform(config: DictConfig) -> None:
+def analyze(config: DictConfig) -> None:
     """Every analysis asked for, its files on disk as soon as it is done.
 
     Raises:

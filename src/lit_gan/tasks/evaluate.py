@@ -27,7 +27,7 @@ from lit_gan.system.console import plain_console
 from lit_gan.tasks.loading import load_gan
 
 
-def rescore(config: DictConfig) -> None:
+def evaluate(config: DictConfig) -> None:
     """Every checkpoint asked for under every protocol asked for, each record on disk as soon as it is there.
 
     Raises:

@@ -27,7 +27,7 @@ SINGLES = "images"
 """The folder, below the output, of nothing but the single images: what tools that score folders are pointed at."""
 
 
-def draw(config: DictConfig) -> None:
+def sample(config: DictConfig) -> None:
     """Everything that conf/sample.yaml describes; the same seed gives the same samples."""
     directory = chosen_run(config)
     check_settings(config, SAMPLE)

@@ -61,7 +61,7 @@ from lit_gan.tasks.trainer import is_refusal, refusal, trainer_arguments
 log = logging.getLogger("lit_gan")
 
 
-def fit(config: DictConfig) -> None:
+def train_run(config: DictConfig) -> None:
     """Trains, evaluates and reports; goes on where the output directory holds a run of the same game.
 
     Raises:
