@@ -90,10 +90,10 @@ def test_a_line_now_and_then_in_a_long_epoch(train, tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("name", "heavy", "words"),
     [
-        ("train", "fit", "training model=dcgan loss=hinge data=digits in "),
-        ("evaluate", "rescore", "scoring run=DIR"),
-        ("sample", "draw", "drawing samples of run=DIR"),
-        ("analyze", "analysis.perform", "looking into run=DIR"),
+        ("train", "tasks.training", "training model=dcgan loss=hinge data=digits in "),
+        ("evaluate", "tasks.evaluate", "scoring run=DIR"),
+        ("sample", "tasks.sample", "drawing samples of run=DIR"),
+        ("analyze", "tasks.analyze", "looking into run=DIR"),
     ],
 )
 def test_the_first_line_comes_before_the_libraries(name, heavy, words, tmp_path):

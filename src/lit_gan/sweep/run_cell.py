@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
@@ -27,15 +27,21 @@ from lit_gan.system.signals import PARENT, STOPPED, handling, received
 
 log = logging.getLogger("lit_gan")
 
+TrainRun = Callable[[DictConfig], None]
+"""What trains the one run of a config in this process."""
+
 
 class CellFailed(UserError):
     """A cell ended without its result, and the other cells go on."""
 
 
-def run_cell(config: DictConfig) -> float | None:
+def run_cell(config: DictConfig, train_run: TrainRun) -> float | None:
     """Brings one cell to its end, whoever begins it: the score that it minimises or maximises, for a search.
 
     None if another process is training it, or if it measures nothing.
+
+    Args:
+        train_run: trains a cell that does not get a process of its own.
 
     Raises:
         KeyboardInterrupt: the sweep was asked to stop.
@@ -50,7 +56,7 @@ def run_cell(config: DictConfig) -> float | None:
     try:
         config = planned_config(config, place, name)
         with sole_use(place, CLAIM):
-            score = objective(config, finished(config, place, name))
+            score = objective(config, finished(config, place, name, train_run))
     except InUse:
         log.info("%s: another process trains it", name)
         return None
@@ -86,7 +92,7 @@ def planned_config(config: DictConfig, place: Path, name: str) -> DictConfig:
     return planned
 
 
-def finished(config: DictConfig, place: Path, name: str) -> Cell:
+def finished(config: DictConfig, place: Path, name: str, train_run: TrainRun) -> Cell:
     """The cell at its end, where it may have been before.
 
     Raises:
@@ -97,10 +103,10 @@ def finished(config: DictConfig, place: Path, name: str) -> Cell:
     if cell.results.get("status") == "finished" and cell.results["updates"] >= config.updates:
         log.info("%s: finished before", name)
         return cell
-    return train(config, cell)
+    return train(config, cell, train_run)
 
 
-def train(config: DictConfig, cell: Cell) -> Cell:
+def train(config: DictConfig, cell: Cell, train_run: TrainRun) -> Cell:
     """The cell after training it.
 
     Raises:
@@ -113,7 +119,7 @@ def train(config: DictConfig, cell: Cell) -> Cell:
     if config.apart:
         train_apart(config, cell)
     else:
-        train_here(config, cell)
+        train_here(config, cell, train_run)
     cell = read_cell(cell.directory, cell.name)
     status, update = cell.results["status"], cell.results["updates"]
     log.info("%s: %s at update %d", cell.name, status, update)
@@ -125,15 +131,13 @@ def train(config: DictConfig, cell: Cell) -> Cell:
     return cell
 
 
-def train_here(config: DictConfig, cell: Cell) -> None:
+def train_here(config: DictConfig, cell: Cell, train_run: TrainRun) -> None:
     """Trains in this process.
 
     Raises:
         InUse: another process does.
         CellFailed: it did not come to its end.
     """
-    from lit_gan.tasks.training import train_run
-
     try:
         train_run(config)
     except InUse:

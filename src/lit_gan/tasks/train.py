@@ -1,0 +1,35 @@
+"""One training, or one cell of a sweep of them; imports nothing heavy before it has said what it is going to do."""
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from lit_gan.sweep.run_cell import run_cell
+from lit_gan.system.watching import announce
+
+
+def train(config: DictConfig) -> float | None:
+    """Trains the GAN of a config in Hydra's output directory, or resumes the run that was started there before.
+
+    Returns:
+        What a search over settings compares: in a sweep, the cell's final score.
+    """
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        return run_cell(config, train_single)
+    announce(f"training {main_choices()} in {HydraConfig.get().runtime.output_dir}")
+    train_single(config)
+    return None
+
+
+def train_single(config: DictConfig) -> None:
+    """Trains one run in this process; the import is late because torch and Lightning take seconds to load."""
+    from lit_gan.tasks.training import train_run
+
+    train_run(config)
+
+
+def main_choices() -> str:
+    """What was chosen in the config groups that say most about a run: "model=dcgan loss=hinge data=digits"."""
+    made = HydraConfig.get().runtime.choices
+    groups = ("experiment", "method", "model", "loss", "data")
+    return " ".join(f"{group}={made[group]}" for group in groups if made.get(group))
