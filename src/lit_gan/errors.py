@@ -1,6 +1,8 @@
-"""The one exception that reaches a user as a sentence instead of a traceback, and how its sentence writes a value."""
+"""The one exception that reaches a user as a sentence instead of a traceback, and what its sentence is made of."""
 
+import difflib
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from omegaconf import ListConfig
@@ -20,3 +22,10 @@ def written(value: Any) -> str:
 def one_line(text: str) -> str:
     """A message without its line breaks."""
     return re.sub(r"\s*\n\s*", " ", text.strip())
+
+
+def hint(word: str, known: Sequence[str]) -> str:
+    """The end of a sentence about a wrong word: the nearest known word, and all of them."""
+    near = difflib.get_close_matches(word, known, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else "."
+    return f"{meant} There are: {', '.join(known)}." if known else meant

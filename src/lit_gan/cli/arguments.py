@@ -7,9 +7,8 @@ from typing import Any
 
 from hydra._internal.utils import get_args_parser
 
-from lit_gan.cli.known import hint
 from lit_gan.configs import choices, default_choices
-from lit_gan.errors import UserError, written
+from lit_gan.errors import UserError, hint, written
 from lit_gan.overrides import each_value, parse
 
 ONE_CHOICE = ("model", "loss", "optim", "order", "metrics", "data")

@@ -1,10 +1,11 @@
 """What a word of the command line can be: the choices of the config groups and the settings, and what was meant."""
 
-import difflib
 import re
 from collections.abc import Iterator
 
 from omegaconf import DictConfig, OmegaConf
+
+from lit_gan.errors import hint
 
 SYNONYMS = {
     "learning_rate": "lr",
@@ -24,13 +25,6 @@ SYNONYMS = {
 
 LISTED = 4
 """Of the settings with one name, so many are named in a sentence."""
-
-
-def hint(word: str, known: list[str]) -> str:
-    """The end of a sentence about a wrong word: the nearest known word, and all of them."""
-    near = difflib.get_close_matches(word, known, n=1)
-    meant = f"; did you mean '{near[0]}'?" if near else "."
-    return f"{meant} There are: {', '.join(known)}." if known else meant
 
 
 def instead_of(name: str, config: DictConfig) -> str:

@@ -22,10 +22,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.cli.arguments import ONE_CHOICE, check_choices, flags_of, split_flags
-from lit_gan.cli.known import hint, instead_of
+from lit_gan.cli.known import instead_of
 from lit_gan.cli.resolvers import register_resolvers
 from lit_gan.configs import choices, composed, default_choices
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import axes_of, each_value, key, parse, quoted, readable, unquoted
 from lit_gan.records import search_path
 from lit_gan.records.places import PLACES, expanded, in_full
