@@ -22,8 +22,8 @@ from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, Regularizer, Turn
 from lit_gan.losses import NonSaturating
-from lit_gan.metrics import FeatureMetrics
-from lit_gan.metrics.classes import class_scores, distance, means
+from lit_gan.metrics import FeatureMetrics, Suite
+from lit_gan.metrics.classes import class_fid, class_means
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
@@ -535,7 +535,7 @@ class TestClassScores:
         source = Digits("digits", 16, 1, (1, 16, 16), 10, 2**30)
         suite = FeatureMetrics(Classifier())
         suite.prepare(source)
-        protocol = instantiate({"_target_": "lit_gan.metrics.Protocol", **compose().protocol.quick})
+        protocol = instantiate({"_target_": "lit_gan.metrics.EvalProtocol", **compose().protocol.quick})
         real = source.split("train")
 
         class Copies(Sampler):
@@ -545,23 +545,23 @@ class TestClassScores:
                 images = real.images[real.labels == max(label, 1)]
                 return images[torch.arange(n) % len(images)].float() / 127.5 - 1
 
-        scores = class_scores(Copies(Painter(10)), suite, source, protocol.with_generated(1700))
+        scores = suite.by_class(Copies(Painter(10)), source, protocol.with_generated(1700))
         assert [len(values) for values in scores.values()] == [10, 10]
         assert max(scores["fid"][1:]) < 0.2 * scores["fid"][0]
         assert 0 < min(scores["ms_ssim"]) < max(scores["ms_ssim"]) < 1
-        assert means(scores, "digits").keys() == {"digits/intra_fid", "digits/intra_ms_ssim"}
+        assert class_means(scores, "digits").keys() == {"digits/intra_fid", "digits/intra_ms_ssim"}
 
     def test_there_are_none_without_labels(self):
-        assert class_scores(Sampler(mlp.Generator((2,), width=2)), FeatureMetrics(Classifier()), None, None) == {}
-        assert class_scores(Sampler(Painter(2)), None, None, None) == {}
+        assert FeatureMetrics(Classifier()).by_class(Sampler(mlp.Generator((2,), width=2)), None, None) == {}
+        assert Suite().by_class(Sampler(Painter(2)), None, None) == {}
 
     def test_distance_on_paper(self):
         real = torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
-        assert distance(real, 2 * real + 3) == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)
-        assert distance(real[:1], real) is None
+        assert class_fid(real, 2 * real + 3) == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)
+        assert class_fid(real[:1], real) is None
 
     def test_mean_skips_unknown(self):
-        assert means({"fid": [1.0, None, 3.0]}, "a") == {"a/intra_fid": 2.0}
+        assert class_means({"fid": [1.0, None, 3.0]}, "a") == {"a/intra_fid": 2.0}
 
     def test_ms_ssim_of_equal_and_of_other_images(self):
         image = torch.randint(256, (2, 1, 32, 32), dtype=torch.uint8)

@@ -35,13 +35,15 @@ from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
-from lit_gan.metrics import FeatureMetrics, ModeMetrics, Protocol, cache
-from lit_gan.metrics.classes import class_scores, means, real_features
+from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, cache
+from lit_gan.metrics.classes import class_means
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
+from lit_gan.metrics.features import named
 from lit_gan.metrics.measure import measure
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import read_batches, subset_indices
+from lit_gan.metrics.real import RealFeatures
 from lit_gan.metrics.scores import (
     FrechetDistance,
     InceptionScore,
@@ -52,13 +54,12 @@ from lit_gan.metrics.scores import (
     root,
 )
 from lit_gan.metrics.sharing import own_batches
-from lit_gan.metrics.suite import named
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.records.score_names import footnotes
 from lit_gan.sampling import Sampler
 from lit_gan.train import train
 
-PROTOCOL = Protocol(
+PROTOCOL = EvalProtocol(
     name="tiny",
     generated=60,
     inception_score=40,
@@ -268,7 +269,7 @@ def test_batches_and_one_pass_for_all_scores_change_nothing():
     suite = FeatureMetrics(Pixels())
     values = []
     for size in (64, 10):
-        scores = suite.scores(real, PROTOCOL)
+        scores = suite.collection(real, PROTOCOL)
         for pool, classes in zip(features.split(size), logits.split(size), strict=True):
             scores.update(pool=pool, logits=classes)
         assert sorted(map(len, scores.compute_groups.values())) == [1, 3]  # one list of features for three scores
@@ -452,13 +453,24 @@ def test_classes_do_not_measure_again_what_all_of_them_together_have(caplog):
     caplog.set_level("INFO")
     source, suite = Squares(), FeatureMetrics(Pixels())
     suite.evaluate(from_real(source), source, PROTOCOL)
-    features, labels = real_features(suite, source, PROTOCOL)
+    features, labels = suite.real.labelled(source, PROTOCOL)
     assert caplog.text.count("Measuring") == 1
-    suite.KEPT = 79
-    anew = real_features(suite, source, PROTOCOL)
+    suite.real.KEPT = 79
+    anew = suite.real.labelled(source, PROTOCOL)
     assert caplog.text.count("Measuring") == 2
     assert torch.equal(features, anew[0])
     assert torch.equal(labels, anew[1])
+
+
+def test_a_record_says_which_end_of_a_score_is_good():
+    record = measure(Stages(), FeatureMetrics(Pixels()), Squares(), PROTOCOL, 0, "last")
+    assert record["ends"]["pixels/fid"] == "min"
+    assert record["ends"]["pixels/precision"] == "max"
+    assert record["ends"].keys() == record["scores"].keys() - {"pixels/is_std"}
+
+
+def test_a_mean_over_classes_has_the_end_of_its_score():
+    assert FeatureMetrics(Pixels()).ends(["a/intra_fid", "a/intra_ms_ssim"]) == {"a/intra_fid": "min"}
 
 
 def test_a_record_says_which_numbers_were_used():
@@ -530,10 +542,10 @@ def test_a_missing_split_is_refused():
 
 def test_a_fixed_choice_of_real_images_is_not_the_first_ones():
     dataset = Squares().split("train")
-    numbers = choice(dataset, 10)
-    assert torch.equal(numbers, choice(dataset, 10))
+    numbers = subset_indices(dataset, 10)
+    assert torch.equal(numbers, subset_indices(dataset, 10))
     assert not torch.equal(numbers, torch.arange(10))
-    assert len(choice(dataset, 1000).unique()) == 80
+    assert len(subset_indices(dataset, 1000).unique()) == 80
 
 
 def test_images_in_files_are_read_as_those_in_memory():
@@ -544,7 +556,7 @@ def test_images_in_files_are_read_as_those_in_memory():
             return dataset[i]
 
     numbers = torch.tensor([5, 3, 70])
-    memory, files = (torch.cat([x for x, _ in read(data, numbers, 2)]) for data in (dataset, Lazy()))
+    memory, files = (torch.cat([x for x, _ in read_batches(data, numbers, 2)]) for data in (dataset, Lazy()))
     assert torch.equal(memory, files)
 
 
@@ -643,17 +655,17 @@ def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
 @pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern", "wgan_gp_code"])
 def test_protocols_compose(name):
     config = composed(f"protocol=[{name}]")
-    assert Protocol(**config.protocol[name]).name == name
+    assert EvalProtocol(**config.protocol[name]).name == name
 
 
 def test_the_paper_protocol():
-    protocol = Protocol(**composed().protocol.sngan_paper)
+    protocol = EvalProtocol(**composed().protocol.sngan_paper)
     assert (protocol.inception_score, protocol.splits) == (50_000, 10)
     assert (protocol.generated, protocol.real_split, protocol.real) == (5_000, "test", 10_000)
 
 
 def test_the_protocol_of_the_wgan_gp_code_normalises_by_each_batch_of_100():
-    protocol = Protocol(**composed("protocol=[wgan_gp_code]").protocol.wgan_gp_code)
+    protocol = EvalProtocol(**composed("protocol=[wgan_gp_code]").protocol.wgan_gp_code)
     assert (protocol.batch_norm, protocol.batch_size, protocol.ema) == ("batch", 100, False)
     small = replace(
         protocol, generated=300, inception_score=300, kid_subsets=2, kid_subset_size=50, precision_recall=50
@@ -730,13 +742,13 @@ def test_a_cache_file_that_is_damaged_or_of_another_version_is_computed_again(da
 
 @pytest.mark.parametrize("suite", [FeatureMetrics(Pixels()), FeatureMetrics(Classifier(updates=2))])
 def test_whatever_the_cached_parts_are_the_scores_are_the_same(suite, cache_directory, monkeypatch):
-    monkeypatch.setattr(FeatureMetrics, "KEPT", 70)  # fewer than there are, so that classes have a file of their own
+    monkeypatch.setattr(RealFeatures, "KEPT", 70)  # fewer than there are, so that classes have a file of their own
     source, protocol = Squares(), replace(PROTOCOL, generated=8)
 
     def evaluate():
         fresh = copy.deepcopy(suite)
         scores = fresh.evaluate(from_real(source), source, protocol)
-        return scores | means(class_scores(Sampler(LabelledPainter()), fresh, source, protocol), "by class")
+        return scores | class_means(fresh.by_class(Sampler(LabelledPainter()), source, protocol), "by class")
 
     generator = torch.get_rng_state()
     expected = evaluate()
@@ -989,7 +1001,7 @@ def test_the_shipped_digits_classifier_knows_digits(digits):
     extractor = Classifier()
     extractor.prepare(digits)
     data = digits.split("train")
-    held = choice(data, None)[: len(data) // 5]
+    held = subset_indices(data, None)[: len(data) // 5]
     right = (extractor(data.images[held]).logits.argmax(1) == data.labels[held]).float().mean()
     assert right > 0.98
 
@@ -997,7 +1009,7 @@ def test_the_shipped_digits_classifier_knows_digits(digits):
 def test_fid_of_digits_rises_with_noise_blur_and_missing_modes(digits):
     extractor = Classifier()
     extractor.prepare(digits)
-    data, order = digits.split("train"), choice(digits.split("train"), None)
+    data, order = digits.split("train"), subset_indices(digits.split("train"), None)
     half, other = data.images[order[:898]], data.images[order[898:]]
     real = extractor(half).pool
     noise = torch.randn(other.shape, generator=torch.Generator().manual_seed(0))

@@ -525,7 +525,7 @@ def test_a_record_says_which_average_was_measured(points, settings, expected):
         caveats=lambda *_: {},
         prefix=lambda _: "x",
         by_class=lambda *_: {},
-        SCORES={},
+        ends=lambda _: {},
     )
     protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running")
     record = measure(points(**settings), suite, None, protocol, 0, "last")

@@ -246,6 +246,20 @@ class TestComparison:
             OmegaConf.save(config, path)
         assert only(folder).end == "min"
 
+    def test_the_record_says_which_end_of_a_score_is_good(self, make):
+        scored = results(3.0)
+        scored["final"] |= {"ends": {"digits/fid": "max"}}
+        assert only(make({cell("wgan_gp", "a"): scored})).end == "max"
+
+    @pytest.mark.parametrize(
+        ("score", "end"), [("fid", "min"), ("intra_fid", "min"), ("held", "max"), ("jsd6", "min"), ("is_std", None)]
+    )
+    def test_the_good_end_is_known_where_an_earlier_record_does_not_say_it(self, make, score, end):
+        earlier = results(None)
+        earlier["final"] = record(100, 3.0) | {"scores": {f"digits/{score}": 3.0}}
+        folder = make({cell("wgan_gp", "a"): earlier}, figure=FIGURE | {"scores": [score]})
+        assert only(folder).end == end
+
     def test_unfinished_cells_give_no_final_score(self, make):
         scored = [record(50, 60.0)]
         running = results(None, [(50, 70.0)], status="running", updates=50, evaluations=scored)

@@ -19,7 +19,7 @@ from lit_gan.data.text import PAD, UNKNOWN, Text, cut_lines, cut_running, englis
 from lit_gan.errors import UserError
 from lit_gan.evaluate import evaluate
 from lit_gan.layers import weight_layers
-from lit_gan.metrics.ngrams import NGramMetrics, divergence, ngrams
+from lit_gan.metrics.ngrams import NGramMetrics, jensen_shannon, ngrams
 from lit_gan.models import dcgan, sngan_cnn, sngan_resnet, text_resnet, wgan_gp_resnet
 from lit_gan.sample import sample
 from lit_gan.train import train
@@ -232,13 +232,13 @@ class TestDivergence:
         one, other = torch.tensor([0, 1]), torch.tensor([0, 0])
         # p = (1/2, 1/2), q = (1, 0), mean = (3/4, 1/4)
         kl_p = 0.5 * math.log2(0.5 / 0.75) + 0.5 * math.log2(0.5 / 0.25)
-        assert divergence(one, other) == pytest.approx((kl_p + math.log2(1 / 0.75)) / 2)
+        assert jensen_shannon(one, other) == pytest.approx((kl_p + math.log2(1 / 0.75)) / 2)
 
     def test_nothing_in_common_is_1(self):
-        assert divergence(torch.tensor([3, 5, 5]), torch.tensor([4, 2**62])) == pytest.approx(1)
+        assert jensen_shannon(torch.tensor([3, 5, 5]), torch.tensor([4, 2**62])) == pytest.approx(1)
 
     def test_same_frequencies_are_0_whatever_the_number(self):
-        assert divergence(torch.tensor([3, 5, 5]), torch.tensor([5, 3, 5, 3, 5, 5])) == pytest.approx(0)
+        assert jensen_shannon(torch.tensor([3, 5, 5]), torch.tensor([5, 3, 5, 3, 5, 5])) == pytest.approx(0)
 
     def test_ngrams_of_a_text(self):
         texts = torch.tensor([[1, 2, 1, 2], [0, 0, 1, 2]], dtype=torch.int16)

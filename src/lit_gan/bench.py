@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from lit_gan.build import build_data, build_gan, build_protocol, build_source
 from lit_gan.data import Source, to_uint8, to_unit
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
@@ -172,7 +172,7 @@ def metrics_table() -> Table:
     return table
 
 
-def evaluation_round(gan: GAN, suite: Any, source: Source, protocol: Protocol) -> tuple[float, float]:
+def evaluation_round(gan: GAN, suite: Suite, source: Source, protocol: EvalProtocol) -> tuple[float, float]:
     """Images per second of one whole evaluation, and of drawing, quantising and extracting as many and no more."""
     seconds = measure(gan, suite, source, protocol, 0, "last")["seconds"]
     n = max(protocol.generated, protocol.inception_score)

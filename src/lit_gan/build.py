@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.data import GANData, Source
 from lit_gan.errors import UserError, written
 from lit_gan.game import Generator
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
 from lit_gan.settings import PROTOCOL, TRAIN, check_settings
 
@@ -77,7 +77,7 @@ def build_source(config: DictConfig) -> Source:
     return instantiate(config.data)
 
 
-def build_protocol(config: DictConfig, name: str) -> Protocol:
+def build_protocol(config: DictConfig, name: str) -> EvalProtocol:
     """A protocol by its name.
 
     Raises:
@@ -90,7 +90,7 @@ def build_protocol(config: DictConfig, name: str) -> Protocol:
         )
     check_settings(config.protocol[name], PROTOCOL, f"protocol.{name}.")
     try:
-        return Protocol(**OmegaConf.to_container(config.protocol[name], resolve=True))
+        return EvalProtocol(**OmegaConf.to_container(config.protocol[name], resolve=True))
     except TypeError as error:
         raise UserError(f"protocol.{name} is no protocol: {error}; conf/protocol/quick.yaml has all keys.") from error
 

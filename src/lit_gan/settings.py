@@ -11,7 +11,7 @@ from typing import Any, get_args, get_type_hints
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, written
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,9 @@ SAMPLE = {
     "debug": SWITCH,
 }
 CLASSIFY = DATA | {"updates": COUNT, "seed": SEED, "output": Allowed(str | None), "debug": SWITCH}
-PROTOCOL = {name: Allowed(kind) for name, kind in get_type_hints(Protocol).items() if kind in (int, int | None, bool)}
+PROTOCOL = {
+    name: Allowed(kind) for name, kind in get_type_hints(EvalProtocol).items() if kind in (int, int | None, bool)
+}
 PROTOCOL |= {"seed": SEED}
 
 

@@ -13,7 +13,7 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
 from lit_gan.game import Images
 from lit_gan.metrics.extractors import resized
-from lit_gan.metrics.reading import choice
+from lit_gan.metrics.reading import subset_indices
 from lit_gan.settings import COUNT, Allowed
 
 SIZE = 32
@@ -70,7 +70,7 @@ class Duplicates(Analysis):
 
     def read(self, subject: Subject) -> tuple[Int[Tensor, " n"], UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
         """Numbers, in ascending order, images at 32 px and labels."""
-        numbers = choice(subject.source.split("train"), self.images).sort().values
+        numbers = subset_indices(subject.source.split("train"), self.images).sort().values
         batches = [(small(images), labels) for images, labels in subject.batches("train", numbers)]
         images, labels = zip(*batches, strict=True)
         return numbers, torch.cat(images), torch.cat(labels)

@@ -16,7 +16,7 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.game import Images
 from lit_gan.layers import weight_layers
-from lit_gan.metrics.reading import choice
+from lit_gan.metrics.reading import subset_indices
 from lit_gan.settings import COUNT, Allowed
 
 SIDE = 4
@@ -147,7 +147,7 @@ def views(subject: Subject, split: str, n: int) -> Views:
     """D's features, the pixels and the labels of at most n images."""
     batches = [
         (pooled_features(subject, x), x.flatten(1), labels)
-        for images, labels in subject.batches(split, choice(subject.source.split(split), n))
+        for images, labels in subject.batches(split, subset_indices(subject.source.split(split), n))
         for x in [subject.shown(images)]
     ]
     return Views(*(torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)))

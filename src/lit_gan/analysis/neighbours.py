@@ -13,6 +13,7 @@ from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images,
 from lit_gan.analysis.figures import BLUE, ORANGE, figure, show_images
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
+from lit_gan.metrics import Suite
 from lit_gan.settings import COUNT, Allowed
 
 Pixels = UInt8[Tensor, "n c h w"]
@@ -93,9 +94,9 @@ class Neighbours(Analysis):
 
 def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
     """How images become points to compare: pixels, and the features of the run's own extractor."""
-    extractor = getattr(instantiate(subject.config.metrics.suite), "extractor", None)
+    suite: Suite | None = instantiate(subject.config.metrics.suite)
     ways = {"pixels": lambda images: to_unit(images).flatten(1)}
-    if extractor is not None:
+    if suite is not None and (extractor := suite.extractor) is not None:
         extractor.prepare(subject.source, subject.device)
         ways[f"{extractor.prefix(subject.source)} features"] = lambda images: torch.cat(
             [extractor(part).pool.cpu() for part in images.split(subject.batch_size)]

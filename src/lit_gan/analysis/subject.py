@@ -12,7 +12,7 @@ from torch import Tensor
 
 from lit_gan.data import Source, to_uint8
 from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
 
@@ -73,11 +73,11 @@ class Subject:
 
     def batches(self, split: str, numbers: Int[Tensor, " n"]) -> Iterator[tuple[Tensor, Labels]]:
         """Samples as the data set holds them (images uint8), by their numbers, with labels."""
-        return read(self.source.split(split), numbers, self.batch_size)
+        return read_batches(self.source.split(split), numbers, self.batch_size)
 
     def real(self, split: str, n: int | None = None) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
         """Numbers, samples as the data set holds them and labels of n random samples, always the same ones."""
-        numbers = choice(self.source.split(split), n)
+        numbers = subset_indices(self.source.split(split), n)
         samples, labels = zip(*self.batches(split, numbers), strict=True)
         return numbers, torch.cat(samples), torch.cat(labels)
 

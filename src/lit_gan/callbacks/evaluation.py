@@ -1,16 +1,15 @@
-"""The metrics callback."""
+"""The callback that evaluates the generator while it trains."""
 
 import logging
-from typing import Any
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.progress import Clock
 from lit_gan.data import Source
 from lit_gan.errors import UserError
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
-from lit_gan.records.results import Results
+from lit_gan.records.results import Record, Results
 from lit_gan.records.score_names import footnotes
 
 log = logging.getLogger(__name__)
@@ -23,15 +22,19 @@ class Evaluation(Callback):
 
     Args:
         suite: the metrics, from the config group `metrics`.
-        protocol: how they are taken.
-        monitor, mode: the metric that names the best update, "min" or "max".
+        source: the real samples.
+        protocol: the one for evaluations during training.
+        results: where the records go.
+        clock: is told how long the evaluations take.
+        monitor: the full name of the score that names the best update.
+        mode: its good end, "min" or "max".
     """
 
     def __init__(
         self,
-        suite: Any,
+        suite: Suite,
         source: Source,
-        protocol: Protocol,
+        protocol: EvalProtocol,
         results: Results,
         clock: Clock,
         monitor: str,
@@ -41,52 +44,58 @@ class Evaluation(Callback):
         self.results, self.clock, self.monitor, self.mode = results, clock, monitor, mode
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Says which scores cannot bear comparison."""
+        """Warns of scores that cannot bear comparison."""
         caveats = self.suite.caveats(self.source, self.protocol)
         if trainer.is_global_zero:
             for line in footnotes({"caveats": caveats, "protocol": {"name": self.protocol.name}}):
                 log.warning(line)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluates under the protocol for training, every process its share of the samples.
+        """Evaluates the generator and passes the scores on, unless a record of this update is there already.
 
-        Not again, if training goes on from an epoch whose scores a kill had left room for.
+        That is so where training resumes at the end of an epoch whose scores were recorded before it was killed.
         """
-        record = trainer.strategy.broadcast(self.recorded(trainer.global_step)) or self.take(trainer, pl_module)
+        record = trainer.strategy.broadcast(self.recorded(trainer.global_step))
+        if record is None:
+            record = self.evaluate(trainer, pl_module)
         self.clock.add("evaluation", record["seconds"])
-        if trainer.is_global_zero:
-            for logger in trainer.loggers:
-                logger.log_metrics(record["scores"], step=trainer.global_step)
-        scores = trainer.strategy.broadcast(record["scores"])
-        if trainer.training:  # else it has ended, and this is what a kill has left out
-            for name, value in scores.items():
-                pl_module.log(name, value, logger=False, rank_zero_only=False)
+        self.pass_on(record["scores"], trainer, pl_module)
 
-    def recorded(self, update: int) -> dict[str, Any] | None:
-        """The record of this update, if there is one."""
+    def recorded(self, update: int) -> Record | None:
+        """The last record of the course, if it is of this update."""
         course = self.results.content["course"]
         return course[-1] if course and course[-1]["update"] == update else None
 
-    def take(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """A new record, which the first process adds to the results.
+    def evaluate(self, trainer: Trainer, pl_module: LightningModule) -> Record:
+        """A new record, which the first process adds to the results; every process makes its share of the samples.
 
         Raises:
             UserError: the monitored score is not among its scores.
         """
         record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
-        self.require_monitor(record)
+        self.require_monitor(record["scores"])
         if trainer.is_global_zero:
             self.results.add(record, self.monitor, self.mode)
         return record
 
-    def require_monitor(self, record: dict[str, Any]) -> None:
+    def require_monitor(self, scores: dict[str, float]) -> None:
         """Refuses scores without the monitored one.
 
         Raises:
             UserError: names those there are.
         """
-        if self.monitor not in record["scores"]:
+        if self.monitor not in scores:
             raise UserError(
                 f"metrics.monitor={self.monitor.rpartition('/')[2]} is not measured on data={self.source.name}: choose "
-                f"one of {', '.join(name.rpartition('/')[2] for name in record['scores'])}."
+                f"one of {', '.join(name.rpartition('/')[2] for name in scores)}."
             )
+
+    def pass_on(self, scores: dict[str, float], trainer: Trainer, pl_module: LightningModule) -> None:
+        """Gives the scores to the loggers and to `callback_metrics`, of which early stopping and checkpoints read."""
+        if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.log_metrics(scores, step=trainer.global_step)
+        scores = trainer.strategy.broadcast(scores)
+        if trainer.training:  # after its end, where a kill had left these scores out, Lightning refuses to log
+            for name, value in scores.items():
+                pl_module.log(name, value, logger=False, rank_zero_only=False)

@@ -1,7 +1,8 @@
 """How good are the samples? Suites of metrics, the networks whose features they compare, and the protocols."""
 
+from lit_gan.metrics.base import Suite
+from lit_gan.metrics.features import FeatureMetrics
 from lit_gan.metrics.modes import ModeMetrics
-from lit_gan.metrics.protocol import Protocol
-from lit_gan.metrics.suite import FeatureMetrics
+from lit_gan.metrics.protocol import EvalProtocol
 
-__all__ = ["FeatureMetrics", "ModeMetrics", "Protocol"]
+__all__ = ["EvalProtocol", "FeatureMetrics", "ModeMetrics", "Suite"]

@@ -15,7 +15,7 @@ from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features, resized
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import read_batches, subset_indices
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,7 @@ def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n
     dataset = source.split("train")
     batches = [
         (resized(images, ConvNet.SIZE).round().to(torch.uint8), labels)
-        for images, labels in read(dataset, choice(dataset, IMAGES), 500)
+        for images, labels in read_batches(dataset, subset_indices(dataset, IMAGES), 500)
     ]
     images, labels = zip(*batches, strict=True)
     return torch.cat(images), torch.cat(labels)
@@ -144,7 +144,7 @@ class Classifier(Extractor):
             )
         self.name = source.name
         network = ConvNet(source.shape[0], source.n_classes)
-        network.load_state_dict(shipped(source, network) or self.trained(source, device, network))
+        network.load_state_dict(shipped_weights(source, network) or self.trained(source, device, network))
         return network
 
     def trained(self, source: Source, device: torch.device | str, network: ConvNet) -> dict[str, Tensor]:
@@ -171,7 +171,7 @@ class Classifier(Extractor):
         return self.network(images)
 
 
-def shipped(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
+def shipped_weights(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
     """The weights in the package for a data set, if there are some that fit its channels and classes."""
     path = SHIPPED / f"{source.name}.pt"
     if not path.is_file():

@@ -4,42 +4,59 @@ import time
 from typing import Any
 
 from lit_gan.data import Source
-from lit_gan.metrics import Protocol
-from lit_gan.metrics.classes import class_caveats, class_scores, means
+from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.classes import class_means
 from lit_gan.module import GAN
 from lit_gan.processes import as_the_first
 from lit_gan.sampling import Sampler
 
 
 def measure(
-    gan: GAN, suite: Any, source: Source, protocol: Protocol, update: int, checkpoint: str, by_class: bool = False
+    gan: GAN,
+    suite: Suite,
+    source: Source,
+    protocol: EvalProtocol,
+    update: int,
+    checkpoint: str,
+    by_class: bool = False,
 ) -> dict[str, Any]:
     """Scores `gan`, in the state it has in the first process, under a protocol; all processes must call.
 
     Args:
-        by_class: where G looks at labels, also within each class.
+        by_class: also scores each class by itself, where G looks at labels.
 
     Returns:
-        The record that `Results` describes: scores, the whole protocol, why some scores cannot bear comparison, where
-        the weights come from, seconds.
+        The record that `Results` describes.
     """
     start = time.perf_counter()
-    G = gan.sampler(protocol.ema)
-    draw = Sampler(G, protocol.seed, protocol.batch_norm == "batch")
-    for tensor in (*draw.G.parameters(), *draw.G.buffers()):
-        as_the_first(tensor.data)  # running statistics are each process's own
+    draw = shared_sampler(gan, protocol)
     scores = suite.evaluate(draw, source, protocol, gan.device)
-    classes = class_scores(draw, suite, source, protocol) if by_class else {}
-    scores |= means(classes, suite.prefix(source))
-    caveats = suite.caveats(source, protocol) | class_caveats(classes, suite, source, protocol)
+    classes = suite.by_class(draw, source, protocol) if by_class else {}
+    scores |= class_means(classes, suite.prefix(source))
+    caveats = suite.caveats(source, protocol, classes)
     return {
         "update": update,
         "checkpoint": checkpoint,
-        "weights": "raw" if G is gan.G else "ema",
-        "ema": None if G is gan.G else gan.G_ema.describe(),
+        **which_weights(gan, protocol),
         "scores": scores,
+        "ends": suite.ends(scores),
         "classes": classes,
         "protocol": suite.describe(protocol, source),
         "caveats": {name: reason for name, reason in caveats.items() if name in scores},
         "seconds": time.perf_counter() - start,
     }
+
+
+def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
+    """A stream of a protocol's samples by the weights of the first process, the same in every process."""
+    draw = Sampler(gan.sampler(protocol.ema), protocol.seed, protocol.batch_norm == "batch")
+    for tensor in (*draw.G.parameters(), *draw.G.buffers()):
+        as_the_first(tensor.data)  # running statistics are each process's own
+    return draw
+
+
+def which_weights(gan: GAN, protocol: EvalProtocol) -> dict[str, Any]:
+    """The part of a record that says whether G's own weights or their average are scored, and how it is made."""
+    if gan.sampler(protocol.ema) is gan.G:
+        return {"weights": "raw", "ema": None}
+    return {"weights": "ema", "ema": gan.G_ema.describe()}

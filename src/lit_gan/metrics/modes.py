@@ -9,16 +9,15 @@ from torch import Tensor
 
 from lit_gan.data import Source
 from lit_gan.errors import UserError
-from lit_gan.metrics.protocol import Protocol
-from lit_gan.metrics.reading import choice
+from lit_gan.metrics.base import Suite
+from lit_gan.metrics.protocol import EvalProtocol
+from lit_gan.metrics.reading import subset_indices
 from lit_gan.metrics.sharing import Draw, look_at_all
 
 Points = Float[Tensor, "n 2"]
-USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed")
-"""What of a protocol matters for points."""
 
 
-class ModeMetrics:
+class ModeMetrics(Suite):
     """Modes held, share of high-quality samples, reverse KL and sliced Wasserstein distance of generated points.
 
     Scores: `modes/wasserstein`, and for mixtures (data with `centers` and `std`) also `modes/held`,
@@ -26,17 +25,16 @@ class ModeMetrics:
     """
 
     SCORES: ClassVar = {"wasserstein": "min", "held": "max", "high_quality": "max", "kl": "min"}
-    """What can be monitored, and which end of it is the good one."""
 
     def prefix(self, source: Source) -> str:
-        """What the scores' names begin with."""
+        """Always "modes"."""
         return "modes"
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Checks the data.
 
         Raises:
-            UserError: they are images.
+            UserError: they are images or text.
         """
         if len(source.shape) != 1:
             raise UserError(
@@ -44,45 +42,21 @@ class ModeMetrics:
                 f"choose metrics=efficientnet_lite0 for images, metrics=ngrams for text."
             )
 
-    def measure_real(self, source: Source, protocol: Protocol) -> None:
-        """Loads the real points of a protocol.
-
-        Raises:
-            UserError: they cannot be read.
-        """
-        source.split(protocol.real_split)
-
-    def evaluate(
-        self,
-        draw: Draw,
-        source: Source,
-        protocol: Protocol,
-        device: torch.device | str = "cpu",
+    def compute(
+        self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
-        """The scores of `protocol.generated` points against as many real ones.
-
-        Args:
-            draw: gives the next n generated points; all processes must call.
-            device: where `draw` works; the scores are computed on the CPU.
-        """
-        self.prepare(source, device)
+        """The scores of `protocol.generated` points against as many real ones, computed on the CPU."""
         points = look_at_all(draw, protocol.batches(protocol.generated), Tensor.cpu)
         real = source.split(protocol.real_split)
-        scores = {"wasserstein": sliced_wasserstein(real.images[choice(real, len(points))], points)}
+        scores = {"wasserstein": sliced_wasserstein(real.images[subset_indices(real, len(points))], points)}
         if hasattr(source, "centers"):
             scores |= mode_scores(points, source.centers, source.std)
-        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+        return scores
 
-    def caveats(self, source: Source, protocol: Protocol) -> dict[str, str]:
-        """Nothing: points need no minimum."""
-        return {}
-
-    def describe(self, protocol: Protocol, source: Source) -> dict[str, Any]:
-        """What is stored with the scores: the protocol and the data."""
+    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+        """The protocol, the data and the number of real points that are compared."""
         real = source.split(protocol.real_split)
-        counts = {"real": min(protocol.generated, len(real))}
-        used = {name: getattr(protocol, name) for name in USED}
-        return used | counts | {"data": source.name, "fingerprint": real.fingerprint()}
+        return super().describe(protocol, source) | {"real": min(protocol.generated, len(real))}
 
 
 def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> dict[str, float]:

@@ -11,15 +11,15 @@ from torch import Tensor
 from lit_gan.data import Source
 from lit_gan.data.text import Text
 from lit_gan.errors import UserError
-from lit_gan.metrics.modes import USED
-from lit_gan.metrics.protocol import Protocol
-from lit_gan.metrics.reading import choice
+from lit_gan.metrics.base import Suite
+from lit_gan.metrics.protocol import EvalProtocol
+from lit_gan.metrics.reading import subset_indices
 from lit_gan.metrics.sharing import Draw, look_at_all
 
 Texts = Int[Tensor, "n l"]
 
 
-class NGramMetrics:
+class NGramMetrics(Suite):
     """Jensen-Shannon divergence of the frequencies of character n-grams. Gulrajani et al. 2017, `gan_language.py`.
 
     Scores: `ngrams/jsd<n>`, 0 if they agree, 1 (base 2) if generated and real text share none. The most probable
@@ -37,14 +37,10 @@ class NGramMetrics:
         if not sizes or any(type(n) is not int or n < 1 for n in sizes):
             raise UserError(f"metrics.suite.sizes={list(sizes)} must be one or more whole numbers from 1 on.")
         self.sizes = list(sizes)
-
-    @property
-    def SCORES(self) -> dict[str, str]:
-        """What can be monitored, and which end of it is the good one."""
-        return {f"jsd{n}": "min" for n in self.sizes}
+        self.SCORES = {f"jsd{n}": "min" for n in self.sizes}
 
     def prefix(self, source: Source) -> str:
-        """What the scores' names begin with."""
+        """Always "ngrams"."""
         return "ngrams"
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
@@ -58,14 +54,14 @@ class NGramMetrics:
                 f"metrics=ngrams compares characters, which data={source.name} has not: set data=text, or choose other "
                 f"metrics."
             )
-        most = min(source.length, int(63 / math.log2(source.vocabulary)))
+        most = min(source.length, int(63 / math.log2(source.vocabulary)))  # an n-gram is one number of 63 bits
         if max(self.sizes) > most:
             raise UserError(
                 f"metrics.suite.sizes={self.sizes} has more than {most}, the most for data.length={source.length} and "
                 f"data.vocabulary={source.vocabulary}: leave out the larger ones."
             )
 
-    def measure_real(self, source: Text, protocol: Protocol) -> None:
+    def measure_real(self, source: Text, protocol: EvalProtocol) -> None:
         """Loads the real text of a protocol, and what is held out for comparison.
 
         Raises:
@@ -74,54 +70,38 @@ class NGramMetrics:
         for split in source.splits:
             source.split(split)
 
-    def evaluate(
-        self,
-        draw: Draw,
-        source: Text,
-        protocol: Protocol,
-        device: torch.device | str = "cpu",
-    ) -> dict[str, float]:
-        """The scores of `protocol.generated` sequences against `protocol.real` real ones.
+    def compute(self, draw: Draw, source: Text, protocol: EvalProtocol, device: torch.device | str) -> dict[str, float]:
+        """The divergences of `protocol.generated` sequences from `protocol.real` real ones, computed on the CPU.
 
-        Args:
-            draw: gives the next n generated sequences [n, v, l], a score for every character at every position; all
-                processes must call.
-            device: where `draw` works; the scores are computed on the CPU.
+        Of the samples [n, v, l], a score for every character at every position, the most probable characters count.
         """
-        self.prepare(source, device)
         texts = look_at_all(draw, protocol.batches(protocol.generated), lambda samples: samples.argmax(1))
-        scores = self.distances(texts, real_texts(source, protocol), source.vocabulary)
-        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+        return self.distances(texts, real_texts(source, protocol), source.vocabulary)
 
     def distances(self, one: Texts, other: Texts, vocabulary: int) -> dict[str, float]:
-        """The divergence for every n."""
-        return {f"jsd{n}": divergence(ngrams(one, n, vocabulary), ngrams(other, n, vocabulary)) for n in self.sizes}
+        """The divergence of two sets of sequences for every n."""
+        return {f"jsd{n}": jensen_shannon(ngrams(one, n, vocabulary), ngrams(other, n, vocabulary)) for n in self.sizes}
 
-    def caveats(self, source: Text, protocol: Protocol) -> dict[str, str]:
-        """Nothing: `held_out` of `describe` shows what the number of samples does."""
-        return {}
-
-    def describe(self, protocol: Protocol, source: Text) -> dict[str, Any]:
-        """What is stored with the scores: the protocol, the data, and what real text of the other split scores.
+    def describe(self, protocol: EvalProtocol, source: Text) -> dict[str, Any]:
+        """The protocol, the data, and what real text of the other split scores.
 
         That is a tenth of the text or, if it is more, as many sequences as are generated.
         """
         real = real_texts(source, protocol)
         (other,) = set(source.splits) - {protocol.real_split}
         held_out = texts_of(source, other, protocol.generated)
-        counts = {"real": len(real), "sizes": self.sizes}
         reference = {"sequences": len(held_out), **self.distances(held_out, real, source.vocabulary)}
-        data = {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
-        return {name: getattr(protocol, name) for name in USED} | counts | data | {"held_out": reference}
+        used = {"real": len(real), "sizes": self.sizes, "held_out": reference}
+        return super().describe(protocol, source) | used
 
 
 def texts_of(source: Text, split: str, n: int | None) -> Texts:
     """The numbers of the characters of n sequences, always the same ones; None or more than there are: all."""
     texts = source.split(split)
-    return texts.images[choice(texts, n)]
+    return texts.images[subset_indices(texts, n)]
 
 
-def real_texts(source: Text, protocol: Protocol) -> Texts:
+def real_texts(source: Text, protocol: EvalProtocol) -> Texts:
     """The real text that a protocol compares with."""
     return texts_of(source, protocol.real_split, protocol.real)
 
@@ -132,7 +112,7 @@ def ngrams(texts: Texts, n: int, vocabulary: int) -> Int[Tensor, " m"]:
     return (texts.long().unfold(1, n, 1) * places).sum(2).flatten()
 
 
-def divergence(one: Int[Tensor, " m"], other: Int[Tensor, " k"]) -> float:
+def jensen_shannon(one: Int[Tensor, " m"], other: Int[Tensor, " k"]) -> float:
     """Jensen-Shannon divergence in bits of the frequencies of numbers: 0 if they are the same, 1 if none is shared."""
     kinds, where = torch.cat([one, other]).unique(return_inverse=True)
     counts = [torch.bincount(part, minlength=len(kinds)).double() for part in where.split([len(one), len(other)])]

@@ -7,7 +7,7 @@ from lit_gan.errors import UserError
 
 
 @dataclass(frozen=True)
-class Protocol:
+class EvalProtocol:
     """One way to evaluate a generator. Stored with every score.
 
     Raises:
@@ -50,7 +50,7 @@ class Protocol:
                 choices = " or ".join(known)
                 raise UserError(f"protocol.{self.name}.{key}={getattr(self, key)} does not exist: choose {choices}.")
 
-    def with_generated(self, n: int) -> "Protocol":
+    def with_generated(self, n: int) -> "EvalProtocol":
         """The protocol with n generated images for every score."""
         return replace(self, generated=n, inception_score=n)
 

@@ -1,4 +1,4 @@
-"""Images of a data set by their numbers, whether it lies in memory or in files."""
+"""Samples of a data set by their indices, whether it lies in memory or in files."""
 
 import logging
 import time
@@ -15,18 +15,20 @@ from lit_gan.system.watching import watched
 log = logging.getLogger(__name__)
 
 
-def choice(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
-    """The numbers of n samples, the same random ones every time; None or more than there are: all, in random order."""
+def subset_indices(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
+    """The indices of n random samples, the same at every call; for None or too large an n all, in random order."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
     return order if n is None else order[:n]
 
 
-def read(dataset: Images | ImageFiles, numbers: Int[Tensor, " n"], batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches of (samples, labels)."""
-    batches = numbers.split(batch_size)
+def read_batches(
+    dataset: Images | ImageFiles, indices: Int[Tensor, " n"], batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Batches (samples, labels) of the samples at these indices; files are decoded by a pool of threads."""
+    batches = indices.split(batch_size)
     with ThreadPoolExecutor() as pool:
         for batch in watched(batches, len(batches), "real images"):
-            if hasattr(dataset, "images"):
+            if isinstance(dataset, Images):
                 yield dataset.images[batch], dataset.labels[batch]
             else:
                 images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)
@@ -34,7 +36,7 @@ def read(dataset: Images | ImageFiles, numbers: Int[Tensor, " n"], batch_size: i
 
 
 def with_progress(batches: Iterator[tuple[Tensor, Tensor]], total: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """The batches, with a line every minute that says how many of all samples have been measured."""
+    """Passes batches on, and logs every minute how many of `total` samples have been measured."""
     start = told = time.monotonic()
     done = 0
     for samples, labels in batches:

@@ -74,6 +74,14 @@ def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
     return vectors * values.clamp(min=0).sqrt()
 
 
+def to_scoring_device(features: Tensor) -> Tensor:
+    """Features on the device where scores are computed: the extractor's own, or the CPU if it is one of Apple's.
+
+    Those have no float64, in which FID is computed.
+    """
+    return features.cpu() if features.device.type == "mps" else features
+
+
 class AgainstReal(Metric):
     """A score of generated features against the real ones; a subclass computes it.
 

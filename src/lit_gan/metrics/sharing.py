@@ -1,7 +1,7 @@
 """Generated samples that the processes of one training make and look at together, each its share."""
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol as Interface
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -10,7 +10,7 @@ from lit_gan.processes import gathered, rank_and_size
 from lit_gan.system.watching import watched
 
 
-class Draw(Interface):
+class Draw(Protocol):
     """A stream of generated samples."""
 
     def __call__(self, n: int) -> Tensor:

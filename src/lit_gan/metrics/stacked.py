@@ -9,13 +9,13 @@ from torch import Tensor
 from lit_gan.data import Source, to_uint8
 from lit_gan.data.stacked import Stacked
 from lit_gan.errors import UserError
+from lit_gan.metrics.base import Suite
 from lit_gan.metrics.classifier import Classifier
-from lit_gan.metrics.modes import USED
-from lit_gan.metrics.protocol import Protocol
+from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.sharing import Draw, look_at_all
 
 
-class StackedModes:
+class StackedModes(Suite):
     """Modes among the generated stacks, and the KL divergence of their frequencies from the data's.
 
     Every channel is read by the classifier of the stacked set, as Metz et al. 2017, section 3.3.1, and Srivastava et
@@ -27,13 +27,12 @@ class StackedModes:
     """
 
     SCORES: ClassVar = {"held": "max", "kl": "min"}
-    """What can be monitored, and which end of it is the good one."""
 
     def __init__(self, classifier: Classifier):
         self.classifier = classifier
 
     def prefix(self, source: Source) -> str:
-        """What the scores' names begin with."""
+        """The data set's name."""
         return source.name
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
@@ -49,7 +48,7 @@ class StackedModes:
             )
         self.classifier.prepare(source.base, device)
 
-    def measure_real(self, source: Stacked, protocol: Protocol) -> None:
+    def measure_real(self, source: Stacked, protocol: EvalProtocol) -> None:
         """Counts the digits of a protocol's split.
 
         Raises:
@@ -57,38 +56,23 @@ class StackedModes:
         """
         expected(source, protocol.real_split)
 
-    def evaluate(
-        self,
-        draw: Draw,
-        source: Stacked,
-        protocol: Protocol,
-        device: torch.device | str = "cpu",
+    def compute(
+        self, draw: Draw, source: Stacked, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
-        """The scores of `protocol.generated` images.
-
-        Args:
-            draw: gives the next n generated images [n, 3, h, w], in [-1, 1]; all processes must call.
-            device: of the classifier.
-        """
-        self.prepare(source, device)
+        """The scores of `protocol.generated` images."""
         modes = look_at_all(draw, protocol.batches(protocol.generated), lambda x: self.modes(to_uint8(x)))
-        scores = {"held": float(len(modes.unique())), "kl": divergence(modes, expected(source, protocol.real_split))}
-        return {f"{self.prefix(source)}/{key}": value for key, value in scores.items()}
+        kl = kl_divergence(modes, expected(source, protocol.real_split))
+        return {"held": float(len(modes.unique())), "kl": kl}
 
     def modes(self, images: Tensor) -> Int[Tensor, " n"]:
-        """100 r + 10 g + b for uint8 images [n, 3, h, w]."""
+        """The number 100 r + 10 g + b of each image, by the classifier; images are uint8 [n, 3, h, w]."""
         digits = self.classifier(images.flatten(0, 1)[:, None]).logits.argmax(1).cpu()
         return digits.view(-1, 3) @ torch.tensor([100, 10, 1])
 
-    def caveats(self, source: Stacked, protocol: Protocol) -> dict[str, str]:
-        """Nothing: `kl` says itself how much of it is the number of samples."""
-        return {}
-
-    def describe(self, protocol: Protocol, source: Stacked) -> dict[str, Any]:
-        """What is stored with the scores: the protocol, the data and the classifier."""
-        used = {name: getattr(protocol, name) for name in USED}
-        data = {"data": source.name, "fingerprint": source.base.split(protocol.real_split).fingerprint()}
-        return used | data | self.classifier.identity()
+    def describe(self, protocol: EvalProtocol, source: Stacked) -> dict[str, Any]:
+        """The protocol, the data with a hash of the single digits, and the classifier."""
+        of_digits = super().describe(protocol, source.base)
+        return of_digits | {"data": source.name} | self.classifier.identity()
 
 
 def expected(source: Stacked, split: str) -> Float[Tensor, "1000"]:
@@ -98,7 +82,7 @@ def expected(source: Stacked, split: str) -> Float[Tensor, "1000"]:
     return torch.einsum("i,j,k->ijk", share, share, share).flatten()
 
 
-def divergence(modes: Int[Tensor, " n"], expected: Float[Tensor, " k"]) -> float:
+def kl_divergence(modes: Int[Tensor, " n"], expected: Float[Tensor, " k"]) -> float:
     """KL divergence in nats of the modes' frequencies from the expected ones."""
     share = torch.bincount(modes, minlength=len(expected)).double() / len(modes)
     return (torch.xlogy(share, share) - torch.xlogy(share, expected)).sum().item()

@@ -41,7 +41,8 @@ class Results:
 
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or
     its "start"; null for raw weights), "scores" {name: value}, "protocol" (all of it, with the extractor, the data and
-    the numbers that were used), "caveats" {name: why a score cannot bear comparison}, "seconds"}.
+    the numbers that were used), "ends" {name: "min" or "max", the good end of a score}, "caveats" {name: why a score
+    cannot bear comparison}, "seconds"}.
     """
 
     def __init__(self, directory: Path):

@@ -104,6 +104,7 @@ class Score:
     Attributes:
         name: the last part of the score's name, "fid".
         value: None if it was not finite.
+        end: which end of it is the good one, "min" or "max"; None if its record does not say so.
         caveat: why it cannot bear comparison; None if it can.
     """
 
@@ -112,6 +113,7 @@ class Score:
     name: str
     value: float | None
     update: int
+    end: str | None = None
     caveat: str | None = None
 
 
@@ -175,9 +177,9 @@ class Sweep:
         for record in records:
             panel = Panel(json.dumps(record["protocol"], sort_keys=True), self.rest(run))
             for name, value in record["scores"].items():
-                last = name.rpartition("/")[2]
-                caveat = record.get("caveats", {}).get(name)
-                found[panel, last, record["update"]] = Score(run, panel, last, value, record["update"], caveat)
+                last, update = name.rpartition("/")[2], record["update"]
+                end, caveat = (record.get(key, {}).get(name) for key in ("ends", "caveats"))
+                found[panel, last, update] = Score(run, panel, last, value, update, end, caveat)
         yield from found.values()
 
     def shown(self, scores: Sequence[Score]) -> list[str]:

@@ -5,10 +5,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from hydra.utils import instantiate
+from hydra.utils import get_class
 
 from lit_gan.figures.style import score_name
 from lit_gan.metrics import FeatureMetrics, ModeMetrics
+from lit_gan.metrics.ngrams import NGramMetrics
 from lit_gan.records.score_names import ADVICE
 from lit_gan.reporting.collect import Panel, Run, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, nearest
@@ -142,7 +143,7 @@ def comparison(sweep: Sweep, panel: Panel, name: str, scores: list[Score], paper
             fallen[place_of(sweep, score.run)] += 1
         else:
             values[place_of(sweep, score.run)].append(score.value)
-    title, end = titles(by_panel(sweep.finals))[panel], good_end(scores[0].run, name)
+    title, end = titles(by_panel(sweep.finals))[panel], good_end(scores)
     numbers = [number for number in paper if number.score == name]
     paper = nearest(numbers, panel.source)
     return Comparison(sweep, title, name, end, values, fallen, paper, panel.source, caveat_of(scores))
@@ -179,14 +180,22 @@ def differing(panel: Panel, others: list[Panel]) -> list[str]:
     ]
 
 
-def good_end(run: Run, score: str) -> str | None:
-    """Which end of a score is the good one, as the metrics of a run say; None if they do not know it.
+def good_end(scores: Iterable[Score]) -> str | None:
+    """Which end of scores of one name is the good one, "min" or "max"; None if nobody knows it.
 
-    Those of a run trained without metrics, and scored later, are taken for ours.
+    The records say so. Those of earlier versions do not, so that the class of the run's metrics is asked, and then
+    the metrics of this package, because a run trained without metrics may have been scored later.
     """
-    suite = run.config.get("metrics", {}).get("suite")
-    ends = instantiate(suite).SCORES if suite else FeatureMetrics.SCORES | ModeMetrics.SCORES
-    return ends.get(score.removeprefix("intra_"))
+    scores = list(scores)
+    if recorded := next((score.end for score in scores if score.end), None):
+        return recorded
+    suite = scores[0].run.config.get("metrics", {}).get("suite")
+    declared = get_class(suite["_target_"]).SCORES if suite else {}
+    return (OF_THIS_PACKAGE | declared).get(scores[0].name.removeprefix("intra_"))
+
+
+OF_THIS_PACKAGE = FeatureMetrics.SCORES | ModeMetrics.SCORES | NGramMetrics(range(1, 64)).SCORES
+"""The good end of each score by its short name; those of `StackedModes` are among them."""
 
 
 def seconds(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from lit_gan.data import Source
 from lit_gan.game import Generator
-from lit_gan.metrics.reading import choice, read
+from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.records.metrics_csv import read as read_table
 from lit_gan.sampling import Sampler
 
@@ -76,7 +76,7 @@ def equal_samples(G: Generator, source: Source) -> str | None:
     if lines := source.lines(samples):
         return f"all of {len(lines)} samples are the same text" if len(set(lines)) == 1 else None
     dataset = source.split("train")
-    real = torch.cat([source.samples(x) for x, _ in read(dataset, choice(dataset, SAMPLES), SAMPLES)])
+    real = torch.cat([source.samples(x) for x, _ in read_batches(dataset, subset_indices(dataset, SAMPLES), SAMPLES)])
     found, wanted = variance(samples), variance(real)
     if wanted == 0 or found > SPREAD * wanted:
         return None

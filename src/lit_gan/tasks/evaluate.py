@@ -14,7 +14,7 @@ from lit_gan.build import build_protocol, build_source, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import shown
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
 from lit_gan.records.directory import check_writable, chosen_run, load_config
@@ -74,7 +74,7 @@ def as_list(config: DictConfig, name: str) -> list:
     return list(value) if isinstance(value, ListConfig) else [value]
 
 
-def build_suite(config: DictConfig, trained: DictConfig) -> Any:
+def build_suite(config: DictConfig, trained: DictConfig) -> Suite:
     """The metrics that the command line asks for, else the run's own.
 
     Raises:
@@ -107,7 +107,7 @@ def moved_source(config: DictConfig, trained: DictConfig) -> Source:
     return build_source(trained)
 
 
-def adjusted(config: DictConfig, name: str) -> Protocol:
+def adjusted(config: DictConfig, name: str) -> EvalProtocol:
     """A protocol with the number of images and the weights that the command line asks for."""
     protocol = build_protocol(config, name)
     if config.generated is not None:

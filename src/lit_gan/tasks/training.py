@@ -41,7 +41,7 @@ from lit_gan.callbacks.branch import Branch
 from lit_gan.curves import Diverged
 from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
-from lit_gan.metrics import Protocol
+from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import WEIGHTS, origin, unfit
 from lit_gan.records.difference import first_difference
@@ -109,7 +109,7 @@ class Run:
         self.table, self.loggers = MetricsCsv(self.directory), build_loggers(config)
         self.table.resume(update)
         self.source = build_source(config)
-        self.suite = instantiate(config.metrics.suite)
+        self.suite: Suite | None = instantiate(config.metrics.suite)
         self.during, self.final = self.protocol("during"), self.protocol("final")
         self.gan, self.data = build_gan(config), build_data(config, self.source)
         self.clock = Clock(self.data.images_per_update)
@@ -239,7 +239,7 @@ class Run:
         ]
         return [sign for sign in signs if sign]
 
-    def protocol(self, when: str) -> Protocol:
+    def protocol(self, when: str) -> EvalProtocol:
         """The protocol "during" training or at its end, "final"; a handful of images in a fast_dev_run.
 
         Raises:

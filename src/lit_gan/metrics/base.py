@@ -1,0 +1,105 @@
+"""What every suite of metrics does: the base class of the choices of the config group `metrics`."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import torch
+
+from lit_gan.data import Source
+from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.protocol import EvalProtocol
+from lit_gan.metrics.sharing import Draw
+from lit_gan.sampling import Sampler
+
+ALWAYS_USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed")
+"""The settings of a protocol that matter for every suite."""
+
+ByClass = dict[str, list[float | None]]
+"""The values of each score from the first class on; None for a class that has no such score."""
+
+
+class Suite:
+    """Scores that say how good generated samples are.
+
+    A suite declares `SCORES` and writes `prefix` and `compute`; everything else has a default. It is asked to `prepare`
+    before anything else, and then to `measure_real`, `evaluate` and `describe` for each protocol. It lives outside of
+    the checkpoint and keeps no state that training would need.
+
+    Attributes:
+        SCORES: the short name of each score that can be monitored, with the end of it that is good, "min" or "max".
+        extractor: the network whose features are compared; None for a suite that compares none.
+    """
+
+    SCORES: Mapping[str, str] = {}
+    extractor: Extractor | None = None
+
+    def prefix(self, source: Source) -> str:
+        """The part of the full names of scores before the slash: "digits" in `digits/fid`."""
+        raise NotImplementedError
+
+    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
+        """Loads what the scores need and refuses data that they cannot judge; by default, it accepts all data.
+
+        Raises:
+            UserError: the data are of the wrong kind, or something is missing.
+        """
+
+    def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
+        """Does the work on real samples that all evaluations share; by default, it loads the protocol's split.
+
+        A training calls it for all its protocols, after `prepare` and before the first update, so that what is wrong
+        with the real samples is known by then.
+
+        Raises:
+            UserError: there are too few real samples, or some that cannot be read.
+        """
+        source.split(protocol.real_split)
+
+    def evaluate(
+        self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str = "cpu"
+    ) -> dict[str, float]:
+        """The scores of a generator by their full names, the same in every process; all processes must call.
+
+        Args:
+            draw: gives the next n generated samples [n, *source.shape], images in [-1, 1]; every process makes and
+                scores its share of them.
+            source: the real samples.
+            device: where the samples are drawn, and where networks that judge them work.
+
+        Raises:
+            UserError: as `prepare` and `measure_real`.
+        """
+        self.prepare(source, device)
+        scores = self.compute(draw, source, protocol, device)
+        return {f"{self.prefix(source)}/{name}": value for name, value in scores.items()}
+
+    def compute(
+        self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
+    ) -> dict[str, float]:
+        """The scores by their short names, after `prepare`; the arguments are those of `evaluate`."""
+        raise NotImplementedError
+
+    def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
+        """Scores within each class, after `prepare`; by default, there are none."""
+        return {}
+
+    def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
+        """Why scores cannot bear the comparison with others, by their full names; by default, all of them can.
+
+        Args:
+            classes: what `by_class` has returned, for the means over classes; None where it was not asked.
+        """
+        return {}
+
+    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+        """What is stored with the scores, after `prepare`, and must agree before two records can be compared.
+
+        By default these are the settings of the protocol that every suite uses, and the data with a hash of the split.
+        """
+        used = {name: getattr(protocol, name) for name in ALWAYS_USED}
+        return used | {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
+
+    def ends(self, names: Iterable[str]) -> dict[str, str]:
+        """The good end, "min" or "max", of scores by their full names; those without a known end are left out."""
+        short = {name: name.rpartition("/")[2].removeprefix("intra_") for name in names}
+        return {name: self.SCORES[score] for name, score in short.items() if score in self.SCORES}

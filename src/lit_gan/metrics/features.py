@@ -1,0 +1,185 @@
+"""IS, FID, KID, precision and recall of a generator, from one extractor pass."""
+
+from dataclasses import asdict
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torchmetrics import MetricCollection
+
+from lit_gan.data import Source, to_uint8
+from lit_gan.errors import UserError
+from lit_gan.metrics.base import ByClass, Suite
+from lit_gan.metrics.classes import class_scores
+from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.protocol import EvalProtocol
+from lit_gan.metrics.real import MOST_LABELLED, RealFeatures, n_real
+from lit_gan.metrics.scores import (
+    FrechetDistance,
+    InceptionScore,
+    KernelDistance,
+    PrecisionRecall,
+    Reference,
+    to_scoring_device,
+)
+from lit_gan.metrics.sharing import Draw, own_batches
+from lit_gan.processes import rank_and_size
+from lit_gan.sampling import Sampler
+
+
+class FeatureMetrics(Suite):
+    """Scores `<extractor>/fid`, `/kid`, `/precision`, `/recall`, and `/is` and `/is_std` if the extractor has logits.
+
+    Args:
+        extractor: gives the features that are compared.
+    """
+
+    SCORES: ClassVar = {"fid": "min", "kid": "min", "is": "max", "precision": "max", "recall": "max"}
+
+    def __init__(self, extractor: Extractor):
+        self.extractor, self.real = extractor, RealFeatures(extractor)
+
+    def prefix(self, source: Source) -> str:
+        """The extractor's name."""
+        return self.extractor.prefix(source)
+
+    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
+        """Loads the extractor.
+
+        Raises:
+            UserError: the data are not images, or the extractor has no weights or cannot work on them.
+        """
+        if len(source.shape) != 3:
+            raise UserError(
+                f"data={source.name} has no images: choose metrics=modes for points, metrics=ngrams for text."
+            )
+        self.extractor.prepare(source, device)
+
+    def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
+        """Measures the real images of a protocol, unless the cache folder knows them already.
+
+        Raises:
+            UserError: there are fewer than two images, or one that cannot be read.
+        """
+        self.real.reference(source, protocol)
+
+    def compute(
+        self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
+    ) -> dict[str, float]:
+        """All scores; torch's random numbers are left as they were.
+
+        The generated images are rounded to uint8, as files would be.
+        """
+        scores = self.collection(self.real.reference(source, protocol), protocol)
+        with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+            torch.manual_seed(protocol.seed + rank_and_size()[0])  # G may draw noise of its own
+            self.look(draw, protocol, scores)
+            torch.manual_seed(protocol.seed)  # KID's subsets and IS's parts, the same in every process
+            values = named(scores.compute(), protocol)
+        scores.reset()  # a Metric is part of a cycle of references, so that its features would wait for the collector
+        return values
+
+    def collection(self, real: Reference, protocol: EvalProtocol) -> MetricCollection:
+        """The scores that the extractor allows; their order is that in which they draw random numbers."""
+        scores = [
+            FrechetDistance(real),
+            KernelDistance(real, protocol.kid_subsets, protocol.kid_subset_size),
+            PrecisionRecall(real, protocol.precision_recall, protocol.neighbours),
+        ]
+        return MetricCollection([*scores, InceptionScore(protocol.splits)] if self.extractor.has_logits else scores)
+
+    def look(self, draw: Draw, protocol: EvalProtocol, scores: MetricCollection) -> None:
+        """Gives the scores what the extractor sees in this process's share of the generated images."""
+        wanted = max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
+        for numbers, images in own_batches(draw, protocol.batches(wanted)):
+            seen = self.extractor(to_uint8(images))
+            features = {"pool": to_scoring_device(seen.pool)[: below(protocol.generated, numbers)]}
+            if seen.logits is not None:
+                features["logits"] = to_scoring_device(seen.logits)[: below(protocol.inception_score, numbers)]
+            scores.update(**features)
+
+    def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
+        """FID and MS-SSIM within each class, as `class_scores` gives them; nothing for a G that looks at no labels."""
+        if sampler.n_classes is None:
+            return {}
+        return class_scores(sampler, self.extractor, self.real.labelled(source, protocol), protocol)
+
+    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+        """The protocol as it was used, the data and the extractor.
+
+        `precision_recall` counts the generated images, `precision_recall_real` the real ones where they were fewer.
+        """
+        dataset = source.split(protocol.real_split)
+        data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
+        return asdict(protocol) | self.used(protocol, n_real(dataset, protocol)) | data | self.extractor.identity()
+
+    def used(self, protocol: EvalProtocol, real: int) -> dict[str, int]:
+        """The numbers of a protocol as the scores use them with so many real images, and this many."""
+        kept = min(real, self.real.KEPT)
+        x, y = (min(protocol.precision_recall, n) for n in (kept, protocol.generated))
+        return {
+            "real": real,
+            "splits": min(protocol.splits, protocol.inception_score),
+            "kid_subset_size": min(protocol.kid_subset_size, kept, protocol.generated),
+            "precision_recall": y,
+            "neighbours": min(protocol.neighbours, x - 1, y - 1),
+        } | ({"precision_recall_real": x} if x < y else {})
+
+    def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
+        """The scores of too few images, and those for which a number of the protocol had to be cut down.
+
+        FID of no more images than features is one, because their covariance has not its full rank. So is the mean over
+        classes where a class has no more images than there are features.
+        """
+        real = n_real(source.split(protocol.real_split), protocol)
+        width = self.real.reference(source, protocol).features.shape[1]
+        reasons = too_few_images(real, protocol.generated, width) | self.cut_numbers(protocol, real)
+        if classes:
+            reasons |= too_few_of_a_class(min(real, MOST_LABELLED, protocol.generated) // len(classes["fid"]), width)
+        return {f"{self.prefix(source)}/{name}": reason for name, reason in reasons.items()}
+
+    def cut_numbers(self, protocol: EvalProtocol, real: int) -> dict[str, str]:
+        """Why a score is not the one asked for, by its short name: the images do not allow its number."""
+        used, reasons = self.used(protocol, real), {}
+        for names, number in NEEDED.items():
+            asked, measured = getattr(protocol, number), number != "splits" or self.extractor.has_logits
+            if measured and used[number] < asked:
+                reasons |= dict.fromkeys(names, f"{number} is {used[number]} instead of {asked}")
+        return reasons
+
+
+NEEDED = {("kid",): "kid_subset_size", ("precision", "recall"): "neighbours", ("is", "is_std"): "splits"}
+"""The number of a protocol without which each score is another one."""
+
+
+def too_few_images(real: int, generated: int, width: int) -> dict[str, str]:
+    """Why FID is biased, if there are no more images of a kind than features."""
+    few = [f"{n} {kind}" for kind, n in (("real", real), ("generated", generated)) if n <= width]
+    reason = f"{' and '.join(few)} images are too few for {width} features, which makes it too large"
+    return {"fid": reason} if few else {}
+
+
+def too_few_of_a_class(each: int, width: int) -> dict[str, str]:
+    """Why intra FID is biased, if a class has no more images than there are features."""
+    reason = f"about {each} images of a class are too few for {width} features, which makes it too large"
+    return {"intra_fid": reason} if each <= width else {}
+
+
+def below(total: int, numbers: range) -> int:
+    """How many of the numbers are smaller than `total`."""
+    return len(range(numbers.start, min(numbers.stop, total)))
+
+
+def named(found: dict[str, Any], protocol: EvalProtocol) -> dict[str, float]:
+    """The scores of a `MetricCollection` by the names that they have in records; no deviation of a single part."""
+    precision, recall = found["PrecisionRecall"]
+    scores: dict[str, Tensor] = {
+        "fid": found["FrechetDistance"],
+        "kid": found["KernelDistance"][0],
+        "precision": precision,
+        "recall": recall,
+    }
+    if "InceptionScore" in found:
+        score, deviation = found["InceptionScore"]
+        scores |= {"is": score} | ({"is_std": deviation} if protocol.splits > 1 else {})
+    return {name: value.item() for name, value in scores.items()}

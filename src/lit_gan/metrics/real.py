@@ -1,0 +1,145 @@
+"""Real images as an extractor sees them: measured once, and kept in the cache folder for all runs."""
+
+import logging
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from lit_gan.data import Source
+from lit_gan.data.source import ImageFiles, Images
+from lit_gan.errors import UserError
+from lit_gan.metrics.cache import cached
+from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.protocol import EvalProtocol
+from lit_gan.metrics.reading import read_batches, subset_indices, with_progress
+from lit_gan.metrics.scores import Moments, Pool, Reference, root, to_scoring_device
+
+log = logging.getLogger(__name__)
+
+MOST_LABELLED = 50_000
+"""The most real images whose features are kept with their labels, for scores of classes."""
+
+
+class Labelled(NamedTuple):
+    """Features of real images and the classes that these are of."""
+
+    features: Float[Tensor, "n f"]
+    labels: Int[Tensor, " n"]
+
+
+class RealFeatures:
+    """What an extractor sees in the real images of a protocol.
+
+    The images are a random choice that is always the same. Of all of them the mean and the root of the covariance of
+    the features are kept, for FID, and of the first `KEPT` the features themselves, for KID, precision and recall.
+
+    Args:
+        extractor: gives the features; it has been prepared when it is first used here.
+    """
+
+    KEPT = 10_000
+
+    def __init__(self, extractor: Extractor):
+        self.extractor = extractor
+        self.latest: tuple[dict[str, Any], Reference] | None = None
+
+    def reference(self, source: Source, protocol: EvalProtocol) -> Reference:
+        """The statistics of a protocol's real images, on the device where scores are computed.
+
+        Raises:
+            UserError: there are fewer than two images, or one that cannot be read.
+        """
+        n = n_real(source.split(protocol.real_split), protocol)
+        key = self.key("reference", source, protocol, n) | {"kept": self.KEPT}
+        if self.latest is None or self.latest[0] != key:
+            kept = min(n, self.KEPT)
+            parts = cached(key, lambda: self.measure(source, protocol), lambda parts: is_reference(parts, kept))
+            device = to_scoring_device(torch.empty(0, device=self.extractor.device)).device
+            self.latest = key, Reference(**{name: part.to(device) for name, part in parts.items()})
+        return self.latest[1]
+
+    def labelled(self, source: Source, protocol: EvalProtocol) -> Labelled:
+        """Features, on the CPU, and labels of a protocol's real images, at most `MOST_LABELLED` of them.
+
+        They are not measured again where `reference` has kept all these features.
+        """
+        dataset = source.split(protocol.real_split)
+        indices = subset_indices(dataset, min(protocol.real or MOST_LABELLED, MOST_LABELLED))
+        if len(indices) <= self.KEPT and isinstance(dataset, Images):
+            return Labelled(self.reference(source, protocol).features.cpu(), dataset.labels[indices])
+        key = self.key("real by class", source, protocol, len(indices))
+        return Labelled(
+            **cached(
+                key,
+                lambda: self.measure_labelled(source, protocol, indices),
+                lambda parts: is_labelled(parts, len(indices)),
+            )
+        )
+
+    def key(self, kind: str, source: Source, protocol: EvalProtocol, n: int) -> dict[str, Any]:
+        """Everything that features of n real images depend on, as the cache wants to know it."""
+        return {
+            "kind": kind,
+            "data": source.name,
+            "shape": list(source.shape),
+            "split": protocol.real_split,
+            "real": n,
+            "fingerprint": source.split(protocol.real_split).fingerprint(),
+        } | self.extractor.identity()
+
+    def measure(self, source: Source, protocol: EvalProtocol) -> dict[str, Tensor]:
+        """The parts of a `Reference`, on the CPU."""
+        indices = subset_indices(source.split(protocol.real_split), protocol.real)
+        if len(indices) < 2:
+            raise UserError(
+                f"data={source.name} has {len(indices)} image in its split '{protocol.real_split}', and metrics need "
+                f"at least 2: set protocol.{protocol.name}.real_split to another one, or metrics=none."
+            )
+        moments, kept = None, []
+        for pool, _ in self.look(source, protocol, indices):
+            pool = to_scoring_device(pool)
+            moments = moments or Moments(pool)
+            moments.add(pool)
+            if len(kept) * protocol.batch_size < self.KEPT:
+                kept.append(pool)
+        features = torch.cat(kept)[: self.KEPT]
+        parts = {"mean": moments.mean(), "root": root(moments.covariance()), "features": features}
+        return {name: part.cpu() for name, part in parts.items()}
+
+    def measure_labelled(self, source: Source, protocol: EvalProtocol, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """The parts of a `Labelled`."""
+        seen = [(pool.cpu(), labels) for pool, labels in self.look(source, protocol, indices, " by class")]
+        pools, labels = zip(*seen, strict=True)
+        return {"features": torch.cat(pools), "labels": torch.cat(labels)}
+
+    def look(
+        self, source: Source, protocol: EvalProtocol, indices: Int[Tensor, " n"], purpose: str = ""
+    ) -> Iterator[tuple[Pool, Int[Tensor, " b"]]]:
+        """Features and labels of real images, batch by batch, after a line in the log that says so."""
+        n, name = len(indices), self.extractor.prefix(source)
+        log.info(f"Measuring {n} real images with {name}{purpose}, once for all runs.")
+        batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
+        for images, labels in with_progress(batches, n):
+            yield self.extractor(images).pool, labels
+
+
+def n_real(dataset: Images | ImageFiles, protocol: EvalProtocol) -> int:
+    """How many real images of a split a protocol takes."""
+    return min(protocol.real or len(dataset), len(dataset))
+
+
+def is_reference(parts: dict[str, Tensor], kept: int) -> bool:
+    """Whether parts that were read are those of a `Reference` that keeps so many features."""
+    if parts.keys() != {"mean", "root", "features"}:
+        return False
+    _, width = parts["features"].shape
+    shapes = {"mean": (width,), "root": (width, width), "features": (kept, width)}
+    return all(parts[name].shape == shape for name, shape in shapes.items())
+
+
+def is_labelled(parts: dict[str, Tensor], n: int) -> bool:
+    """Whether parts that were read are those of a `Labelled` of n images."""
+    return parts.keys() == set(Labelled._fields) and all(len(part) == n for part in parts.values())
