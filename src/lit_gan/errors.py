@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from omegaconf import ListConfig
+from omegaconf import DictConfig, ListConfig
 
 
 class UserError(Exception):
@@ -13,8 +13,10 @@ class UserError(Exception):
 
 
 def written(value: Any) -> str:
-    """A value as on the command line."""
-    if isinstance(value, ListConfig):
+    """A value as one types it on the command line: `null`, `true`, `[a,b]`, `{a:1,b:2}`."""
+    if isinstance(value, dict | DictConfig):
+        return f"{{{','.join(f'{name}:{written(each)}' for name, each in value.items())}}}"
+    if isinstance(value, list | ListConfig):
         return f"[{','.join(map(written, value))}]"
     return str(value).lower() if isinstance(value, bool) else "null" if value is None else str(value)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.checkpoints import Stopped
+from lit_gan.errors import written
 from lit_gan.figures.training_curves import save_training_curves
 from lit_gan.records.results import Results
 
@@ -48,14 +49,9 @@ class CurvesFigure(Callback):
     def save(self) -> Path | None:
         """The file; None if there was nothing to draw."""
         choices = self.results.content.get("choices", {})
-        title = "   ".join(f"{group}={in_words(choices[group])}" for group in CHOICES if choices.get(group))
+        title = "   ".join(f"{group}={written(choices[group])}" for group in CHOICES if choices.get(group))
         try:
             return save_training_curves(self.results.path.parent, title, self.ends)
         except Exception as error:  # a picture must not take a trained run with it, whatever is wrong with it
             log.warning("curves.png could not be drawn: %s", error)
             return None
-
-
-def in_words(choice: str | list[str]) -> str:
-    """A choice as one types it."""
-    return choice if isinstance(choice, str) else f"[{','.join(choice)}]"

@@ -76,7 +76,7 @@ def check_choice(group: str, choice: Any, known: list[str]) -> None:
     names = choice if isinstance(choice, list) else [choice]
     for name in names:
         if isinstance(name, dict | list):
-            raise UserError(f"{group}={written_out(choice)} must be a name{hint('', known)}")
+            raise UserError(f"{group}={written(choice)} must be a name{hint('', known)}")
         if not isinstance(name, str):
             raise UserError(f"{group}={written(name)} does not exist{hint(str(name), known)}")
         if not name:
@@ -84,14 +84,7 @@ def check_choice(group: str, choice: Any, known: list[str]) -> None:
         if group == "data" and is_path(name, known):
             raise UserError(data_from(name))
     if (group in ONE_CHOICE and len(names) != 1) or (group == "trainer" and not names):
-        raise UserError(f"{group}={written_out(choice)} must be one name{hint('', known)}")
-
-
-def written_out(value: Any) -> str:
-    """A list or a mapping as on the command line."""
-    if isinstance(value, dict):
-        return f"{{{','.join(f'{name}:{written_out(each)}' for name, each in value.items())}}}"
-    return f"[{','.join(map(written_out, value))}]" if isinstance(value, list) else written(value)
+        raise UserError(f"{group}={written(choice)} must be one name{hint('', known)}")
 
 
 def is_path(name: str, known: list[str]) -> bool:
