@@ -27,11 +27,11 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.analyze import analyze
 from lit_gan.build import build_gan
-from lit_gan.callbacks.spectra import singular_values
 from lit_gan.cli.launch import launch
 from lit_gan.configs import choices
 from lit_gan.data import Images, Source
 from lit_gan.errors import UserError
+from lit_gan.layers import singular_values
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.sample import sample
 from lit_gan.train import train
@@ -135,7 +135,7 @@ def subject(D=None, G=None, loss=None, source=None):
     source = source or Memory(torch.zeros(4, 2))
     if D is None:
         D = Players(nn.Flatten(), head=nn.Linear(math.prod(source.shape), 1))
-    gan = SimpleNamespace(D=D.eval(), sampler=lambda ema: G, loss=loss)
+    gan = SimpleNamespace(D=D.eval(), generator=lambda ema: G, loss=loss)
     config = OmegaConf.create({"metrics": {"suite": None}})
     return Subject(config, None, gan, source, ema=True, seed=0, batch_size=250)
 

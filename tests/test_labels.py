@@ -47,7 +47,7 @@ from lit_gan.reg.labels import (
 from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
-from lit_gan.sampling import Sampler, classes
+from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -146,7 +146,7 @@ class TestConcat:
     @pytest.mark.parametrize(("network", "of_g", "of_d"), [("g", K, None), ("d", None, K), ("both", K, K)])
     def test_reaches_the_networks_it_names(self, network, of_g, of_d):
         G, D = attached(*players(mlp), LabelConcat(K, network))
-        assert (classes(G), classes(D)) == (of_g, of_d)
+        assert (n_classes_of(G), n_classes_of(D)) == (of_g, of_d)
         assert G.z_dim == 4
 
     def test_of_an_embedding_repeats_it_everywhere(self):
@@ -451,7 +451,7 @@ class TestConfigs:
     def test_every_choice_builds_a_game(self, compose, labels_choice):
         gan = build_gan(compose(f"labels={labels_choice}", "model.width=4", "data.image_size=16"))
         looks = labels_choice not in ("none", "infogan")
-        assert (classes(gan.G) == 10) is looks
+        assert (n_classes_of(gan.G) == 10) is looks
         x, y = torch.randn(2, 1, 16, 16), torch.arange(2)
         assert gan.D(gan.G(gan.G.draw(2), y), y).logits.shape == gan.D(x, y).logits.shape == (2,)
 

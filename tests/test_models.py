@@ -16,7 +16,7 @@ from torch import nn
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled
-from lit_gan.layers import NormSlot, inputs, readers, weight_layers, widen
+from lit_gan.layers import NormSlot, n_inputs, readers, weight_layers, widen
 from lit_gan.models import (
     blocks,
     dcgan,
@@ -726,10 +726,10 @@ def test_every_normalisation_in_a_block_of_d_is_shown_the_labels(model):
 def test_every_reader_of_d_can_read_more_channels(model):
     for place in readers(model.Discriminator((1, 32, 32), width=4).body):
         D = model.Discriminator((1, 32, 32), width=4)
-        before = inputs(D.body[place])
+        before = n_inputs(D.body[place])
         x = D.body[:place](torch.randn(2, 1, 32, 32))
         widen(D.body[place], 3)
-        assert inputs(D.body[place]) == before + 3
+        assert n_inputs(D.body[place]) == before + 3
         more = torch.cat([x, torch.randn(2, 3, *x.shape[2:])], 1)
         assert D.head(D.body[place:](more).flatten(1)).shape == (2, 1)
 

@@ -458,7 +458,7 @@ def test_the_moving_average_is_its_closed_form_with_batch_norm_statistics():
     gan = images({"recorder": recorder}, ema=0.2)
     start = snapshot(gan.G)
     fit(gan, updates=3)
-    average = gan.sampler(ema=True)
+    average = gan.generator(ema=True)
     assert average is not gan.G
     assert not any(parameter.requires_grad for parameter in average.parameters())
     first, second, third = states
@@ -485,7 +485,7 @@ def test_a_moving_average_with_a_start_is_g_before_it_and_has_its_decay_from_the
         decay = 0.75 if update >= start else 0
         for name, value in state.items():
             expected[name] = decay * expected[name] + (1 - decay) * value if value.is_floating_point() else value
-    for name, value in gan.sampler(ema=True).state_dict().items():
+    for name, value in gan.generator(ema=True).state_dict().items():
         torch.testing.assert_close(value, expected[name], msg=name)
 
 
@@ -534,8 +534,8 @@ def test_a_record_says_which_average_was_measured(points, settings, expected):
 
 def test_the_sampler_is_g_unless_there_is_a_moving_average_and_it_is_wanted(points):
     plain, averaging = points(), points(ema=0.9)
-    assert plain.sampler(ema=True) is plain.G
-    assert averaging.sampler(ema=False) is averaging.G
+    assert plain.generator(ema=True) is plain.G
+    assert averaging.generator(ema=False) is averaging.G
 
 
 def test_the_moving_average_is_not_trained(points):

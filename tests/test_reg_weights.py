@@ -8,10 +8,9 @@ from torch import nn
 from torch.nn.utils import parametrize
 
 from lit_gan import game
-from lit_gan.callbacks.spectra import singular_values
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled
-from lit_gan.layers import LargestSingularValue, as_matrix, operators, out_axis, weight_layers
+from lit_gan.layers import LargestSingularValue, as_matrix, operators, out_axis, singular_values, weight_layers
 from lit_gan.losses import Hinge
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip

@@ -40,11 +40,11 @@ class Layers(nn.Sequential, Labelled):
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """The last layer's output."""
         for layer in self:
-            x = shown(layer, x, y)
+            x = apply_layer(layer, x, y)
         return x
 
 
-def shown(layer: nn.Module, x: Tensor, y: Labels | None) -> Tensor:
+def apply_layer(layer: nn.Module, x: Tensor, y: Labels | None) -> Tensor:
     """A layer's output, whether or not it looks at labels."""
     return layer(x, y) if isinstance(layer, Labelled) else layer(x)
 
@@ -126,11 +126,11 @@ class Discriminator(nn.Module):
 
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:
         """The verdict on a batch; y is for networks that look at labels."""
-        features = shown(self.body, x, y).flatten(1)
-        return Verdict(whole(shown(self.head, features, y).squeeze(1)), whole(features))
+        features = apply_layer(self.body, x, y).flatten(1)
+        return Verdict(at_least_float32(apply_layer(self.head, features, y).squeeze(1)), at_least_float32(features))
 
 
-def whole(x: Tensor) -> Tensor:
+def at_least_float32(x: Tensor) -> Tensor:
     """In single precision at least: losses are of small differences between outputs."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 

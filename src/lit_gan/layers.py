@@ -3,6 +3,7 @@
 A convolution's matrix is [out, in * height * width], an embedding's maps one-hot labels to vectors.
 """
 
+import copy
 from collections.abc import Iterator
 
 import torch
@@ -49,7 +50,7 @@ def readers(body: Layers) -> list[int]:
     return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
 
 
-def inputs(layer: nn.Module) -> int:
+def n_inputs(layer: nn.Module) -> int:
     """Number of input channels of a reader."""
     return layer.in_features if isinstance(layer, nn.Linear) else layer.in_channels
 
@@ -84,7 +85,7 @@ def widen(layer: nn.Module, extra: int) -> None:
     more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()
     layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
     name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
-    setattr(layer, name, inputs(layer) + extra)
+    setattr(layer, name, n_inputs(layer) + extra)
 
 
 def operators(network: nn.Module) -> list[nn.Module]:
@@ -92,9 +93,21 @@ def operators(network: nn.Module) -> list[nn.Module]:
     return [layer for layer in network.modules() if isinstance(layer, (*OPERATORS, nn.Embedding))]
 
 
-def applied(network: nn.Module) -> list[Matrix]:
+def applied_weights(network: nn.Module) -> list[Matrix]:
     """The weights of a network as applied: after a reparametrisation, if there is one."""
     return [as_matrix(layer.weight, out_axis(layer)) for layer in operators(network)]
+
+
+@torch.no_grad()
+def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
+    """Singular values of every layer with a weight, the largest first, on the CPU, by the layers' names.
+
+    They are those of a copy in eval mode: in training, reading a spectrally normalised weight moves its singular
+    vectors.
+    """
+    still = copy.deepcopy(network).eval()
+    matrices = {name: as_matrix(layer.weight, out_axis(layer)) for name, layer in weight_layers(still)}
+    return {name: torch.linalg.svdvals(matrix.double()).cpu() for name, matrix in matrices.items()}
 
 
 def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:

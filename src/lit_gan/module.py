@@ -17,7 +17,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.optim import OptimisticAdam, Optimizers, realign, trainable
 from lit_gan.order import Order, Simultaneous
-from lit_gan.sampling import Sampler, classes
+from lit_gan.sampling import Sampler, n_classes_of
 
 log = logging.getLogger("lit_gan")
 
@@ -57,7 +57,7 @@ class GAN(LightningModule):
         for term in (loss, *regs.values()):
             term.check(G, D)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
-        self.n_classes = classes(self)
+        self.n_classes = n_classes_of(self)
         if ema is None and ema_start is not None:
             raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
         self.G_ema = None if ema is None else Average(G, ema, ema_start)
@@ -262,7 +262,7 @@ class GAN(LightningModule):
                 *(self.optim.decay_end, self.global_step, before, now),
             )
 
-    def sampler(self, ema: bool) -> Generator:
+    def generator(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
         return self.G_ema.G if ema and self.G_ema is not None else self.G
 

@@ -12,7 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Generator
 
 
-def classes(network: nn.Module) -> int | None:
+def n_classes_of(network: nn.Module) -> int | None:
     """How many classes a network tells apart; None if it looks at no labels."""
     return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
 
@@ -50,7 +50,7 @@ class Sampler:
     def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False):
         self.G = copy.deepcopy(G).train(batch_statistics)
         self.generator = torch.Generator().manual_seed(seed)
-        self.n_classes = classes(G)
+        self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
 
     def __call__(self, n: int, label: int | None = None) -> Tensor:

@@ -11,7 +11,7 @@ from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.game import Turn
-from lit_gan.layers import applied, operators
+from lit_gan.layers import applied_weights, operators
 from lit_gan.losses import NonSaturating, Wasserstein
 from lit_gan.models import mlp, sngan_cnn
 from lit_gan.reg.constraints import SpectralPenalty, WeightClip
@@ -42,7 +42,7 @@ def play(compose):
 @torch.no_grad()
 def spectra(D):
     """The singular values of every weight of D as applied in evaluation, one tensor a layer."""
-    return [torch.linalg.svdvals(matrix) for matrix in applied(copy.deepcopy(D).eval())]
+    return [torch.linalg.svdvals(matrix) for matrix in applied_weights(copy.deepcopy(D).eval())]
 
 
 def convolutions(D):
@@ -126,7 +126,7 @@ def critic(reg, seed, updates=300, n=128, rate=5e-5):
 
 def share_at(bound, D):
     """The share of D's weights within 1 % of +-bound."""
-    weights = torch.cat([matrix.detach().flatten() for matrix in applied(D)]).abs()
+    weights = torch.cat([matrix.detach().flatten() for matrix in applied_weights(D)]).abs()
     return ((weights / bound - 1).abs() <= 0.01).float().mean().item()
 
 
@@ -140,7 +140,7 @@ def share_at(bound, D):
 def test_clipping_ends_with_most_weights_at_the_bound(measured):
     clipped = [share_at(0.01, critic(WeightClip(0.01), seed)) for seed in range(3)]
     penalised = [critic(GradientPenalty(0.1), seed) for seed in range(3)]
-    bounds = [max(matrix.abs().max().item() for matrix in applied(D)) for D in penalised]
+    bounds = [max(matrix.abs().max().item() for matrix in applied_weights(D)) for D in penalised]
     shares = [share_at(bound, D) for bound, D in zip(bounds, penalised, strict=True)]
     measured("share of weights within 1 % of +-c after clipping", f"{min(clipped):.2f} to {max(clipped):.2f}")
     measured("within 1 % of the largest after the gradient penalty", f"{max(shares):.1g} at most")
@@ -201,7 +201,7 @@ def test_gradients_through_depth(play, measured):
 )
 def test_weight_norm_fixes_the_sum_of_squares(measured):
     def deviation(reg, seed):
-        matrices = applied(critic(reg, seed, 100, rate=1e-3))
+        matrices = applied_weights(critic(reg, seed, 100, rate=1e-3))
         return max(abs(matrix.square().sum().item() / len(matrix) - 1) for matrix in matrices)
 
     for seed in range(2):

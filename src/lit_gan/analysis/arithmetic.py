@@ -15,7 +15,7 @@ from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Latents
 from lit_gan.metrics.classifier import Classifier
-from lit_gan.sampling import classes
+from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT, POSITIVE, Allowed
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
@@ -63,7 +63,7 @@ class Arithmetic(Analysis):
             UserError: one of the two.
         """
         check_images("arithmetic", subject)
-        if classes(subject.G):
+        if n_classes_of(subject.G):
             raise UserError(
                 "analysis=arithmetic looks for classes in the latent vectors, and this G takes them from labels: "
                 "choose a run with labels=none."

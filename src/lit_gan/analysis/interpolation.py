@@ -7,7 +7,7 @@ from torch import Tensor
 from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
 from lit_gan.analysis.figures import contact_sheet
 from lit_gan.analysis.subject import Subject
-from lit_gan.sampling import classes
+from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT, Allowed
 
 
@@ -37,7 +37,7 @@ class Interpolation(Analysis):
         sampler = subject.sampler()
         corners = sampler.G.draw(self.rows * self.points, sampler.generator).unflatten(0, (self.rows, self.points))
         ways = polyline(corners, self.steps)
-        y = torch.arange(self.rows) % (classes(subject.G) or 1)
+        y = torch.arange(self.rows) % (n_classes_of(subject.G) or 1)
         x = subject.generated(ways.flatten(0, 1), y.repeat_interleave(ways.shape[1]))
         leaps = x.unflatten(0, ways.shape[:2]).diff(dim=1).flatten(2).square().mean(2).sqrt()
         rows = [

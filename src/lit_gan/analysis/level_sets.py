@@ -8,7 +8,7 @@ from lit_gan.analysis.base import Analysis, Finding, check_numbers
 from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
-from lit_gan.sampling import classes
+from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT, Allowed
 
 
@@ -73,6 +73,6 @@ def heights(subject: Subject, points: Float[Tensor, "n 2"]) -> Float[Tensor, " n
     """D's output at each point, the mean over the labels."""
     logits = []
     for part in points.to(subject.device).split(subject.batch_size):
-        labels = [torch.full((len(part),), label, device=part.device) for label in range(classes(subject.D) or 1)]
+        labels = [torch.full((len(part),), label, device=part.device) for label in range(n_classes_of(subject.D) or 1)]
         logits.append(torch.stack([subject.judge(part, y).logits for y in labels]).mean(0))
     return torch.cat(logits).cpu()

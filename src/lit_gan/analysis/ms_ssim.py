@@ -9,7 +9,7 @@ from lit_gan.analysis.figures import BLUE, MARKERS, ORANGE, figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.metrics.ms_ssim import WINDOW, Pixels, n_scales, similarity
-from lit_gan.sampling import classes
+from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT
 
 
@@ -48,7 +48,7 @@ class MSSSIM(Analysis):
 
     def find(self, subject: Subject) -> Finding:
         """One point for all samples, and one for each class."""
-        scales, groups = n_scales(min(subject.source.shape[1:])), range(classes(subject.G) or 0)
+        scales, groups = n_scales(min(subject.source.shape[1:])), range(n_classes_of(subject.G) or 0)
         rows = [
             {"images": kind, "class": group, "pairs": len(x) // 2, "scales": scales, "ms_ssim": similarity(x, scales)}
             for kind, images in (("generated", self.generated), ("real", self.real))

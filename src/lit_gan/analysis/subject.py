@@ -40,7 +40,7 @@ class Subject:
     @property
     def G(self) -> Generator:
         """The generator."""
-        return self.gan.sampler(self.ema)
+        return self.gan.generator(self.ema)
 
     @property
     def D(self) -> Discriminator:

@@ -7,10 +7,10 @@ from torch import Tensor, nn
 from lit_gan.analysis.base import Analysis, Finding, check_numbers
 from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure, panels
 from lit_gan.analysis.subject import Subject
-from lit_gan.callbacks.spectra import PREFIX, singular_values
+from lit_gan.curves import SPECTRAL_NORM
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator
-from lit_gan.layers import weight_layers
+from lit_gan.layers import singular_values, weight_layers
 from lit_gan.records.metrics_csv import read
 from lit_gan.settings import COUNT
 
@@ -64,13 +64,13 @@ class SpectralNorms(Analysis):
         """
         path = subject.directory / "metrics.csv"
         columns, rows = read(path) if path.exists() else ([], [])
-        names = [name for name in columns if name.startswith(PREFIX)]
+        names = [name for name in columns if name.startswith(SPECTRAL_NORM)]
         if not names:
             raise UserError(
                 f"analysis=spectral_norms finds no spectral norms in {path}: train with callbacks=[default,spectra]."
             )
         return {
-            name.removeprefix(PREFIX): [(int(row["update"]), float(row[name])) for row in rows if row[name]]
+            name.removeprefix(SPECTRAL_NORM): [(int(row["update"]), float(row[name])) for row in rows if row[name]]
             for name in names
         }
 

@@ -28,7 +28,7 @@ class SampleGrid(Callback):
         if not trainer.is_global_zero:
             return
         update = trainer.global_step
-        G = pl_module.sampler(ema=True)
+        G = pl_module.generator(ema=True)
         samples, columns = Sampler(G, self.seed).grid(self.points if len(G.shape) == 1 else self.count)
         source = trainer.datamodule.source
         grid = shown(source, samples, columns, columns and source.class_names)

@@ -49,7 +49,7 @@ def measure(
 
 def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
     """A stream of a protocol's samples by the weights of the first process, the same in every process."""
-    draw = Sampler(gan.sampler(protocol.ema), protocol.seed, protocol.batch_norm == "batch")
+    draw = Sampler(gan.generator(protocol.ema), protocol.seed, protocol.batch_norm == "batch")
     for tensor in (*draw.G.parameters(), *draw.G.buffers()):
         as_the_first(tensor.data)  # running statistics are each process's own
     return draw
@@ -57,6 +57,6 @@ def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
 
 def which_weights(gan: GAN, protocol: EvalProtocol) -> dict[str, Any]:
     """The part of a record that says whether G's own weights or their average are scored, and how it is made."""
-    if gan.sampler(protocol.ema) is gan.G:
+    if gan.generator(protocol.ema) is gan.G:
         return {"weights": "raw", "ema": None}
     return {"weights": "ema", "ema": gan.G_ema.describe()}

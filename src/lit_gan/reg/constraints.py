@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
-from lit_gan.layers import LargestSingularValue, Matrix, applied, out_axis, plain_weight_layers
+from lit_gan.layers import LargestSingularValue, Matrix, applied_weights, out_axis, plain_weight_layers
 
 
 class WeightClip(Regularizer):
@@ -86,11 +86,11 @@ class SpectralPenalty(Regularizer):
             UserError: they are reparametrised, and what divides them by their norm makes the penalty mean nothing.
         """
         plain_weight_layers(D, "spectral_penalty")
-        self.norms.extend(LargestSingularValue(matrix.detach()) for matrix in applied(D))
+        self.norms.extend(LargestSingularValue(matrix.detach()) for matrix in applied_weights(D))
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The sum over D's layers."""
-        matrices = applied(turn.D)
+        matrices = applied_weights(turn.D)
         with torch.autocast(matrices[0].device.type, enabled=False):
             return sum(norm(matrix).square() for norm, matrix in zip(self.norms, matrices, strict=True)) / 2
 
@@ -120,7 +120,7 @@ class Orthonormal(Regularizer):
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The sum over D's layers, of the weights as applied."""
-        return sum(distance_to_orthonormal(matrix) for matrix in applied(turn.D))
+        return sum(distance_to_orthonormal(matrix) for matrix in applied_weights(turn.D))
 
 
 def distance_to_orthonormal(matrix: Matrix) -> Float[Tensor, ""]:
@@ -157,11 +157,11 @@ class Orthogonal(Regularizer):
 
     def d(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The sum over D's layers, if it is D that is regularized."""
-        return sum(overlap(matrix) for matrix in applied(turn.D)) if self.network == "d" else None
+        return sum(overlap(matrix) for matrix in applied_weights(turn.D)) if self.network == "d" else None
 
     def g(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The sum over G's layers, if it is G that is regularized."""
-        return sum(overlap(matrix) for matrix in applied(turn.G)) if self.network == "g" else None
+        return sum(overlap(matrix) for matrix in applied_weights(turn.G)) if self.network == "g" else None
 
 
 def overlap(matrix: Matrix) -> Float[Tensor, ""]:

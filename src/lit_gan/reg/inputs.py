@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn
-from lit_gan.layers import inputs, readers, widen
+from lit_gan.layers import n_inputs, readers, widen
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, "b 1 1 1"]
@@ -304,7 +304,7 @@ class PacGAN(Regularizer):
             )
         layers = Layers(*D.body, D.head)
         first = layers[readers(layers)[0]]
-        widen(first, (self.m - 1) * inputs(first))
+        widen(first, (self.m - 1) * n_inputs(first))
         D.body.insert(0, Pack(self.m))
 
     def check(self, G: Generator, D: Discriminator) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, shown
+from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer
 from lit_gan.layers import NormSlot
 from lit_gan.processes import as_the_first
 
@@ -75,7 +75,7 @@ class Referenced(Layers):
         for layer in self:
             if isinstance(layer, Drop):
                 x, both = x[whole(share * len(x)) :], y
-            x = shown(layer, x, both)
+            x = apply_layer(layer, x, both)
         return x
 
 

@@ -57,7 +57,7 @@ def evaluate(config: DictConfig) -> None:
 
 def save_classes(gan: GAN, source: Source, path: Path) -> None:
     """Ten samples of each class in a row, where G looks at labels."""
-    sampler = Sampler(gan.sampler(ema=True))
+    sampler = Sampler(gan.generator(ema=True))
     if sampler.n_classes is not None:
         shown(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)
 

@@ -235,7 +235,7 @@ class Run:
         signs = [
             exploded_loss(self.directory / "metrics.csv"),
             lost_score(self.results.content["course"], metric, mode) if metric else None,
-            equal_samples(self.gan.sampler(ema=True), self.source) if settled else None,
+            equal_samples(self.gan.generator(ema=True), self.source) if settled else None,
         ]
         return [sign for sign in signs if sign]
 
