@@ -6,15 +6,22 @@ NAME ?= sngan_fig1_cifar10
 SCALE ?= small
 DIR ?= runs/$(NAME)-$(SCALE)
 INSTALLED := .venv/installed
+INSTALLED_DEV := .venv/installed-dev
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
 
-install: $(INSTALLED)  ## the virtual environment .venv with the package and all it needs
+install: $(INSTALLED)  ## the virtual environment .venv with the package and what training needs
 
 $(INSTALLED): pyproject.toml
+	@echo "Installing lit_gan into .venv. PyTorch is large: this takes minutes the first time, and pip says how far it is."
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	$(BIN)/python -m pip install --editable .
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED)
+	@echo "Adding what the tests need."
+	$(BIN)/python -m pip install --editable '.[dev]'
 	touch $@
 
 train: ARGS ?= ema=0.99
@@ -27,19 +34,19 @@ sweep: install   ## a paper's figure: NAME=sngan_fig1_cifar10 SCALE=small, again
 report: install  ## what a sweep came to: DIR=runs/sngan_fig1_cifar10-small
 	$(BIN)/python -m lit_gan.report $(DIR)
 
-test: install    ## ruff and the tests
+test: $(INSTALLED_DEV)    ## ruff and the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
-claims: install  ## every paper's claim, tested; writes docs/claims.md
+claims: $(INSTALLED_DEV)  ## every paper's claim, tested; writes docs/claims.md
 	$(BIN)/python -m pytest -n auto tests/claims --slow --claims docs/claims.md
 
-lint: install    ## ruff, mending what it can
+lint: $(INSTALLED_DEV)    ## ruff, mending what it can
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: install   ## speed against a hand-written loop
+bench: $(INSTALLED_DEV)   ## speed against a hand-written loop
 	$(BIN)/python -m lit_gan.bench
 
 clean:           ## removes the virtual environment and build products
