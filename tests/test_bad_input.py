@@ -453,7 +453,7 @@ class TestResults:
         results.content = {"course": [], "best": None}
         course = [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0), record(5, fid=2.0)]
         for evaluation in course:
-            results.add(evaluation, "fid", "min")
+            results.add_to_course(evaluation, "fid", "min")
         origin = {"update": 2, "scores": {"fid": 2.0}, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
         assert results.content["best"] == {"metric": "fid", "value": 2.0} | origin
         assert results.content["course"] == course
@@ -463,7 +463,7 @@ class TestResults:
         results.content = {"course": [record(1, kid=1.0)], "best": None}
         best = []
         for evaluation in (record(2, fid=2.0, kid=3.0), record(3, fid=1.0, kid=2.0), record(4, fid=0.0, kid=2.5)):
-            results.add(evaluation, "fid" if evaluation["update"] == 2 else "kid", "max")
+            results.add_to_course(evaluation, "fid" if evaluation["update"] == 2 else "kid", "max")
             best.append(results.content["best"]["update"])
         assert best == [2, 3, 4]
 

@@ -13,7 +13,7 @@ from lit_gan.data.folder import ImageFolder
 from lit_gan.data.torchvision_sets import TorchvisionSet
 from lit_gan.errors import UserError
 from lit_gan.evaluate import evaluate
-from lit_gan.records.places import absolute
+from lit_gan.records.paths import absolute
 from lit_gan.sample import sample
 from lit_gan.train import train
 from test_data import write_fashion_mnist

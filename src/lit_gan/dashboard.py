@@ -8,7 +8,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, one_line
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
 from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.system.streams import take_streams
 

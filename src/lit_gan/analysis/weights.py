@@ -11,7 +11,7 @@ from lit_gan.curves import SPECTRAL_NORM
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
-from lit_gan.records.metrics_csv import read
+from lit_gan.records.metrics_csv import read_table
 from lit_gan.settings import COUNT
 
 
@@ -63,7 +63,7 @@ class SpectralNorms(Analysis):
             UserError: nobody wrote them down.
         """
         path = subject.directory / "metrics.csv"
-        columns, rows = read(path) if path.exists() else ([], [])
+        columns, rows = read_table(path) if path.exists() else ([], [])
         names = [name for name in columns if name.startswith(SPECTRAL_NORM)]
         if not names:
             raise UserError(

@@ -63,7 +63,7 @@ class Checkpoints(Checkpoint):
         """
         final = self.results.content.get("final")
         if final and final["update"] != trainer.global_step:  # these were the last update's, which now is another
-            self.results.content["final"] = None
+            self.results.forget_final()
         trainer.save_checkpoint(self.directory / f"{name}.ckpt")
         self.saved = trainer.global_step if name == "last" else self.saved
 
@@ -177,7 +177,7 @@ class SaveFirst(Callback):
         """`last.ckpt` first, then the epoch's last curves to the loggers."""
         if not trainer.fast_dev_run:
             self.checkpoints.unfinished = True
-            self.checkpoints.results.content["updates"] = trainer.global_step
+            self.checkpoints.results.progress(trainer.global_step)
             self.checkpoints.save(trainer)
         pl_module.log_curves()
 

@@ -75,7 +75,7 @@ class Evaluation(Callback):
         record = measure(pl_module, self.suite, self.source, self.protocol, trainer.global_step, "last")
         self.require_monitor(record["scores"])
         if trainer.is_global_zero:
-            self.results.add(record, self.monitor, self.mode)
+            self.results.add_to_course(record, self.monitor, self.mode)
         return record
 
     def require_monitor(self, scores: dict[str, float]) -> None:

@@ -27,5 +27,5 @@ class SharedFailure(Callback):
             launcher.kill(signal.SIGKILL)
         elif not trainer.is_global_zero:
             if not isinstance(exception, KeyboardInterrupt):
-                self.results.report(str(exception))
+                self.results.mark_failed(str(exception))
             time.sleep(GRACE)

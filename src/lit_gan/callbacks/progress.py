@@ -115,7 +115,7 @@ class EpochLog(Callback):
         """Update, losses, scores, speed."""
         if not trainer.is_global_zero:
             return
-        self.results.content |= {"updates": trainer.global_step, **self.clock.rates(trainer.global_step)}
+        self.results.progress(trainer.global_step, self.clock.rates(trainer.global_step))
         self.results.save()
         scores, caveats = latest_scores(self.results, trainer.global_step)
         values = pl_module.curves.latest | scores

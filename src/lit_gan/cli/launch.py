@@ -28,9 +28,9 @@ from lit_gan.configs import choices, composed, default_choices
 from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import axes_of, each_value, key, parse, quoted, readable, unquoted
 from lit_gan.records import search_path
-from lit_gan.records.places import PLACES, expanded, in_full
-from lit_gan.records.search_path import SHIPPED, SearchPath
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
+from lit_gan.records.paths import PATH_SETTINGS, expand_home, with_whole_path
+from lit_gan.records.search_path import SHIPPED_SWEEPS, SearchPath
 from lit_gan.system.signals import STOPPED, stoppable
 from lit_gan.system.slurm import requeuing
 from lit_gan.system.streams import take_streams
@@ -81,8 +81,8 @@ def completed(arguments: list[str], config_name: str) -> list[str]:
         UserError: a mistake that can be seen before any config is read.
     """
     flags, settings = split_flags(arguments)
-    settings = [in_full(at_home(readable(setting))) for setting in settings]
-    settings = searched(settings, [search_path.recorded(run) for run in runs_of(settings)], config_name)
+    settings = [with_whole_path(at_home(readable(setting))) for setting in settings]
+    settings = searched(settings, [search_path.recorded_search_path(run) for run in runs_of(settings)], config_name)
     settings = resumed(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
     search_path.find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
@@ -103,8 +103,8 @@ def at_home(setting: str) -> str:
     name, _, value = setting.partition("=")
     path = unquoted(value)
     typed_as_is = name == "resume" and path not in ("", "null")
-    if (name in PATHS or key(setting) in PLACES) and (path.startswith("~") or typed_as_is):
-        return f"{name}={quoted(expanded(key(setting), path))}"
+    if (name in PATHS or key(setting) in PATH_SETTINGS) and (path.startswith("~") or typed_as_is):
+        return f"{name}={quoted(expand_home(key(setting), path))}"
     return setting
 
 
@@ -127,7 +127,7 @@ def searched(settings: list[str], places: list[SearchPath], config_name: str) ->
     if not known:
         return settings
     given = next((parse(setting).value() for setting in settings if key(setting) == SEARCHPATH), None)
-    default = [SHIPPED] if config_name == "train" else []
+    default = [SHIPPED_SWEEPS] if config_name == "train" else []
     path = dict.fromkeys([*(default if given is None else given), *known])
     others = [setting for setting in settings if key(setting) != SEARCHPATH]
     return [*others, f"{SEARCHPATH}=[{','.join(map(quoted, path))}]"]
@@ -343,7 +343,7 @@ def unknown_setting(message: str, config_name: str) -> str | None:
 def folders_named(arguments: list[str]) -> list[str]:
     """The folder of configs that a command line adds, as the setting that does the same."""
     folder = flags_of(arguments).config_dir
-    return [f"{SEARCHPATH}=[{quoted(f'file://{Path(folder).absolute()}')},{SHIPPED}]"] if folder else []
+    return [f"{SEARCHPATH}=[{quoted(f'file://{Path(folder).absolute()}')},{SHIPPED_SWEEPS}]"] if folder else []
 
 
 def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:

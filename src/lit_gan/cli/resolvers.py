@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lit_gan.records.directory import identity
+from lit_gan.records.directory import run_id_of
 from lit_gan.sweep.plan import axes_of_sweep, cell_name
 from lit_gan.system.slurm import place_of_job
 
@@ -34,7 +34,7 @@ def output() -> str:
 
 def run_id() -> str:
     """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
-    return "???" if output() == "???" else identity(Path(output()))
+    return "???" if output() == "???" else run_id_of(Path(output()))
 
 
 def sweeps() -> str:

@@ -11,7 +11,7 @@ from typing import Literal
 from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
 from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, brief
 from lit_gan.errors import UserError
-from lit_gan.records.places import absolute
+from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
-from lit_gan.records.places import absolute
+from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
 

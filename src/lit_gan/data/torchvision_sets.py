@@ -13,7 +13,7 @@ from torchvision import datasets
 
 from lit_gan.data.source import DatasetPictures, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
-from lit_gan.records.places import absolute
+from lit_gan.records.paths import absolute
 
 
 class TorchvisionSet(ImageSource):

@@ -22,7 +22,7 @@ from lit_gan.figures.style import (
     styles,
 )
 from lit_gan.records.files import replacing
-from lit_gan.records.metrics_csv import read
+from lit_gan.records.metrics_csv import read_table
 
 COLUMNS = 3
 """Panels beside each other."""
@@ -84,7 +84,7 @@ def read_panels(path: Path) -> list[Panel]:
     """The losses, D's outputs, and each score, as far as there is a finite value."""
     if not path.exists():
         return []
-    columns, rows = read(path)
+    columns, rows = read_table(path)
     curves = {name: finite_points(rows, name) for name in columns if name != "update" and not name.startswith(LEFT_OUT)}
     curves = {name: points for name, points in curves.items() if points[0]}
     n_losses = sum(name.startswith(("d/", "g/")) and name not in OUTPUTS for name in curves)

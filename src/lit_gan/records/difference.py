@@ -1,4 +1,4 @@
-"""In what two configs differ."""
+"""The first setting in which two configs differ."""
 
 import textwrap
 from collections.abc import Iterable
@@ -10,37 +10,40 @@ from lit_gan.errors import written
 
 
 def first_difference(old: DictConfig, new: DictConfig, keys: Iterable[str]) -> tuple[str, str, str] | None:
-    """The first setting below the keys in which two configs differ, and both its values in a few words."""
+    """The full name of the first setting below `keys` in which two configs differ, and both its values as text.
+
+    None if the configs agree on all of them.
+    """
     for key in keys:
-        before, now = (as_written(config, key) for config in (old, new))
+        before, now = (unresolved(config, key) for config in (old, new))
         if before != now:
-            name, before, now = leaf(key, before, now)
-            return name, brief(before), brief(now)
+            name, before, now = first_leaf(key, before, now)
+            return name, abridged(before), abridged(now)
     return None
 
 
-def as_written(config: DictConfig, key: str) -> Any:
+def unresolved(config: DictConfig, key: str) -> Any:
     """A setting with its interpolations as they stand, so that a decay until `${updates}` may end later on a resume."""
     node = OmegaConf.select(config, key)
     return without_nulls(OmegaConf.to_container(node)) if OmegaConf.is_config(node) else node
 
 
 def without_nulls(value: Any) -> Any:
-    """What is null is as good as not there, as in a run from before there was such a setting."""
+    """A value without the keys that are null: older runs were made before there were such settings."""
     if isinstance(value, dict):
         return {name: without_nulls(each) for name, each in value.items() if each is not None}
     return value
 
 
-def leaf(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    """The first leaf at which two settings differ."""
+def first_leaf(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
+    """The first single setting at which two different values of `key` differ: its full name and both its values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in [*before, *(name for name in now if name not in before)]:
             if before.get(name) != now.get(name):
-                return leaf(f"{key}.{name}", before.get(name), now.get(name))
+                return first_leaf(f"{key}.{name}", before.get(name), now.get(name))
     return key, before, now
 
 
-def brief(value: Any) -> str:
-    """A value in a few words."""
+def abridged(value: Any) -> str:
+    """A value as on the command line, cut to at most 60 characters."""
     return textwrap.shorten(written(value), 60, placeholder=" ...")

@@ -1,4 +1,4 @@
-"""A run's directory: what is written into it at the start, and how a trained GAN comes out of it again."""
+"""A run's directory: how it is opened for a training, what is written at its start, and how it is read again."""
 
 import functools
 import os
@@ -9,73 +9,62 @@ from pathlib import Path
 
 from hydra.core.hydra_config import HydraConfig
 from lightning_utilities.core.rank_zero import rank_zero_only
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, written
 from lit_gan.overrides import key
-from lit_gan.records import places, search_path
-from lit_gan.records.branch import check_branch, parent_of
-from lit_gan.records.difference import first_difference
-from lit_gan.records.files import remove_leftovers
+from lit_gan.records import search_path
+from lit_gan.records.branch import check_optimizers, parent_of
+from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
-from lit_gan.records.places import in_full
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
+from lit_gan.records.resume import check_resume
 
-GAME = (
-    "model",
-    "loss",
-    "reg",
-    "optim",
-    "order",
-    "ema",
-    "ema_start",
-    "batch_size",
-    "g_batch_size",
-    "seed",
-    "dequantize",
-    "trainer.precision",
-)
-GAME += ("data",)
-"""What a resume must not change."""
-
-MOVABLE = ("root", "file", "download", "remedy", "in_memory", "on_broken")
-"""What of `data` it may: where they lie and how they are read."""
-
-GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
-"""Without these a config is none of a run."""
+REQUIRED_GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
+"""Groups that every run's config has: a config without one of them is damaged."""
 
 
 @contextmanager
 def open_run(config: DictConfig, directory: Path) -> Iterator[Path | None]:
-    """Holds a directory for a run of this process alone; gives the checkpoint to go on from, if there is one.
-
-    For a branch that has not begun, that is its parent's.
+    """Holds a directory for a run of this process alone, and gives the checkpoint that its training starts from.
 
     Raises:
-        UserError: a setting is impossible, a folder cannot be written, another process trains there, or there is a run
-            of another game.
+        UserError: a setting is impossible, a folder cannot be written, another process trains there, or the directory
+            holds a run of another game.
     """
-    places.settle(config)
-    for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
+    make_paths_absolute(config)
+    for folder in folders_of(directory):
         check_writable(folder)
     with sole_use(directory):
-        checkpoint, parent = directory / "checkpoints" / "last.ckpt", parent_of(config, directory)
-        path = directory / ".hydra" / "config.yaml"
-        if parent is not None and not path.exists():
-            checkpoint = find_checkpoint(parent, "last")
-            check_branch(parent, read_config(parent / ".hydra" / "config.yaml"), config)
-        elif checkpoint.exists():
-            old = read_config(path)
-            typed = {key(override) for override in HydraConfig.get().overrides.task}
-            drop_later_settings(old, config, typed)
-            places.stay(old, config, typed)
-            places.settle(old)
-            check_same_game(old, config, directory)
-        yield checkpoint if checkpoint.exists() else None
+        yield starting_checkpoint(config, directory)
+
+
+def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
+    """The last checkpoint of a run that is resumed, the parent's of a branch that begins, None of a new run.
+
+    Raises:
+        UserError: as `open_run`.
+    """
+    parent = parent_of(config, directory)
+    if parent is not None and not config_path(directory).exists():
+        checkpoint = find_checkpoint(parent, "last")
+        check_optimizers(parent, read_config(parent), config)
+        return checkpoint
+    checkpoint = directory / "checkpoints" / "last.ckpt"
+    if not checkpoint.exists():
+        return None
+    typed = {key(override) for override in HydraConfig.get().overrides.task}
+    check_resume(read_config(directory), config, typed, directory)
+    return checkpoint
+
+
+def folders_of(directory: Path) -> list[Path]:
+    """The folders that a training writes to."""
+    return [directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))]
 
 
 def check_writable(folder: Path) -> None:
-    """Refuses, before any work is done for it, a folder that is there and takes no files.
+    """Refuses, before any work is done for it, a folder that exists and takes no files.
 
     Raises:
         UserError: names it.
@@ -87,117 +76,78 @@ def check_writable(folder: Path) -> None:
         )
 
 
-def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> None:
-    """Takes out of a config the settings of its data that there were not yet when the run was made.
+def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
+    """The texts of the files below `.hydra`, by their paths.
 
-    The data set's class has a default for each, which is what was done before. One that the command line names stays,
-    to be refused where it makes another game.
-
-    Args:
-        typed: the settings on the command line.
+    They are Hydra's own three files, the places of the user's configs and classes, and the run's identity.
     """
-    if old.data.get("_target_") != new.data.get("_target_"):
-        return
-    with open_dict(new):
-        for name in new.data.keys() - old.data.keys():
-            if f"data.{name}" not in typed:
-                del new.data[name]
-
-
-def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
-    """Refuses to resume what is another experiment.
-
-    Raises:
-        UserError: names the first setting that differs, and both values.
-    """
-    if changed := first_difference(unplaced(old), unplaced(new), GAME):
-        name, before, now = changed
-        raise UserError(
-            f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without changing "
-            f"that, start a new run in another directory, or begin one in this run's state with resume={directory} "
-            f"hydra.run.dir=NEW."
-        )
-
-
-def unplaced(config: DictConfig) -> DictConfig:
-    """A config without `MOVABLE`."""
-    config = OmegaConf.create(OmegaConf.to_container(config))
-    for data in (config.data, config.data.get("base") or {}):
-        for name in MOVABLE:
-            data.pop(name, None)
-    return config
-
-
-def config_files(config: DictConfig, folder: Path) -> dict[Path, str]:
-    """The texts of Hydra's own three files, of where own code lies, and of the run's identity, which a resume keeps."""
     hydra = HydraConfig.get()
     contents = {
         "config.yaml": config,
         "hydra.yaml": OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}),
-        "overrides.yaml": [in_full(each) for each in hydra.overrides.task if not each.startswith("resume=")],
-        search_path.RECORD: search_path.present(config).record(),
+        "overrides.yaml": [with_whole_path(each) for each in hydra.overrides.task if not each.startswith("resume=")],
+        search_path.FILE_NAME: search_path.current_search_path(config).as_config(),
     }
-    texts = {folder / name: OmegaConf.to_yaml(content) for name, content in contents.items()}
-    return texts | {folder / "run_id": identity(folder.parent) + "\n"}
+    texts = {directory / ".hydra" / name: OmegaConf.to_yaml(content) for name, content in contents.items()}
+    return texts | {run_id_path(directory): run_id_of(directory) + "\n"}
 
 
-def identity(directory: Path) -> str:
-    """The identity of the run in a directory, eight letters and digits, which it keeps when it is resumed."""
-    path = directory / ".hydra" / "run_id"
-    return path.read_text(encoding="utf-8").strip() if path.exists() else new_identity(path)
+def run_id_of(directory: Path) -> str:
+    """The identity of the run in a directory, eight letters and digits, which a resume keeps."""
+    path = run_id_path(directory)
+    return path.read_text(encoding="utf-8").strip() if path.exists() else new_run_id(path)
 
 
-@functools.cache
-def new_identity(path: Path) -> str:
-    """The identity that a run will have, which is written when it begins."""
+@functools.cache  # several settings of a config ask for it before the run has written it
+def new_run_id(path: Path) -> str:
+    """A random identity for the run whose file `path` will be."""
     return uuid.uuid4().hex[:8]
 
 
+def run_id_path(directory: Path) -> Path:
+    """The file that holds a run's identity."""
+    return directory / ".hydra" / "run_id"
+
+
 @rank_zero_only
-def tidy(directory: Path) -> None:
-    """Removes what killed processes have left unfinished in a run directory; the first process does it for all."""
-    for folder in (directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))):
+def remove_unfinished_files(directory: Path) -> None:
+    """Removes the unfinished files of killed processes from a run directory; the first process does it for all."""
+    for folder in folders_of(directory):
         remove_leftovers(folder)
 
 
-def chosen_run(config: DictConfig) -> Path:
-    """The run directory that the setting `run` names.
-
-    Raises:
-        UserError: it names none.
-    """
-    run = OmegaConf.select(config, "run")
-    if run in (None, ""):
-        raise UserError("run=DIR is missing: name the directory of a finished or stopped run.")
-    return Path(str(run))
-
-
 def load_config(directory: Path) -> DictConfig:
-    """The config of a run.
+    """The config of a run, with its data where they are now, and its own classes on Python's path.
 
     Raises:
-        UserError: the directory holds none, or a damaged one.
+        UserError: the directory holds no config, or a damaged one.
     """
-    path = directory / ".hydra" / "config.yaml"
+    path = config_path(directory)
     if not path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
     search_path.find_modules_of(directory)
-    config = read_config(path)
-    places.follow_environment(config)
+    config = read_config(directory)
+    find_moved_data(config)
     return config
 
 
-def read_config(path: Path) -> DictConfig:
-    """The config that a run wrote.
+def read_config(directory: Path) -> DictConfig:
+    """The config of a run as it was written.
 
     Raises:
-        UserError: it is damaged.
+        Damaged: the file cannot be read, or a group is missing.
     """
+    path = config_path(directory)
     config = read_yaml(path, DictConfig)
-    missing = [name for name in GROUPS if not isinstance(OmegaConf.select(config, name), DictConfig)]
+    missing = [name for name in REQUIRED_GROUPS if not isinstance(OmegaConf.select(config, name), DictConfig)]
     if missing:
-        raise UserError(f"{path} is damaged ({', '.join(missing)} missing): restore the file, or start a new run.")
+        raise Damaged(path, f"{', '.join(missing)} missing", "restore the file, or start a new run")
     return config
+
+
+def config_path(directory: Path) -> Path:
+    """The file that holds a run's config."""
+    return directory / ".hydra" / "config.yaml"
 
 
 def find_checkpoint(directory: Path, name: str) -> Path:

@@ -1,14 +1,23 @@
-"""Files that are replaced whole: a reader, a kill or a full disk never leaves half of one."""
+"""Files that are replaced whole, and read with one sentence for a damaged one.
 
+A reader, a kill or a full disk never meets or leaves half a file.
+"""
+
+import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
-from lit_gan.errors import UserError
+import yaml
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from lit_gan.errors import UserError, one_line
 
 LEFTOVERS = ".*.part"
-"""What a process that was killed in the middle of a write may leave beside the file."""
+"""Files that a process leaves beside their targets if it is killed in the middle of a write."""
 
 
 class Unwritable(UserError):
@@ -21,11 +30,24 @@ class Unwritable(UserError):
         return cls(f"{path} cannot be written ({why}): make room for it, or change the permissions of its folder.")
 
 
+class Damaged(UserError):
+    """A file does not hold what a run writes into it.
+
+    Args:
+        path: of the file.
+        reason: what is wrong with it.
+        remedy: what the user can do, the end of the sentence.
+    """
+
+    def __init__(self, path: Path, reason: object, remedy: str):
+        super().__init__(f"{path} is damaged ({reason}): {remedy}.")
+
+
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; what the block writes there becomes `path` at its end, or nothing changes.
 
-    Makes the folder. Nothing temporary stays behind if the block fails, whatever its error is.
+    The folder is made if it is missing. Nothing temporary stays behind if the block fails, whatever its error is.
 
     Args:
         durable: whether the content is on the disk itself before the old file goes, so that a power cut leaves one of
@@ -86,6 +108,40 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes what killed processes have left unfinished in a folder that nobody else is writing to."""
+    """Removes the unfinished files of killed processes from a folder to which nobody else is writing."""
     for path in folder.glob(LEFTOVERS):
         discard(path)
+
+
+def read_json(path: Path, keys: Set[str], remedy: str) -> dict[str, Any]:
+    """The content of a JSON file, an object with at least the given keys.
+
+    Args:
+        remedy: what the user can do about a damaged file, the end of the sentence.
+
+    Raises:
+        Damaged: the file cannot be read, or a key is missing.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise Damaged(path, error, remedy) from error
+    if not isinstance(content, dict) or not content.keys() >= keys:
+        raise Damaged(path, "parts are missing", remedy)
+    return content
+
+
+def read_yaml(path: Path, kind: type[DictConfig] | type[ListConfig]) -> DictConfig | ListConfig:
+    """The content of a YAML file that a run wrote: keys with their values, or a list.
+
+    Raises:
+        Damaged: the file cannot be read, or holds something of another kind.
+    """
+    try:
+        content = OmegaConf.create(path.read_text(encoding="utf-8"))
+        if isinstance(content, kind):
+            return content
+        reason = "it is not what a run writes"
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError, AssertionError) as error:
+        reason = one_line(str(error)) or "it holds a single value"
+    raise Damaged(path, reason, "restore it, or start a new run")

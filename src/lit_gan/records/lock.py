@@ -9,8 +9,11 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
 
-TRAINING, CLAIM = "lock", "claim"
-"""Held by the process that trains; and, from before that one is up, by the sweep that has begun it."""
+TRAINING = "lock"
+"""The lock that the process that trains a run holds."""
+
+CLAIM = "claim"
+"""The lock that a sweep holds on a cell from before its process starts until after it has ended."""
 
 
 class InUse(UserError):
@@ -23,8 +26,8 @@ class InUse(UserError):
 
 
 @contextmanager
-def sole_use(directory: Path, what: str = TRAINING) -> Iterator[None]:
-    """Holds a run directory's lock, which the system takes back from a process that dies, however it dies.
+def sole_use(directory: Path, name: str = TRAINING) -> Iterator[None]:
+    """Holds a lock of a run directory, which the system takes back from a process that dies, however it dies.
 
     Of the processes of one training the first holds it for all.
 
@@ -34,9 +37,9 @@ def sole_use(directory: Path, what: str = TRAINING) -> Iterator[None]:
     if getattr(rank_zero_only, "rank", 0) > 0:
         yield
         return
-    lock = lock_of(directory, what)
+    lock = lock_of(directory, name)
     try:
-        lock.acquire(timeout=1)  # somebody may just be asking whether it is held
+        lock.acquire(timeout=1)  # `is_held` takes a lock for an instant, which must not look like a training
     except Timeout as error:
         raise InUse(directory) from error
     try:
@@ -57,14 +60,15 @@ def check_free(directory: Path) -> None:
 
 def in_use(directory: Path) -> bool:
     """Whether a living process trains in a run directory, or is about to."""
-    return any(is_held(directory, what) for what in (CLAIM, TRAINING))
+    return any(is_held(directory, name) for name in (CLAIM, TRAINING))
 
 
-def is_held(directory: Path, what: str) -> bool:
-    """Whether a lock is; not that of a directory where one may not write."""
-    if not (directory / ".hydra" / what).exists():
+def is_held(directory: Path, name: str) -> bool:
+    """Whether another process holds a lock of a run directory; False where this process may not write."""
+    # `flock` tells who holds a lock only by taking it, and taking it would make the file where there is none
+    if not (directory / ".hydra" / name).exists():
         return False
-    lock = lock_of(directory, what)
+    lock = lock_of(directory, name)
     try:
         lock.acquire()
         lock.release()
@@ -75,8 +79,8 @@ def is_held(directory: Path, what: str) -> bool:
     return False
 
 
-def lock_of(directory: Path, what: str) -> FileLock:
-    """A lock of a run directory, which does not wait."""
+def lock_of(directory: Path, name: str) -> FileLock:
+    """A lock of a run directory that does not wait if it is held."""
     folder = directory / ".hydra"
     folder.mkdir(parents=True, exist_ok=True)
-    return FileLock(folder / what, timeout=0)
+    return FileLock(folder / name, timeout=0)

@@ -8,8 +8,7 @@ from typing import Any
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
-from lit_gan.errors import UserError
-from lit_gan.records.files import Unwritable, write_text
+from lit_gan.records.files import Damaged, Unwritable, write_text
 
 
 class MetricsCsv(Logger):
@@ -27,26 +26,26 @@ class MetricsCsv(Logger):
 
     @property
     def name(self) -> str:
-        """Of the logger."""
+        """The name of this logger for Lightning."""
         return "csv"
 
     @property
     def version(self) -> str:
-        """There is one file."""
+        """No version: a run has one table."""
         return ""
 
     def log_hyperparams(self, *_: Any, **__: Any) -> None:
-        """The config has a file of its own."""
+        """Leaves the settings to the run's config, which is a file of its own."""
 
     @rank_zero_only
     def resume(self, update: int) -> None:
         """Reads the rows up to a generator update; the later ones are lost with the next `rewrite`.
 
         Raises:
-            UserError: the file is damaged.
+            Damaged: the file cannot be read.
         """
         if self.path.exists():
-            self.columns, rows = read(self.path)
+            self.columns, rows = read_table(self.path)
             self.rows = [row for row in rows if int(row["update"]) <= update]
 
     @rank_zero_only
@@ -67,7 +66,7 @@ class MetricsCsv(Logger):
         """Writes the last row at the end of the file.
 
         Raises:
-            Unwritable: it cannot be, so that the row may be cut off, which `read` tolerates.
+            Unwritable: it cannot be, so that the row may be cut off, which `read_table` tolerates.
         """
         try:
             with self.path.open("a", newline="", encoding="utf-8") as file:
@@ -80,7 +79,7 @@ class MetricsCsv(Logger):
         write_text(self.path, self.text())
 
     def text(self) -> str:
-        """The whole table."""
+        """The content of the file."""
         text = io.StringIO(newline="")
         writer = csv.DictWriter(text, self.columns, restval="")
         writer.writeheader()
@@ -88,20 +87,25 @@ class MetricsCsv(Logger):
         return text.getvalue()
 
 
-def read(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def read_table(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
     """The columns and rows of a table; a last row that a kill or a full disk cut off is left out.
 
     Raises:
-        UserError: it is damaged.
+        Damaged: it is no table of a run.
     """
     try:
         lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
         if lines and not lines[-1].endswith("\n"):  # its last value may have lost digits
             lines.pop()
-        columns, *rows = csv.reader(lines or [""], strict=True)
-        whole = "update" in columns and all(len(row) == len(columns) for row in rows)
-        if not whole or not all(dict(zip(columns, row, strict=True))["update"].isdecimal() for row in rows):
-            raise ValueError("a column or a number of updates is missing")
+        columns, *cells = csv.reader(lines or [""], strict=True)
+        if "update" not in columns or any(len(row) != len(columns) for row in cells):
+            raise ValueError(MISSING)
+        rows = [dict(zip(columns, row, strict=True)) for row in cells]
+        if not all(row["update"].isdecimal() for row in rows):
+            raise ValueError(MISSING)
     except (ValueError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({error}): repair it, or delete it to go on with a new table.") from error
-    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
+        raise Damaged(path, error, "repair it, or delete it to go on with a new table") from error
+    return columns, rows
+
+
+MISSING = "a column or a number of updates is missing"

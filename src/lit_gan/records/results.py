@@ -12,8 +12,7 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
-from lit_gan.errors import UserError
-from lit_gan.records.files import Unwritable, write_texts
+from lit_gan.records.files import Damaged, Unwritable, read_json, write_texts
 from lit_gan.records.lock import sole_use
 
 Record = dict[str, Any]
@@ -21,7 +20,7 @@ PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "tor
 
 
 class Results:
-    """The file and its content. Every change is on disk, complete, before the call returns.
+    """The file and its content, with a method for everything that happens to a run.
 
     Keys:
         status: "running", "finished", "stopped" or "failed"; error: the sentence, or null; stopped_by: the setting or
@@ -51,48 +50,86 @@ class Results:
         self.load()
 
     def load(self) -> None:
-        """Reads the file; nothing if there is none."""
-        self.content = read(self.path) if self.path.exists() else {}
+        """Reads the file, or starts empty if there is none."""
+        self.content = read_results(self.path) if self.path.exists() else {}
 
-    def start(self, update: int, also: Mapping[Path, str] | None = None, **facts: Any) -> None:
-        """Begins or resumes at a generator update: what was recorded after it is forgotten.
+    def start(self, update: int, texts: Mapping[Path, str] | None = None, **facts: Any) -> None:
+        """Begins or resumes a run at a generator update: what was recorded after it is forgotten.
 
         Args:
-            also: the texts of other files, written together with this one, or none of them.
+            texts: the contents of other files, which are written together with this one, or none of them.
+            facts: the keys of the file that are known at the start, as "seed" and "device".
         """
-        old = self.content
-        kept = [record for record in old.get("course", []) if record["update"] <= update]
-        best, final = old.get("best"), old.get("final")
         self.content = {
             "status": "running",
             "error": None,
             "stopped_by": None,
-            "parent": old.get("parent"),
+            "parent": self.content.get("parent"),
             "updates": update,
-            "course": kept,
-            "final": final if final and final["update"] <= update else None,
-            "best": best if best and best["update"] <= update else None,
-            "evaluations": [record for record in old.get("evaluations", []) if record["update"] <= update],
+            **records_until(self.content, update),
             "seconds": {"training": 0.0, "evaluation": 0.0},
             **facts,
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
             "git_commit": git_commit(),
         }
-        self.save(also)
+        self.save(texts)
         self.started = True
 
     @rank_zero_only
-    def save(self, also: Mapping[Path, str] | None = None) -> None:
+    def save(self, texts: Mapping[Path, str] | None = None) -> None:
         """Writes the file, from the first process, and others with it."""
-        self.write(also)
+        self.write(texts)
 
-    def write(self, also: Mapping[Path, str] | None = None) -> None:
+    def write(self, texts: Mapping[Path, str] | None = None) -> None:
         """Replaces the file, from whichever process calls, and others with it."""
-        write_texts({**(also or {}), self.path: json.dumps(clean(self.content), indent=2) + "\n"})
+        write_texts({**(texts or {}), self.path: json.dumps(without_nan(self.content), indent=2) + "\n"})
+
+    def progress(self, update: int, rates: Mapping[str, Any] | None = None) -> None:
+        """Notes that training has come to a generator update; on disk with the next save.
+
+        Args:
+            rates: "seconds", "updates_per_second" and "images_per_second".
+        """
+        self.content |= {"updates": update, **(rates or {})}
+
+    def add_to_course(self, record: Record, metric: str, mode: str) -> None:
+        """Adds a record of an evaluation during training; on disk with the next save.
+
+        It becomes the best one if its value of `metric` is, for which `mode` says the good end, "min" or "max".
+        """
+        self.content["course"].append(record)
+        value, best = record["scores"].get(metric), self.content["best"]
+        rival = best["value"] if best and best["metric"] == metric else None
+        if is_finite(value) and (rival is None or (value < rival if mode == "min" else value > rival)):
+            kept = {key: record[key] for key in KEPT_OF_BEST if key in record}
+            self.content["best"] = {"metric": metric, "value": value, **kept}
+
+    def add_final(self, record: Record, rates: Mapping[str, Any]) -> None:
+        """Adds the record of the evaluation after the last update; on disk with the next save."""
+        self.content |= {"final": record, **rates}
+
+    def forget_final(self) -> None:
+        """Takes away the final record of a run that has trained on, so that its update is no longer the last."""
+        self.content["final"] = None
+
+    def add_warnings(self, sentences: list[str]) -> None:
+        """Adds sentences to the warnings; on disk with the next save."""
+        self.content["warnings"] += sentences
+
+    def add_evaluation(self, record: Record) -> None:
+        """Adds a record of `lit_gan.evaluate` to the file, which other processes may have changed meanwhile.
+
+        Raises:
+            InUse: the run is being trained, so that the file would be written over.
+        """
+        with sole_use(self.path.parent):
+            self.load()
+            self.content.setdefault("evaluations", []).append(record)
+            self.save()
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Whatever ends the block once the run has started decides the status; before an exit somebody has."""
+        """Sets the status by the error that ends the block; before a SystemExit somebody has set it already."""
         try:
             yield
         except SystemExit:
@@ -103,71 +140,73 @@ class Results:
                 self.close("stopped" if stopped else "failed", None if stopped else str(error))
             raise
 
+    def stop(self, update: int, by: str | None, rates: Mapping[str, Any]) -> None:
+        """Sets the status of a run that was saved at a generator update and has ended early.
+
+        Args:
+            by: the setting or callback that has ended it; None for a signal.
+        """
+        self.content |= {"updates": update, "stopped_by": by, **rates}
+        self.close("stopped")
+
     def close(self, status: str, error: str | None = None) -> None:
         """Sets the status of a run that has started; one that was refused is left as it was."""
         if self.started:
             self.content |= {"status": status, "error": error}
             self.save()
 
-    def report(self, error: str) -> None:
-        """Sets the status "failed" on disk for a process that has no records of its own."""
-        self.content = (read(self.path) if self.path.exists() else NOTHING) | {"status": "failed", "error": error}
+    def mark_failed(self, error: str) -> None:
+        """Sets the status "failed" on disk, for a process that has no records of its own."""
+        old = read_results(self.path) if self.path.exists() else EMPTY
+        self.content = old | {"status": "failed", "error": error}
         self.write()
 
-    def reported(self) -> str | None:
-        """What another process has said of its failure, if one has."""
-        content = read(self.path)
+    def failure(self) -> str | None:
+        """The sentence with which another process has marked the run as failed; None if there is none."""
+        content = read_results(self.path)
         return content["error"] if content["status"] == "failed" else None
 
-    def append(self, record: Record) -> None:
-        """Adds a record to the evaluations of the file, which other processes may have changed meanwhile.
 
-        Raises:
-            InUse: the run is being trained, so that the file would be written over.
-        """
-        with sole_use(self.path.parent):
-            self.load()
-            self.content.setdefault("evaluations", []).append(record)
-            self.save()
-
-    def add(self, record: Record, metric: str, mode: str) -> None:
-        """Adds a record to the course; it becomes the best if its value of a metric is, "min" or "max"."""
-        self.content["course"].append(record)
-        value, best = record["scores"].get(metric), self.content["best"]
-        rival = best["value"] if best and best["metric"] == metric else None
-        if is_finite(value) and (rival is None or (value < rival if mode == "min" else value > rival)):
-            origin = {key: record[key] for key in ORIGIN if key in record}
-            self.content["best"] = {"metric": metric, "value": value, **origin}
-
-
-def read(path: Path) -> Record:
+def read_results(path: Path) -> Record:
     """The content of a `results.json`.
 
     Raises:
-        UserError: it is damaged.
+        Damaged: it cannot be read, or parts are missing.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        records = [*content.get("course", []), *content.get("evaluations", [])]
-        whole = all(isinstance(record["update"], int) and isinstance(record["scores"], dict) for record in records)
-        if not whole or ("status" in content and not content.keys() >= SUMMARY):
-            raise ValueError("parts are missing")
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        reason = error if isinstance(error, ValueError) else "parts are missing"
-        raise UserError(
-            f"{path} is damaged ({reason}): repair it, or delete it to go on without the scores recorded so far."
-        ) from error
+    content = read_json(path, set(), REMEDY)
+    if not is_complete(content):
+        raise Damaged(path, "parts are missing", REMEDY)
     return content
 
 
-ORIGIN = ("update", "scores", "protocol", "weights", "caveats")
-"""What is told of the best record."""
+REMEDY = "repair it, or delete it to go on without the scores recorded so far"
 
-NOTHING = {"updates": 0, "course": [], "final": None, "best": None, "seconds": {"training": 0.0, "evaluation": 0.0}}
-"""What there is of a run that ended before its first record."""
+EMPTY = {"updates": 0, "course": [], "final": None, "best": None, "seconds": {"training": 0.0, "evaluation": 0.0}}
+"""The content for a run that has ended before its first record."""
 
-SUMMARY = {"updates", "course", "final", "best", "seconds"}
-"""What the table at the end of a run needs."""
+KEPT_OF_BEST = ("update", "scores", "protocol", "weights", "caveats")
+"""The keys of a record that "best" keeps."""
+
+
+def is_complete(content: Record) -> bool:
+    """Whether every record has its update and scores, and a run with a status has what `EMPTY` has."""
+    try:
+        records = [*content.get("course", []), *content.get("evaluations", [])]
+        whole = all(isinstance(record["update"], int) and isinstance(record["scores"], dict) for record in records)
+    except (KeyError, TypeError):
+        return False
+    return whole and ("status" not in content or content.keys() >= EMPTY.keys())
+
+
+def records_until(content: Record, update: int) -> Record:
+    """The entries of a run's earlier content that still hold when it is resumed at a generator update."""
+    best, final = content.get("best"), content.get("final")
+    return {
+        "course": [record for record in content.get("course", []) if record["update"] <= update],
+        "final": final if final and final["update"] <= update else None,
+        "best": best if best and best["update"] <= update else None,
+        "evaluations": [record for record in content.get("evaluations", []) if record["update"] <= update],
+    }
 
 
 def is_finite(value: float | None) -> bool:
@@ -175,17 +214,17 @@ def is_finite(value: float | None) -> bool:
     return value is not None and math.isfinite(value)
 
 
-def clean(value: Any) -> Any:
-    """JSON has no NaN and no infinity: null stands for them."""
+def without_nan(value: Any) -> Any:
+    """A value with null in place of NaN and the infinities, which JSON does not have."""
     if isinstance(value, dict):
-        return {name: clean(entry) for name, entry in value.items()}
+        return {name: without_nan(entry) for name, entry in value.items()}
     if isinstance(value, list | tuple):
-        return [clean(entry) for entry in value]
+        return [without_nan(entry) for entry in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def git_commit() -> str | None:
-    """The commit of the source tree that runs, or null if no repository tracks this very file."""
+    """The commit of the source tree that runs, or None if no repository tracks this very file."""
     try:
         git("ls-files", "--error-unmatch", __file__)
         return git("rev-parse", "HEAD")
@@ -194,6 +233,6 @@ def git_commit() -> str | None:
 
 
 def git(*arguments: str) -> str:
-    """What git says in this file's folder."""
+    """What git prints in this file's folder."""
     command = ["git", "-C", str(Path(__file__).parent), *arguments]
     return subprocess.run(command, capture_output=True, encoding="utf-8", check=True).stdout.strip()

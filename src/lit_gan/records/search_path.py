@@ -1,4 +1,4 @@
-"""Where a run's own configs and Python files lie: recorded with the run, so that its directory is enough to go on."""
+"""The places of a run's own configs and Python files: recorded, so that its directory is enough to resume it."""
 
 import importlib.util
 import sys
@@ -10,20 +10,26 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
 
-RECORD = "search_path.yaml"
-SHIPPED = "pkg://lit_gan.sweeps"
+FILE_NAME = "search_path.yaml"
+"""The record of a search path, below `.hydra` in a run directory."""
+
+SHIPPED_SWEEPS = "pkg://lit_gan.sweeps"
+"""The place of the package's own sweeps, which needs no record."""
+
 INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
-"""Folders of installed packages, which every process finds."""
+"""Names of folders of installed packages, which every process finds."""
+
+STANDARD_LIBRARY = Path(importlib.__file__).parent.parent
 
 
 @dataclass(frozen=True)
 class SearchPath:
-    """Places beside those of the package.
+    """Places of configs and classes beside those of the package.
 
     Attributes:
-        configs: of configs, in Hydra's spelling: "file:///home/me/mine" or "pkg://mine.conf".
+        configs: places of configs, in Hydra's spelling: "file:///home/me/mine" or "pkg://mine.conf".
         modules: folders of Python files.
     """
 
@@ -32,30 +38,31 @@ class SearchPath:
 
     @property
     def folders(self) -> list[Path]:
-        """The folders among the places of configs that are there."""
+        """The existing folders among the places of configs."""
         files = (place.removeprefix("file://") for place in self.configs if place.startswith("file://"))
         return [Path(file) for file in files if Path(file).is_dir()]
 
     @property
     def module_folders(self) -> list[Path]:
-        """Where the classes that own configs name may lie: beside a folder of configs, as in README, or in it."""
+        """The folders in which the classes of these configs may lie: beside a folder of configs, or in it."""
         return [Path.cwd(), *(folder.parent for folder in self.folders), *self.folders]
 
-    def record(self) -> DictConfig:
-        """What a run keeps of it."""
+    def as_config(self) -> DictConfig:
+        """The record of it that a run keeps."""
         return OmegaConf.create({"configs": list(self.configs), "modules": list(self.modules)})
 
 
-def present(config: DictConfig) -> SearchPath:
-    """The places of this process, and the folders of the Python files that its config names."""
+def current_search_path(config: DictConfig) -> SearchPath:
+    """The places of configs of this process, and the folders of the Python files whose classes `config` names."""
     sources = HydraConfig.get().runtime.config_sources
     return SearchPath(tuple(own_configs(sources)), tuple(dict.fromkeys(map(str, own_modules(config)))))
 
 
 def own_configs(sources: Iterable[DictConfig], folder: Path | None = None) -> Iterator[str]:
-    """The places of configs that were named on the command line, absolute.
+    """The absolute places of configs that a command line named.
 
     Args:
+        sources: all places of configs, as Hydra notes them.
         folder: where the command was given; the present folder if None.
     """
     for source in sources:
@@ -63,41 +70,47 @@ def own_configs(sources: Iterable[DictConfig], folder: Path | None = None) -> It
             place = f"{source.schema}://{source.path}"
             if source.schema == "file":
                 place = f"file://{(folder or Path.cwd()) / source.path}"
-            if place != SHIPPED:
+            if place != SHIPPED_SWEEPS:
                 yield place
 
 
 def own_modules(config: DictConfig) -> Iterator[Path]:
     """The folders from which Python takes the modules that a config names, but for installed ones."""
-    tops = {target.split(".")[0] for target in targets(OmegaConf.to_container(config))} - {"lit_gan", "__main__"}
+    tops = {path.split(".")[0] for path in class_paths(OmegaConf.to_container(config))} - {"lit_gan", "__main__"}
     for top in sorted(tops):
-        module = importlib.util.find_spec(top)
-        files = [module.origin, *(module.submodule_search_locations or [])] if module else []
-        places = [Path(file) for file in files if file and Path(file).exists()]
-        if places:
-            folder = places[0].parent.parent if places[0].name == "__init__.py" else places[0].parent
-            if folder.name not in INSTALLED and not folder.samefile(Path(importlib.__file__).parent.parent):
-                yield folder.absolute()
+        folder = folder_of_module(top)
+        if folder and folder.name not in INSTALLED and not folder.samefile(STANDARD_LIBRARY):
+            yield folder.absolute()
 
 
-def targets(value: Any) -> Iterator[str]:
-    """Every `_target_` of a config."""
+def folder_of_module(name: str) -> Path | None:
+    """The folder that must be on Python's path for `import name`; None if there is no such file."""
+    module = importlib.util.find_spec(name)
+    files = [module.origin, *(module.submodule_search_locations or [])] if module else []
+    there = [Path(file) for file in files if file and Path(file).exists()]
+    if not there:
+        return None
+    return there[0].parent.parent if there[0].name == "__init__.py" else there[0].parent
+
+
+def class_paths(value: Any) -> Iterator[str]:
+    """Every `_target_` in a config."""
     if isinstance(value, dict):
         if isinstance(value.get("_target_"), str):
             yield value["_target_"]
         value = list(value.values())
     if isinstance(value, list):
         for entry in value:
-            yield from targets(entry)
+            yield from class_paths(entry)
 
 
-def recorded(directory: Path) -> SearchPath:
-    """The places of a run; what Hydra noted of them in one from before they were recorded.
+def recorded_search_path(directory: Path) -> SearchPath:
+    """The places that a run recorded; those that Hydra noted for a run from before there was such a record.
 
     Raises:
-        UserError: the record is damaged.
+        Damaged: the record cannot be read.
     """
-    path, hydra = (directory / ".hydra" / name for name in (RECORD, "hydra.yaml"))
+    path, hydra = (directory / ".hydra" / name for name in (FILE_NAME, "hydra.yaml"))
     if path.is_file():
         content = read_yaml(path, DictConfig)
         return SearchPath(tuple(content.get("configs") or ()), tuple(content.get("modules") or ()))
@@ -117,6 +130,6 @@ def find_modules_of(directory: Path) -> None:
     """Lets Python find the files of a run's own classes.
 
     Raises:
-        UserError: the record is damaged.
+        Damaged: the record of the run's search path cannot be read.
     """
-    find_modules(recorded(directory).modules)
+    find_modules(recorded_search_path(directory).modules)

@@ -1,4 +1,4 @@
-"""What a command leaves on disk before it is known to be possible: nothing."""
+"""A command that is refused leaves nothing on disk: its log waits, and what was made for it is removed."""
 
 import logging
 import os
@@ -13,11 +13,7 @@ from omegaconf import DictConfig
 
 
 class RunLog(logging.FileHandler):
-    """`train.log`. What is said before a run begins is written when it begins, and not at all if it is refused.
-
-    Args:
-        filename: of the file.
-    """
+    """`train.log`: lines from before a run begins are written when it begins, and not at all if it is refused."""
 
     def __init__(self, filename: str):
         super().__init__(filename, encoding="utf-8", errors="backslashreplace", delay=True)
@@ -37,11 +33,11 @@ class RunLog(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Loses the line on a full disk: a traceback would help nobody, and the next file of the run says it."""
+        """Loses the line on a full disk: a traceback would help nobody, and the run's next file names the reason."""
 
 
 def begin_log() -> None:
-    """The run has begun: its log is written."""
+    """Lets the log of a run that begins be written."""
     for handler in logging.getLogger().handlers:
         if isinstance(handler, RunLog):
             handler.begin()
@@ -53,7 +49,7 @@ class NewFolders(Callback):
     made: ClassVar[list[Path]] = []
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        """Those of the output directory's path that do not exist."""
+        """Remembers the folders on the output directory's path that do not exist yet."""
         NewFolders.made = missing(Path(config.hydra.run.dir).absolute())
 
 
@@ -61,17 +57,18 @@ class NewFolders(Callback):
 def leaving_nothing(directory: Path) -> Iterator[None]:
     """Removes, if the block fails before it has written a config, the empty folders and the lock made for it."""
     folder = directory / ".hydra"
-    made, config = list(dict.fromkeys([*NewFolders.made, *missing(folder / "lock")])), version(folder / "config.yaml")
+    made = list(dict.fromkeys([*NewFolders.made, *missing(folder / "lock")]))
+    before = fingerprint(folder / "config.yaml")
     try:
         yield
     except BaseException:
-        if version(folder / "config.yaml") == config:
+        if fingerprint(folder / "config.yaml") == before:
             remove_empty(made)
         raise
 
 
-def version(path: Path) -> tuple[int, int] | None:
-    """What changes when a file is replaced; None if there is none."""
+def fingerprint(path: Path) -> tuple[int, int] | None:
+    """The number and the time of a file, which change when it is replaced; None if there is no file."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
@@ -81,29 +78,44 @@ def missing(path: Path) -> list[Path]:
 
 
 def remove_empty(paths: list[Path]) -> None:
-    """Removes empty files and folders, the innermost first; what holds anything stays."""
+    """Removes files, and the folders that are empty then, the innermost first."""
     for path in reversed(paths):
         with suppress(OSError):
-            path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+            if path.is_dir():
+                path.rmdir()
+            else:
+                path.unlink(missing_ok=True)
 
 
 @contextmanager
 def restoring(folder: Path) -> Iterator[None]:
-    """Removes, if the block fails, what it has put into a folder, and points its links to where they pointed before."""
-    before = entries(folder)
+    """Removes, if the block fails, what it has put into a folder, and points its links to where they pointed before.
+
+    W&B, for one, keeps a link to its latest run, which would lead to a run that was never begun.
+    """
+    before = links_below(folder)
     try:
         yield
     except BaseException:
-        for path in entries(folder).keys() - before.keys():
-            path.unlink() if path.is_symlink() or path.is_file() else shutil.rmtree(path, ignore_errors=True)
+        after = links_below(folder)
+        for path in after.keys() - before.keys():
+            remove(path)
         for path, target in before.items():
-            if target is not None and entries(folder).get(path) != target:
+            if target is not None and after.get(path) != target:
                 path.unlink(missing_ok=True)
                 path.symlink_to(target)
         raise
 
 
-def entries(folder: Path) -> dict[Path, str | None]:
-    """What lies in a folder and one level below it, and where the links among it point."""
+def remove(path: Path) -> None:
+    """Removes a file, a link or a whole folder."""
+    if path.is_symlink() or path.is_file():
+        path.unlink()
+    else:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def links_below(folder: Path) -> dict[Path, str | None]:
+    """The paths in a folder and one level below it, each with the target of a link, or None for what is no link."""
     paths = [*folder.glob("*"), *folder.glob("*/*")]
     return {path: os.readlink(path) if path.is_symlink() else None for path in paths}

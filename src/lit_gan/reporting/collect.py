@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 import lit_gan.conf
 from lit_gan.errors import UserError
 from lit_gan.records import search_path
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
 from lit_gan.reporting.view import SEED, View, read_view
 from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan

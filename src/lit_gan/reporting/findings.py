@@ -10,7 +10,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import Panel, Run, Sweep
 from lit_gan.reporting.comparison import Comparison, place_of
 from lit_gan.reporting.papers import PaperScore

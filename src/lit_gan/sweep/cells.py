@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_gan.errors import UserError
 from lit_gan.records.lock import in_use
-from lit_gan.records.results import Record, read
+from lit_gan.records.results import Record, read_results
 from lit_gan.sweep.plan import read_plan
 
 STATES = ("finished", "running", "stopped", "failed", "damaged", "waiting")
@@ -70,7 +70,7 @@ def read_cell(directory: Path, name: str) -> Cell:
         UserError: its `results.json` is damaged.
     """
     path = directory / "results.json"
-    results = read(path) if path.exists() else {}
+    results = read_results(path) if path.exists() else {}
     return Cell(name, directory, state(directory, results), results)
 
 

@@ -10,9 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import configure_log, setup_globals
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lit_gan.errors import UserError
 from lit_gan.records import search_path
-from lit_gan.records.files import write_text
+from lit_gan.records.files import read_json, write_text
+from lit_gan.sweep.plan import REWRITTEN
 
 FILE = "cell.json"
 CELL = "LIT_GAN_CELL"
@@ -67,14 +67,7 @@ def thaw(directory: Path) -> DictConfig | None:
         UserError: the file is damaged.
     """
     path = frozen(directory)
-    if not path.exists():
-        return None
-    try:
-        return OmegaConf.create(json.loads(path.read_text(encoding="utf-8")))
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete it, and the next start of the sweep writes it."
-        ) from error
+    return OmegaConf.create(read_json(path, set(), REWRITTEN)) if path.exists() else None
 
 
 def job_config() -> DictConfig | None:

@@ -13,9 +13,11 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
 from lit_gan.overrides import parsed
-from lit_gan.records.files import write_text
+from lit_gan.records.files import read_json, write_text
 
 Plan = dict[str, Any]
+REWRITTEN = "delete it, and the next start of the sweep writes it"
+"""What to do about a damaged file of a sweep."""
 
 
 def cell_name(overrides: Iterable[str], axes: Iterable[str]) -> str:
@@ -113,14 +115,4 @@ def read_plan(directory: Path) -> Plan:
         UserError: it is damaged.
     """
     path = directory / "sweep.json"
-    if not path.exists():
-        return {}
-    try:
-        plan = json.loads(path.read_text(encoding="utf-8"))
-        if not (isinstance(plan, dict) and plan.keys() >= {"sweep", "axes", "cells"}):
-            raise ValueError("parts are missing")
-        return plan
-    except ValueError as error:
-        raise UserError(
-            f"{path} is damaged ({error}): delete it, and the next start of the sweep writes it."
-        ) from error
+    return read_json(path, {"sweep", "axes", "cells"}, REWRITTEN) if path.exists() else {}

@@ -189,7 +189,7 @@ def reason_of_end(cell: Cell, code: int, spoken: int, before: bytes | None) -> s
         restore(before, cell.directory)
         return sentence
     reason = sentence or death(code, log)
-    Results(cell.directory).report(reason)
+    Results(cell.directory).mark_failed(reason)
     return reason
 
 
@@ -257,7 +257,7 @@ def end_with_parent() -> None:
 def record_refusal(cell: Cell, reason: str) -> None:
     """Leaves in `results.json` why a cell could not begin; one that has results stays as it was."""
     if not read_cell(cell.directory, cell.name).results:
-        Results(cell.directory).report(reason)
+        Results(cell.directory).mark_failed(reason)
 
 
 def objective(config: DictConfig, cell: Cell) -> float | None:

@@ -6,11 +6,25 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
-from lit_gan.records.yaml_file import read_yaml
+from lit_gan.records.files import read_yaml
 
-MAY_CHANGE = {"hydra", "updates", "trainer", "logger", "workers", "device_memory", "debug", "resume", "apart", "axes"}
-MAY_CHANGE |= {"figure", "label", "scale", "prescribed"}
-"""The settings with which a cell may be resumed otherwise: they say how it is run and shown, not what is run."""
+MAY_CHANGE_ON_RESUME = {
+    "hydra",
+    "updates",
+    "trainer",
+    "logger",
+    "workers",
+    "device_memory",
+    "debug",
+    "resume",
+    "apart",
+    "axes",
+    "figure",
+    "label",
+    "scale",
+    "prescribed",
+}
+"""Settings that may change when a cell is resumed: they affect how it runs and is shown, not what it computes."""
 
 
 def has_begun(directory: Path) -> bool:
@@ -27,7 +41,7 @@ def check_same_cell(directory: Path, config: DictConfig) -> None:
     if not has_begun(directory):
         return
     old = read_yaml(directory / ".hydra" / "config.yaml", DictConfig)
-    names = [name for name in {**old, **config} if name not in MAY_CHANGE]
+    names = [name for name in {**old, **config} if name not in MAY_CHANGE_ON_RESUME]
     changed = first_difference(old, config, [*names, "trainer.precision"])
     if changed is None and config.updates < old.updates:
         changed = "updates", str(old.updates), str(config.updates)

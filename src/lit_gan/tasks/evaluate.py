@@ -10,14 +10,14 @@ from omegaconf import DictConfig, ListConfig
 from rich.markup import escape
 from rich.table import Table
 
-from lit_gan.build import build_protocol, build_source, choose_device
+from lit_gan.build import build_protocol, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import shown
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
-from lit_gan.records.directory import check_writable, chosen_run, load_config
+from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import footnotes, format_score, split_names
@@ -25,6 +25,7 @@ from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_settings
 from lit_gan.system.console import plain_console
 from lit_gan.tasks.loading import load_gan
+from lit_gan.tasks.trained_run import chosen_run, moved_source
 
 
 def evaluate(config: DictConfig) -> None:
@@ -51,7 +52,7 @@ def evaluate(config: DictConfig) -> None:
         for protocol in protocols:
             record = measure(gan.to(device), suite, source, protocol, update, checkpoint, by_class=True)
             show(record, source.class_names)
-            results.append(record)
+            results.add_evaluation(record)
         save_classes(gan, source, directory / "samples" / f"{checkpoint}_by_class")
 
 
@@ -88,23 +89,6 @@ def build_suite(config: DictConfig, trained: DictConfig) -> Suite:
             f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
         )
     return suite
-
-
-def moved_source(config: DictConfig, trained: DictConfig) -> Source:
-    """The run's data set, from where it is now.
-
-    Raises:
-        UserError: it does not lie in such a place.
-    """
-    for name, place in config.data.items():
-        if place is None:
-            continue
-        if name not in trained.data:
-            places = " or ".join(f"data.{key}" for key in config.data if key in trained.data)
-            advice = f"set {places} instead" if places else "leave it out, for this data set needs no files"
-            raise UserError(f"data.{name}={place} is no setting of data={trained.data.name}: {advice}.")
-        trained.data[name] = place
-    return build_source(trained)
 
 
 def adjusted(config: DictConfig, name: str) -> EvalProtocol:

@@ -14,13 +14,13 @@ from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page, Picture, shown
 from lit_gan.game import Generator
-from lit_gan.records.directory import chosen_run, load_config
+from lit_gan.records.directory import load_config
 from lit_gan.records.files import replacing
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
 from lit_gan.settings import SAMPLE, check_settings
-from lit_gan.tasks.evaluate import moved_source
 from lit_gan.tasks.loading import load_generator
+from lit_gan.tasks.trained_run import chosen_run, moved_source
 
 GRID = BLOCK = 256
 SINGLES = "images"

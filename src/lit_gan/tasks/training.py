@@ -43,12 +43,12 @@ from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
-from lit_gan.records.branch import WEIGHTS, origin, unfit
+from lit_gan.records.branch import FIXES_WEIGHTS, parent_record, unfit_state
 from lit_gan.records.difference import first_difference
-from lit_gan.records.directory import config_files, open_run, read_config, tidy
+from lit_gan.records.directory import config_texts, open_run, read_config, remove_unfinished_files
 from lit_gan.records.files import Unwritable
 from lit_gan.records.metrics_csv import MetricsCsv
-from lit_gan.records.places import in_full
+from lit_gan.records.paths import with_whole_path
 from lit_gan.records.results import Results
 from lit_gan.records.trace import begin_log, leaving_nothing, restoring
 from lit_gan.system.signals import STOPPED, handling, interrupt, received
@@ -137,9 +137,9 @@ class Run:
             load_weights(self.gan, content, self.checkpoint)
         except UserError:
             parent = self.checkpoint.parent.parent
-            old = read_config(parent / ".hydra" / "config.yaml")
-            if self.branches and (changed := first_difference(old, self.as_chosen, WEIGHTS)):
-                raise unfit(parent, *changed) from None
+            old = read_config(parent)
+            if self.branches and (changed := first_difference(old, self.as_chosen, FIXES_WEIGHTS)):
+                raise unfit_state(parent, *changed) from None
             raise
 
     def begin(self) -> None:
@@ -150,11 +150,11 @@ class Run:
         if self.branches:  # first of all, as without it the directory would be that of a run from its very beginning
             self.random_state.on_train_start(self.trainer, self.gan)
             self.checkpoints.save(self.trainer)
-        texts = config_files(self.as_chosen, self.directory / ".hydra") | {self.table.path: self.table.text()}
+        texts = config_texts(self.as_chosen, self.directory) | {self.table.path: self.table.text()}
         own = {"device": device_name(self.device), "class_names": self.source.class_names}
-        own |= {"parent": origin(self.checkpoint, self.update)} if self.branches else {}
+        own |= {"parent": parent_record(self.checkpoint, self.update)} if self.branches else {}
         self.results.start(self.update, texts, **facts(self.config), **own)
-        tidy(self.directory)
+        remove_unfinished_files(self.directory)
         set_aside(self.directory)
         if not self.trainer.fast_dev_run:  # there Lightning logs nothing
             self.trainer.loggers = [self.table, *self.loggers.values()]
@@ -174,10 +174,9 @@ class Run:
                 raise Stopped(self.trainer.global_step, who_ends(self.trainer))
             self.take_final_scores()
         except Stopped as stop:
-            self.results.content |= {"updates": stop.update, "stopped_by": stop.by, **self.clock.rates(stop.update)}
             who = ", ".join(signal.Signals(each).name for each in received) or stop.by or "stopped with another process"
             log.info("%s: saved at update %d", who, stop.update)
-            return self.results.close("stopped")
+            return self.results.stop(stop.update, stop.by, self.clock.rates(stop.update))
         except SystemExit as end:  # Lightning's answer to a second Ctrl-C
             raise KeyboardInterrupt from end
         except UserError:
@@ -191,7 +190,7 @@ class Run:
             raise
         if self.trainer.is_global_zero:
             if not self.trainer.fast_dev_run:
-                self.results.content["warnings"] += self.signs_of_collapse()
+                self.results.add_warnings(self.signs_of_collapse())
             self.results.close("finished")
 
     def catch_up(self) -> None:
@@ -210,7 +209,7 @@ class Run:
 
     def exit_if_another_failed(self) -> None:
         """Ends this process without a word if its error is only that it has lost another, which has said why."""
-        reason = self.results.reported() if self.trainer.world_size > 1 else None
+        reason = self.results.failure() if self.trainer.world_size > 1 else None
         if reason is not None:
             self.results.close("failed", reason)
             sys.exit(1)
@@ -224,7 +223,7 @@ class Run:
             log.info("scoring %d samples under protocol %s", self.final.generated, self.final.name)
         record = measure(self.gan.to(self.device), self.suite, self.source, self.final, update, "last")
         self.clock.add("evaluation", record["seconds"])
-        self.results.content |= {"final": record, **self.clock.rates(update)}
+        self.results.add_final(record, self.clock.rates(update))
         for logger in self.trainer.loggers:
             logger.log_metrics({f"final/{name}": value for name, value in record["scores"].items()}, step=update)
 
@@ -403,7 +402,7 @@ def facts(config: DictConfig) -> dict[str, Any]:
         "seed": config.seed,
         "choices": {name: choice for name, choice in choices.items() if "hydra" not in name and "@" not in name}
         | {name: list(config[name]) for name in ("reg", "logger")},
-        "overrides": [in_full(override) for override in hydra.overrides.task],
+        "overrides": [with_whole_path(override) for override in hydra.overrides.task],
         "warnings": departures(config, choices),
     }
 

@@ -1,0 +1,97 @@
+"""The files that a run reads: recorded with whole paths, so that the run can be resumed from any folder."""
+
+import os
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_gan.errors import UserError
+from lit_gan.overrides import key, parse, quoted
+
+PATH_SETTINGS = (
+    "data.root",
+    "data.file",
+    "data.dataset.packaged",
+    "data.base.root",
+    "data.base.dataset.packaged",
+    "metrics.weights",
+)
+"""The settings of a training that name files or folders to read."""
+
+
+def expand_home(name: str, path: str) -> str:
+    """A path with the home directory in place of the `~` or `~user` that it begins with.
+
+    Args:
+        name: the setting that the path is given for, as in `run=~/x`.
+
+    Raises:
+        UserError: nobody has that name.
+    """
+    try:
+        return str(Path(path).expanduser()) if path.startswith("~") else path
+    except RuntimeError as error:
+        user = path.split("/")[0]
+        raise UserError(
+            f"{name}={path}: there is no home directory {user} on this machine, so write the whole path, {name}=/..."
+        ) from error
+
+
+def absolute(name: str, path: str | os.PathLike) -> str:
+    """The whole path of what `path` names from the present folder.
+
+    Raises:
+        UserError: as `expand_home`.
+    """
+    return os.path.abspath(expand_home(name, str(path)))
+
+
+def with_whole_path(setting: str) -> str:
+    """An override, with its path made absolute if it is one of `PATH_SETTINGS`; values to sweep over stay as they are.
+
+    Raises:
+        UserError: as `absolute`.
+    """
+    override = parse(setting) if key(setting) in PATH_SETTINGS and not setting.startswith("~") else None
+    path = override.value() if override and not override.is_sweep_override() else None
+    if path in (None, "") or "${" in str(path):
+        return setting
+    name = setting.partition("=")[0]
+    return f"{name}={quoted(absolute(key(setting), str(path)))}"
+
+
+def make_paths_absolute(config: DictConfig) -> None:
+    """Replaces the paths in a config by whole ones.
+
+    Raises:
+        UserError: as `absolute`.
+    """
+    for name in PATH_SETTINGS:
+        if isinstance(path := OmegaConf.select(config, name), str):
+            OmegaConf.update(config, name, absolute(name, path))
+
+
+def keep_recorded_paths(old: DictConfig, new: DictConfig, typed: set[str]) -> None:
+    """Lets a resumed run read its files where it has read them before, if they are still there.
+
+    Args:
+        old: the recorded config.
+        new: the config of the resumed run, which is changed.
+        typed: the settings on the command line, which decide.
+    """
+    for name in PATH_SETTINGS:
+        before = OmegaConf.select(old, name)
+        if isinstance(before, str) and name not in typed and os.path.isabs(before) and os.path.exists(before):
+            OmegaConf.update(new, name, before)
+
+
+def find_moved_data(config: DictConfig) -> None:
+    """Lets a config read its data sets from the folder LIT_GAN_DATA where they are no longer in the recorded one.
+
+    Only data sets that can be downloaded are looked for; without that variable nothing changes.
+    """
+    folder = os.environ.get("LIT_GAN_DATA")
+    for name in ("data", "data.base"):
+        downloaded = OmegaConf.select(config, f"{name}.download") is not None
+        if folder and downloaded and not os.path.exists(str(OmegaConf.select(config, f"{name}.root"))):
+            OmegaConf.update(config, f"{name}.root", absolute("LIT_GAN_DATA", folder))

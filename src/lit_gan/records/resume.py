@@ -1,0 +1,85 @@
+"""What a resumed run may change, and what of its old config it takes over."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from lit_gan.errors import UserError
+from lit_gan.records.difference import first_difference
+from lit_gan.records.paths import keep_recorded_paths, make_paths_absolute
+
+FIXED_ON_RESUME = (
+    "model",
+    "loss",
+    "reg",
+    "optim",
+    "order",
+    "ema",
+    "ema_start",
+    "batch_size",
+    "g_batch_size",
+    "seed",
+    "dequantize",
+    "trainer.precision",
+    "data",
+)
+"""Settings that a resume must not change: another value would make another experiment."""
+
+RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "on_broken")
+"""Keys of `data` that a resume may change: they say where the data lie and how they are read, not what they are."""
+
+
+def check_resume(old: DictConfig, new: DictConfig, typed: set[str], directory: Path) -> None:
+    """Completes the config of a resumed run from the recorded one, and refuses what is another experiment.
+
+    Args:
+        old: the recorded config.
+        new: the config of the command line, which is changed.
+        typed: the settings on the command line.
+        directory: of the run.
+
+    Raises:
+        UserError: names the first setting that differs, and both values.
+    """
+    drop_later_settings(old, new, typed)
+    keep_recorded_paths(old, new, typed)
+    make_paths_absolute(old)
+    check_same_game(old, new, directory)
+
+
+def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> None:
+    """Removes from the data of a config what the run's own version of lit_gan did not have yet.
+
+    The data set's class has a default for each such key, which is what was done before. One that the command line names
+    stays, to be refused where it makes another game.
+    """
+    if old.data.get("_target_") != new.data.get("_target_"):
+        return
+    with open_dict(new):
+        for name in new.data.keys() - old.data.keys():
+            if f"data.{name}" not in typed:
+                del new.data[name]
+
+
+def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
+    """Refuses to resume a run as another experiment.
+
+    Raises:
+        UserError: names the first setting that differs, and both values.
+    """
+    if changed := first_difference(without_locations(old), without_locations(new), FIXED_ON_RESUME):
+        name, before, now = changed
+        raise UserError(
+            f"The run in {directory} was made with {name}={before}, not with {name}={now}: resume it without changing "
+            f"that, start a new run in another directory, or begin one in this run's state with resume={directory} "
+            f"hydra.run.dir=NEW."
+        )
+
+
+def without_locations(config: DictConfig) -> DictConfig:
+    """A copy of a config without `RELOCATABLE_DATA_KEYS`."""
+    config = OmegaConf.create(OmegaConf.to_container(config))
+    for data in (config.data, config.data.get("base") or {}):
+        for name in RELOCATABLE_DATA_KEYS:
+            data.pop(name, None)
+    return config
