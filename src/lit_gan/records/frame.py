@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lit_gan.errors import UserError
-from lit_gan.records.places import expanded
+from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Record, Results
 
 FACTS = ("update", "checkpoint", "weights", "protocol")
@@ -109,7 +109,7 @@ def results(run: str | PathLike) -> RunFrames:
     Raises:
         UserError: the directory is not that of a run, or a file in it is damaged.
     """
-    directory = Path(expanded("run", str(run)))
+    directory = Path(expand_home("run", str(run)))
     record = Results(directory)
     if not record.path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {record.path}, which every run writes.")
@@ -132,9 +132,9 @@ def facts(evaluation: Record) -> Record:
 
 def curves_of(path: Path) -> Frame:
     """The table of metrics.csv, in numbers; no rows if nothing has been logged yet."""
-    from lit_gan.records.metrics_csv import read  # loads Lightning
+    from lit_gan.records.metrics_csv import read_table  # loads Lightning
 
-    columns, rows = read(path) if path.is_file() else (["update"], [])
+    columns, rows = read_table(path) if path.is_file() else (["update"], [])
     values = [{name: float(value) for name, value in row.items() if value} for row in rows]
     return filled(columns, [row | {"update": int(row["update"])} for row in values])
 

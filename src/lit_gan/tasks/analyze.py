@@ -12,8 +12,8 @@ from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.records.directory import load_config
 from lit_gan.settings import COUNT, SEED, SWITCH, Allowed, check_settings
+from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
-from lit_gan.tasks.trained_run import chosen_run, moved_source
 
 ANALYZE = {
     "checkpoint": Allowed(str),

@@ -24,8 +24,8 @@ from lit_gan.records.score_names import footnotes, format_score, split_names
 from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_settings
 from lit_gan.system.console import plain_console
+from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
-from lit_gan.tasks.trained_run import chosen_run, moved_source
 
 
 def evaluate(config: DictConfig) -> None:

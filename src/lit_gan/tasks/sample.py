@@ -19,8 +19,8 @@ from lit_gan.records.files import replacing
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
 from lit_gan.settings import SAMPLE, check_settings
+from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_generator
-from lit_gan.tasks.trained_run import chosen_run, moved_source
 
 GRID = BLOCK = 256
 SINGLES = "images"

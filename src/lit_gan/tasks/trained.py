@@ -13,7 +13,7 @@ from lit_gan.figures.pictures import picture
 from lit_gan.game import Generator, Images, Labels, Latents
 from lit_gan.ranges import Allowed, Count, Seed, require
 from lit_gan.records.directory import load_config
-from lit_gan.records.places import expanded
+from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
 from lit_gan.tasks.loading import load_generator
@@ -86,6 +86,6 @@ def load(run: str | PathLike, checkpoint: str = "last", ema: bool = True) -> Tra
     Raises:
         UserError: the directory is not that of a run, or it has no such checkpoint, or a file is damaged.
     """
-    directory = Path(expanded("run", str(run)))
+    directory = Path(expand_home("run", str(run)))
     network, update = load_generator(load_config(directory), directory, checkpoint, ema)
     return TrainedGenerator(network, update, Results(directory).content.get("class_names")).eval()
