@@ -25,7 +25,6 @@ from lit_gan.analysis.linear_probe import accuracy, pooled_features
 from lit_gan.analysis.neighbours import Asked, nearest
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
-from lit_gan.analyze import analyze
 from lit_gan.build import build_gan
 from lit_gan.cli.launch import launch
 from lit_gan.configs import choices
@@ -33,8 +32,9 @@ from lit_gan.data import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values
 from lit_gan.metrics.ms_ssim import n_scales, similarity
-from lit_gan.sample import sample
-from lit_gan.train import train
+from lit_gan.tasks.analyze import analyze
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 
 TINY = ["model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2", "updates_per_epoch=1"]
 TASKS = {"train": train, "analyze": analyze, "sample": sample}

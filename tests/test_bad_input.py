@@ -17,19 +17,19 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from lit_gan import settings
-from lit_gan.classify import classify
 from lit_gan.cli.launch import causes, explain, launch
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
-from lit_gan.evaluate import evaluate
 from lit_gan.overrides import quoted, unquoted
 from lit_gan.records import results
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
-from lit_gan.sample import sample
 from lit_gan.settings import Allowed, check_settings
+from lit_gan.tasks.classify import classify
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
 from lit_gan.tasks.summary import command, course_table
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 CONF = Path(lit_gan.conf.__file__).parent
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]

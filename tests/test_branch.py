@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lit_gan.cli.launch import launch
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 from test_run import assert_same_state, content
 
 GAME = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]

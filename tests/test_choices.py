@@ -11,7 +11,7 @@ from hydra.utils import instantiate
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import register_resolvers
 from lit_gan.configs import choices
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 CONFIGS = Path(lit_gan.conf.__file__).parent
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and list(path.glob("*.yaml")))

@@ -12,11 +12,11 @@ from PIL import Image
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
-from lit_gan.evaluate import evaluate
 from lit_gan.figures.pictures import shown
-from lit_gan.sample import sample
 from lit_gan.sampling import class_number
-from lit_gan.train import train
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "metrics=none"]
 

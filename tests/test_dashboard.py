@@ -5,9 +5,9 @@ import json
 import pytest
 from omegaconf import OmegaConf
 
-from lit_gan.dashboard import dashboard, save
 from lit_gan.errors import UserError
 from lit_gan.sweep.cells import Cell
+from lit_gan.tasks.dashboard import build_dashboard, publish
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def make_cell(tmp_path):
 def test_scores_by_method_curves_by_setting_and_samples(make_cell):
     pytest.importorskip("wandb_workspaces")
     cells = [make_cell(f"method=a/optim={optim}", {"wandb": {}}) for optim in ("x", "y")]
-    report = dashboard(cells, "project", "entity")
+    report = build_dashboard(cells, "project", "entity")
     titles = [block.text for block in report.blocks[::2]]
     assert titles == ["Scores by method", "Curves, optim=x", "Curves, optim=y", "Samples"]
     grids = report.blocks[1::2]
@@ -42,7 +42,7 @@ def test_scores_by_method_curves_by_setting_and_samples(make_cell):
 
 def test_a_sweep_without_wandb_is_refused(make_cell):
     with pytest.raises(UserError, match="run it with logger=wandb"):
-        dashboard([make_cell("method=a", {})], "project", "entity")
+        build_dashboard([make_cell("method=a", {})], "project", "entity")
 
 
 def test_no_server_is_one_sentence():
@@ -51,7 +51,7 @@ def test_no_server_is_one_sentence():
             raise Exception("not logged in to W&B")
 
     with pytest.raises(UserError, match=r"not logged in to W&B.*wandb login.*lit_gan.report"):
-        save(Unreachable())
+        publish(Unreachable())
 
 
 def test_status_shows_the_grid(tmp_path, capsys, monkeypatch):

@@ -11,7 +11,7 @@ from lit_gan.callbacks.vector_field import field
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.models import dirac
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from lit_gan.records import files
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.tasks import training as fit
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 from test_files import full_disk
 from test_run import assert_same_state, content
 

@@ -20,13 +20,13 @@ from lit_gan.cli.launch import swept, unknown_setting
 from lit_gan.errors import UserError
 from lit_gan.overrides import axes_of, parsed
 from lit_gan.records.lock import in_use, sole_use
-from lit_gan.status import show
 from lit_gan.sweep import play
 from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
 from lit_gan.sweep.frozen import frozen
 from lit_gan.sweep.plan import cell_name, cells_of, place, values
 from lit_gan.sweep.same import check_same_cell
+from lit_gan.tasks.status import print_cells
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
 GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]
@@ -258,7 +258,7 @@ def test_a_cell_that_another_process_trains_does_not_begin(tmp_path):
 
 
 def test_status_prints_brackets_as_they_are(capsys):
-    show([Cell("reg=none", Path("x"), "failed", {"error": "pip install 'lit_gan[ray]', see [/data/x]"})], False)
+    print_cells([Cell("reg=none", Path("x"), "failed", {"error": "pip install 'lit_gan[ray]', see [/data/x]"})], False)
     assert "'lit_gan[ray]', see [/data/x]" in capsys.readouterr().out
 
 

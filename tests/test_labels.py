@@ -48,7 +48,7 @@ from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, n_classes_of
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 

@@ -9,7 +9,8 @@ import lit_gan.conf
 import pytest
 
 ROOT = Path(lit_gan.__file__).parent
-ENTRY_POINTS = {"lit_gan.train", "lit_gan.evaluate", "lit_gan.sample", "lit_gan.analyze"}
+COMMANDS = ("train", "evaluate", "sample", "analyze", "classify", "status", "report", "dashboard")
+DOORS = [f"lit_gan.{command}" for command in COMMANDS]
 METHODS = ("lit_gan.losses", "lit_gan.models", "lit_gan.reg")
 
 
@@ -79,6 +80,28 @@ def test_records_know_no_network():
     assert rooms()["records"] <= {"errors", "overrides"}
 
 
+@pytest.mark.parametrize("name", SOURCES)
+def test_nobody_imports_a_door(name):
+    assert not imports(name) & set(DOORS)
+
+
+@pytest.mark.parametrize("door", DOORS)
+def test_doors_import_the_command_line_only_and_name_their_task(door):
+    assert imports(door) == {"lit_gan.cli.door"}
+    command = door.rpartition(".")[2]
+    task = SOURCES[f"lit_gan.tasks.{command}"].read_text()
+    assert f'"lit_gan.tasks.{command}:{command}"' in SOURCES[door].read_text()
+    assert f"\ndef {command}(" in task
+
+
+def test_sweeps_do_not_know_what_trains_a_cell():
+    assert not rooms()["sweep"] & {"tasks", "cli"}
+
+
+def test_tasks_know_no_command_line():
+    assert "cli" not in rooms()["tasks"]
+
+
 def test_the_parser_sees_every_form_of_import():
     text = """
 import torch, lit_gan.losses
@@ -118,20 +141,15 @@ def test_nobody_but_the_configs_names_a_method():
     assert {name for name in users if not name.startswith(METHODS)} <= {"lit_gan.bench"}
 
 
-@pytest.mark.parametrize("name", SOURCES)
-def test_nobody_imports_an_entry_point(name):
-    assert not imports(name) & ENTRY_POINTS
-
-
 def test_train_names_no_loss_network_or_trick():
     conf = Path(lit_gan.conf.__file__).parent
     methods = {path.stem for group in ("loss", "model", "reg") for path in (conf / group).glob("*.yaml")} - {"none"}
-    text = SOURCES["lit_gan.train"].read_text().lower()
+    text = SOURCES["lit_gan.tasks.train"].read_text().lower()
     assert len(methods) > 10
     assert not [method for method in methods if method in text]
 
 
-@pytest.mark.parametrize("module", [*sorted(ENTRY_POINTS), "lit_gan.cli.launch"])
+@pytest.mark.parametrize("module", DOORS)
 def test_the_command_line_answers_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

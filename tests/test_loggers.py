@@ -13,7 +13,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import shortened
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 DIVERGING = ["loss=wasserstein", "reg=[]", "optim.g.lr=1.0e+38"]

@@ -57,7 +57,7 @@ from lit_gan.metrics.sharing import own_batches
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.records.score_names import footnotes
 from lit_gan.sampling import Sampler
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 PROTOCOL = EvalProtocol(
     name="tiny",

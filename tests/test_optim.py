@@ -11,7 +11,7 @@ from torch import nn
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign, trainable
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 SGD = partial(torch.optim.SGD, lr=0.5)
 

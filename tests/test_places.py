@@ -12,10 +12,10 @@ from lit_gan.cli.launch import completed, launch
 from lit_gan.data.folder import ImageFolder
 from lit_gan.data.torchvision_sets import TorchvisionSet
 from lit_gan.errors import UserError
-from lit_gan.evaluate import evaluate
 from lit_gan.records.paths import absolute
-from lit_gan.sample import sample
-from lit_gan.train import train
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 from test_data import write_fashion_mnist
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "updates=2", "metrics=none"]

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from lit_gan.cli.launch import launch
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")

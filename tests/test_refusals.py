@@ -9,13 +9,13 @@ import pytest
 from lightning.pytorch.loggers import Logger
 from PIL import Image
 
-from lit_gan.analyze import analyze
 from lit_gan.callbacks import Checkpoints
 from lit_gan.cli.launch import launch
-from lit_gan.evaluate import evaluate
 from lit_gan.records.lock import sole_use
-from lit_gan.sample import sample
-from lit_gan.train import train
+from lit_gan.tasks.analyze import analyze
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 from test_files import full_disk
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]

@@ -15,12 +15,12 @@ import torch
 from PIL import Image
 
 from lit_gan.cli.launch import launch
-from lit_gan.evaluate import evaluate
 from lit_gan.records.lock import sole_use
-from lit_gan.sample import sample
 from lit_gan.tasks import evaluate as rescore
 from lit_gan.tasks import training as fit
-from lit_gan.train import train
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 SCORED = [*TINY[:-1], "protocol.quick.generated=32", "protocol.full.generated=32", "protocol.quick.inception_score=32"]

@@ -7,8 +7,8 @@ import torch_fidelity
 from PIL import Image
 
 from lit_gan.cli.launch import launch
-from lit_gan.sample import sample
-from lit_gan.train import train
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=1"]
 

@@ -18,7 +18,7 @@ from lit_gan.callbacks import Checkpoints
 from lit_gan.cli.launch import launch
 from lit_gan.system import signals, slurm
 from lit_gan.tasks import training as fit
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 LENGTH = ["updates=9", "updates_per_epoch=3", "ema=0.9", "trainer.log_every_n_steps=2"]

@@ -21,7 +21,7 @@ from lit_gan.reg.minibatch import Closeness, MinibatchDiscrimination
 from lit_gan.reg.structure import BatchNorm, Dropout, InstanceNorm
 from lit_gan.reg.virtual import Referenced, VirtualBatchNorm, VirtualNorm
 from lit_gan.reg.weights import SpectralNorm
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 SHAPE, N = (1, 32, 32), 5
 MODELS = [dcgan, sngan_cnn, sngan_resnet, mlp]

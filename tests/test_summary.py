@@ -7,9 +7,9 @@ import pytest
 from rich.console import Console
 
 from lit_gan.records.score_names import scores_in_words, split_names
-from lit_gan.status import line
 from lit_gan.sweep.cells import Cell
 from lit_gan.tasks import evaluate as rescore
+from lit_gan.tasks.status import cell_line
 from lit_gan.tasks.summary import course_table
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
@@ -67,4 +67,4 @@ def test_evaluate_and_status_name_the_extractor_once(capsys, monkeypatch):
     assert printed.count("efficientnet_lite0") == 1
     assert " fid " in printed
     cell = Cell("method=a", Path("a"), "finished", {"course": [], "final": record(3)})
-    assert line(cell).count("efficientnet_lite0") == 1
+    assert cell_line(cell).count("efficientnet_lite0") == 1

@@ -20,7 +20,7 @@ from lit_gan.overrides import parsed
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view
 from lit_gan.sweep.plan import place, values
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 FOLDER = Path(lit_gan.sweeps.__file__).parent / "sweep"
 FILES = {str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.rglob("*.yaml"))}

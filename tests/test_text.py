@@ -10,19 +10,19 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_gan.analyze import analyze
 from lit_gan.build import build_protocol
 from lit_gan.cli.launch import launch
 from lit_gan.data import GANData
 from lit_gan.data.digits import Digits
 from lit_gan.data.text import PAD, UNKNOWN, Text, cut_lines, cut_running, english, sentences
 from lit_gan.errors import UserError
-from lit_gan.evaluate import evaluate
 from lit_gan.layers import weight_layers
 from lit_gan.metrics.ngrams import NGramMetrics, jensen_shannon, ngrams
 from lit_gan.models import dcgan, sngan_cnn, sngan_resnet, text_resnet, wgan_gp_resnet
-from lit_gan.sample import sample
-from lit_gan.train import train
+from lit_gan.tasks.analyze import analyze
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.sample import sample
+from lit_gan.tasks.train import train
 
 
 def text(file=None, cut="lines", length=4, vocabulary=8):

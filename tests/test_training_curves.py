@@ -11,7 +11,7 @@ from lit_gan.callbacks import Checkpoints, curves_figure
 from lit_gan.cli.launch import launch
 from lit_gan.figures.training_curves import draw_panels, read_panels, save_training_curves
 from lit_gan.module import GAN
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 TABLE = """update,d/hinge,d/real,d/fake,g/hinge,digits/fid,final/digits/fid,sigma/head,digits/precision,digits/recall,x
 1,2.0,0.1,-0.1,0.5,,,1.0,,,

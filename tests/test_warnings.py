@@ -10,13 +10,13 @@ from omegaconf import OmegaConf
 from PIL import Image
 
 from lit_gan.cli.launch import launch
-from lit_gan.status import show
 from lit_gan.sweep.cells import Cell
 from lit_gan.sweep.same import check_same_cell
 from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
 from lit_gan.tasks.prescribed import departures
+from lit_gan.tasks.status import print_cells
 from lit_gan.tasks.summary import closing_lines
-from lit_gan.train import train
+from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 SUMMARY = {"updates": 3, "course": [], "final": None, "best": None, "seconds": {"training": 1, "evaluation": 1}}
@@ -239,9 +239,9 @@ def test_the_closing_lines_and_status_show_warnings(tmp_path, capsys):
     results = SUMMARY | {"status": "finished", "warnings": ["d/hinge is 3e+09 at the end"]}
     assert "warning  d/hinge is 3e+09 at the end" in closing_lines(tmp_path, results, (1, 16, 16))
     cell = Cell("seed=0", Path("x"), "finished", results)
-    show([cell], False)
+    print_cells([cell], False)
     assert "1 of the finished ones with warnings, which --all shows" in capsys.readouterr().out
-    show([cell], True)
+    print_cells([cell], True)
     assert "d/hinge is 3e+09" in capsys.readouterr().out
 
 

@@ -67,7 +67,7 @@ def test_what_is_printed_is_not_held_back(tmp_path):
 def train(monkeypatch, tmp_path):
     def call(*arguments):
         monkeypatch.setattr(sys, "argv", ["train", *TINY, f"hydra.run.dir={tmp_path}", *arguments])
-        launch(import_module("lit_gan.train").train, "train")
+        launch(import_module("lit_gan.tasks.train").train, "train")
 
     return call
 

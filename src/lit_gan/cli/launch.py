@@ -31,6 +31,7 @@ from lit_gan.records import search_path
 from lit_gan.records.files import read_yaml
 from lit_gan.records.paths import PATH_SETTINGS, expand_home, with_whole_path
 from lit_gan.records.search_path import SHIPPED_SWEEPS, SearchPath
+from lit_gan.sweep.frozen import job_config
 from lit_gan.system.signals import STOPPED, stoppable
 from lit_gan.system.slurm import requeuing
 from lit_gan.system.streams import take_streams
@@ -38,10 +39,8 @@ from lit_gan.system.streams import take_streams
 CONFIGS = "pkg://lit_gan.conf"
 
 
-def launch(
-    task: Callable[[DictConfig], Any], config_name: str, given: Callable[[], DictConfig | None] = lambda: None
-) -> None:
-    """Runs a task on the config of the command line, or on one that is given.
+def launch(task: Callable[[DictConfig], Any], config_name: str) -> None:
+    """Runs a task on the config of the command line; a cell's own process, on the one that its sweep composed.
 
     A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for an end with exit
     code 130; `debug=true` gives the traceback instead. A command is one process, whatever a scheduler has left in the
@@ -52,16 +51,16 @@ def launch(
     rank_zero_only.rank = 0
     os.environ["HYDRA_FULL_ERROR"] = "1"
     with requeuing(), stoppable():
-        answer(task, config_name, given)
+        answer(task, config_name)
 
 
-def answer(task: Callable[[DictConfig], Any], config_name: str, given: Callable[[], DictConfig | None]) -> None:
+def answer(task: Callable[[DictConfig], Any], config_name: str) -> None:
     """Runs a task, and ends the process as `launch` says where it does not come to its end."""
     debug = "debug=true" in sys.argv
     try:
         sys.argv[1:] = completed(sys.argv[1:], config_name)
         command = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))
-        command(given())
+        command(job_config() if config_name == "train" else None)
     except Exception as error:
         sentence = explain(error, config_name)
         if debug or sentence is None:

@@ -29,7 +29,7 @@ def train_single(config: DictConfig) -> None:
 
 
 def main_choices() -> str:
-    """What was chosen in the config groups that say most about a run: "model=dcgan loss=hinge data=digits"."""
+    """What was chosen in the config groups that say most about a run, as on the command line."""
     made = HydraConfig.get().runtime.choices
     groups = ("experiment", "method", "model", "loss", "data")
     return " ".join(f"{group}={made[group]}" for group in groups if made.get(group))

@@ -1,0 +1,61 @@
+"""The doors of the package: what `python -m lit_gan.NAME` and the console script `lit-gan-NAME` call.
+
+A door names its task by a string and imports it when the task starts, because PyTorch takes seconds to load and
+--help, --cfg job and the announcement of what is going to be done must not wait for it.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_gan.cli.launch import launch
+from lit_gan.errors import UserError
+from lit_gan.sweep.run_cell import end_with_parent
+from lit_gan.system.streams import take_streams
+from lit_gan.system.watching import announce
+
+
+def door(config_name: str, task: str, deed: str | None = None) -> Callable[[], None]:
+    """The `main` of a command whose settings Hydra reads.
+
+    Args:
+        config_name: the primary config, "evaluate".
+        task: the function that gets the config, "lit_gan.tasks.evaluate:evaluate".
+        deed: what the task does to a run, "scoring"; it is announced with the run that was named.
+    """
+
+    def perform(config: DictConfig) -> Any:
+        if deed and (run := OmegaConf.select(config, "run")):
+            announce(f"{deed} run={run}")
+        return import_task(task)(config)
+
+    def main() -> None:
+        if config_name == "train":
+            end_with_parent()
+        launch(perform, config_name)
+
+    return main
+
+
+def parser_door(parser: argparse.ArgumentParser, task: str) -> Callable[[], None]:
+    """The `main` of a command without a config, whose task gets what a parser reads as keyword arguments."""
+
+    def main() -> None:
+        take_streams()
+        arguments = parser.parse_args()
+        try:
+            import_task(task)(**vars(arguments))
+        except UserError as error:
+            sys.exit(f"lit_gan: {error}")
+
+    return main
+
+
+def import_task(name: str) -> Callable[..., Any]:
+    """The function that "module:function" names."""
+    module, _, function = name.partition(":")
+    return getattr(import_module(module), function)

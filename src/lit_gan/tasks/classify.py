@@ -1,0 +1,60 @@
+"""The classifier with which metrics=classifier scores a data set: trained, measured and written to a file."""
+
+from pathlib import Path
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+from torch import nn
+
+from lit_gan.data import Source
+from lit_gan.errors import UserError
+from lit_gan.metrics.classifier import SHIPPED, train_classifier
+from lit_gan.records.files import replacing
+from lit_gan.settings import CLASSIFY, check_settings
+
+
+def classify(config: DictConfig) -> None:
+    """Trains a classifier, writes its weights and prints its accuracy on held-out images.
+
+    Raises:
+        UserError: a setting is impossible, or the data set has no images with labels.
+    """
+    check_settings(config, CLASSIFY)
+    source = instantiate(config.data)
+    check_labelled_images(source)
+    path = weights_file(config, source)
+    network, accuracy = train_classifier(source, config.updates, config.seed)
+    save_half_precision(network, path)
+    print(f"{path}: {accuracy:.2%} of held-out images right, {path.stat().st_size / 1000:.0f} kB")
+
+
+def check_labelled_images(source: Source) -> None:
+    """Refuses a data set from which no classifier of images can learn.
+
+    Raises:
+        UserError: it has no images, or no labels.
+    """
+    if len(source.shape) != 3:
+        raise UserError(f"data={source.name} has no images: choose images with labels, such as data=digits.")
+    if source.n_classes is None:
+        raise UserError(f"data={source.name} has no labels: choose a data set with labels, such as data=digits.")
+
+
+def weights_file(config: DictConfig, source: Source) -> Path:
+    """Where the weights are written: the setting `output`, or else the file that the package ships.
+
+    Raises:
+        UserError: `output` is a folder.
+    """
+    path = Path(config.output or SHIPPED / f"{source.name}.pt")
+    if path.is_dir():
+        raise UserError(f"output={path} is a folder: name the file of weights, such as output={path / source.name}.pt.")
+    return path
+
+
+def save_half_precision(network: nn.Module, path: Path) -> None:
+    """Writes the weights of a network as 16-bit floats, which halves the file; whole numbers stay as they are."""
+    weights = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        torch.save(weights, file)
