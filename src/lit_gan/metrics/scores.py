@@ -21,7 +21,10 @@ Logits = Float[Tensor, "n k"]
 
 
 class Moments:
-    """Mean and unbiased covariance, in float64, of features that come batch by batch.
+    """Mean and unbiased covariance of features that come batch by batch.
+
+    They are sums of products, of which nearly equal ones are subtracted in the end: float32 would lose the digits that
+    a small FID consists of, so that they are kept in float64.
 
     Args:
         like: features of the width and on the device of those to come.
@@ -34,18 +37,18 @@ class Moments:
         self.products = torch.zeros(width, width, dtype=torch.float64, device=like.device)
 
     def add(self, pool: Pool) -> None:
-        """Takes a batch in."""
+        """Takes a batch of features in."""
         pool = pool.double()
         self.n += len(pool)
         self.total += pool.sum(0)
         self.products.addmm_(pool.T, pool)
 
     def mean(self) -> Float[Tensor, " f"]:
-        """Of what has come so far."""
+        """The mean of the features that have come so far."""
         return self.total / self.n
 
     def covariance(self) -> Float[Tensor, "f f"]:
-        """Of at least two samples."""
+        """The covariance of the features that have come, at least two."""
         return (self.products - self.n * self.mean().outer(self.mean())) / (self.n - 1)
 
 
@@ -53,8 +56,9 @@ class Reference:
     """The real images as the scores need them; what depends on them alone is computed once.
 
     Args:
-        mean, root: the mean of all features, and R with R R^T = their covariance, in float64.
-        features: of as many as are compared one by one.
+        mean: the mean of the features of all images, in float64.
+        root: R with R R^T = the covariance of these features, in float64.
+        features: the features of those images that are compared one by one.
     """
 
     def __init__(self, mean: Float[Tensor, " f"], root: Float[Tensor, "f f"], features: Float[Tensor, "m f"]):
@@ -62,7 +66,7 @@ class Reference:
         self.known: dict[Any, Tensor] = {}
 
     def once(self, key: Any, compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` has returned the first time for this key."""
+        """What `compute` returns, from memory where it has been called for this key before."""
         if key not in self.known:
             self.known[key] = compute()
         return self.known[key]
@@ -71,6 +75,7 @@ class Reference:
 def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
     """R with R R^T = covariance."""
     values, vectors = torch.linalg.eigh(covariance)
+    # Rounding makes the zeros of a covariance without full rank slightly negative.
     return vectors * values.clamp(min=0).sqrt()
 
 
@@ -91,7 +96,7 @@ class AgainstReal(Metric):
         real: the real images.
     """
 
-    full_state_update = False
+    full_state_update = False  # torchmetrics would else compute the score after every batch
     pool: list[Pool] | Pool
 
     def __init__(self, real: Reference):
@@ -100,7 +105,7 @@ class AgainstReal(Metric):
         self.add_state("pool", [], dist_reduce_fx="cat")
 
     def update(self, pool: Pool) -> None:
-        """Takes features of generated images in."""
+        """Takes a batch of features of generated images in."""
         self.pool.append(pool)
 
     def generated(self) -> Pool:
@@ -115,7 +120,7 @@ def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
         ValueError: there are none.
     """
     if isinstance(parts, Tensor):
-        return parts  # synchronised
+        return parts  # torchmetrics has made it one when it gathered the parts of all processes
     if len(parts) != 1:
         parts[:] = [dim_zero_cat(parts)]
     return parts[0]
@@ -142,14 +147,17 @@ class FrechetDistance(AgainstReal):
 def feature_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "f f"]]:
     """Mean and Tr S_g of generated features, and R^T S_g R."""
     moments = Moments(generated)
-    for part in generated.split(1000):
+    for part in generated.split(1000):  # a copy of all features in float64 would double the memory
         moments.add(part)
     covariance = moments.covariance()
     return moments.mean(), covariance.trace(), root.T @ covariance @ root
 
 
 def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "n n"]]:
-    """The same for fewer samples than features: X R (X R)^T, where S_g = X^T X, has the same eigenvalues but for 0."""
+    """As `feature_product`, for fewer samples n than features f: a matrix [n, n] instead of [f, f].
+
+    With S_g = X^T X, X R (X R)^T has the eigenvalues of R^T S_g R, but for some that are 0.
+    """
     mean = generated.mean(0, dtype=torch.float64)
     x = (generated - mean) / (len(generated) - 1) ** 0.5
     seen = x @ root
@@ -159,10 +167,11 @@ def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor,
 class KernelDistance(AgainstReal):
     """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3 over random subsets.
 
-    It may be negative. The subsets come from the global random numbers, in torchmetrics' order.
+    It may be negative. The subsets come from torch's global random numbers, drawn in the order in which torchmetrics
+    draws them, so that both give the same score from one seed.
 
     Args:
-        subsets: how many.
+        subsets: the number of subsets.
         subset_size: images of either kind in each; fewer where there are fewer images.
     """
 
@@ -201,7 +210,7 @@ class PrecisionRecall(AgainstReal):
     """Precision and recall, Kynkäänniemi et al. 2019, Eq. 1-2: shares of samples in the other set's k-NN balls.
 
     Args:
-        samples: the first so many images of either kind are compared.
+        samples: the most images of either kind that are compared, the first ones.
         neighbours: k; less where there are not as many other images.
     """
 
@@ -219,12 +228,13 @@ class PrecisionRecall(AgainstReal):
 
 
 def share_inside(distances: Float[Tensor, "n m"], radii: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-    """How many of n samples lie in at least one of m balls, as a share."""
+    """The share of n samples that lie in at least one of m balls."""
     return (distances <= radii).any(1).float().mean()
 
 
 def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
     """Every sample's distance to its k-th nearest other one."""
+    # One more is asked for, because the nearest sample is the sample itself.
     return torch.cdist(x, x).topk(k + 1, largest=False).values[:, -1]
 
 
@@ -235,10 +245,10 @@ class InceptionScore(Metric):
     the global random numbers.
 
     Args:
-        splits: the number of parts; of fewer images, each is one.
+        splits: the number of parts; fewer images than that make as many parts as there are images.
     """
 
-    full_state_update = False
+    full_state_update = False  # torchmetrics would else compute the score after every batch
     logits: list[Logits] | Logits
 
     def __init__(self, splits: int = 10):
@@ -247,11 +257,14 @@ class InceptionScore(Metric):
         self.add_state("logits", [], dist_reduce_fx="cat")
 
     def update(self, logits: Logits) -> None:
-        """Takes logits of generated images in."""
+        """Takes a batch of logits of generated images in."""
         self.logits.append(logits)
 
     def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Mean and standard deviation over the parts. The deviation is numpy's, as theirs is; of one part it is NaN."""
+        """Mean and standard deviation over the parts.
+
+        The deviation divides by the number of parts, as numpy's and the authors' does; it is NaN for one part.
+        """
         logits = in_one_piece(self.logits)
         n, order, k = len(logits), torch.randperm(len(logits)), min(self.splits, len(logits))
         parts = [logits[order[n * i // k : n * (i + 1) // k]] for i in range(k)]

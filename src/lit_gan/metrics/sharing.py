@@ -1,4 +1,4 @@
-"""Generated samples that the processes of one training make and look at together, each its share."""
+"""Generated samples of which each process of a training makes and looks at its share."""
 
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
@@ -17,7 +17,7 @@ class Draw(Protocol):
         """The next n samples."""
 
     def skip(self, n: int) -> None:
-        """Passes over the next n samples. Only asked for where several processes share a stream."""
+        """Passes over the next n samples; only called where several processes share a stream."""
 
 
 def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
