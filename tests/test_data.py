@@ -25,7 +25,7 @@ from lit_gan.data.gaussians import Gaussians, SwissRoll, grid, ring
 from lit_gan.data.module import GANData
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, to_uint8, to_unit
-from lit_gan.data.source import DatasetPictures, ImageFiles, Images, Source, fit
+from lit_gan.data.source import DatasetPictures, ImageFiles, Images, Source, as_pixels
 from lit_gan.data.torchvision_sets import IdxImages, TorchvisionSet, fashion_mnist, read_idx
 from lit_gan.errors import UserError
 
@@ -105,11 +105,11 @@ def test_dequantize_adds_less_than_one_level():
 
 def test_an_image_of_the_right_size_keeps_its_pixels():
     pixels = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    assert np.array_equal(fit(Image.fromarray(pixels), 3, 8).permute(1, 2, 0), pixels)
+    assert np.array_equal(as_pixels(Image.fromarray(pixels), 3, 8).permute(1, 2, 0), pixels)
 
 
 def test_padding_keeps_the_pixels_and_is_black():
-    x = fit(Image.new("L", (28, 28), 200), 1, 32, pad=2)
+    x = as_pixels(Image.new("L", (28, 28), 200), 1, 32, pad=2)
     assert (x[:, 2:30, 2:30] == 200).all()
     assert x.sum() == 200 * 28 * 28
 
@@ -117,12 +117,12 @@ def test_padding_keeps_the_pixels_and_is_black():
 def test_the_centre_square_is_cut_out():
     image = Image.new("RGB", (30, 10), "red")
     image.paste("blue", (10, 0, 20, 10))
-    assert (fit(image, 3, 10) == torch.tensor([0, 0, 255]).view(3, 1, 1)).all()
+    assert (as_pixels(image, 3, 10) == torch.tensor([0, 0, 255]).view(3, 1, 1)).all()
 
 
 def test_resizing_is_antialiased():
     checkerboard = Image.fromarray((np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8))
-    assert (fit(checkerboard, 1, 8).float() - 127.5).abs().max() < 8
+    assert (as_pixels(checkerboard, 1, 8).float() - 127.5).abs().max() < 8
 
 
 @pytest.mark.parametrize(
@@ -138,8 +138,8 @@ def test_resizing_is_antialiased():
     ids=["transparent", "grey with alpha", "palette", "cmyk", "one bit", "16 bit"],
 )
 def test_every_kind_of_image_becomes_rgb(image, expected):
-    assert (fit(image, 3, 4) == torch.tensor(expected).view(3, 1, 1)).all()
-    assert fit(image, 1, 4).shape == (1, 4, 4)
+    assert (as_pixels(image, 3, 4) == torch.tensor(expected).view(3, 1, 1)).all()
+    assert as_pixels(image, 1, 4).shape == (1, 4, 4)
 
 
 # Sources

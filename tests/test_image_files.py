@@ -14,8 +14,8 @@ from PIL import Image, ImageOps
 from torchvision.transforms.functional import resize
 
 from lit_gan.data.folder import ImageFolder
-from lit_gan.data.image_files import FilePictures, natural, pillow_endings, sample
-from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, fit
+from lit_gan.data.image_files import FilePictures, natural_key, pillow_endings, sampled_hash
+from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, as_pixels
 from lit_gan.errors import UserError
 
 YAML = {"class_order": "natural", "split_folders": None, "endings": None}
@@ -45,13 +45,13 @@ def test_the_centre_square_consists_of_whole_pixels(size):
     image, side = noise(*size), min(size)
     pixels = np.asarray(image)
     left, upper = (size[0] - side) // 2, (size[1] - side) // 2
-    assert np.array_equal(fit(image, 3, side).permute(1, 2, 0), pixels[upper : upper + side, left : left + side])
+    assert np.array_equal(as_pixels(image, 3, side).permute(1, 2, 0), pixels[upper : upper + side, left : left + side])
 
 
 @pytest.mark.parametrize("size", [(36, 32), (178, 218), (500, 374)])
 def test_squares_at_an_even_distance_are_as_pillow_cuts_them(size):
     expected = ImageOps.fit(noise(*size), (64, 64), Image.Resampling.BILINEAR)
-    assert np.array_equal(fit(noise(*size), 3, 64).permute(1, 2, 0), expected)
+    assert np.array_equal(as_pixels(noise(*size), 3, 64).permute(1, 2, 0), expected)
 
 
 @pytest.mark.parametrize("size", [(500, 375), (217, 178), (101, 300)])
@@ -60,7 +60,7 @@ def test_odd_squares_are_cut_first_and_resized_then(size):
     side, left, upper = min(size), (size[0] - min(size)) // 2, (size[1] - min(size)) // 2
     square = noise(*size).crop((left, upper, left + side, upper + side))
     expected = torch.from_numpy(np.array(resize(square, [64, 64]))).permute(2, 0, 1)
-    found = fit(noise(*size), 3, 64)
+    found = as_pixels(noise(*size), 3, 64)
     assert ((found.int() - expected.int()).abs()[:, 2:-2, 2:-2] <= 1).all()  # they round differently
 
 
@@ -112,7 +112,7 @@ def test_every_mode_in_every_format_comes_out_as_pixels_or_is_named(tmp_path, mo
 @pytest.mark.parametrize("mode", [mode for mode in MODES if mode != "F"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_mode_but_floating_point_becomes_grey_and_colour(mode, channels):
-    assert fit(Image.new(mode, (7, 9)), channels, 8).shape == (channels, 8, 8)
+    assert as_pixels(Image.new(mode, (7, 9)), channels, 8).shape == (channels, 8, 8)
 
 
 def damaged(kind: str, cut: int, place: int, byte: int) -> bytes:
@@ -310,7 +310,7 @@ def test_class_folders_are_counted_in_natural_order(tmp_path):
 
 def test_natural_order():
     names = ["n10", "n9", "b", "n9a", "10", "9", "", "n09", "n9b2", "B"]
-    assert sorted(names, key=natural) == ["", "9", "10", "B", "b", "n09", "n9", "n9a", "n9b2", "n10"]
+    assert sorted(names, key=natural_key) == ["", "9", "10", "B", "b", "n09", "n9", "n9a", "n9b2", "n10"]
 
 
 def test_a_folder_of_a_run_from_before_these_settings_is_read_as_it_was(tmp_path):
@@ -399,8 +399,8 @@ def test_a_sample_of_a_compressed_file_is_three_blocks(tmp_path, monkeypatch):
     pread = os.pread
     monkeypatch.setattr(os, "pread", lambda file, n, start: read.append(n) or pread(file, n, start))
     (tmp_path / "a.jpg").write_bytes(os.urandom(10**6))
-    before = sample(tmp_path / "a.jpg")
+    before = sampled_hash(tmp_path / "a.jpg")
     assert read == [4096] * 3
     (tmp_path / "a.jpg").write_bytes(os.urandom(10**6))
-    assert sample(tmp_path / "a.jpg") != before
-    assert sample(tmp_path / "none.jpg") == b"missing"
+    assert sampled_hash(tmp_path / "a.jpg") != before
+    assert sampled_hash(tmp_path / "none.jpg") == b"missing"

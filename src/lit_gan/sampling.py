@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from lit_gan.data.source import brief
+from lit_gan.data.source import first_few
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 
@@ -34,7 +34,7 @@ def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
         raise UserError(f"class={wanted} cannot be asked for: the classes of this run have no names, only numbers.")
     near = difflib.get_close_matches(wanted, names, n=1)
     meant = f"; did you mean {near[0]}?" if near else "."
-    raise UserError(f"class={wanted} is no class of this run{meant} Its classes are {brief(names, 20)}.")
+    raise UserError(f"class={wanted} is no class of this run{meant} Its classes are {first_few(names, 20)}.")
 
 
 class Sampler:

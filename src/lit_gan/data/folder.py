@@ -8,8 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural, pillow_endings, survey
-from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, brief
+from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural_key, pillow_endings, survey
+from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, first_few
 from lit_gan.errors import UserError
 from lit_gan.records.paths import absolute
 
@@ -89,7 +89,7 @@ class ImageFolder(ImageSource):
         return self._surveys[folder]
 
     def _choose_splits(self, others: list[str]) -> None:
-        names = brief(others)
+        names = first_few(others)
         if self.split_folders is None and not set(others) <= set(UNUSED_SPLITS):
             raise UserError(
                 f"data.root={self.root} has a folder train beside {names}, so that it may be a split or a class: set "
@@ -148,7 +148,7 @@ class ImageFolder(ImageSource):
             return None
         folder = self.splits["train"]
         parts = (path.relative_to(folder).parts for path in self._survey(folder).images)
-        names = sorted({p[0] for p in parts if len(p) > 1}, key=natural if self.class_order == "natural" else None)
+        names = sorted({p[0] for p in parts if len(p) > 1}, key=natural_key if self.class_order == "natural" else None)
         if len(names) != self.n_classes:
             raise UserError(
                 f"data.n_classes={self.n_classes}, but {folder} has {len(names)} folders with images: "

@@ -74,7 +74,7 @@ def circular(folder: Path) -> bool:
     return folder.is_symlink() and folder.resolve() in {parent.resolve() for parent in folder.absolute().parents}
 
 
-def natural(name: str) -> tuple[list[str | int], str]:
+def natural_key(name: str) -> tuple[list[str | int], str]:
     """The key that puts names into natural order, in which 2 comes before 10."""
     parts = re.split(r"([0-9]+)", name)  # text and numbers take turns
     return [int(part) if place % 2 else part for place, part in enumerate(parts)], name
@@ -102,11 +102,11 @@ class FilePictures:
         )
 
     def content(self) -> str:
-        """A hash of a sample of every file and of its label, see `sample`."""
+        """A hash of a sample of every file and of its label, see `sampled_hash`."""
 
         def block(start: int) -> bytes:
             paths, labels = (part[start : start + 64] for part in (self.paths, self.labels))
-            return b"".join(sample(path) + str(label).encode() for path, label in zip(paths, labels, strict=True))
+            return b"".join(sampled_hash(path) + str(label).encode() for path, label in zip(paths, labels, strict=True))
 
         # Most of the time is spent waiting for a network's disk: many more threads than cores.
         with ThreadPoolExecutor(32) as pool:
@@ -141,7 +141,7 @@ BLOCK = 4096
 COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif", ".avif", ".jp2", ".j2k", ".jpx")
 
 
-def sample(path: Path) -> bytes:
+def sampled_hash(path: Path) -> bytes:
     """A hash of a file's size and bytes; that it is missing will be said when it is opened.
 
     Of a compressed file they are its first, middle and last `BLOCK`, in all of which no two pictures agree: 20,000

@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize
-from lit_gan.data.source import ImageFiles, Images, Source, brief
+from lit_gan.data.source import ImageFiles, Images, Source, first_few
 from lit_gan.errors import UserError
 from lit_gan.system.signals import leave_to_parent
 
@@ -46,7 +46,7 @@ class FileLoader(DataLoader):
             files,
             batch_sampler=WholeNumbers(batches),
             num_workers=workers,
-            collate_fn=stack,
+            collate_fn=collate,
             persistent_workers=workers > 0,
             worker_init_fn=leave_to_parent,
             generator=torch.Generator(),  # else every iter() would draw from the global one
@@ -84,7 +84,7 @@ class WholeNumbers:
         return (index.tolist() for index in self.batches)
 
 
-def stack(items: list[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
+def collate(items: list[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
     """Images and labels as arrays [b, c, h, w] and [b]."""
     pixels, labels = zip(*items, strict=True)
     return torch.stack(pixels).numpy(), np.array(labels)
@@ -151,7 +151,7 @@ class GANData(LightningDataModule):
                 f"set batch_size to a multiple of {devices}."
             )
         if self.source.class_names and self.trainer.global_rank == 0:
-            names = brief([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
+            names = first_few([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
             log.info("data=%s: the classes are %s", self.source.name, names)
 
     @property

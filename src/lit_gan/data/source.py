@@ -132,9 +132,9 @@ class ImageFiles(Dataset):
 
     Args:
         pictures: the undecoded images.
-        shape: (channels, size, size) to which each is brought by `fit`.
+        shape: (channels, size, size) to which each is brought by `as_pixels`.
         labelled: whether the pictures' labels are passed on; otherwise they are 0.
-        pad: see `fit`.
+        pad: see `as_pixels`.
     """
 
     def __init__(self, pictures: Pictures, shape: tuple[int, ...], labelled: bool, pad: int = 0):
@@ -155,7 +155,7 @@ class ImageFiles(Dataset):
             raise IndexError(index)
         try:
             image, label = self.pictures[index]
-            return fit(image, channels, size, self.pad), int(label) if self.labelled else 0
+            return as_pixels(image, channels, size, self.pad), int(label) if self.labelled else 0
         except Exception as error:  # Pillow's decoders and converters raise nearly anything
             raise self.pictures.broken(index, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
@@ -169,7 +169,7 @@ class ImageFiles(Dataset):
         return hashed([how.encode(), self.pictures.content().encode()])
 
 
-def fit(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Tensor, "c s s"]:
+def as_pixels(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Tensor, "c s s"]:
     """One image as pixels: padded with `pad` black pixels, cut to its centre square, resized to `size`.
 
     The square consists of whole pixels: where the sides differ by an odd number, it lies half a pixel towards the upper
@@ -177,13 +177,13 @@ def fit(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Ten
     1 channel, RGB for 3. Transparency is laid over white; of an animation it is the present frame.
 
     Raises:
-        ValueError: the numbers in the image have no known scale, see `whole_numbers`.
+        ValueError: the numbers in the image have no known scale, see `eight_bits`.
         Exception: whatever Pillow raises where it cannot convert an image.
     """
     if image.mode == "F":
         raise ValueError("its pixels are floating-point numbers")
     if image.mode.startswith("I"):
-        image = whole_numbers(image)
+        image = eight_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
@@ -192,11 +192,11 @@ def fit(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Ten
     image = image.convert("L" if channels == 1 else "RGB")
     if pad:
         image = ImageOps.expand(image, pad)
-    image = centre(image, size)
+    image = centre_square(image, size)
     return torch.from_numpy(np.array(image)).view(size, size, channels).permute(2, 0, 1).contiguous()
 
 
-def whole_numbers(image: Image.Image) -> Image.Image:
+def eight_bits(image: Image.Image) -> Image.Image:
     """An image of 16- or 32-bit numbers with 8 bits: 16-bit grey keeps its upper 8 bits.
 
     In a file of 32-bit numbers these are shades of 256 if all are below that, else of 65,536.
@@ -212,7 +212,7 @@ def whole_numbers(image: Image.Image) -> Image.Image:
     return Image.fromarray((numbers >> 8 * deep).astype(np.uint8))
 
 
-def centre(image: Image.Image, size: int) -> Image.Image:
+def centre_square(image: Image.Image, size: int) -> Image.Image:
     """The centre square of an image, resized to `size`."""
     side = min(image.size)
     left, upper = ((length - side) // 2 for length in image.size)
@@ -239,7 +239,7 @@ def decode(files: ImageFiles) -> Images:
     return Images(images, labels)
 
 
-def brief(names: Sequence[str], most: int = 3) -> str:
+def first_few(names: Sequence[str], most: int = 3) -> str:
     """The first few of some names."""
     others = len(names) - most
     return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
@@ -279,7 +279,7 @@ class Source:
         if names is None or now is None or list(names) == list(now):
             return
         number = next(n for n, (old, new) in enumerate(zip_longest(names, now)) if old != new)
-        before, here = (brief(part[number : number + 1]) or "missing" for part in (names, now))
+        before, here = (first_few(part[number : number + 1]) or "missing" for part in (names, now))
         raise UserError(
             f"data={self.name}: class {number} of the run is {before}, and of its data now {here}: give the class "
             f"folders back their names, or start a new run."
