@@ -15,7 +15,7 @@ class Digits(ImageSource):
     """
 
     def load(self, which: str) -> Images:
-        """All digits."""
+        """All digits, decoded."""
         pixels, labels = load_digits(return_X_y=True)
         pixels = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         pictures = [(Image.fromarray(image), label) for image, label in zip(pixels, labels, strict=True)]

@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 SPLITS = ("train", "test")
 UNUSED_SPLITS = ("val", "valid", "validation")
-"""What other folders of a data set that is cut into splits are called."""
+"""Names of folders that hold further splits, of which no use is made."""
 
 
 class ImageFolder(ImageSource):
@@ -26,7 +26,7 @@ class ImageFolder(ImageSource):
     With subfolders as splits the split "train" is the subfolder `train`, and "test" is `test` if there is one;
     otherwise everything is "train". Hidden files and folders are passed over.
 
-    The defaults are for the configs of runs from before there were such settings: they go on as they began.
+    The defaults are those of the first versions: a run whose config does not have these settings goes on as it began.
 
     Args:
         root: the folder.
@@ -79,12 +79,12 @@ class ImageFolder(ImageSource):
         return {which: self.root / which for which in SPLITS if (self.root / which).is_dir()}
 
     def _beside_splits(self) -> list[str]:
-        """What else lies beside `train` and holds images, or is a split of which no use is made."""
+        """The names of image files, and of folders with images, that lie beside `train` and `test`."""
         found = [path for path in self.root.iterdir() if path.name not in SPLITS and not path.name.startswith(".")]
         return sorted(path.name for path in found if path.suffix.lower() in self.endings or self._survey(path).images)
 
     def _survey(self, folder: Path) -> Survey:
-        if folder not in self._surveys:  # one walk through a million files is long enough
+        if folder not in self._surveys:  # a walk through a million files takes long: it is done once
             self._surveys[folder] = survey(folder, self.endings)
         return self._surveys[folder]
 
@@ -101,7 +101,7 @@ class ImageFolder(ImageSource):
         """One split, decoded if it is small.
 
         Raises:
-            UserError: if there are no images, other class folders than expected, or an image that cannot be decoded.
+            UserError: there are no images, other class folders than expected, or an image that cannot be decoded.
         """
         found = self._survey(self.splits[which])
         if self.on_broken == "skip":
@@ -168,10 +168,10 @@ def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:
-    """The endings of image files, in small letters and with their dot.
+    """The endings of image files, in small letters and with their dot; all that Pillow decodes for None.
 
     Raises:
-        UserError: they are no list.
+        UserError: they are no list, or an empty one.
     """
     if endings is None:
         return pillow_endings()

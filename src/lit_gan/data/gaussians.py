@@ -33,7 +33,7 @@ class Gaussians(Source):
         std: the standard deviation around each.
         scale: divides centres and deviation.
         n: points per split.
-        seed: of the points; the splits differ.
+        seed: decides the noise around the centres; the splits differ.
     """
 
     splits = ("train", "test")
@@ -53,7 +53,7 @@ class Gaussians(Source):
         self.centers, self.std, self.n, self.seed = centers / scale, std / scale, n, seed
 
     def load(self, which: str) -> Images:
-        """n points, the centres taking turns."""
+        """n points, whose centres take turns."""
         generator = torch.Generator().manual_seed(2 * self.seed + self.splits.index(which))
         labels = torch.arange(self.n) % len(self.centers)
         noise = torch.randn(self.n, 2, generator=generator)

@@ -1,4 +1,4 @@
-"""Image files on disk: which there are below a folder, how one is opened, and what is in them."""
+"""Image files on disk: a survey of those below a folder, how one is opened, and a hash of what is in them."""
 
 import os
 import re
@@ -19,7 +19,7 @@ FIRST_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),  # torchvision's
     *(".gif", ".jfif"),
 )
-"""What was read of a folder before everything was that Pillow reads."""
+"""The endings that earlier versions used; runs that they began go on with the same files."""
 
 
 @cache
@@ -41,7 +41,7 @@ def is_stub(reader: object) -> bool:
 
 @dataclass
 class Survey:
-    """What there is below a folder: the image files, sorted, and the number of others by the reason."""
+    """The image files below a folder, sorted, and the number of files left out for each reason."""
 
     images: list[Path] = field(default_factory=list)
     left_out: Counter[str] = field(default_factory=Counter)
@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey(folder: Path, endings: Sequence[str]) -> Survey:
-    """The files below a folder; hidden files and folders, and links in a circle, are passed over."""
+    """A survey of the files below a folder; hidden files and folders, and links in a circle, are passed over."""
     found = Survey()
     for path, subfolders, names in os.walk(folder, followlinks=True):
         found.left_out["hidden"] += sum(name.startswith(".") for name in (*subfolders, *names))
@@ -95,7 +95,7 @@ class FilePictures:
             return upright(image), self.labels[index]
 
     def broken(self, index: int, reason: str) -> BrokenImage:
-        """Names the file."""
+        """The error for a file that does not come out as pixels; it names the file."""
         return BrokenImage(
             f"data.root: {self.paths[index]} is not a readable image ({reason}): "
             f"remove it, or skip such files with data.on_broken=skip."
@@ -122,7 +122,7 @@ TRANSPOSITIONS = {
     7: Transpose.TRANSVERSE,
     8: Transpose.ROTATE_90,
 }
-"""What undoes each orientation of the EXIF standard."""
+"""The transposition that undoes each orientation of the EXIF standard."""
 
 
 def upright(image: Image.Image) -> Image.Image:
@@ -138,14 +138,15 @@ def upright(image: Image.Image) -> Image.Image:
 
 
 BLOCK = 4096
+"""Bytes in each part of a compressed file that is hashed."""
 COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif", ".avif", ".jp2", ".j2k", ".jpx")
 
 
 def sampled_hash(path: Path) -> bytes:
-    """A hash of a file's size and bytes; that it is missing will be said when it is opened.
+    """A hash of a file's size and of a sample of its bytes; a missing file is reported only when it is opened.
 
-    Of a compressed file they are its first, middle and last `BLOCK`, in all of which no two pictures agree: 20,000
-    files take 2 s on two busy cores. In others two pictures may differ in one place, so that they are read whole.
+    A compressed file is sampled in its first, middle and last `BLOCK`, which no two pictures share: 20,000 files take
+    2 s on two busy cores. Other files are read whole, because two pictures may differ in one place.
     """
     try:
         with path.open("rb", buffering=0) as file:

@@ -74,7 +74,7 @@ class FileLoader(DataLoader):
 
 
 class WholeNumbers:
-    """Batches of indices as lists."""
+    """Batches of indices as lists of integers, which a DataLoader expects of its batch sampler."""
 
     def __init__(self, batches: Batches):
         self.batches = batches
@@ -91,7 +91,7 @@ def collate(items: list[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lost_process(error: RuntimeError, workers: int) -> UserError | None:
-    """The sentence for the end of a process that decodes images; None for other errors."""
+    """The error that names the setting, if a process that decodes images was killed; None for other errors."""
     if "DataLoader worker" not in str(error):
         return None
     return UserError(
@@ -103,13 +103,13 @@ def lost_process(error: RuntimeError, workers: int) -> UserError | None:
 class GANData(LightningDataModule):
     """Real images for training; one batch is what one generator update needs, over all ranks.
 
-    An epoch of the trainer is an interval between evaluations and has nothing to do with passes over the data: each
-    goes on at the position that the updates made so far have reached. That position is part of the checkpoint.
+    An epoch of the trainer is an interval between evaluations and has nothing to do with passes over the data: it
+    begins at the position that the updates made so far have reached. That position is part of the checkpoint.
 
     Args:
         source: the data set.
         images_per_update: n_dis x batch_size.
-        seed: of the order of the images.
+        seed: decides the order of the images.
         dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of `source.samples`.
         num_workers: processes that decode images that do not fit into memory.
         device_memory: decoded images of at most this many bytes are kept on the training device.
@@ -130,11 +130,11 @@ class GANData(LightningDataModule):
         self._start = {"position": 0, "update": 0}
 
     def prepare_data(self) -> None:
-        """Download and decode on one process before the others look."""
+        """Downloads and decodes the data in one process, before the others read them."""
         self.source.split("train")
 
     def setup(self, stage: str) -> None:
-        """Check that the data suffices.
+        """Checks that there are enough images and that the devices can share them, and logs the names of the classes.
 
         Raises:
             UserError: if one update needs more images than there are, or cannot be shared among the devices.
@@ -171,12 +171,13 @@ class GANData(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on from there, whatever the batch size is now, and say if there are more or fewer images.
+        """Resumes at the saved position, whatever the batch size is now, and warns of a changed number of images.
 
         Raises:
-            UserError: a class is another than it was.
+            UserError: a class has another name than it had.
         """
-        warnings.filterwarnings("ignore", ".*your dataloader is not resumable")  # it is: by what is restored here
+        # Lightning does not know that the loader begins at `position`, which is restored here.
+        warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
         self.source.require_names(state_dict.get("class_names"))
         before, now = state_dict.get("images"), len(self.source.split("train"))
         if before not in (None, now):

@@ -1,4 +1,4 @@
-"""The order of the training images: endless, shuffled, a pure function of (seed, position)."""
+"""The order of the training images, which is endless, shuffled, and a pure function of (seed, position)."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -27,7 +27,7 @@ class EndlessSampler:
         self.device = torch.device(device)
 
     def take(self, position: int, count: int) -> Int[Tensor, " b"]:
-        """This rank's indices among those at `position` ... `position + count - 1`: every `world_size`-th."""
+        """The indices at `position` to `position + count - 1`, of which this rank gets every `world_size`-th."""
         pieces = []
         for epoch in range(position // self.n, (position + count - 1) // self.n + 1):
             first = epoch * self.n
@@ -37,13 +37,13 @@ class EndlessSampler:
 
 
 class Batches:
-    """Batches of indices without end; each `iter()` starts where `position()` then stands."""
+    """Batches of indices without end; each `iter()` starts at what `position()` then returns."""
 
     def __init__(self, sampler: EndlessSampler, count: int, position: Callable[[], int]):
         self.sampler, self.count, self.position = sampler, count, position
 
     def __iter__(self) -> Iterator[Int[Tensor, " b"]]:
-        """This rank's indices of one batch of `count` images after the other."""
+        """This rank's share of the indices of each batch of `count` images."""
         position = self.position()
         while True:
             yield self.sampler.take(position, self.count)

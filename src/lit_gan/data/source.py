@@ -26,12 +26,12 @@ class BrokenImage(UserError):
     """An image file that cannot be decoded."""
 
     def __init__(self, message: str):
-        # A DataLoader's worker passes its errors on with the traceback as their message: the sentence is its end.
+        # A DataLoader's worker raises its errors anew, with the traceback as the message: the sentence is its end.
         super().__init__(message.rpartition("BrokenImage: ")[2].strip())
 
 
 class Pictures(Protocol):
-    """Undecoded images: a sequence of (PIL image, label), whose items may raise any exception."""
+    """A sequence of undecoded images, as (PIL image, label); to ask for one may raise any exception."""
 
     def __len__(self) -> int: ...
 
@@ -51,7 +51,7 @@ class DatasetPictures:
 
     Args:
         dataset: gives (PIL image, label).
-        where: what the data set is and where it lies, for messages.
+        where: the words by which messages call the data set and its place.
     """
 
     SAMPLED = 2048
@@ -66,7 +66,7 @@ class DatasetPictures:
         return self.dataset[index]
 
     def broken(self, index: int, reason: str) -> BrokenImage:
-        """Names the data set and the image."""
+        """The error for an image that does not come out as pixels; it names the data set and the image."""
         return BrokenImage(
             f"{self.where}: {self._name(index)} cannot be read ({reason}): get the data set again, or that file."
         )
@@ -78,7 +78,7 @@ class DatasetPictures:
         return f"image {index}"
 
     def content(self) -> str:
-        """A hash of `SAMPLED` images, at equal distances, and of their labels."""
+        """A hash of about `SAMPLED` images, at equal distances in the data set, and of their labels."""
         step = max(1, len(self) // self.SAMPLED)
         with ThreadPoolExecutor() as pool:
             return hashed(pool.map(self._bytes, range(0, len(self), step)))
@@ -92,7 +92,7 @@ class DatasetPictures:
 
 
 def hashed(parts: Iterable[bytes]) -> str:
-    """A hash of bytes."""
+    """A hash of byte strings, one after the other, as 32 hexadecimal digits."""
     digest = hashlib.blake2b(digest_size=16)
     for part in parts:
         digest.update(part)
@@ -102,7 +102,7 @@ def hashed(parts: Iterable[bytes]) -> str:
 class Images(Dataset):
     """A split in memory: `images` [n, *shape], uint8 (points: float32), and int64 `labels` [n], zeros if none.
 
-    Where a source has `samples` of its own, what it stores is for that to read.
+    A source that defines `samples` may store its images in any form which that method understands.
     """
 
     def __init__(self, images: Tensor, labels: Int[Tensor, " n"] | None = None):
@@ -240,7 +240,7 @@ def decode(files: ImageFiles) -> Images:
 
 
 def first_few(names: Sequence[str], most: int = 3) -> str:
-    """The first few of some names."""
+    """The first `most` of some names, and how many more there are."""
     others = len(names) - most
     return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
 
@@ -263,7 +263,7 @@ class Source:
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """What the class with each number is called; None where classes have no names but their numbers."""
+        """The names of the classes in the order of their numbers; None where classes have only numbers."""
         return None
 
     def require_names(self, names: Sequence[str] | None) -> None:
@@ -298,15 +298,15 @@ class Source:
         return self._loaded[which]
 
     def load(self, which: str) -> Images | ImageFiles:
-        """Read one split."""
+        """Reads one split; a subclass does it."""
         raise NotImplementedError
 
     def samples(self, stored: Tensor) -> Tensor:
-        """What the networks see [b, *shape] of stored samples: pixels in [-1, 1], points as they are."""
+        """Stored samples as the networks see them, [b, *shape]: pixels in [-1, 1], points unchanged."""
         return to_unit(stored) if stored.dtype == torch.uint8 else stored
 
     def lines(self, samples: Tensor) -> list[str] | None:
-        """Samples [b, *shape] as text, one line each; None for what is looked at, not read."""
+        """Samples [b, *shape] as text, one line each; None for data that are not text."""
         return None
 
 
@@ -346,7 +346,7 @@ class ImageSource(Source):
         return ImageFiles(pictures, self.shape, self.n_classes is not None, self.pad)
 
     def in_memory_if_small(self, files: ImageFiles) -> Images | ImageFiles:
-        """The split decoded, if that takes no more than `in_memory` bytes."""
+        """The split, decoded if it then takes no more than `in_memory` bytes."""
         if len(files) * math.prod(self.shape) > self.in_memory:
             log.info("data=%s: %d images, decoded whenever they are needed", self.name, len(files))
             return files

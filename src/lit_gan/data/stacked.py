@@ -15,7 +15,7 @@ class Stacked(Source):
         n_classes: 1000.
         base: the grey set of ten classes whose images are stacked.
         n: images per split.
-        seed: of the choice; the splits differ if those of the base do.
+        seed: decides which images are stacked; the splits differ if those of the base do.
 
     Raises:
         UserError: a base that is not grey or has not ten classes.
@@ -32,11 +32,11 @@ class Stacked(Source):
 
     @property
     def splits(self) -> Collection[str]:
-        """Those of the base."""
+        """The splits of the base set."""
         return self.base.splits
 
     def load(self, which: str) -> Images:
-        """The stacks, in memory."""
+        """One split of stacks, in memory."""
         singles = self.base.split(which)
         singles = decode(singles) if isinstance(singles, ImageFiles) else singles
         chosen = torch.randint(len(singles), (self.n, 3), generator=torch.Generator().manual_seed(self.seed))

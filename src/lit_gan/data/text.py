@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 PAD, UNKNOWN = "`", "\N{REPLACEMENT CHARACTER}"
 HELD_OUT = 10
-"""One sequence in so many is "test"."""
+"""Every tenth sequence belongs to the split "test"."""
 
 
 class Text(Source):
@@ -34,7 +34,7 @@ class Text(Source):
 
     Args:
         shape: (vocabulary, length), spelt out for the networks' configs.
-        file: a text file in UTF-8; None for English that comes with Python, see `english`.
+        file: a text file in UTF-8; None for the English that comes with Python, see `english`.
         cut: "lines" cuts every line off at `length`, as the authors do; "running" fills sequences with whole words.
         length: 32 in the paper.
         vocabulary: at most 2048 in the authors' code.
@@ -88,21 +88,21 @@ class Text(Source):
 
     @cached_property
     def alphabet(self) -> str:
-        """The characters by their numbers; the unused numbers are `UNKNOWN` too."""
+        """The characters in the order of their numbers; numbers that are not used stand for `UNKNOWN`."""
         used, counts = np.unique(code_points("".join(self.sequences["train"])), return_counts=True)
         order = [chr(used[i]) for i in np.argsort(-counts, kind="stable")]
         frequent = [character for character in order if character not in (PAD, UNKNOWN)][: self.vocabulary - 2]
         return (PAD + UNKNOWN + "".join(sorted(frequent))).ljust(self.vocabulary, UNKNOWN)
 
     def load(self, which: str) -> Images:
-        """The characters' numbers, int16 [n, length]."""
+        """The numbers of the characters of a split, int16 [n, length]."""
         numbers = self.numbers(self.sequences[which])
         rare = (numbers == self.alphabet.index(UNKNOWN)).double().mean().item()
         log.info("data=%s: %d sequences for %s, %.2g %% rare characters", self.name, len(numbers), which, 100 * rare)
         return Images(numbers)
 
     def numbers(self, sequences: Sequence[str]) -> Int[Tensor, "n l"]:
-        """The characters' numbers of sequences, filled up."""
+        """The numbers of the characters of sequences, each filled up with `PAD` to `length`."""
         known = self.alphabet.rstrip(UNKNOWN)
         number = np.full(sys.maxunicode + 1, self.alphabet.index(UNKNOWN), np.int16)
         number[code_points(known)] = np.arange(len(known))
@@ -110,17 +110,17 @@ class Text(Source):
         return torch.from_numpy(number[code_points(text)]).view(-1, self.length)
 
     def samples(self, stored: Int[Tensor, "b l"]) -> Float[Tensor, "b v l"]:
-        """One-hot."""
+        """Stored characters as one-hot vectors."""
         one_hot = torch.zeros(len(stored), *self.shape, device=stored.device)
         return one_hot.scatter_(1, stored.long()[:, None], 1.0)
 
     def lines(self, samples: Float[Tensor, "b v l"]) -> list[str]:
-        """The most probable characters, without the "`" at the end."""
+        """Samples as text: the most probable characters, without the "`" at the end."""
         return ["".join(self.alphabet[i] for i in row).rstrip(PAD) for row in samples.argmax(1).tolist()]
 
 
 def code_points(text: str) -> np.ndarray:
-    """The characters of a text as numbers."""
+    """The Unicode code points of the characters of a text."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
@@ -144,12 +144,12 @@ def read_text(path: str) -> str:
 
 
 def cut_lines(text: str, length: int) -> Iterator[str]:
-    """Every line that is not empty, cut off at `length`."""
+    """The lines of a text that are not empty, each cut off at `length`."""
     return (line[:length] for line in text.splitlines() if line.strip())
 
 
 def cut_running(text: str, length: int) -> Iterator[str]:
-    """Running text in pieces of whole words, as many as fit into `length`; only words longer than that are broken."""
+    """Pieces of running text, each of as many whole words as fit into `length`; longer words are broken."""
     text, start = " ".join(text.split()), 0
     while start < len(text):
         end = start + length
@@ -164,7 +164,7 @@ CUTS = {"lines": cut_lines, "running": cut_running}
 
 
 def english() -> str:
-    """About 1,700 sentences, one a line: those of the language reference in Python's own help that are plain English.
+    """About 1,700 sentences of plain English, one a line, from the language reference in Python's own help.
 
     They differ a little from version to version of Python.
     """
@@ -173,7 +173,7 @@ def english() -> str:
 
 
 def sentences(paragraph: str) -> Iterator[str]:
-    """The sentences of a paragraph, without mark-up, that are nine tenths letters and spaces."""
+    """The sentences of a paragraph that consist of letters and spaces to nine tenths, without their mark-up."""
     text = re.sub(r"[*\"“”]", "", " ".join(re.sub(r"-\n\s*", "-", paragraph).split())).replace("’", "'")
     for sentence in re.split(r"(?<=[.!?])\s(?=[A-Z])", text):
         plain = sum(character.isalpha() or character == " " for character in sentence)

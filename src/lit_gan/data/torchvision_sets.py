@@ -50,7 +50,7 @@ class TorchvisionSet(ImageSource):
         """One split, decoded if it is small.
 
         Raises:
-            UserError: if it is neither found nor downloaded, or a package for reading it is missing.
+            UserError: the data are neither found nor downloaded, or a package for reading them is missing.
         """
         pictures = self._read(which)
         self._classes = tuple(getattr(pictures, "classes", ()))
@@ -59,7 +59,7 @@ class TorchvisionSet(ImageSource):
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """What torchvision calls the classes.
+        """The names that torchvision gives the classes; None if it gives none.
 
         Raises:
             UserError: as `load`.
@@ -77,9 +77,9 @@ class TorchvisionSet(ImageSource):
                 f"data={self.name} needs the Python package {error.name!r}, which is not installed: "
                 f"pip install {error.name}, or use data=digits."
             ) from error
+        except TypeError:  # a wrong argument in the config, which no download cures
+            raise
         except Exception as error:
-            if isinstance(error, TypeError):
-                raise
             raise UserError(
                 f"data={self.name} ({which}) was not found in data.root={self.root} "
                 f"({type(error).__name__}: {' '.join(str(error).split())}): {self.remedy}, or set data.root or "
@@ -116,8 +116,11 @@ class IdxImages(Dataset):
 def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in an idx file.
 
+    It is read here because torchvision's reader, `read_sn3_pascalvincent_tensor`, takes no gzipped files, and because
+    its errors for a damaged file (AssertionError, KeyError, RuntimeError) do not name it.
+
     Raises:
-        OSError: if the file is missing, damaged or of another kind.
+        OSError: the file is missing, damaged or of another kind.
     """
     try:
         data = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
