@@ -453,10 +453,10 @@ def test_classes_do_not_measure_again_what_all_of_them_together_have(caplog):
     caplog.set_level("INFO")
     source, suite = Squares(), FeatureMetrics(Pixels())
     suite.evaluate(from_real(source), source, PROTOCOL)
-    features, labels = suite.real.labelled(source, PROTOCOL)
+    features, labels = suite.real.class_features(source, PROTOCOL)
     assert caplog.text.count("Measuring") == 1
     suite.real.KEPT = 79
-    anew = suite.real.labelled(source, PROTOCOL)
+    anew = suite.real.class_features(source, PROTOCOL)
     assert caplog.text.count("Measuring") == 2
     assert torch.equal(features, anew[0])
     assert torch.equal(labels, anew[1])

@@ -1,7 +1,7 @@
 """GAN experiments: architecture, loss, regularizer, optimizer, data and metrics, each chosen on the command line.
 
 In Python, `lit_gan.load(run)` gives the trained generator of a run, `lit_gan.results(run)` its scores and curves, and
-the other names are what losses, regularizers, networks and data sets of one's own are written with.
+the other names are what losses, regularizers, networks, data sets and metrics of one's own are written with.
 """
 
 import importlib
@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from lit_gan.data.source import Source
     from lit_gan.errors import UserError
     from lit_gan.game import Discriminator, Generator, Loss, Regularizer, Turn, Verdict
+    from lit_gan.metrics.base import Suite
     from lit_gan.module import GAN
     from lit_gan.records.frame import results
     from lit_gan.tasks.trained import load
@@ -22,6 +23,7 @@ MODULES = {
     "Loss": "lit_gan.game",
     "Regularizer": "lit_gan.game",
     "Source": "lit_gan.data.source",
+    "Suite": "lit_gan.metrics.base",
     "Turn": "lit_gan.game",
     "UserError": "lit_gan.errors",
     "Verdict": "lit_gan.game",
@@ -37,6 +39,7 @@ __all__ = [
     "Loss",
     "Regularizer",
     "Source",
+    "Suite",
     "Turn",
     "UserError",
     "Verdict",

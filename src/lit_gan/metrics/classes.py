@@ -9,7 +9,7 @@ from lit_gan.metrics.base import ByClass
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.metrics.protocol import EvalProtocol
-from lit_gan.metrics.real import Labelled
+from lit_gan.metrics.real import ClassFeatures
 from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root, to_scoring_device
 from lit_gan.sampling import Sampler
 from lit_gan.system.watching import watched
@@ -18,7 +18,7 @@ PAIRS = 100
 """Pairs of samples whose similarity is measured in a class. Odena et al. 2017, section 4.2."""
 
 
-def class_scores(sampler: Sampler, extractor: Extractor, real: Labelled, protocol: EvalProtocol) -> ByClass:
+def class_scores(sampler: Sampler, extractor: Extractor, real: ClassFeatures, protocol: EvalProtocol) -> ByClass:
     """FID and MS-SSIM within each class, from the first class on.
 
     Args:

@@ -102,7 +102,7 @@ class FeatureMetrics(Suite):
         """FID and MS-SSIM within each class, as `class_scores` gives them; nothing for a G that looks at no labels."""
         if sampler.n_classes is None:
             return {}
-        return class_scores(sampler, self.extractor, self.real.labelled(source, protocol), protocol)
+        return class_scores(sampler, self.extractor, self.real.class_features(source, protocol), protocol)
 
     def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
         """The protocol as it was used, the data and the extractor.

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.reading import read_batches, subset_indices, with_progress
-from lit_gan.metrics.scores import Moments, Pool, Reference, root, to_scoring_device
+from lit_gan.metrics.scores import Moments, Pool, Reference, root, scoring_device, to_scoring_device
 
 log = logging.getLogger(__name__)
 
@@ -23,7 +24,7 @@ MOST_LABELLED = 50_000
 """The most real images whose features are kept with their labels, for scores of classes."""
 
 
-class Labelled(NamedTuple):
+class ClassFeatures(NamedTuple):
     """Features of real images and the classes that these are of."""
 
     features: Float[Tensor, "n f"]
@@ -41,6 +42,7 @@ class RealFeatures:
     """
 
     KEPT = 10_000
+    """The most images whose features are compared one by one."""
 
     def __init__(self, extractor: Extractor):
         self.extractor = extractor
@@ -56,12 +58,12 @@ class RealFeatures:
         key = self.key("reference", source, protocol, n) | {"kept": self.KEPT}
         if self.latest is None or self.latest[0] != key:
             kept = min(n, self.KEPT)
-            parts = cached(key, lambda: self.measure(source, protocol), lambda parts: is_reference(parts, kept))
-            device = to_scoring_device(torch.empty(0, device=self.extractor.device)).device
+            parts = cached(key, partial(self.measure, source, protocol), lambda parts: is_reference(parts, kept))
+            device = scoring_device(self.extractor.device)
             self.latest = key, Reference(**{name: part.to(device) for name, part in parts.items()})
         return self.latest[1]
 
-    def labelled(self, source: Source, protocol: EvalProtocol) -> Labelled:
+    def class_features(self, source: Source, protocol: EvalProtocol) -> ClassFeatures:
         """Features, on the CPU, and labels of a protocol's real images, at most `MOST_LABELLED` of them.
 
         They are not measured again where `reference` has kept all these features.
@@ -69,15 +71,11 @@ class RealFeatures:
         dataset = source.split(protocol.real_split)
         indices = subset_indices(dataset, min(protocol.real or MOST_LABELLED, MOST_LABELLED))
         if len(indices) <= self.KEPT and isinstance(dataset, Images):
-            return Labelled(self.reference(source, protocol).features.cpu(), dataset.labels[indices])
-        key = self.key("real by class", source, protocol, len(indices))
-        return Labelled(
-            **cached(
-                key,
-                lambda: self.measure_labelled(source, protocol, indices),
-                lambda parts: is_labelled(parts, len(indices)),
-            )
-        )
+            return ClassFeatures(self.reference(source, protocol).features.cpu(), dataset.labels[indices])
+        n = len(indices)
+        key = self.key("real by class", source, protocol, n)
+        measure = partial(self.measure_classes, source, protocol, indices)
+        return ClassFeatures(**cached(key, measure, lambda parts: are_class_features(parts, n)))
 
     def key(self, kind: str, source: Source, protocol: EvalProtocol, n: int) -> dict[str, Any]:
         """Everything that features of n real images depend on, as the cache wants to know it."""
@@ -109,8 +107,8 @@ class RealFeatures:
         parts = {"mean": moments.mean(), "root": root(moments.covariance()), "features": features}
         return {name: part.cpu() for name, part in parts.items()}
 
-    def measure_labelled(self, source: Source, protocol: EvalProtocol, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
-        """The parts of a `Labelled`."""
+    def measure_classes(self, source: Source, protocol: EvalProtocol, indices: Int[Tensor, " n"]) -> dict[str, Tensor]:
+        """The parts of a `ClassFeatures`."""
         seen = [(pool.cpu(), labels) for pool, labels in self.look(source, protocol, indices, " by class")]
         pools, labels = zip(*seen, strict=True)
         return {"features": torch.cat(pools), "labels": torch.cat(labels)}
@@ -140,6 +138,6 @@ def is_reference(parts: dict[str, Tensor], kept: int) -> bool:
     return all(parts[name].shape == shape for name, shape in shapes.items())
 
 
-def is_labelled(parts: dict[str, Tensor], n: int) -> bool:
-    """Whether parts that were read are those of a `Labelled` of n images."""
-    return parts.keys() == set(Labelled._fields) and all(len(part) == n for part in parts.values())
+def are_class_features(parts: dict[str, Tensor], n: int) -> bool:
+    """Whether parts that were read are those of a `ClassFeatures` of n images."""
+    return parts.keys() == set(ClassFeatures._fields) and all(len(part) == n for part in parts.values())

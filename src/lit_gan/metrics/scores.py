@@ -79,12 +79,14 @@ def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
     return vectors * values.clamp(min=0).sqrt()
 
 
-def to_scoring_device(features: Tensor) -> Tensor:
-    """Features on the device where scores are computed: the extractor's own, or the CPU if it is one of Apple's.
+def scoring_device(extracting: torch.device) -> torch.device:
+    """The device of the scores: that of the extractor, or the CPU if it is Apple's, which has no float64."""
+    return torch.device("cpu") if extracting.type == "mps" else extracting
 
-    Those have no float64, in which FID is computed.
-    """
-    return features.cpu() if features.device.type == "mps" else features
+
+def to_scoring_device(features: Tensor) -> Tensor:
+    """Features on the device where scores are computed."""
+    return features.to(scoring_device(features.device))
 
 
 class AgainstReal(Metric):
