@@ -266,7 +266,7 @@ class TestResume:
     def test_sigterm_during_the_final_evaluation(self, run_train, tmp_path, monkeypatch):
         game = [*SCORED, "updates=2"]
         with monkeypatch.context() as patch:
-            patch.setattr(fit.Run, "take_final_scores", lambda run: signal.raise_signal(signal.SIGTERM))
+            patch.setattr(fit.TrainingRun, "take_final_scores", lambda run: signal.raise_signal(signal.SIGTERM))
             with pytest.raises(SystemExit) as stop:
                 run_train(tmp_path / "run", *game)
         assert stop.value.code == 130
@@ -326,10 +326,10 @@ class TestResume:
         assert parts["final"]["scores"] == whole["final"]["scores"]
 
     def test_killed_after_the_last_update_goes_on_with_the_final_scores(self, run_train, tmp_path, monkeypatch):
-        from lit_gan.tasks.training import Run
+        from lit_gan.tasks.training import TrainingRun
 
         with monkeypatch.context() as patch:
-            patch.setattr(Run, "take_final_scores", killed)
+            patch.setattr(TrainingRun, "take_final_scores", killed)
             with pytest.raises(RuntimeError, match="killed"):
                 run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2", "debug=true")
         run_train(tmp_path / "run", *SCORED, "updates=4", "updates_per_epoch=2")

@@ -118,7 +118,7 @@ class TestStop:
     def test_during_the_final_scores(self, run_train, tmp_path, monkeypatch, number):
         game = ["hydra.run.dir=run", *TINY[:-1], "updates=2", "metrics.final=quick", "protocol.quick.generated=32"]
         with monkeypatch.context() as patch:
-            patch.setattr(fit.Run, "take_final_scores", lambda run: signal.raise_signal(number))
+            patch.setattr(fit.TrainingRun, "take_final_scores", lambda run: signal.raise_signal(number))
             with pytest.raises(SystemExit) as stop:
                 run_train(*game)
         assert stop.value.code == 130

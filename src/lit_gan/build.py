@@ -27,10 +27,11 @@ def check_training(config: DictConfig) -> None:
 def build_gan(config: DictConfig) -> GAN:
     """The game, its weights drawn from `seed`.
 
+    The settings must have been checked.
+
     Raises:
-        UserError: a setting that no game can be played with.
+        UserError: a class refuses one of its arguments.
     """
-    check_settings(config, TRAIN)
     seed_everything(config.seed, workers=True, verbose=False)
     return GAN(
         G=instantiate(config.model.G),

@@ -21,11 +21,16 @@ from lit_gan.sampling import Sampler
 
 LOSS = 1e6
 """A loss, or a mean output of D, beyond this has exploded."""
+
 FACTOR = 3.0
 """A monitored score so many times worse than its best may be lost."""
+
 SPREAD = 0.01
-"""Samples of less than this share of the data's variance are all alike."""
+"""Samples with less than this share of the data's variance are all alike."""
+
 SAMPLES = 64
+"""The number of samples that are compared with as many real ones."""
+
 SETTLED = 100
 """After fewer generator updates the running statistics of G's batch normalisation make samples alike by themselves."""
 
@@ -50,24 +55,29 @@ def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | No
     That is at least `FACTOR` times worse, with at least half of what was won since the first evaluation lost again.
 
     Args:
-        course: the records of the evaluations during training, as `results.json` has them; those of another protocol
-            than the last one's cannot be compared with it, and are left out.
+        course: the records of the evaluations during training, as `results.json` has them.
         metric: full name of the score.
         mode: its good end, "min" or "max".
     """
-    alike = [record for record in course if record.get("protocol") == course[-1].get("protocol")]
-    values = [(record["scores"].get(metric), record["update"]) for record in alike]
-    values = [(value, update) for value, update in values if value is not None and math.isfinite(value)]
+    values = comparable_values(course, metric)
     if not values:
         return None
-    (first, _), (last, _), (best, update) = values[0], values[-1], (min if mode == "min" else max)(values)
-    good, bad = (best, last) if mode == "min" else (last, best)
-    if best <= 0 or bad < FACTOR * good or abs(last - best) < abs(first - best) / 2 or last == best:
+    (first, _), (last, _) = values[0], values[-1]
+    best, update = min(values) if mode == "min" else max(values)
+    low, high = sorted([best, last])
+    if best <= 0 or last == best or high < FACTOR * low or abs(last - best) < abs(first - best) / 2:
         return None
     return (
         f"{metric} ends at {last:.4g}, after {best:.4g} at update {update}: the training came apart on the way, and "
         f"checkpoint=best is of that update"
     )
+
+
+def comparable_values(course: list[dict[str, Any]], metric: str) -> list[tuple[float, int]]:
+    """The finite values of a score with their updates, of the records under the same protocol as the last one."""
+    alike = [record for record in course if record.get("protocol") == course[-1].get("protocol")]
+    values = [(record["scores"].get(metric), record["update"]) for record in alike]
+    return [(value, update) for value, update in values if value is not None and math.isfinite(value)]
 
 
 def equal_samples(G: Generator, source: Source) -> str | None:

@@ -2,6 +2,8 @@
 
 import linecache
 import traceback
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lightning.fabric.plugins.environments import (
@@ -10,19 +12,77 @@ from lightning.fabric.plugins.environments import (
     SLURMEnvironment,
     TorchElasticEnvironment,
 )
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.callbacks import AtomicCheckpointIO
 from lit_gan.errors import UserError, written
 
-PLACE = ("accelerator", "devices", "num_nodes", "strategy", "precision")
+MACHINE_SETTINGS = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The settings that decide where and how a training runs."""
 
-PRECISIONS = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
-"""Lightning's older words."""
+NEW_PRECISION_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
+"""Lightning's names of precisions by the ones that it used before."""
 
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
+"""Lightning's strategies with a copy of the model on each device."""
+
+
+def build_trainer(config: DictConfig, directory: Path, logger: Logger, callbacks: Sequence[Callback]) -> Trainer:
+    """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
+
+    Raises:
+        UserError: the config group `trainer` holds an argument that is decided by other settings, or Lightning refuses
+            one.
+    """
+    arguments = trainer_arguments(config.trainer)
+    own = {
+        "max_steps": config.updates,
+        "max_epochs": config.updates,  # no limit, but -1 would make Lightning resume within epochs only
+        "limit_train_batches": config.updates_per_epoch,
+        "logger": logger,
+        "callbacks": list(callbacks),
+        "default_root_dir": directory,
+        "use_distributed_sampler": False,
+        "enable_model_summary": False,
+    }
+    check_undecided(arguments.keys() & own.keys())
+    try:
+        return Trainer(**own, **arguments | {"plugins": [AtomicCheckpointIO(), *arguments["plugins"]]})
+    except (TypeError, ValueError, MisconfigurationException) as error:
+        raise UserError(refusal(config.trainer, error)) from error
+
+
+def check_undecided(decided: set[str]) -> None:
+    """Refuses arguments of Lightning's trainer that other settings decide.
+
+    Raises:
+        UserError: names one of them.
+    """
+    for name in decided:
+        raise UserError(
+            f"trainer.{name} is decided by other settings: updates and updates_per_epoch for the length, the groups "
+            f"logger and callbacks, and hydra.run.dir for the directory."
+        )
+
+
+def check_shares(config: DictConfig, devices: int) -> None:
+    """Refuses batches that cannot be shared equally among devices and the parts of an accumulated gradient.
+
+    Raises:
+        UserError: names the batch size.
+    """
+    parts = config.optim.accumulate
+    shares = [f"shared among {devices} devices"] if devices > 1 else []
+    shares += [f"cut into the {parts} equal parts of optim.accumulate={parts}"] if parts > 1 else []
+    for name in ("batch_size", "g_batch_size"):
+        if config[name] is not None and config[name] % (devices * parts):
+            raise UserError(
+                f"{name}={config[name]} cannot be {' and '.join(shares)}: set it to a multiple of {devices * parts}."
+            )
 
 
 def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
@@ -33,9 +93,9 @@ def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
     """
     arguments: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)
     try:
-        processes = trial(arguments, LightningEnvironment()).world_size
-        arguments["strategy"] = strategy(arguments.get("strategy", "auto"), processes)
-        trainer = trial(arguments, *environments(processes))
+        processes = trial_trainer(arguments, LightningEnvironment()).world_size
+        arguments["strategy"] = strategy_for_games(arguments.get("strategy", "auto"), processes)
+        trainer = trial_trainer(arguments, *environments(processes))
     except Exception as error:  # of any class: nothing but Lightning's own checks runs here
         raise UserError(refusal(settings, error)) from error
     check_precision(settings, trainer)
@@ -43,19 +103,23 @@ def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
     return arguments | {"plugins": environments(processes)}
 
 
-def trial(arguments: dict[str, Any], *plugins: ClusterEnvironment) -> Trainer:
+def trial_trainer(arguments: dict[str, Any], *plugins: ClusterEnvironment) -> Trainer:
     """A trainer that only shows what Lightning makes of the arguments."""
     return Trainer(**arguments, plugins=list(plugins), logger=False, enable_checkpointing=False)
 
 
-def strategy(name: Any, processes: int) -> Any:
-    """The strategy that allows for a turn of one player, which leaves the other's parameters unused."""
-    several = name == "auto" and processes > 1
-    return f"{'ddp' if several else name}_find_unused_parameters_true" if several or name in DDP else name
+def strategy_for_games(name: Any, processes: int) -> Any:
+    """A strategy as asked for, in the variant that bears parameters without a gradient.
+
+    Each turn of the game leaves the other player's parameters unused, at which Lightning's plain DDP stops.
+    """
+    if name == "auto" and processes > 1:
+        name = "ddp"
+    return f"{name}_find_unused_parameters_true" if name in DDP else name
 
 
 def environments(processes: int) -> list[ClusterEnvironment]:
-    """How the processes of a training find each other; an empty list leaves it to Lightning.
+    """The plugins by which the processes of a training find each other; an empty list leaves it to Lightning.
 
     A single process needs nobody: a rank that srun or torchrun has given it is that of one among independent runs.
     Under SLURM it is this package that has the job queued again: Lightning's own way saves a checkpoint of another
@@ -69,13 +133,13 @@ def environments(processes: int) -> list[ClusterEnvironment]:
 
 
 def check_precision(settings: DictConfig, trainer: Trainer) -> None:
-    """Refuses a precision in place of which Lightning takes another.
+    """Refuses a precision that Lightning replaces by another one on this machine.
 
     Raises:
         UserError: names both.
     """
     asked = written(settings.get("precision", "32-true"))
-    if PRECISIONS.get(asked, asked) != trainer.precision:
+    if NEW_PRECISION_NAMES.get(asked, asked) != trainer.precision:
         raise UserError(
             f"trainer.precision={asked} is not to be had on the {trainer.strategy.root_device.type.upper()}, where "
             f"Lightning computes in {trainer.precision} instead: set trainer.precision={trainer.precision}."
@@ -104,6 +168,6 @@ def refusal(settings: DictConfig, error: BaseException) -> str:
     if package_of(error) == "wandb":
         return f"logger=wandb cannot go on ({reason}): correct logger.wandb.*, or set logger.wandb.offline=true."
     named = [name for name, value in settings.items() if name in reason or f"'{value}'" in reason]
-    named = named or [name for name in PLACE if name in settings]
+    named = named or [name for name in MACHINE_SETTINGS if name in settings]
     wrong = " ".join(f"trainer.{name}={written(settings[name])}" for name in named)
     return f"{wrong} cannot be used here ({reason}): correct it, or choose trainer=default, cpu or gpu."

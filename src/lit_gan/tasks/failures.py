@@ -1,0 +1,72 @@
+"""What goes wrong in the middle of a training, and the sentence that answers it."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from omegaconf import DictConfig
+
+from lit_gan.callbacks import Stopped
+from lit_gan.curves import Diverged
+from lit_gan.data.module import lost_process
+from lit_gan.errors import UserError
+from lit_gan.records.files import Unwritable
+from lit_gan.records.results import Results
+from lit_gan.tasks.trainer import is_refusal, refusal
+
+
+@contextmanager
+def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
+    """Raises a UserError in place of what Lightning, W&B or a worker of the data raises in the block, where it can.
+
+    Args:
+        processes: that train together.
+
+    Raises:
+        KeyboardInterrupt: a second Ctrl-C came.
+        SystemExit: another process has failed first.
+        Exception: a fault that is not the user's, as it was raised.
+    """
+    try:
+        yield
+    except SystemExit as end:  # Lightning's answer to a second Ctrl-C
+        raise KeyboardInterrupt from end
+    except (Stopped, UserError):
+        raise
+    except Exception as error:
+        exit_if_another_failed(results, processes)
+        if lost := lost_process(error, config.workers):
+            raise lost from error
+        if is_refusal(error):
+            raise UserError(refusal(config.trainer, error)) from error
+        raise
+
+
+def exit_if_another_failed(results: Results, processes: int) -> None:
+    """Ends this process without a word if its error is only that it has lost another, which has said why.
+
+    Raises:
+        SystemExit: another process has marked the run as failed.
+    """
+    reason = results.failure() if processes > 1 else None
+    if reason is not None:
+        results.close("failed", reason)
+        sys.exit(1)
+
+
+@contextmanager
+def advising(what_is_kept: Callable[[], str]) -> Iterator[None]:
+    """Adds, to the sentence of a training that diverged or cannot write, what is left of it and what to do.
+
+    Args:
+        what_is_kept: gives the part of the sentence about the newest checkpoint.
+    """
+    try:
+        yield
+    except Diverged as error:
+        raise UserError(
+            f"{error}, and {what_is_kept()}; lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer "
+            f"(reg=spectral)."
+        ) from error
+    except Unwritable as error:
+        raise UserError(f"{str(error).rstrip('.')}; {what_is_kept()}.") from error

@@ -1,0 +1,39 @@
+"""What `results.json` says of a run from its beginning on."""
+
+from typing import Any
+
+import torch
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from lit_gan.data import Source
+from lit_gan.records.paths import with_whole_path
+from lit_gan.tasks.prescribed import departures
+
+LISTS = ("reg", "logger")
+"""Config groups of several choices; the config itself says which of them are in it."""
+
+
+def facts_of_run(config: DictConfig, source: Source, device: torch.device) -> dict[str, Any]:
+    """The entries of `results.json` that are known before the first update."""
+    hydra = HydraConfig.get()
+    choices = hydra.runtime.choices
+    return {
+        "updates_planned": config.updates,
+        "seed": config.seed,
+        "choices": own_choices(choices) | {name: list(config[name]) for name in LISTS},
+        "overrides": [with_whole_path(override) for override in hydra.overrides.task],
+        "warnings": departures(config, choices),
+        "device": device_name(device),
+        "class_names": source.class_names,
+    }
+
+
+def own_choices(choices: DictConfig) -> dict[str, Any]:
+    """The choices of the package's config groups: not Hydra's, nor the second ones, as of `optim@prescribed.optim`."""
+    return {group: choice for group, choice in choices.items() if "hydra" not in group and "@" not in group}
+
+
+def device_name(device: torch.device) -> str:
+    """The GPU's name, or "cpu"."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type

@@ -1,0 +1,75 @@
+"""The metrics of a training: which score decides, how the generator is scored on the way, and how at the end."""
+
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from lit_gan.build import build_protocol
+from lit_gan.data import Source
+from lit_gan.errors import UserError
+from lit_gan.metrics import EvalProtocol, Suite
+
+
+class Scoring:
+    """The suite of metrics of a run, with the protocols that it is used under.
+
+    Args:
+        config: of the run.
+        source: the data set that samples are compared with.
+
+    Attributes:
+        suite: None for a run that measures nothing.
+        during: the protocol of the evaluations during training.
+        final: the protocol of the one after the last update.
+        monitor: full name of the score that chooses the best checkpoint, "digits/fid"; None without a suite.
+        mode: the good end of that score, "min" or "max".
+
+    Raises:
+        UserError: there is no such protocol or score, or the data set does not have the split that a protocol needs.
+    """
+
+    def __init__(self, config: DictConfig, source: Source):
+        self.config, self.source = config, source
+        self.suite: Suite | None = instantiate(config.metrics.suite)
+        self.during = self.protocol("during")
+        self.final = self.protocol("final")
+        self.monitor: str | None = None
+        self.mode = "min"
+        if self.suite is not None:
+            name = known_score(config.metrics.monitor, self.suite)
+            self.monitor = f"{self.suite.prefix(source)}/{name}"
+            self.mode = self.suite.SCORES[name]
+
+    def protocol(self, when: str) -> EvalProtocol:
+        """The protocol "during" training or at its end, "final"; with a handful of samples in a fast_dev_run."""
+        protocol = build_protocol(self.config, self.config.metrics[when])
+        if self.suite is not None and protocol.real_split not in self.source.splits:
+            raise UserError(
+                f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', which "
+                f"data={self.source.name} has not: choose a protocol on {', '.join(self.source.splits)}."
+            )
+        return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
+
+    def prepare(self, device: torch.device) -> None:
+        """Does all that the scores need of the real samples, so that a fault in them is found before the training.
+
+        Raises:
+            UserError: the data cannot be scored by this suite.
+        """
+        if self.suite is not None:
+            self.suite.prepare(self.source, device)
+            for protocol in (self.during, self.final):
+                self.suite.measure_real(self.source, protocol)
+
+
+def known_score(name: str, suite: Suite) -> str:
+    """The name of a score, if the suite has it.
+
+    Raises:
+        UserError: it does not.
+    """
+    if name not in suite.SCORES:
+        raise UserError(
+            f"metrics.monitor={name} is no score of these metrics: choose one of {', '.join(suite.SCORES)}."
+        )
+    return name
