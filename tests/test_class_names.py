@@ -12,7 +12,7 @@ from PIL import Image
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
-from lit_gan.figures.pictures import shown
+from lit_gan.figures.pictures import render
 from lit_gan.sampling import class_number
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
@@ -82,12 +82,14 @@ class TestClassNames:
 
     def test_they_stand_beside_the_rows_of_a_grid(self):
         source, samples = Digits("digits", 16, 1, (1, 16, 16), 10, 2**30), torch.zeros(6, 3, 16, 16)
-        plain, named = (shown(source, samples, 3, rows).pixels for rows in (None, ["cat", "dog"]))
+        plain, named = (render(source, samples, 3, rows).pixels for rows in (None, ["cat", "dog"]))
         assert torch.equal(named[:, -plain.shape[1] :], plain)
         margin = named[:, : -plain.shape[1]]
         assert (margin[:17] > 200).any()
         assert (margin[17:] > 200).any()
-        assert torch.equal(shown(source, samples[..., :4, :4], 3, ["cat", "dog"]).pixels[0, 0], torch.tensor([128] * 3))
+        assert torch.equal(
+            render(source, samples[..., :4, :4], 3, ["cat", "dog"]).pixels[0, 0], torch.tensor([128] * 3)
+        )
 
     def test_a_name_that_is_a_number_is_a_name(self):
         assert [class_number(wanted, ["2", "1", "10"]) for wanted in (2, 10, "1", 0)] == [0, 2, 1, 0]

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
-from lit_gan.analysis.figures import figure, show_images
+from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
@@ -148,7 +148,7 @@ def nine_around(z: Float[Tensor, " z"], noise: float, seed: int) -> Float[Tensor
 
 def draw(concepts: list[Images], result: Images) -> Figure:
     """Three columns of exemplars with their mean below, an equals sign, and the result among its neighbours."""
-    plot = figure(8, 4.5, "Latent arithmetic: the mean of each column (its last picture), a - b + c")
+    plot = titled_figure(8, 4.5, "Latent arithmetic: the mean of each column (its last picture), a - b + c")
     grid = plot.subplots(1, 4, width_ratios=[1, 1, 1, 3.2])
     for axes, title, images in zip(grid, ("a", "- b", "+ c"), concepts, strict=False):
         show_images(axes, images, 1, title)

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError, written
+from lit_gan.figures.style import save_figure
 from lit_gan.records.files import replacing
 from lit_gan.settings import Allowed
 
@@ -29,8 +30,7 @@ class Finding:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
             writer.writerows(self.rows)
-        with replacing(stem.with_suffix(".png")) as picture:
-            self.figure.savefig(picture, format="png")
+        save_figure(self.figure, stem.with_suffix(".png"))
 
 
 class Analysis:

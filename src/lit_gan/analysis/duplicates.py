@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
-from lit_gan.analysis.figures import contact_sheet, figure
+from lit_gan.analysis.figures import contact_sheet, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
 from lit_gan.game import Images
@@ -131,4 +131,4 @@ def pictured(pairs: Images, found: str) -> Figure:
     """Pairs of images in rows of four pairs, or the bare sentence."""
     if len(pairs):
         return contact_sheet(pairs, 8, f"{found}\n(left: stays, right: its duplicate; the most different pairs first)")
-    return figure(7, 1, found)
+    return titled_figure(7, 1, found)

@@ -1,4 +1,4 @@
-"""What the figures share: colours that colour-blind readers can tell apart, panels, images."""
+"""What the figures of the analyses share: their size, panels, and images in them."""
 
 import math
 from collections.abc import Sequence
@@ -7,49 +7,52 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_gan.figures.pictures import picture
+from lit_gan.figures.style import new_figure, panel_grid
 from lit_gan.game import Images
 
-BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"
-"""Okabe and Ito 2008."""
 SHADES = "viridis"
-MARKERS = "osD^vP*X"
+"""Matplotlib's name of the colours from dark to bright, for what has an order."""
 DPI = 120
+"""Dots to the inch of every figure."""
 
 
-def figure(width: float, height: float, title: str = "") -> Figure:
-    """An empty figure, in inches."""
-    new = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
-    if title:
-        new.suptitle(title, fontsize="large")
-    return new
+def titled_figure(width: float, height: float, title: str) -> Figure:
+    """An empty figure under its title; width and height are in inches."""
+    figure = new_figure(height, width, DPI)
+    figure.suptitle(title, fontsize="large")
+    return figure
 
 
 def panels(titles: Sequence[str], title: str, xlabel: str, ylabel: str, **shared: bool) -> tuple[Figure, list[Axes]]:
-    """One panel for each title, in rows of at most four; `sharex`, `sharey` as in matplotlib."""
+    """A figure with one panel for each of `titles`, in rows of at most four, and the axes of the panels.
+
+    Args:
+        title: of the figure.
+        shared: matplotlib's `sharex` and `sharey`.
+    """
     columns = min(4, math.ceil(math.sqrt(len(titles))))
-    rows = math.ceil(len(titles) / columns)
-    new = figure(max(5, 3 * columns), 0.6 + 2.4 * rows, title)
-    grid = new.subplots(rows, columns, squeeze=False, **shared).flatten().tolist()
-    for axes, name in zip(grid, titles, strict=False):
+    width = max(5, 3 * columns)
+    figure, grid = panel_grid(len(titles), columns, height=2.4, extra=0.6, width=width, dpi=DPI, **shared)
+    for axes, name in zip(grid, titles, strict=True):
         axes.set_title(name, fontsize="small")
-    for axes in grid[len(titles) :]:
-        axes.remove()
-    new.supxlabel(xlabel)
-    new.supylabel(ylabel)
-    return new, grid[: len(titles)]
+    figure.suptitle(title, fontsize="large")
+    figure.supxlabel(xlabel)
+    figure.supylabel(ylabel)
+    return figure, grid
 
 
 def show_images(axes: Axes, images: Images, columns: int, title: str = "") -> None:
-    """Images in [-1, 1] as a grid without ticks."""
+    """Draws images in [-1, 1] as a grid, `columns` in a row, without ticks."""
     axes.imshow(picture(images, columns).numpy(), interpolation="nearest")
     axes.set_axis_off()
     axes.set_title(title, fontsize="medium")
 
 
 def contact_sheet(images: Images, columns: int, title: str) -> Figure:
-    """A figure of nothing but images, each at least 48 dots wide."""
+    """A figure that holds nothing but images, `columns` in a row, each at least 48 dots wide."""
     size = max(48, images.shape[-1]) / DPI
     rows = math.ceil(len(images) / columns)
-    new = figure(max(7, columns * size), rows * images.shape[-2] / images.shape[-1] * size + 0.4, title)
-    show_images(new.subplots(), images, columns)
-    return new
+    height = rows * images.shape[-2] / images.shape[-1] * size + 0.4
+    figure = titled_figure(max(7, columns * size), height, title)
+    show_images(figure.subplots(), images, columns)
+    return figure

@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from lit_gan.analysis.base import Analysis, Finding, check_numbers
-from lit_gan.analysis.figures import BLUE, figure
+from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE
 from lit_gan.game import Turn
 from lit_gan.layers import weight_layers
 from lit_gan.settings import Allowed
@@ -35,7 +36,7 @@ class Gradients(Analysis):
         norms = gradient_norms(subject, self.batch)
         if not norms:
             raise UserError("analysis=gradients finds no layer in D through which its loss passes.")
-        plot = figure(max(5, 1 + 0.5 * len(norms)), 4.5, "Gradient of D's loss")
+        plot = titled_figure(max(5, 1 + 0.5 * len(norms)), 4.5, "Gradient of D's loss")
         axes = plot.subplots()
         axes.plot(list(norms), list(norms.values()), color=BLUE, marker="o")
         axes.set(xlabel="layer of D, from the input to the output", ylabel="norm at the layer's output", yscale="log")

@@ -5,9 +5,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_numbers
-from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure
+from lit_gan.analysis.figures import SHADES, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT, Allowed
 
@@ -54,12 +55,12 @@ class LevelSets(Analysis):
         ticks = torch.linspace(-limit, limit, self.resolution)
         plane = torch.cartesian_prod(ticks, ticks)
         logits = heights(subject, plane)
-        plot = figure(6.5, 5.5, "D's level sets")
+        plot = titled_figure(6.5, 5.5, "D's level sets")
         axes = plot.subplots()
         surface = logits.view(self.resolution, self.resolution).T
         filled = axes.contourf(ticks, ticks, surface, self.levels, cmap=SHADES)
         plot.colorbar(filled, label="D's output (higher: more real)")
-        axes.scatter(*real.T, s=12, color=ORANGE, edgecolors="black", linewidths=0.3, label="real")
+        axes.scatter(*real.T, s=12, color=VERMILION, edgecolors="black", linewidths=0.3, label="real")
         axes.scatter(*fake.T, s=12, color="white", marker="^", edgecolors=BLUE, linewidths=0.5, label="generated")
         axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
         axes.legend(loc="upper right", framealpha=0.9)

@@ -11,9 +11,10 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
-from lit_gan.analysis.figures import BLUE, GREY, MARKERS, figure
+from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE, GREY, MARKERS
 from lit_gan.game import Images
 from lit_gan.layers import weight_layers
 from lit_gan.metrics.reading import subset_indices
@@ -72,7 +73,7 @@ class LinearProbe(Analysis):
         """Accuracy against C, of D's features and of the pixels."""
         rows = [row for fold, split in enumerate(self.splits(subject), start=1) for row in self.scores(fold, *split)]
         lines = {kind: means(rows, kind) for kind in KINDS}
-        plot = figure(6, 4.2, f"Linear SVM on {subject.source.name}")
+        plot = titled_figure(6, 4.2, f"Linear SVM on {subject.source.name}")
         axes = plot.subplots()
         for (kind, line), colour, marker in zip(lines.items(), (BLUE, GREY), MARKERS, strict=False):
             axes.plot(list(line), [100 * value for value in line.values()], color=colour, marker=marker, label=kind)

@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
-from lit_gan.analysis.figures import BLUE, MARKERS, ORANGE, figure
+from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE, MARKERS, VERMILION
 from lit_gan.metrics.ms_ssim import WINDOW, Pixels, n_scales, similarity
 from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT
@@ -87,9 +88,9 @@ def in_words(values: dict[str | int, float]) -> str:
 def chart(values: dict[str, dict[str | int, float]], scales: int) -> Figure:
     """One point for each group of images, generated beside real."""
     groups = list(values["generated"])
-    plot = figure(min(14, 4 + 0.4 * len(groups)), 4, f"MS-SSIM of random pairs, {scales} of the 5 scales")
+    plot = titled_figure(min(14, 4 + 0.4 * len(groups)), 4, f"MS-SSIM of random pairs, {scales} of the 5 scales")
     axes = plot.subplots()
-    for (kind, some), colour, marker in zip(values.items(), (ORANGE, BLUE), MARKERS, strict=False):
+    for (kind, some), colour, marker in zip(values.items(), (VERMILION, BLUE), MARKERS, strict=False):
         shown = [(str(group), some[group]) for group in groups if group in some]
         axes.plot(*zip(*shown, strict=True), marker, color=colour, label=kind, markersize=7)
     axes.set(xlabel="class", ylabel="mean MS-SSIM (1: identical)", xlim=(-0.6, len(groups) - 0.4))

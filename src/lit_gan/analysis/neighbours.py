@@ -10,9 +10,10 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
-from lit_gan.analysis.figures import BLUE, ORANGE, figure, show_images
+from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
+from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.metrics import Suite
 from lit_gan.settings import COUNT, Allowed
 
@@ -68,7 +69,7 @@ class Neighbours(Analysis):
         asked = [Asked("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
         rows, words = [], []
         ways = spaces(subject)
-        plot = figure(11, 5 * len(ways), "Samples (left column) and their nearest training images")
+        plot = titled_figure(11, 5 * len(ways), "Samples (left column) and their nearest training images")
         grid = plot.subplots(len(ways), 2, squeeze=False)
         for (name, way), (left, right) in zip(ways.items(), grid, strict=True):
             near = self.search(way, images, asked)
@@ -142,7 +143,7 @@ def show_distances(axes: Axes, asked: list[Asked], near: list[Near]) -> None:
     names = {"sample": "generated samples", "test": "unseen real images", "train": "training images, to the others"}
     first = [found.distances[:, 0].numpy() for found in near]
     limits = (0, max(values.max() for values in first))
-    for some, values, colour, style in zip(asked, first, (ORANGE, BLUE), ("-", "--"), strict=True):
+    for some, values, colour, style in zip(asked, first, (VERMILION, BLUE), ("-", "--"), strict=True):
         axes.hist(
             values, 40, limits, histtype="step", color=colour, linestyle=style, linewidth=1.8, label=names[some.kind]
         )

@@ -5,10 +5,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.analysis.base import Analysis, Finding, check_numbers
-from lit_gan.analysis.figures import BLUE, ORANGE, SHADES, figure, panels
+from lit_gan.analysis.figures import SHADES, panels, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.curves import SPECTRAL_NORM
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
 from lit_gan.records.metrics_csv import read_table
@@ -77,7 +78,7 @@ class SpectralNorms(Analysis):
     def find(self, subject: Subject) -> Finding:
         """One line for each layer, from the input's (dark) to the output's (bright)."""
         course = self.course(subject)
-        plot = figure(7, 4.5, "Spectral norms of D's layers")
+        plot = titled_figure(7, 4.5, "Spectral norms of D's layers")
         axes = plot.subplots()
         shades = colours(len(course))
         for shade, (name, points) in zip(shades, course.items(), strict=True):
@@ -123,7 +124,7 @@ class Weights(Analysis):
             axes.stairs(counts.numpy(), edges.numpy(), fill=True, color=BLUE)
             axes.set_xticks([-limit, 0, limit], [f"{-limit:.2g}", "0", f"{limit:.2g}"])
             for end in (-0.99 * limit, 0.99 * limit):
-                axes.axvline(end, color=ORANGE, linestyle="--", linewidth=1)
+                axes.axvline(end, color=VERMILION, linestyle="--", linewidth=1)
             ends = zip(edges[:-1].tolist(), edges[1:].tolist(), counts.int().tolist(), strict=True)
             rows += [
                 {"layer": name, "left": left, "right": right, "weights": count, "at_extremes": shares[name]}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_gan.figures.pictures import shown
+from lit_gan.figures.pictures import render
 from lit_gan.sampling import Sampler
 
 
@@ -31,7 +31,7 @@ class SampleGrid(Callback):
         G = pl_module.generator(ema=True)
         samples, columns = Sampler(G, self.seed).grid(self.points if len(G.shape) == 1 else self.count)
         source = trainer.datamodule.source
-        grid = shown(source, samples, columns, columns and source.class_names)
+        grid = render(source, samples, columns, columns and source.class_names)
         grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
         for logger in trainer.loggers:
             grid.log(logger, "samples", update)

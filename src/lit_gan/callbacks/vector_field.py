@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.errors import UserError
+from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Turn
 from lit_gan.records.files import replacing
 
@@ -73,8 +74,8 @@ class VectorField(Callback):
         axes = figure.add_subplot()
         axes.quiver(*grid.T.numpy(), *arrows.T.numpy(), color="0.6")
         theta, psi = torch.tensor(self.path).T.numpy()
-        axes.plot(theta, psi, color="#0072B2", linewidth=1)
-        axes.plot(theta[0], psi[0], "o", theta[-1], psi[-1], "x", color="#D55E00", markersize=9)
+        axes.plot(theta, psi, color=BLUE, linewidth=1)
+        axes.plot(theta[0], psi[0], "o", theta[-1], psi[-1], "x", color=VERMILION, markersize=9)
         axes.set(xlim=(-self.limit, self.limit), ylim=(-self.limit, self.limit), aspect="equal")
         axes.set(xlabel=r"$\theta$ (generator)", ylabel=r"$\psi$ (discriminator)")
         return figure

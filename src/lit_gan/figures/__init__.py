@@ -1,1 +1,1 @@
-"""Pictures: of samples, of a training, and the style that all figures have."""
+"""Pictures of samples and of a training, and the style that all figures share."""

@@ -20,16 +20,16 @@ from lit_gan.records.files import replacing, write_text
 
 @dataclass(frozen=True)
 class Picture:
-    """Something to look at: uint8 [height, width, 3]."""
+    """Samples to look at: pixels, uint8 [height, width, 3]."""
 
     pixels: Tensor
 
     def save(self, path: Path) -> None:
-        """Writes `path`.png, making its folder."""
+        """Writes `path`.png and makes its folder."""
         save_picture(self.pixels, path.with_suffix(".png"))
 
     def log(self, logger: Logger, name: str, update: int) -> None:
-        """Shows it in a logger that has pictures."""
+        """Shows the picture in a logger that takes pictures; other loggers get nothing."""
         if isinstance(logger, WandbLogger):
             logger.log_image(name, [self.pixels.numpy()], step=update)
         elif isinstance(logger, TensorBoardLogger):
@@ -38,7 +38,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Page:
-    """Something to read: lines, with an empty one after every `group` of them."""
+    """Samples to read: lines of text, with an empty one after every `group` of them."""
 
     lines: list[str]
     group: int | None = None
@@ -49,30 +49,39 @@ class Page:
         return "\n\n".join("\n".join(group) for group in groups) + "\n"
 
     def save(self, path: Path) -> None:
-        """Writes `path`.txt in UTF-8, making its folder."""
+        """Writes `path`.txt in UTF-8 and makes its folder."""
         write_text(path.with_suffix(".txt"), str(self))
 
     def log(self, logger: Logger, name: str, update: int) -> None:
-        """Shows it in a logger that has text."""
+        """Shows the lines in a logger that takes text; other loggers get nothing."""
         if isinstance(logger, WandbLogger):
             logger.log_text(name, columns=["text"], data=[[line] for line in self.lines], step=update)
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_text(name, f"```\n{self}```", update)
 
 
-def shown(
+def render(
     source: Source, samples: Tensor, columns: int | None = None, rows: Sequence[str] | None = None
 ) -> Picture | Page:
-    """Generated samples of a data set, `columns` in a row; `rows` are written beside the rows of images."""
+    """Generated samples as a person looks at them: images and points as a picture, text as a page.
+
+    Args:
+        source: the data set, which turns samples of text into lines.
+        samples: as G makes them, images [n, c, h, w] in [-1, 1], points [n, 2] or texts.
+        columns: images in a row; None: as many as there are rows.
+        rows: a name to stand beside each row of images.
+    """
     lines = source.lines(samples)
     if lines is not None:
         return Page(lines, columns)
     pixels = picture(samples, columns)
-    return Picture(beside(pixels, rows, samples.shape[2] + PADDING) if rows and samples.dim() == 4 else pixels)
+    if rows and samples.dim() == 4:
+        pixels = with_row_names(pixels, rows, samples.shape[2] + PADDING)
+    return Picture(pixels)
 
 
 def picture(samples: Tensor, columns: int | None = None) -> Tensor:
-    """Samples [n, c, h, w] in [-1, 1] as a grid, or points [n, 2] as a plot: uint8 [height, width, 3]."""
+    """Pixels, uint8 [height, width, 3], of images [n, c, h, w] in [-1, 1] as a grid, or of points [n, 2] as a plot."""
     if samples.dim() == 2:
         return scatter(samples)
     columns = columns or math.ceil(math.sqrt(len(samples)))
@@ -81,14 +90,20 @@ def picture(samples: Tensor, columns: int | None = None) -> Tensor:
 
 
 PADDING, GREY = 1, 128
-"""Pixels between the images of a grid, and their shade."""
+"""Pixels between the images of a grid, and their shade of 0 to 255."""
+LOWEST_ROW = 9
+"""Letters need so many pixels to be read."""
 
 
-def beside(grid: UInt8[Tensor, "h w 3"], rows: Sequence[str], height: int) -> UInt8[Tensor, "h v 3"]:
-    """A grid with words at the left of its rows, each `height` pixels high; without them where rows are too low."""
-    if height < 9:
+def with_row_names(grid: UInt8[Tensor, "h w 3"], names: Sequence[str], height: int) -> UInt8[Tensor, "h v 3"]:
+    """A grid with a name at the left of each of its rows; the bare grid where the rows are too low for letters.
+
+    Args:
+        height: of a row, in pixels.
+    """
+    if height < LOWEST_ROW:
         return grid
-    font, words = label_font(min(11, height - 1)), [shorten(row) for row in rows]
+    font, words = label_font(min(11, height - 1)), [shorten(name) for name in names]
     width = 4 + math.ceil(max(font.getlength(word) for word in words))
     margin = Image.new("RGB", (width, len(grid)), (GREY, GREY, GREY))
     for number, word in enumerate(words):
@@ -104,13 +119,13 @@ def label_font(size: int) -> ImageFont.FreeTypeFont:
 
 
 def shorten(word: str, most: int = 24) -> str:
-    """A word of at most so many letters, for a margin."""
+    """A word cut to at most so many letters, for a margin."""
     return word if len(word) <= most else f"{word[: most - 3]}..."
 
 
 def scatter(points: Tensor, limit: float = 2.0) -> Tensor:
     """A plot of points [n, 2] in [-limit, limit]^2; numbers [n, 1] lie on the first axis."""
-    from matplotlib.figure import Figure
+    from matplotlib.figure import Figure  # late: most runs draw no points, and it takes a moment
 
     points = torch.nn.functional.pad(points, (0, 2 - points.shape[1]))
 
@@ -124,6 +139,6 @@ def scatter(points: Tensor, limit: float = 2.0) -> Tensor:
 
 
 def save_picture(image: Tensor, path: Path) -> None:
-    """Writes a uint8 image [height, width, 3] as a PNG file, making its folder."""
+    """Writes a uint8 image [height, width, 3] as a PNG file and makes its folder."""
     with replacing(path) as temporary:
         Image.fromarray(image.numpy()).save(temporary, format="PNG")

@@ -11,32 +11,33 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
 from lit_gan.figures.style import (
-    MOST,
+    MOST_SHOWN,
     Style,
-    entitle,
-    few,
+    add_title,
+    label_2_3_5,
     label_score,
-    new_figure,
+    lowest,
+    panel_grid,
+    save_figure,
     score_name,
     styled,
     styles,
 )
-from lit_gan.records.files import replacing
 from lit_gan.records.metrics_csv import read_table
 
 COLUMNS = 3
-"""Panels beside each other."""
+"""How many panels stand beside each other."""
 TOGETHER = ("precision", "recall")
 """Scores from 0 to 1 that share a panel."""
 LEFT_OUT = ("final/", "sigma/")
-"""Beginnings of columns with other figures, or of another protocol than the scores during training."""
+"""How columns begin that belong to other figures, or were measured by another protocol than during training."""
 OUTPUTS = {"d/real": "real", "d/fake": "generated"}
-FEW = 4
-"""Curves of losses that fit into one panel."""
-JUMP = 1e3
-"""A curve that reaches so many times its median, as one that diverges does, is drawn on a logarithmic axis."""
-WIDE = 200
-"""A logarithmic axis over a smaller factor has labels between its powers of ten."""
+MOST_LOSSES = 4
+"""So many curves of losses fit into one panel."""
+DIVERGES = 1e3
+"""Losses that reach so many times their median, as diverging ones do, are drawn on a logarithmic axis."""
+FEW_POWERS = 200
+"""A logarithmic axis over a smaller factor holds so few powers of ten that ticks between them are labelled too."""
 
 Points = tuple[list[int], list[float]]
 """Generator updates and the values at them."""
@@ -47,7 +48,7 @@ class Panel:
     """Curves that share their axes.
 
     Attributes:
-        title: what they show.
+        title: says what they show.
         score: the name of the score by which the y axis is labelled and scaled; None for losses and outputs.
         curves: label -> the points of a curve.
     """
@@ -75,13 +76,13 @@ def save_training_curves(directory: Path, title: str, ends: Mapping[str, str]) -
     if not panels:
         return None
     path = directory / "curves.png"
-    with styled(), replacing(path, durable=False) as temporary:
-        draw_panels(panels, title, ends).savefig(temporary, format="png")
+    with styled():
+        save_figure(draw_panels(panels, title, ends), path, durable=False)
     return path
 
 
 def read_panels(path: Path) -> list[Panel]:
-    """The losses, D's outputs, and each score, as far as there is a finite value."""
+    """The panels of the losses, of D's outputs and of each score, with those columns that have a finite value."""
     if not path.exists():
         return []
     columns, rows = read_table(path)
@@ -90,16 +91,16 @@ def read_panels(path: Path) -> list[Panel]:
     n_losses = sum(name.startswith(("d/", "g/")) and name not in OUTPUTS for name in curves)
     panels = {title: Panel(title) for title in ("losses", "D's losses", "G's losses", "D's mean outputs")}
     for name, points in curves.items():
-        panel, label = place_of(name, apart=n_losses > FEW)
+        panel, label = panel_and_label(name, apart=n_losses > MOST_LOSSES)
         panels.setdefault(panel.title, panel).curves[label] = points
-    return [panel for panel in panels.values() if panel.curves][:MOST]
+    return [panel for panel in panels.values() if panel.curves][:MOST_SHOWN]
 
 
-def place_of(name: str, apart: bool) -> tuple[Panel, str]:
-    """The panel to which a column belongs, and the label of its curve there.
+def panel_and_label(name: str, apart: bool) -> tuple[Panel, str]:
+    """The panel to which a column of `metrics.csv` belongs, and the label of its curve there.
 
     Args:
-        apart: the losses of D and of G have panels of their own.
+        apart: whether the losses of D and of G have a panel each.
     """
     group, _, short = name.rpartition("/")
     if name in OUTPUTS:
@@ -113,33 +114,28 @@ def place_of(name: str, apart: bool) -> tuple[Panel, str]:
 
 
 def finite_points(rows: list[dict[str, str]], name: str) -> Points:
-    """Where a column has a finite value, in the order of the updates."""
+    """The points at which a column has a finite value, in the order of the updates."""
     points = [(int(row["update"]), float(row[name])) for row in rows if row[name]]
     finite = [(update, value) for update, value in points if math.isfinite(value)]
     return [update for update, _ in finite], [value for _, value in finite]
 
 
 def draw_panels(panels: list[Panel], title: str, ends: Mapping[str, str]) -> Figure:
-    """A panel for each of `panels`, three in a row, all with the same updates on the x axis."""
-    columns = min(COLUMNS, len(panels))
-    rows = math.ceil(len(panels) / columns)
-    figure = new_figure(1.9 * rows + 0.3)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
+    """A figure with three panels in a row, all with the same updates on the x axis."""
+    figure, grid = panel_grid(len(panels), COLUMNS, height=1.9, extra=0.3)
     last = max(updates[-1] for panel in panels for updates, _ in panel.curves.values())
-    for axes, panel in zip(grid, panels, strict=False):
+    for axes, panel in zip(grid, panels, strict=True):
         draw_panel(axes, panel, ends)
         axes.set_xlim(0, 1.03 * last)
         axes.set_title(panel.title, loc="left")
-    for axes in grid[len(panels) :]:
-        axes.remove()
-    for axes in grid[max(0, len(panels) - columns) : len(panels)]:
+    for axes in lowest(grid, COLUMNS):
         axes.set_xlabel("generator updates")
-    entitle(figure, title)
+    add_title(figure, title)
     return figure
 
 
 def draw_panel(axes: Axes, panel: Panel, ends: Mapping[str, str]) -> None:
-    """The curves of one panel; a score has a marker for each evaluation, several curves have a legend."""
+    """Draws the curves of one panel, with a marker at each evaluation of a score and a legend for several curves."""
     drawn = styles(list(panel.curves))
     for label, (updates, values) in panel.curves.items():
         look = {"color": drawn[label].colour, "linestyle": drawn[label].line, "label": label}
@@ -151,21 +147,24 @@ def draw_panel(axes: Axes, panel: Panel, ends: Mapping[str, str]) -> None:
     else:
         label_score(axes, panel.score, ends.get(panel.score), values, zero=False)
         axes.set_ylabel({"min": "lower is better", "max": "higher is better"}.get(ends.get(panel.score), ""))
-        if axes.get_yscale() == "log" and max(values) < WIDE * min(values):
-            axes.yaxis.set_minor_formatter(FuncFormatter(few))
+        if axes.get_yscale() == "log" and max(values) < FEW_POWERS * min(values):
+            axes.yaxis.set_minor_formatter(FuncFormatter(label_2_3_5))
     if len(panel.curves) > 1 or panel.score is None:
         axes.legend(loc="best", handlelength=1.4, borderaxespad=0.2, frameon=True, framealpha=0.8, edgecolor="none")
 
 
 def markers(style: Style, panel: Panel, count: int) -> dict[str, object]:
-    """Markers on scores, about thirty at most, and on curves too short to be a line."""
+    """Matplotlib's settings for the markers of a curve: at most about thirty, and none on losses and outputs.
+
+    A curve of one point has its marker in any case, for it would be invisible without.
+    """
     if panel.score is None and count > 1:
         return {}
     return {"marker": style.marker, "markersize": 3, "markevery": max(1, count // 30)}
 
 
 def scale_losses(axes: Axes, values: list[float]) -> None:
-    """A logarithmic axis, on either side of zero, where the values leap by orders of magnitude."""
+    """Makes the y axis logarithmic on either side of zero where the values leap by orders of magnitude."""
     usual = median(map(abs, values))
-    if max(map(abs, values)) > JUMP * max(usual, 1.0):
+    if max(map(abs, values)) > DIVERGES * max(usual, 1.0):
         axes.set_yscale("symlog", linthresh=10 ** math.floor(math.log10(max(usual, 1.0))))

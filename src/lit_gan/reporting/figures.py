@@ -15,13 +15,15 @@ from PIL import Image
 
 from lit_gan.figures.style import (
     GREY,
-    MOST,
+    MOST_SHOWN,
     WIDTH,
     Style,
-    entitle,
+    add_legend,
+    add_title,
     label_score,
-    legend_below,
+    lowest,
     new_figure,
+    panel_grid,
     score_name,
     styles,
 )
@@ -56,8 +58,8 @@ def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) ->
                 other.set_title(textwrap.fill(comparison.paper[0].title, 26), loc="left", fontsize=7)
             else:
                 other.remove()
-    entitle(figure, comparisons[0].title)
-    legend_below(figure, handles(comparisons[0].sweep, comparisons, line=draw is draw_lines))
+    add_title(figure, comparisons[0].title)
+    add_legend(figure, handles(comparisons[0].sweep, comparisons, line=draw is draw_lines))
     return figure
 
 
@@ -72,16 +74,6 @@ def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, l
     for axes in chain.from_iterable(places[len(comparisons) :]):
         axes.remove()
     return figure, places[: len(comparisons)]
-
-
-def bottom_row(grid: list[Axes], used: int, columns: int) -> list[Axes]:
-    """Of a grid of which the first places are used: takes the others away, and gives those with nothing below them."""
-    for axes in grid[used:]:
-        axes.remove()
-    lowest = grid[max(0, used - columns) : used]
-    for axes in lowest:
-        axes.tick_params(axis="x", labelbottom=True)
-    return lowest
 
 
 def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = False) -> list:
@@ -252,23 +244,20 @@ def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]
 
 def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Figure:
     """Score against generator updates, a panel for each of the first x: mean over seeds thick, single seeds thin."""
-    xs = sweep.xs[:MOST]
-    columns = min(COLUMNS, len(xs))
-    rows = math.ceil(len(xs) / columns)
-    figure = new_figure(2.1 * rows + 0.7)
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flatten().tolist()
-    for axes, x in zip(grid, xs, strict=False):
+    xs = sweep.xs[:MOST_SHOWN]
+    figure, grid = panel_grid(len(xs), COLUMNS, height=2.1, extra=0.7, sharex=True, sharey=True)
+    for axes, x in zip(grid, xs, strict=True):
         draw_curves(axes, sweep, [each for each in scores if each.run.at(sweep.view.x) == x])
         if sweep.view.x:
             axes.set_title(f"{sweep.axis(sweep.view.x)} {sweep.x(x)}")
-    for axes in bottom_row(grid, len(xs), columns):
+    for axes in lowest(grid, COLUMNS):
         axes.set_xlabel("generator updates")
     label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
     grid[0].grid(False, which="minor")
     grid[0].set_ylabel("")
     figure.supylabel(score_name(score, caveat_of(scores)), fontsize=8)
-    entitle(figure, title)
-    legend_below(figure, handles(sweep, line=True))
+    add_title(figure, title)
+    add_legend(figure, handles(sweep, line=True))
     return figure
 
 
@@ -314,11 +303,11 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
         axes.locator_params(nbins=5)
     ends = axes.get_ylim() if axes.get_yscale() == "log" else (min(values), max(values))
     axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
-    entitle(figure, title, 60)
+    add_title(figure, title, 60)
     marks = [line_handle(drawn[hue], sweep.hue(hue)) for hue in sweep.hues]
     for mark in marks:
         mark.set_linestyle("")
-    legend_below(figure, marks, columns=3)
+    add_legend(figure, marks, columns=3)
     return figure
 
 
@@ -329,9 +318,9 @@ def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
     """
     rows = [hue for hue in sweep.hues if any((x, hue) in pictures for x in sweep.xs)]
     if len(sweep.xs) == 1:
-        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows[:MOST]])
-    if len(rows) > MOST or len(sweep.xs) > MOST:
-        return tiles([(f"{sweep.hue(hue)}, {sweep.x(x)}", path) for (x, hue), path in pictures.items()][:MOST])
+        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows[:MOST_SHOWN]])
+    if len(rows) > MOST_SHOWN or len(sweep.xs) > MOST_SHOWN:
+        return tiles([(f"{sweep.hue(hue)}, {sweep.x(x)}", path) for (x, hue), path in pictures.items()][:MOST_SHOWN])
     size = min(THUMBNAIL, (WIDTH - MARGIN) / len(sweep.xs))
     figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + MARGIN)
     grid = figure.subplots(len(rows), len(sweep.xs), squeeze=False)
@@ -347,14 +336,11 @@ def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
 
 def tiles(pictures: Sequence[tuple[str, Path]]) -> Figure:
     """Pictures under their titles, four in a row."""
-    columns = min(4, len(pictures))
-    rows = math.ceil(len(pictures) / columns)
-    figure = new_figure(WIDTH / 4 * 1.15 * rows, WIDTH / 4 * columns)
-    grid = figure.subplots(rows, columns, squeeze=False).flatten().tolist()
-    for axes, (title, path) in zip(grid, pictures, strict=False):
+    side = WIDTH / 4
+    figure, grid = panel_grid(len(pictures), 4, height=1.15 * side, extra=0, width=side * min(4, len(pictures)))
+    for axes, (title, path) in zip(grid, pictures, strict=True):
         draw_picture(axes, path)
         axes.set_title(textwrap.fill(title, 24))
-    bottom_row(grid, len(pictures), columns)
     return figure
 
 
@@ -377,17 +363,15 @@ Spectrum = dict[str, list[float]]
 def spectra(sweep: Sweep, found: dict[str, Spectrum]) -> Figure:
     """Squared singular values of D's layers, the first scaled to 1, a line a hue. Miyato et al. 2018, Figure 3."""
     layers = list(dict.fromkeys(layer for spectrum in found.values() for layer in spectrum))
-    columns = min(4, len(layers))
-    rows = math.ceil(len(layers) / columns)
-    figure, drawn = new_figure(1.9 * rows + 0.6), styles(sweep.hues)
-    grid = figure.subplots(rows, columns, squeeze=False, sharey=True).flatten().tolist()
-    for axes, layer in zip(grid, layers, strict=False):
+    figure, grid = panel_grid(len(layers), 4, height=1.9, extra=0.6, sharey=True)
+    drawn = styles(sweep.hues)
+    for axes, layer in zip(grid, layers, strict=True):
         axes.set_title(layer)
         for hue, spectrum in found.items():
             values = spectrum.get(layer, [])
             axes.plot(range(1, len(values) + 1), values, color=drawn[hue].colour, linestyle=drawn[hue].line)
-    for axes in bottom_row(grid, len(layers), columns):
+    for axes in lowest(grid, 4):
         axes.set_xlabel("index")
     figure.supylabel("squared, first = 1", fontsize=8)
-    legend_below(figure, handles(sweep, line=True))
+    add_legend(figure, handles(sweep, line=True))
     return figure

@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from html import escape
-from io import BytesIO
 from string import Template
 
 from matplotlib.figure import Figure
 
+from lit_gan.figures.style import figure_bytes
 from lit_gan.reporting.tables import Table
 
 PAGE = Template("""<!DOCTYPE html>
@@ -63,13 +63,7 @@ class Picture:
     @cached_property
     def files(self) -> dict[str, bytes]:
         """The content of its files by their endings, without dates."""
-        return {"png": self.drawn("png"), "svg": self.drawn("svg", metadata={"Date": None})}
-
-    def drawn(self, kind: str, metadata: dict | None = None) -> bytes:
-        """The content of one file."""
-        content = BytesIO()
-        self.figure.savefig(content, format=kind, metadata=metadata)
-        return content.getvalue()
+        return {ending: figure_bytes(self.figure, ending) for ending in ("png", "svg")}
 
     def html(self) -> str:
         """For the page, the image within."""

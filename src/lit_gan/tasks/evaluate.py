@@ -13,7 +13,7 @@ from rich.table import Table
 from lit_gan.build import build_protocol, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
-from lit_gan.figures.pictures import shown
+from lit_gan.figures.pictures import render
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
@@ -60,7 +60,7 @@ def save_classes(gan: GAN, source: Source, path: Path) -> None:
     """Ten samples of each class in a row, where G looks at labels."""
     sampler = Sampler(gan.generator(ema=True))
     if sampler.n_classes is not None:
-        shown(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)
+        render(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)
 
 
 def as_list(config: DictConfig, name: str) -> list:

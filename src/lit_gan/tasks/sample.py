@@ -12,7 +12,7 @@ from torch import Tensor
 from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
-from lit_gan.figures.pictures import Page, Picture, shown
+from lit_gan.figures.pictures import Page, Picture, render
 from lit_gan.game import Generator
 from lit_gan.records.directory import load_config
 from lit_gan.records.files import replacing
@@ -46,10 +46,10 @@ def sample(config: DictConfig) -> None:
         overview(config, G, source, samples, names).save(output / "grid")
         save_images(samples, output / SINGLES)
     else:
-        shown(source, samples).save(output / "samples")
+        render(source, samples).save(output / "samples")
     if config.interpolations:
         rows = interpolation(Sampler(G, config.seed), config.interpolations, config.steps, label or 0)
-        shown(source, rows, config.steps).save(output / "interpolation")
+        render(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
         with replacing(output / "samples.npz") as temporary, temporary.open("wb") as file:
             np.savez(file, array(source, samples))
@@ -63,8 +63,8 @@ def overview(
     """A grid of the samples; of all classes it has a row for each, with new samples."""
     sampler = Sampler(G, config.seed)
     if sampler.n_classes is None or config["class"] is not None:
-        return shown(source, samples[:GRID])
-    return shown(source, *sampler.grid(min(config.n, GRID)), names)
+        return render(source, samples[:GRID])
+    return render(source, *sampler.grid(min(config.n, GRID)), names)
 
 
 def class_names(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
