@@ -1,0 +1,96 @@
+"""What can be chosen and set, in the shell: all of it, a group, or everything about one choice."""
+
+import inspect
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.table import Column, Table
+from rich.text import Text
+
+from lit_gan.catalogue.choice import Choice
+from lit_gan.catalogue.groups import WHOLE, all_groups, choices_of, find_choice
+from lit_gan.errors import UserError
+from lit_gan.records.search_path import find_modules
+from lit_gan.system.console import plain_console
+
+if TYPE_CHECKING:  # lit_gan.catalogue.settings loads torch
+    from lit_gan.catalogue.settings import Composed, Setting
+
+
+def show_options(what: str | None, own: Sequence[Path]) -> None:
+    """Prints the groups with their choices, one group ("reg") or one choice ("reg=lecam").
+
+    Args:
+        own: folders of configs of one's own.
+
+    Raises:
+        UserError: there is no such folder, group or choice.
+    """
+    for folder in own:
+        if not folder.is_dir():
+            raise UserError(f"--config-dir {folder} is no folder: name the one that holds the folders reg, loss, ...")
+    find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
+    group, equals, names = (what or "").partition("=")
+    for name in names.strip("[]").split(",") if equals else []:
+        show_choice(find_choice(group, name, own), own)
+    for name in [] if equals else [group] if group else all_groups(own):
+        show_group(name, own)
+    if not group:
+        print("Everything about one of them: python -m lit_gan.options reg=gradient_penalty")
+
+
+def show_group(group: str, own: Sequence[Path]) -> None:
+    """Prints a line for a group and one for each of its choices."""
+    found = choices_of(group, own)
+    width = max((len(choice.name) for choice in found), default=0)
+    console = plain_console(highlight=False, soft_wrap=True)
+    console.print(Text.assemble((group, "bold"), f": {all_groups(own)[group]}"))
+    for choice in found:
+        console.print(f"  {choice.name.ljust(width)}  {choice.meaning}")
+    console.print()
+
+
+def show_choice(choice: Choice, own: Sequence[Path]) -> None:
+    """Prints the meaning of a choice, its source, its settings, an example and the docstrings of its classes."""
+    from lit_gan.catalogue.contents import stands_for
+    from lit_gan.catalogue.settings import compose  # loads the classes, and torch
+
+    console = plain_console(highlight=False)
+    console.print(Text(str(choice), "bold"))
+    console.print(f"{choice.meaning} {choice.source}\n")
+    if choice.group in WHOLE:
+        console.print(f"It stands for: {stands_for(choice)}\n", soft_wrap=True)
+        console.print(f"Example: {example(choice, [])}\n", soft_wrap=True)
+    else:
+        show_settings(compose(choice, own), console)
+
+
+def show_settings(composed: "Composed", console: Console) -> None:
+    """Prints the settings of a choice, an example and the docstrings of its classes."""
+    if composed.base is not None:
+        console.print(f"It is {composed.choice.group}={composed.base} with other values:")
+    if composed.settings:
+        console.print(settings_table(composed.settings))
+    console.print(f"Example: {example(composed.choice, composed.settings)}\n", soft_wrap=True)
+    for each in composed.classes:
+        console.print(Text(f"{each.__module__}.{each.__qualname__}", "bold"))
+        console.print(f"{inspect.getdoc(each)}\n", soft_wrap=True)
+
+
+def settings_table(settings: Sequence["Setting"]) -> Table:
+    """The settings of a choice: its name, default and range below each other, to leave room for what it means."""
+    table = Table(Column("setting=default\n(range)", overflow="fold"), "meaning", show_lines=True)
+    for each in settings:
+        table.add_row(f"{each.name}={each.default}" + (f"\n({each.range})" if each.range else ""), each.meaning)
+    return table
+
+
+def example(choice: Choice, settings: Sequence["Setting"]) -> str:
+    """A command that selects a choice and sets the first of its numbers."""
+    command = "python -m lit_gan.analyze run=DIR" if choice.group == "analysis" else "python -m lit_gan.train"
+    numbers = [each for each in settings if re.fullmatch(r"-?\d+(\.\d+)?", each.default)]
+    number = [f"{each.name}={each.default}" for each in numbers[:1]]
+    return " ".join([command, str(choice), *number])
