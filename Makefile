@@ -1,4 +1,4 @@
-.PHONY: help install train sweep report test claims lint bench clean
+.PHONY: help install train sweep report test docs claims lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -38,6 +38,10 @@ test: $(INSTALLED_DEV)    ## ruff and the tests
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/python -m pytest -n auto --dist worksteal
+
+docs: install    ## docs/methods.md, from the configs and the classes they name
+	$(BIN)/python -m lit_gan.options --markdown > docs/methods.md.new
+	mv docs/methods.md.new docs/methods.md
 
 claims: $(INSTALLED_DEV)  ## every paper's claim, tested; writes docs/claims.md
 	$(BIN)/python -m pytest -n auto tests/claims --slow --claims docs/claims.md

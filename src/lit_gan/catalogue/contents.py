@@ -23,7 +23,7 @@ def chosen(choice: Choice) -> Iterator[str]:
         elif isinstance(entry, dict):
             (key, value), *_ = entry.items()
             if key.startswith("override /"):
-                yield f"{key.removeprefix('override /')}={in_short(value).replace(' ', '')}"
+                yield f"{key.removeprefix('override /')}={in_short(value)}"
 
 
 def set_to(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
@@ -34,4 +34,4 @@ def set_to(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict) and "_target_" not in value:
             yield from set_to(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}={in_short(value).replace(', ', ',')}"
+            yield f"{prefix}{key}={in_short(value)}"

@@ -18,7 +18,7 @@ HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_args_", "_recursive_")
 READ_BY_NAME = Arguments(None)
 """Settings that no single class takes."""
 
-TRAINER, PROTOCOL = "lightning.pytorch.Trainer", "lit_gan.metrics.protocol.Protocol"
+TRAINER, PROTOCOL = "lightning.pytorch.Trainer", "lit_gan.metrics.protocol.EvalProtocol"
 """What is made of the settings of two groups, whose YAML does not say so."""
 
 
@@ -139,11 +139,7 @@ def is_folder(value: Any, owner: Arguments) -> bool:
 
 def in_short(value: Any) -> str:
     """A value of YAML as on the command line; an object by the name of its class."""
-    if is_object(value):
-        return value["_target_"]
-    if isinstance(value, dict):
-        return f"{{{', '.join(f'{name}: {in_short(each)}' for name, each in value.items())}}}"
-    return f"[{', '.join(map(in_short, value))}]" if isinstance(value, list) else written(value)
+    return value["_target_"] if is_object(value) else written(value)
 
 
 def names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
