@@ -25,10 +25,11 @@ from lit_gan.records import results
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.settings import Allowed, check_settings
+from lit_gan.system.shell import interpreter
 from lit_gan.tasks.classify import classify
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
-from lit_gan.tasks.summary import command, course_table
+from lit_gan.tasks.summary import course_table, run_command
 from lit_gan.tasks.train import train
 
 CONF = Path(lit_gan.conf.__file__).parent
@@ -375,8 +376,8 @@ class TestPaths:
         assert unquoted(quoted(path)) == path
 
     def test_commands_are_for_a_shell(self):
-        assert command("train", "resume", Path("/a/b")) == "python -m lit_gan.train resume=/a/b"
-        _, _, module, argument = shlex.split(command("sample", "run", Path("/it's é")))
+        assert run_command("train", "resume", Path("/a/b")) == f"{interpreter()} -m lit_gan.train resume=/a/b"
+        _, _, module, argument = shlex.split(run_command("sample", "run", Path("/it's é")))
         (override,) = OverridesParser.create().parse_overrides([argument])
         assert (module, override.value()) == ("lit_gan.sample", "/it's é")
 

@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from lit_gan.reporting.findings import command
+from lit_gan.system.shell import interpreter
 
 TRICK = '''
 from lit_gan.game import Regularizer
@@ -119,7 +120,7 @@ def test_the_command_in_a_report_names_the_folders_of_own_configs(tmp_path, sour
     hydra["runtime"] = {"config_sources": [{"provider": "main", "schema": "pkg", "path": "lit_gan.conf"}, *sources]}
     (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": hydra}))
     line = command(SimpleNamespace(directory=tmp_path))
-    assert shlex.split(line) == ["python", "-m", "lit_gan.train", "--multirun", *words, "reg=drift"]
+    assert shlex.split(line) == [interpreter(), "-m", "lit_gan.train", "--multirun", *words, "reg=drift"]
 
 
 def test_samples_need_no_code_but_that_of_the_generator(project, elsewhere):

@@ -20,12 +20,12 @@ from lit_gan.cli.launch import swept, unknown_setting
 from lit_gan.errors import UserError
 from lit_gan.overrides import axes_of, parsed
 from lit_gan.records.lock import in_use, sole_use
-from lit_gan.sweep import play
+from lit_gan.sweep import cell_process
+from lit_gan.sweep.cell_config import cell_config_path
 from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
-from lit_gan.sweep.frozen import frozen
-from lit_gan.sweep.plan import cell_name, cells_of, place, values
-from lit_gan.sweep.same import check_same_cell
+from lit_gan.sweep.plan import as_path_part, cell_name, cells_of, single_settings
+from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.tasks.status import print_cells
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
@@ -97,7 +97,7 @@ def test_a_cell_is_named_by_what_it_varies(overrides, axes, name):
 
 
 def test_a_place_needs_no_quotes():
-    assert re.fullmatch(r"[\w.+:-]+", place("""['a','b "c"/d']"""))
+    assert re.fullmatch(r"[\w.+:-]+", as_path_part("""['a','b "c"/d']"""))
 
 
 def test_axes_are_the_settings_with_several_values():
@@ -135,7 +135,7 @@ def test_a_sweep_that_is_asked_to_stop_stops_however_its_cell_ends(tmp_path):
     before = signal.getsignal(signal.SIGTERM)
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGTERM)).start()
     with (tmp_path / "log").open("w") as output, pytest.raises(KeyboardInterrupt):
-        play.run(["sleep", "60"], dict(os.environ), output)
+        cell_process.run_until_end(["sleep", "60"], dict(os.environ), output)
     assert signal.getsignal(signal.SIGTERM) is before
 
 
@@ -143,11 +143,11 @@ def test_the_reason_of_a_death_is_of_this_attempt(tmp_path):
     log = tmp_path / "output.log"
     log.write_text("lit_gan: d/hinge became nan.\n")
     spoken, cell = log.stat().st_size, Cell("cell", tmp_path, "failed", {})
-    assert "SIGSEGV" in play.reason_of_end(cell, -signal.SIGSEGV, spoken, None)
+    assert "SIGSEGV" in cell_process.reason_of_end(cell, -signal.SIGSEGV, spoken, None)
     assert "SIGSEGV" in json.loads((tmp_path / "results.json").read_text())["error"]
     log.write_text(log.read_text() + "lit_gan: no space.\n")
     (tmp_path / "results.json").unlink()
-    assert play.reason_of_end(cell, 1, spoken, None) == "no space."
+    assert cell_process.reason_of_end(cell, 1, spoken, None) == "no space."
     assert json.loads((tmp_path / "results.json").read_text())["error"] == "no space."
 
 
@@ -156,13 +156,13 @@ def test_a_refused_cell_with_results_is_left_as_it_was(tmp_path):
     (tmp_path / "results.json").write_text(json.dumps(results))
     (tmp_path / "output.log").write_text("lit_gan: an older word.\n")
     (tmp_path / ".hydra").mkdir()
-    frozen(tmp_path).write_text("{}")
+    cell_config_path(tmp_path).write_text("{}")
     before, spoken = content(tmp_path), (tmp_path / "output.log").stat().st_size
     with (tmp_path / "output.log").open("a") as log:
         log.write("starting\nlit_gan: workers=-1 must be 0 or more.\n")
-    frozen(tmp_path).write_text('{"workers": -1}')
+    cell_config_path(tmp_path).write_text('{"workers": -1}')
     cell = Cell("cell", tmp_path, "finished", results)
-    assert play.reason_of_end(cell, 1, spoken, b"{}") == "workers=-1 must be 0 or more."
+    assert cell_process.reason_of_end(cell, 1, spoken, b"{}") == "workers=-1 must be 0 or more."
     assert content(tmp_path) == before
 
 
@@ -265,7 +265,7 @@ def test_status_prints_brackets_as_they_are(capsys):
 def test_a_plan_knows_the_choices_that_a_pattern_means():
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
         (override,) = parsed(["loss=glob(h*)"])
-        assert values(override) == ["loss=hinge"]
+        assert single_settings(override) == ["loss=hinge"]
 
 
 @pytest.mark.parametrize("mode", ["--multirun", "-m", "hydra.mode=MULTIRUN"])

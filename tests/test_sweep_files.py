@@ -19,7 +19,7 @@ from lit_gan.configs import choices
 from lit_gan.overrides import parsed
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view
-from lit_gan.sweep.plan import place, values
+from lit_gan.sweep.plan import as_path_part, single_settings
 from lit_gan.tasks.train import train
 
 FOLDER = Path(lit_gan.sweeps.__file__).parent / "sweep"
@@ -41,7 +41,7 @@ def configs():
 def axes(sweep):
     """The overrides along each axis of a sweep: {"seed": ["seed=0", "seed=1"]}."""
     params = hydra.compose("train", [f"sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params
-    return {name: values(*parsed([f"{name}={value}"])) for name, value in params.items()}
+    return {name: single_settings(*parsed([f"{name}={value}"])) for name, value in params.items()}
 
 
 def cells(sweep):
@@ -112,7 +112,7 @@ def test_what_the_figure_names_is_there(sweep):
     config, along = compose(sweep), axes(sweep)
     view = read_view(config.figure, list(along), sweep)
     assert re.search(r"et al\. \d{4}", view.title)
-    places = {place(step.partition("=")[2]) for steps in along.values() for step in steps}
+    places = {as_path_part(step.partition("=")[2]) for steps in along.values() for step in steps}
     assert view.names.keys() <= places | {*along} or sweep in SMALL
     assert {number.at("method") for number in read_paper(view.paper)} <= {*METHODS, None}
 

@@ -11,7 +11,8 @@ from PIL import Image
 
 from lit_gan.cli.launch import launch
 from lit_gan.sweep.cells import Cell
-from lit_gan.sweep.same import check_same_cell
+from lit_gan.sweep.same_cell import check_same_cell
+from lit_gan.system.shell import shell_command
 from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
 from lit_gan.tasks.prescribed import departures
 from lit_gan.tasks.status import print_cells
@@ -260,4 +261,4 @@ def test_the_closing_lines_lead_to_an_analysis_that_fits_the_data(compose, tmp_p
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     lines = closing_lines(tmp_path, SUMMARY | {"status": "finished"}, compose(*choices).data.shape)
-    assert f"python -m lit_gan.analyze run={tmp_path} analysis={analysis} " in lines[-1]
+    assert f"{shell_command('analyze', f'run={tmp_path}')} analysis={analysis} " in lines[-1]

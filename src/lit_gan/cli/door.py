@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
-from lit_gan.sweep.run_cell import end_with_parent
+from lit_gan.sweep.cell_process import end_with_parent
 from lit_gan.system.streams import take_streams
 from lit_gan.system.watching import announce
 

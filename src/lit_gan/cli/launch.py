@@ -31,7 +31,7 @@ from lit_gan.records import search_path
 from lit_gan.records.files import read_yaml
 from lit_gan.records.paths import PATH_SETTINGS, expand_home, with_whole_path
 from lit_gan.records.search_path import SHIPPED_SWEEPS, SearchPath
-from lit_gan.sweep.frozen import job_config
+from lit_gan.sweep.cell_config import config_of_own_cell
 from lit_gan.system.signals import STOPPED, stoppable
 from lit_gan.system.slurm import requeuing
 from lit_gan.system.streams import take_streams
@@ -60,7 +60,7 @@ def answer(task: Callable[[DictConfig], Any], config_name: str) -> None:
     try:
         sys.argv[1:] = completed(sys.argv[1:], config_name)
         command = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)(quiet(task, config_name))
-        command(job_config() if config_name == "train" else None)
+        command(config_of_own_cell() if config_name == "train" else None)
     except Exception as error:
         sentence = explain(error, config_name)
         if debug or sentence is None:

@@ -1,7 +1,6 @@
 """The tables of a report."""
 
 import re
-import shlex
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -16,6 +15,7 @@ from lit_gan.reporting.comparison import Comparison, place_of
 from lit_gan.reporting.papers import PaperScore
 from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summary
 from lit_gan.reporting.tables import NONE, Table, duration, number, written
+from lit_gan.system.shell import shell_command
 
 LINES_SHOWN = 6
 """Of a cell's text."""
@@ -311,7 +311,7 @@ def command(sweep: Sweep) -> str:
     if not words:
         return ""
     multirun = [] if any(word.startswith("sweep=") for word in words) else ["--multirun"]
-    return shlex.join(["python", "-m", "lit_gan.train", *multirun, *own_configs(saved), *words])
+    return shell_command("train", *multirun, *own_configs(saved), *words)
 
 
 def own_configs(saved: DictConfig) -> list[str]:

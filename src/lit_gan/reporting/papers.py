@@ -7,7 +7,7 @@ from pathlib import Path
 
 import lit_gan.papers
 from lit_gan.errors import UserError
-from lit_gan.sweep.plan import place
+from lit_gan.sweep.plan import as_path_part
 
 FOLDER = Path(lit_gan.papers.__file__).parent
 COLUMNS = ("label", "score", "value", "std", "data", "extractor", "protocol", "source")
@@ -70,7 +70,7 @@ def read_paper(name: str | None) -> list[PaperScore]:
 
 def paper_score(row: dict[str, str]) -> PaperScore:
     """A row of a file."""
-    axes = tuple((name, place(value)) for name, value in row.items() if name not in COLUMNS and value)
+    axes = tuple((name, as_path_part(value)) for name, value in row.items() if name not in COLUMNS and value)
     words = {name: row[name] for name in ("label", "score", "data", "extractor", "protocol", "source")}
     return PaperScore(axes, value=float(row["value"]), std=float(row["std"]) if row["std"] else None, **words)
 

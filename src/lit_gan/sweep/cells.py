@@ -1,4 +1,4 @@
-"""The cells of a sweep's directory, as they are on disk."""
+"""The cells in a sweep's directory, as they are on disk."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,11 @@ from lit_gan.records.results import Record, read_results
 from lit_gan.sweep.plan import read_plan
 
 STATES = ("finished", "running", "stopped", "failed", "damaged", "waiting")
+"""The states of a cell, in the order in which they are counted."""
+
+
+class CellFailed(UserError):
+    """A cell ended without its result; the other cells go on."""
 
 
 @dataclass(frozen=True)
@@ -17,8 +22,8 @@ class Cell:
 
     Attributes:
         name: its directory below the sweep's, "method=sn_gan/optim=sngan_a/seed=0".
-        directory: its run directory, which is not there yet if nobody has begun it.
-        state: "finished", "failed", "running" (a living process trains it), "stopped" (half done, to be gone on with),
+        directory: its run directory, which does not exist before the cell begins.
+        state: "finished", "failed", "running" (a living process trains it), "stopped" (half done, to be resumed),
             "waiting" (not begun) or "damaged" (its `results.json` cannot be read).
         results: the content of its `results.json`, empty before it has one; of a damaged one, only an "error".
     """
@@ -30,17 +35,17 @@ class Cell:
 
     @property
     def coordinates(self) -> dict[str, str]:
-        """Where it stands on each axis: {"method": "sn_gan", "optim": "sngan_a", "seed": "0"}."""
+        """The value of each axis: {"method": "sn_gan", "optim": "sngan_a", "seed": "0"}."""
         return dict(part.split("=", 1) for part in Path(self.name).parts if "=" in part)
 
 
 def read_cells(directory: Path) -> list[Cell]:
-    """The cells of a sweep, as `cell_names` has them.
+    """The cells of a sweep, in the order of `cell_names`.
 
     Raises:
         UserError: there is no sweep, or its plan is damaged.
     """
-    return [read_any(directory / name, name) for name in cell_names(directory)]
+    return [read_cell_or_damage(directory / name, name) for name in cell_names(directory)]
 
 
 def cell_names(directory: Path) -> list[str]:
@@ -55,8 +60,8 @@ def cell_names(directory: Path) -> list[str]:
     raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
 
 
-def read_any(directory: Path, name: str) -> Cell:
-    """One cell, damaged or not."""
+def read_cell_or_damage(directory: Path, name: str) -> Cell:
+    """One cell; the state of one whose `results.json` cannot be read is "damaged"."""
     try:
         return read_cell(directory, name)
     except UserError as error:
@@ -71,11 +76,11 @@ def read_cell(directory: Path, name: str) -> Cell:
     """
     path = directory / "results.json"
     results = read_results(path) if path.exists() else {}
-    return Cell(name, directory, state(directory, results), results)
+    return Cell(name, directory, state_of(directory, results), results)
 
 
-def state(directory: Path, results: Record) -> str:
-    """What a cell is doing; a run that says "running" and whose process is dead has stopped."""
+def state_of(directory: Path, results: Record) -> str:
+    """The state of a cell; a run that says "running" and whose process is dead has stopped."""
     if in_use(directory):
         return "running"
     status = results.get("status", "waiting")

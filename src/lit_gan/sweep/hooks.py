@@ -1,4 +1,4 @@
-"""What happens before the first cell of a sweep, and when all is over."""
+"""The plan that is made before the first cell of a sweep, and the counts that are printed after the last one."""
 
 import atexit
 import sys
@@ -13,20 +13,21 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
+from lit_gan.sweep.cell_config import write_cell_config
 from lit_gan.sweep.cells import STATES, read_cells
-from lit_gan.sweep.frozen import freeze
-from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_plan, planned
-from lit_gan.sweep.same import check_same_cell, has_begun
+from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_plan, planned_cells
+from lit_gan.sweep.same_cell import check_same_cell, has_begun
+from lit_gan.system.shell import shell_command
 
 
 class PlanCells(Callback):
-    """Writes the plan of a sweep before its first cell, and says at the very end how many cells are how far."""
+    """Writes the plan of a sweep before its first cell, and prints at the end how many cells are in which state."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """What was planned in the directory before stays planned; a sweep that is refused changes nothing in it."""
+        """Adds the cells to the plan that the directory may have; a sweep that is refused changes nothing in it."""
         directory = Path(config.hydra.sweep.dir)
         try:
-            plan(config, directory)
+            plan_cells(config, directory)
         except UserError as error:
             if config.debug:
                 raise
@@ -36,50 +37,56 @@ class PlanCells(Callback):
         atexit.register(print_counts, directory, directory.absolute())
 
 
-def plan(config: DictConfig, directory: Path) -> None:
-    """Composes the cells of a grid, looks whether each may be run, and writes the plan and the configs of new ones.
+def plan_cells(config: DictConfig, directory: Path) -> None:
+    """Composes the cells of a grid, checks whether each may be run, and writes the plan and the configs of new ones.
 
     Raises:
         UserError: two cells have the same directory, or there is another sweep or another cell in its place.
     """
     hydra = config.hydra
-    sweep, axes = hydra.runtime.choices.get("sweep"), axes_of_sweep(hydra.sweeper.get("params") or {}, config.axes)
+    sweep = hydra.runtime.choices.get("sweep")
+    axes = axes_of_sweep(hydra.sweeper.get("params") or {}, config.axes)
     check_plan(directory, sweep)
-    cells = {name: composed(config, overrides) for name, overrides in planned(hydra, axes).items()}
+    cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
     for name, (cell, _) in cells.items():
         check_same_cell(directory / name, cell)
-        check_values(cell)
+        check_cell_settings(cell)
     add_to_plan(directory, sweep, axes, cells)
     for name, (cell, hydra_of_cell) in cells.items():
         if not has_begun(directory / name):
-            freeze(cell, hydra_of_cell, directory / name)
+            write_cell_config(cell, hydra_of_cell, directory / name)
 
 
-def check_values(cell: DictConfig) -> None:
-    """Holds the settings of a cell against what they may be.
+def check_cell_settings(cell: DictConfig) -> None:
+    """Refuses a cell with an impossible setting.
 
     Raises:
-        UserError: names the first that is impossible.
+        UserError: names the first such setting.
     """
     from lit_gan.settings import TRAIN, check_settings
 
     check_settings(cell, TRAIN)
 
 
-def composed(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, DictConfig]:
-    """The config of a cell, and Hydra's part of it."""
+def compose_cell(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, DictConfig]:
+    """The config of a cell without Hydra's part, and that part."""
     cell = GlobalHydra.instance().config_loader().load_sweep_config(config, overrides)
     with open_dict(cell):
         hydra = cell.pop("hydra")
     return cell, hydra
 
 
-def print_counts(directory: Path, place: Path) -> None:
-    """How many cells of the sweep in a place, which the user calls `directory`, are how far, and what to do next."""
+def print_counts(directory: Path, whole_path: Path) -> None:
+    """Prints how many cells of a sweep are in which state, and the commands that come next.
+
+    Args:
+        directory: of the sweep, as the user calls it.
+        whole_path: of the same directory, which holds whatever the present folder is at the end.
+    """
     try:
-        counts = Counter(cell.state for cell in read_cells(place))
+        counts = Counter(cell.state for cell in read_cells(whole_path))
     except UserError:  # a search that ended before its first cell
         return
     print(f"{directory}: {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")
     if counts["finished"]:
-        print(f"next     python -m lit_gan.report {directory}    python -m lit_gan.status {directory}")
+        print(f"next     {shell_command('report', str(directory))}    {shell_command('status', str(directory))}")

@@ -21,13 +21,13 @@ REWRITTEN = "delete it, and the next start of the sweep writes it"
 
 
 def cell_name(overrides: Iterable[str], axes: Iterable[str]) -> str:
-    """The directory of a cell below that of its sweep, by what it varies: "method=sn_gan/optim=sngan_a/seed=0"."""
+    """The directory of a cell below that of its sweep, by its values on the axes: "method=sn_gan/seed=0"."""
     values = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
-    return "/".join(f"{axis}={place(values[axis])}" for axis in axes if axis in values) or "all"
+    return "/".join(f"{axis}={as_path_part(values[axis])}" for axis in axes if axis in values) or "all"
 
 
-def place(value: str) -> str:
-    """A value as part of a path: `[]` as none, `[a,b]` as a+b."""
+def as_path_part(value: str) -> str:
+    """A value as part of a path: "none" for `[]`, "a+b" for `[a,b]`."""
     plain = value.strip("[]'\"").replace(",", "+") or "none"
     return re.sub(r"[^\w.+:-]", "_", plain)
 
@@ -37,8 +37,8 @@ def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:
     return list(dict.fromkeys([*params, *more]))
 
 
-def planned(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
-    """The cells of a grid with their overrides; none of a search, which decides on its cells as it goes.
+def planned_cells(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
+    """The names of a grid's cells with their overrides; empty for a search, which decides on its cells as it goes.
 
     Raises:
         UserError: two cells would have the same directory.
@@ -61,16 +61,16 @@ def cells_of(grid: Iterable[Override], axes: list[str]) -> dict[str, list[str]]:
         UserError: two of them have the same name.
     """
     cells = {}
-    for overrides in product(*map(values, grid)):
+    for overrides in product(*map(single_settings, grid)):
         name = cell_name(overrides, axes)
         if name in cells:
-            raise UserError(same_place(name, cells[name], overrides))
+            raise UserError(clash(name, cells[name], overrides))
         cells[name] = list(overrides)
     return cells
 
 
-def same_place(name: str, first: Sequence[str], second: Sequence[str]) -> str:
-    """The sentence about two cells with one directory: the values that cannot be told apart in it."""
+def clash(name: str, first: Sequence[str], second: Sequence[str]) -> str:
+    """The sentence about two cells with one directory, which names the values that it cannot tell apart."""
     pairs = zip(first, second, strict=True)
     one, other = next((pair for pair in pairs if pair[0] != pair[1]), (name, name))
     return (
@@ -79,11 +79,12 @@ def same_place(name: str, first: Sequence[str], second: Sequence[str]) -> str:
     )
 
 
-def values(override: Override) -> list[str]:
-    """A setting with each of its values."""
+def single_settings(override: Override) -> list[str]:
+    """One override for each value of a setting: ["seed=0", "seed=1"] for `seed=0,1`."""
+    if not override.is_sweep_override():
+        return [override.input_line]
     name = override.get_key_element()
-    swept = override.is_sweep_override()
-    return [f"{name}={value}" for value in override.sweep_string_iterator()] if swept else [override.input_line]
+    return [f"{name}={value}" for value in override.sweep_string_iterator()]
 
 
 def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str]) -> None:
@@ -92,8 +93,8 @@ def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Iter
     path = directory / "sweep.json"
     with FileLock(path.with_suffix(".lock")):
         old = read_plan(directory)
-        planned = list(dict.fromkeys([*old.get("cells", []), *cells]))
-        write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": planned}, indent=1) + "\n")
+        names = list(dict.fromkeys([*old.get("cells", []), *cells]))
+        write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": names}, indent=1) + "\n")
 
 
 def check_plan(directory: Path, sweep: str | None) -> None:

@@ -1,6 +1,5 @@
-"""The table at the end of a run."""
+"""The table and the lines at the end of a run."""
 
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,17 +11,22 @@ from lit_gan.metrics.ms_ssim import WINDOW
 from lit_gan.overrides import typed
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
 from lit_gan.system.console import plain_console
+from lit_gan.system.shell import shell_command
 
 ROWS = 10
+"""The most evaluations that the table shows."""
+
 FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.json")
-"""What a run may leave to look at."""
+"""The files and folders that a run may leave to look at."""
 
 
 @rank_zero_only
 def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> None:
-    """The course of the metrics, the best value, the time, and where things lie.
+    """Prints the scores over the course of a run, the best one, the time, and what to look at and to do next.
 
     Args:
+        directory: of the run.
+        results: the content of its `results.json`.
         shape: of a sample.
     """
     console = plain_console()
@@ -33,7 +37,7 @@ def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]
 
 
 def course_table(course: list[dict[str, Any]]) -> Table:
-    """At most ROWS evaluations with the last one's scores, evenly spread, the first and the last among them.
+    """A table of at most `ROWS` evaluations with the last one's scores, evenly spread from the first to the last.
 
     The title names the extractor and the protocol, a caption says how many evaluations are left out.
     """
@@ -53,32 +57,46 @@ def course_table(course: list[dict[str, Any]]) -> Table:
 
 
 def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> list[str]:
-    """What stands below the table."""
-    lines = []
-    if results["best"]:
-        best = results["best"]
+    """The lines below the table."""
+    seconds = results["seconds"]
+    stopped_by = f" by {results['stopped_by']}" if results.get("stopped_by") else ""
+    return [
+        *score_lines(results),
+        f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation",
+        *(f"warning  {sentence}" for sentence in results.get("warnings", [])),
+        f"{results['status']:<8} at update {results['updates']}{stopped_by}: {directory}",
+        *next_lines(directory, results["status"], shape),
+    ]
+
+
+def score_lines(results: dict[str, Any]) -> list[str]:
+    """The best and the final scores, if there are any, and what the stars at scores mean."""
+    lines, best, final = [], results["best"], results["final"]
+    if best:
         value = format_score(best["value"], best["metric"] in best.get("caveats", {}))
         lines.append(f"best     {best['metric']} {value} at update {best['update']}")
-    if results["final"]:
-        record = results["final"]
-        measured = f"protocol {record['protocol']['name']}, {record['weights']} weights"
-        lines.append(f"final    {scores_in_words(record['scores'], record.get('caveats', {}))}  ({measured})")
-    for record in filter(None, [*results["course"][-1:], results["final"]]):
-        lines += footnotes(record)
-    seconds = results["seconds"]
-    lines.append(f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation")
-    lines += [f"warning  {sentence}" for sentence in results.get("warnings", [])]
-    by = f" by {results['stopped_by']}" if results.get("stopped_by") else ""
-    lines.append(f"{results['status']:<8} at update {results['updates']}{by}: {directory}")
-    if results["status"] == "stopped":
-        lines.append(f"go on    {command('train', 'resume', directory)}")
-    if results["status"] in ("finished", "stopped"):
-        there = [str(directory / name) for name in FILES if (directory / name).exists()]
-        lines.append(f"look at  {', '.join(there)}")
-        if results["status"] == "finished" and (directory / "checkpoints" / "last.ckpt").exists():
-            lines += [f"next     {command('sample', 'run', directory)}    {command('evaluate', 'run', directory)}"]
-            lines += [f"         {command('analyze', 'run', directory)} {telling_analysis(shape)}"]
-    return lines
+    if final:
+        measured = f"protocol {final['protocol']['name']}, {final['weights']} weights"
+        lines.append(f"final    {scores_in_words(final['scores'], final.get('caveats', {}))}  ({measured})")
+    shown = [*results["course"][-1:], *([final] if final else [])]
+    return lines + [footnote for record in shown for footnote in footnotes(record)]
+
+
+def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
+    """The files to look at, and the commands that go on with a run; no lines for one that has failed."""
+    if status not in ("finished", "stopped"):
+        return []
+    there = [str(directory / name) for name in FILES if (directory / name).exists()]
+    look_at = f"look at  {', '.join(there)}"
+    if status == "stopped":
+        return [f"go on    {run_command('train', 'resume', directory)}", look_at]
+    if not (directory / "checkpoints" / "last.ckpt").exists():  # after a fast_dev_run
+        return [look_at]
+    return [
+        look_at,
+        f"next     {run_command('sample', 'run', directory)}    {run_command('evaluate', 'run', directory)}",
+        f"         {run_command('analyze', 'run', directory)} {telling_analysis(shape)}",
+    ]
 
 
 def telling_analysis(shape: Sequence[int]) -> str:
@@ -88,6 +106,6 @@ def telling_analysis(shape: Sequence[int]) -> str:
     return "analysis=level_sets    (D over the plane)" if list(shape) == [2] else "analysis=spectra    (D's layers)"
 
 
-def command(module: str, setting: str, directory: Path) -> str:
-    """A command about a run, as a shell takes it."""
-    return f"python -m lit_gan.{module} {shlex.quote(f'{setting}={typed(str(directory))}')}"
+def run_command(module: str, setting: str, directory: Path) -> str:
+    """A command about a run, as a shell takes it: `python -m lit_gan.sample run=DIR`."""
+    return shell_command(module, f"{setting}={typed(str(directory))}")

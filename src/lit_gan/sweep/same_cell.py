@@ -1,4 +1,4 @@
-"""Whether what lies in a cell's directory is that cell."""
+"""The check that what lies in a cell's directory is that cell."""
 
 from pathlib import Path
 
@@ -28,7 +28,7 @@ MAY_CHANGE_ON_RESUME = {
 
 
 def has_begun(directory: Path) -> bool:
-    """Whether a cell was trained at all, so that there is a config which it must go on with."""
+    """Whether a cell has been trained at all, so that it has a config which it must keep."""
     return (directory / "results.json").exists() and (directory / ".hydra" / "config.yaml").exists()
 
 
