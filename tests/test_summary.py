@@ -62,7 +62,7 @@ class TestCourseTable:
 
 def test_evaluate_and_status_name_the_extractor_once(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    rescore.show(record(3) | {"checkpoint": "last", "classes": {}})
+    rescore.print_record(record(3) | {"checkpoint": "last", "classes": {}})
     printed = capsys.readouterr().out
     assert printed.count("efficientnet_lite0") == 1
     assert " fid " in printed

@@ -1,4 +1,4 @@
-"""The analyses of a run, one after the other."""
+"""`python -m lit_gan.analyze`: the analyses of a run, one after the other."""
 
 from pathlib import Path
 
@@ -29,14 +29,15 @@ ANALYZE = {
 
 
 def analyze(config: DictConfig) -> None:
-    """Every analysis asked for, its files on disk as soon as it is done.
+    """Makes each chosen analysis of a run, and writes its files as soon as it is done.
 
     Raises:
-        UserError: whatever the user can put right, all of it before the first analysis.
+        UserError: something that the user can put right, before the first analysis is made.
     """
     directory = chosen_run(config)
     check_settings(config, ANALYZE)
-    analyses, device = build_analyses(config), choose_device(config.device)
+    device = choose_device(config.device)
+    analyses = build_analyses(config)
     trained = load_config(directory)
     gan, update = load_gan(trained, directory, config.checkpoint)
     source = moved_source(config, trained)
@@ -44,16 +45,17 @@ def analyze(config: DictConfig) -> None:
     for analysis in analyses.values():
         analysis.check(subject)
     for name, analysis in analyses.items():
-        finding, stem = analysis.find(subject), Path(config.output) / name
+        stem = Path(config.output) / name
+        finding = analysis.find(subject)
         finding.save(stem)
         print(f"{name}, update {update}: {finding.summary}\n  {stem}.png  {stem}.csv", flush=True)
 
 
 def build_analyses(config: DictConfig) -> dict[str, Analysis]:
-    """The analyses under their names.
+    """The chosen analyses under their names.
 
     Raises:
-        UserError: there are none.
+        UserError: none is chosen.
     """
     if not config.analysis:
         raise UserError(f"analysis=NAME is missing: choose one or a list of {', '.join(choices('analysis'))}.")

@@ -1,4 +1,4 @@
-"""A trained GAN, or its generator alone, out of a run's directory."""
+"""A trained GAN, or its generator alone, from a run's directory."""
 
 from pathlib import Path
 
@@ -27,17 +27,20 @@ def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> t
 
 
 def load_generator(config: DictConfig, directory: Path, checkpoint: str, ema: bool) -> tuple[Generator, int]:
-    """G alone, as `load_gan` has it, and its generator update; own code of a loss may be missing.
+    """The generator alone with the weights of a checkpoint, on the CPU, and its generator update.
+
+    The code of the run's loss, which may be the user's own, need not be there.
 
     Args:
-        ema: its moving average's weights, where the run has them.
+        ema: whether to take the weights' moving average, where the run has one.
 
     Raises:
-        UserError: as `load_gan`.
+        UserError: there is no such checkpoint, or it is damaged.
     """
     path = find_checkpoint(directory, checkpoint)
     content = read_checkpoint(path)
-    G = build_generator(config, content.get("regs_of_G", selected(config.reg)))  # older checkpoints do not say
+    # older checkpoints do not say which regularizers changed G, so all of them are built
+    G = build_generator(config, content.get("regs_of_G", selected(config.reg)))
     prefix = "G_ema.G." if ema and config.ema is not None else "G."
     weights = {name: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
     load_state(G, {name.removeprefix(prefix): value for name, value in weights.items()}, path)
@@ -69,7 +72,7 @@ def load_state(network: nn.Module, state: dict[str, Tensor], path: Path) -> None
 
 
 def read_checkpoint(path: Path) -> dict:
-    """The content of a checkpoint; executes nothing from it.
+    """The content of a checkpoint; no code in it is run.
 
     Raises:
         UserError: it is damaged.
@@ -88,4 +91,4 @@ def read_checkpoint(path: Path) -> dict:
 
 
 PARTS = {"state_dict", "global_step", "loops", "optimizer_states", "lr_schedulers", "callbacks"}
-"""What every checkpoint has."""
+"""Keys that every checkpoint has."""

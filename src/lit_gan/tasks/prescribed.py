@@ -1,22 +1,22 @@
-"""Where a run departs from what the paper of its method prescribes."""
+"""The settings in which a run departs from what the paper of its method prescribes."""
 
 from collections.abc import Iterator
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-FREE = ("_partial_", "fused", "foreach")
-"""How an optimizer computes, which no paper prescribes."""
+UNPRESCRIBED = ("_partial_", "fused", "foreach")
+"""Settings of an optimizer that say how it computes, which no paper prescribes."""
 
 
 def departures(config: DictConfig, choices: dict[str, str]) -> list[str]:
-    """A sentence on the settings that differ from `prescribed`, which the file of the method fills; none if none do.
+    """A sentence on the settings that differ from `prescribed`, which the file of the method fills; [] if none differ.
 
     Args:
         choices: the option of each config group; that of `optim@prescribed.optim` is the paper's optimizer.
     """
     prescribed = OmegaConf.select(config, "prescribed")
-    wanted = dict(leaves(OmegaConf.to_container(prescribed))) if prescribed else {}
+    wanted = dict(prescribed_values(OmegaConf.to_container(prescribed))) if prescribed else {}
     found = {name: OmegaConf.select(config, name) for name in wanted}
     differing = [name for name in wanted if found[name] != wanted[name]]
     if not differing:
@@ -30,10 +30,10 @@ def departures(config: DictConfig, choices: dict[str, str]) -> list[str]:
     ]
 
 
-def leaves(tree: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The dotted names and the values of all settings in a tree; lists are values, and what is null is left out."""
+def prescribed_values(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The full name and the value of each prescribed setting; a list is one value, and null prescribes nothing."""
     for name, value in tree.items():
         if isinstance(value, dict):
-            yield from leaves(value, f"{prefix}{name}.")
-        elif value is not None and name not in FREE:
+            yield from prescribed_values(value, f"{prefix}{name}.")
+        elif value is not None and name not in UNPRESCRIBED:
             yield f"{prefix}{name}", value

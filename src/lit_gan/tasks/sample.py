@@ -1,4 +1,4 @@
-"""Files of samples: PNG images and grids, text, npz."""
+"""`python -m lit_gan.sample`: files of samples as PNG images and grids, text, or npz."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -22,53 +22,48 @@ from lit_gan.settings import SAMPLE, check_settings
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_generator
 
-GRID = BLOCK = 256
+GRID = 256
+"""The most samples in a grid."""
+
+BLOCK = 256
+"""Latent vectors are drawn in blocks of so many, so that the first ones are the same for each n."""
+
 SINGLES = "images"
 """The folder, below the output, of nothing but the single images: what tools that score folders are pointed at."""
 
 
 def sample(config: DictConfig) -> None:
-    """Everything that conf/sample.yaml describes; the same seed gives the same samples."""
+    """Writes samples of a run, as conf/sample.yaml describes; the same seed gives the same samples.
+
+    Raises:
+        UserError: something that the user can put right.
+    """
     directory = chosen_run(config)
     check_settings(config, SAMPLE)
     device = choose_device(config.device)
-    trained, output = load_config(directory), Path(config.output)
+    trained = load_config(directory)
     G, update = load_generator(trained, directory, config.checkpoint, config.ema)
-    source, G = moved_source(config, trained), G.to(device)
-    names = class_names(directory, source, config["class"])
+    source = moved_source(config, trained)
+    names = class_names_of(directory, source, config["class"])
     label = None if config["class"] is None else class_number(config["class"], names)
+    output = Path(config.output)
     check_room(output / SINGLES, config.n)
-    sampler = Sampler(G, config.seed)
-    inputs = zip(*(part.split(config.batch_size) for part in chosen(sampler, config.n, label)), strict=True)
-    samples = torch.cat([sampler.generate(z, y).cpu() for z, y in inputs])
+
+    G = G.to(device)
+    samples = draw_samples(Sampler(G, config.seed), config.n, label, config.batch_size)
     output.mkdir(parents=True, exist_ok=True)
-    if source.lines(samples[:1]) is None:
-        overview(config, G, source, samples, names).save(output / "grid")
-        save_images(samples, output / SINGLES)
-    else:
-        render(source, samples).save(output / "samples")
+    save_samples(samples, G, source, config, names)
     if config.interpolations:
         rows = interpolation(Sampler(G, config.seed), config.interpolations, config.steps, label or 0)
         render(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
-        with replacing(output / "samples.npz") as temporary, temporary.open("wb") as file:
-            np.savez(file, array(source, samples))
-    of = "" if label is None else f"of class {label}{f', {names[label]},' if names else ''} "
-    print(f"{config.n} samples {of}of update {update} in {output}")
+        save_array(as_array(source, samples), output / "samples.npz")
+    of_class = "" if label is None else f"of class {label}{f', {names[label]},' if names else ''} "
+    print(f"{config.n} samples {of_class}of update {update} in {output}")
 
 
-def overview(
-    config: DictConfig, G: Generator, source: Source, samples: Tensor, names: Sequence[str] | None
-) -> Picture | Page:
-    """A grid of the samples; of all classes it has a row for each, with new samples."""
-    sampler = Sampler(G, config.seed)
-    if sampler.n_classes is None or config["class"] is not None:
-        return render(source, samples[:GRID])
-    return render(source, *sampler.grid(min(config.n, GRID)), names)
-
-
-def class_names(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
-    """The names of a run's classes by their numbers, None where they have none.
+def class_names_of(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
+    """The names of a run's classes by their numbers, None if they have no names.
 
     A run from before names were recorded has those of its data, which are looked at only where a name is asked for.
     """
@@ -77,30 +72,60 @@ def class_names(directory: Path, source: Source, wanted: int | str | None) -> Se
 
 
 def check_room(folder: Path, n: int) -> None:
-    """Refuses a folder where other files would stay among the images of this draw and be scored with them.
+    """Refuses a folder where other files would stay among the n new images and be scored with them.
 
     Raises:
         UserError: names the folder and the first such file.
     """
-    written = {image_name(number) for number in range(n)}
-    if other := min((path.name for path in folder.glob("[!.]*") if path.name not in written), default=None):
+    own = {image_name(number) for number in range(n)}
+    if other := min((path.name for path in folder.glob("[!.]*") if path.name not in own), default=None):
         raise UserError(
             f"{folder} holds images of another draw that n={n} would not write over, {other} the first: remove them "
             f"or choose another folder, output=DIR."
         )
 
 
-def chosen(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
-    """Latent vectors and labels of n samples, [n, z_dim] and [n]: the first are the same whatever n is."""
-    G, generator, classes = sampler.G, sampler.generator, sampler.n_classes or 1
-    blocks = [
-        (G.draw(BLOCK, generator), torch.randint(classes, (BLOCK,), generator=generator)) for _ in range(0, n, BLOCK)
-    ]
+def draw_samples(sampler: Sampler, n: int, label: int | None, batch_size: int) -> Tensor:
+    """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same whatever n is."""
+    z, y = latents_and_labels(sampler, n, label)
+    batches = zip(z.split(batch_size), y.split(batch_size), strict=True)
+    return torch.cat([sampler.generate(*batch).cpu() for batch in batches])
+
+
+def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
+    """Latent vectors [n, z_dim] and labels [n], each the `label` or, if it is None, drawn uniformly.
+
+    Raises:
+        UserError: the generator has no such class.
+    """
+    blocks = [sampler.latents(BLOCK) for _ in range(0, n, BLOCK)]
     z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
     if label is not None:
         sampler.require(label)
         y.fill_(label)
     return z, y.to(z.device)
+
+
+def save_samples(
+    samples: Tensor, G: Generator, source: Source, config: DictConfig, names: Sequence[str] | None
+) -> None:
+    """Saves texts as one page, and other samples as a grid and as single images."""
+    output = Path(config.output)
+    if source.lines(samples[:1]) is not None:
+        render(source, samples).save(output / "samples")
+        return
+    overview(samples, G, source, config, names).save(output / "grid")
+    save_images(samples, output / SINGLES)
+
+
+def overview(
+    samples: Tensor, G: Generator, source: Source, config: DictConfig, names: Sequence[str] | None
+) -> Picture | Page:
+    """A grid of the samples; where they are of all classes, a grid of new ones with a row for each class."""
+    sampler = Sampler(G, config.seed)
+    if sampler.n_classes is None or config["class"] is not None:
+        return render(source, samples[:GRID])
+    return render(source, *sampler.grid(min(config.n, GRID)), names)
 
 
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:
@@ -111,21 +136,10 @@ def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Te
     return sampler.generate(z, torch.full((len(z),), label, device=z.device)).cpu()
 
 
-def array(source: Source, samples: Tensor) -> np.ndarray:
-    """Images as uint8 [n, height, width, channels], text as strings [n], points as they are."""
-    lines = source.lines(samples)
-    return pixels(samples) if samples.dim() == 4 else samples.numpy() if lines is None else np.array(lines)
-
-
-def pixels(samples: Tensor) -> np.ndarray:
-    """Images as uint8 [n, height, width, channels]."""
-    return to_uint8(samples).permute(0, 2, 3, 1).numpy()
-
-
 def save_images(samples: Tensor, folder: Path) -> None:
     """Writes one PNG file for each image, numbered, grey ones as grey files; nothing for points."""
     if samples.dim() == 4:
-        for number, image in enumerate(pixels(samples)):
+        for number, image in enumerate(as_pixels(samples)):
             with replacing(folder / image_name(number), durable=False) as temporary:
                 picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
                 picture.save(temporary, format="PNG")
@@ -134,3 +148,26 @@ def save_images(samples: Tensor, folder: Path) -> None:
 def image_name(number: int) -> str:
     """The name of the file of a single image."""
     return f"{number:05d}.png"
+
+
+def save_array(array: np.ndarray, path: Path) -> None:
+    """Writes an npz file with one array, as the usual tools for FID read it.
+
+    Raises:
+        Unwritable: the file cannot be written.
+    """
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, array)
+
+
+def as_array(source: Source, samples: Tensor) -> np.ndarray:
+    """Images as uint8 [n, height, width, channels], text as strings [n], points as they are."""
+    if samples.dim() == 4:
+        return as_pixels(samples)
+    lines = source.lines(samples)
+    return samples.numpy() if lines is None else np.array(lines)
+
+
+def as_pixels(samples: Tensor) -> np.ndarray:
+    """Images as uint8 [n, height, width, channels]."""
+    return to_uint8(samples).permute(0, 2, 3, 1).numpy()

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-import torch
 from PIL import Image
 from torch import Tensor, nn
 
@@ -17,7 +16,7 @@ from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
 from lit_gan.tasks.loading import load_generator
-from lit_gan.tasks.sample import chosen
+from lit_gan.tasks.sample import draw_samples
 
 BATCH = 250
 """Samples that are generated at a time, as in conf/sample.yaml."""
@@ -59,9 +58,7 @@ class TrainedGenerator(nn.Module):
         require("n", n, Allowed.by(Count))
         require("seed", seed, Allowed.by(Seed))
         number = None if label is None else class_number(label, self.class_names)
-        sampler = Sampler(self.network, seed)
-        inputs = zip(*(part.split(BATCH) for part in chosen(sampler, n, number)), strict=True)
-        return torch.cat([sampler.generate(z, y).cpu() for z, y in inputs])
+        return draw_samples(Sampler(self.network, seed), n, number, BATCH)
 
     def grid(self, n: int = 64, seed: int = 0, label: int | str | None = None) -> Image.Image:
         """One picture of `sample(n, seed, label)`: images side by side, points as a plot.
