@@ -9,6 +9,7 @@ from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.cli.launch import explain
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
@@ -50,7 +51,14 @@ def three_updates(config):
     before = {name: parameter.detach().clone() for name, parameter in gan.named_parameters()}
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(
-        accelerator="cpu", logger=False, max_steps=3, limit_train_batches=3, log_every_n_steps=1, max_epochs=3, **quiet
+        accelerator="cpu",
+        logger=False,
+        max_steps=3,
+        limit_train_batches=3,
+        log_every_n_steps=1,
+        max_epochs=3,
+        callbacks=essential_callbacks(gan),
+        **quiet,
     )
     trainer.fit(gan, data)
     return gan, before

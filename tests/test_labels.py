@@ -17,6 +17,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan import game
 from lit_gan.build import build_gan
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
@@ -321,7 +322,14 @@ class TestLabelsOfGeneratedSamples:
         x = torch.rand(updates * 512, 2) + 0.1
         loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), 512)
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet).fit(gan, loader)
+        Trainer(
+            accelerator="cpu",
+            logger=False,
+            max_steps=updates,
+            max_epochs=-1,
+            callbacks=essential_callbacks(gan),
+            **quiet,
+        ).fit(gan, loader)
         return turns, G, D
 
     def test_are_uniform_and_fresh_in_both_turns_whatever_those_of_the_real_ones(self):

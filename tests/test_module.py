@@ -12,14 +12,15 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan
-from lit_gan.callbacks import SampleGrid
+from lit_gan.callbacks import SampleGrid, essential_callbacks
+from lit_gan.callbacks.soundness import Soundness
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page
 from lit_gan.game import Loss, Regularizer
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from lit_gan.metrics.measure import measure
 from lit_gan.models import dcgan, mlp
-from lit_gan.module import GAN, Average, frozen
+from lit_gan.module import GAN, Average, without_gradients_of
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
 from lit_gan.reg.constraints import WeightClip
@@ -109,6 +110,7 @@ def fit(gan, updates, x=None, batch_size=4, epoch=1000, **settings):
     trainer = Trainer(
         **{"accelerator": "cpu", "logger": Record(), "max_steps": updates, "max_epochs": -1, **quiet, **settings},
         limit_train_batches=epoch,
+        callbacks=essential_callbacks(gan),
     )
     trainer.fit(gan, loader)
     return trainer
@@ -174,7 +176,7 @@ def test_no_graph_through_g_on_d_turn_and_no_gradients_for_d_on_g_turn(points):
 def test_freezing_ends_with_an_error_and_wakes_only_what_learned():
     network = nn.Linear(2, 2)
     network.bias.requires_grad_(False)
-    with pytest.raises(RuntimeError, match="does not require grad"), frozen(network):
+    with pytest.raises(RuntimeError, match="does not require grad"), without_gradients_of(network):
         network(torch.ones(1, 2)).sum().backward()
     assert network.weight.requires_grad
     assert not network.bias.requires_grad
@@ -201,7 +203,7 @@ def test_one_training_step_is_n_dis_updates_of_d_and_one_of_g(points, n_dis, pre
 
 @pytest.mark.parametrize("n_dis", [1, 3])
 def test_no_network_runs_more_often_than_the_game_needs(n_dis, monkeypatch):
-    monkeypatch.setattr(GAN, "check_sound", lambda gan: None)  # once an epoch, on copies
+    monkeypatch.setattr(Soundness, "check", lambda *_: None)  # once an epoch, on copies
     gan, calls = images(n_dis=n_dis), {"G": 0, "D": 0}
     for name in calls:
         getattr(gan, name).register_forward_hook(lambda *_, name=name: calls.update({name: calls[name] + 1}))
@@ -211,7 +213,7 @@ def test_no_network_runs_more_often_than_the_game_needs(n_dis, monkeypatch):
 
 @pytest.mark.parametrize("n_dis", [1, 2])
 def test_the_singular_vectors_move_twice_in_each_d_turn_and_once_in_g(n_dis, monkeypatch):
-    monkeypatch.setattr(GAN, "check_sound", lambda gan: None)  # once an epoch, on copies
+    monkeypatch.setattr(Soundness, "check", lambda *_: None)  # once an epoch, on copies
     gan, calls = images({"spectral": SpectralNorm()}, n_dis), []
     gan.D.head.parametrizations.weight[0].register_forward_hook(lambda module, *_: calls.append(module.training))
     fit(gan, updates=3)

@@ -7,6 +7,7 @@ import torch
 from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer
 from lit_gan.losses import Wasserstein
@@ -38,7 +39,9 @@ def play(gan, updates=1, batch=4):
     x = torch.zeros(batch * gan.optim.n_dis * updates, 2)
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet)
+    trainer = Trainer(
+        accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, callbacks=essential_callbacks(gan), **quiet
+    )
     trainer.fit(gan, loader)
     assert trainer.global_step == updates
     return gan.D.head.weight.detach()[0], gan.G.dense.bias.detach()

@@ -10,6 +10,7 @@ from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Generator, Layers, Regularizer, Verdict
 from lit_gan.losses import Hinge
@@ -35,7 +36,15 @@ def fit(gan, updates=2, batch=4, **settings):
     x = torch.randn(updates * batch * gan.optim.n_dis, *gan.G.shape).clamp(-1, 1)
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet, **settings).fit(gan, loader)
+    Trainer(
+        accelerator="cpu",
+        logger=False,
+        max_steps=updates,
+        max_epochs=-1,
+        callbacks=essential_callbacks(gan),
+        **quiet,
+        **settings,
+    ).fit(gan, loader)
     return gan
 
 

@@ -15,6 +15,7 @@ from rich.table import Table
 from torch import Tensor, nn
 
 from lit_gan.build import build_data, build_gan, build_protocol, build_source
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.data import Source, to_uint8, to_unit
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
@@ -64,7 +65,7 @@ def race(config: DictConfig) -> list[tuple[float, float]]:
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        callbacks=[rounds],
+        callbacks=[*essential_callbacks(gan), rounds],
         accelerator=config.trainer.accelerator,
         devices=1,
     )

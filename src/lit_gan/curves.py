@@ -19,7 +19,11 @@ class Diverged(UserError):
 
 
 class Curves:
-    """Collects tensors under names without looking at them, so that no update waits for the device."""
+    """Collects tensors under names without looking at them, so that no update waits for the device.
+
+    `history` are the values of the running interval, `latest` the means of the last one that was closed, `unlogged`
+    the same until they are logged.
+    """
 
     def __init__(self):
         self.history: dict[str, list[Tensor]] = defaultdict(list)
@@ -27,13 +31,11 @@ class Curves:
         self.unlogged: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        """Keeps a value of the running interval; of a vector, its mean counts."""
+        """Adds a value to the running interval; of a vector, its mean counts."""
         self.history[name].append(value.detach())
 
     def close(self, first_update: int, last_update: int) -> None:
-        """Takes the mean of each curve over the generator updates of the interval, which then starts anew.
-
-        The means are `latest`, and `unlogged` until somebody takes them away from there.
+        """Takes the mean of each curve over the generator updates of the interval, and starts the next interval.
 
         Raises:
             Diverged: a value is not finite; names the first such update and the curve.
@@ -56,12 +58,16 @@ class Curves:
         check_finite(columns, first_update, last_update)
         return columns
 
+    def restore_means(self, means: dict[str, float]) -> None:
+        """Takes up the means of an interval that was closed, but not logged, when a checkpoint was written."""
+        self.latest = self.unlogged = means
+
     def state_dict(self) -> dict[str, list[Tensor]]:
-        """The running interval."""
+        """The values of the running interval."""
         return {name: list(values) for name, values in self.history.items()}
 
     def load_state_dict(self, state: dict[str, list[Tensor]], device: torch.device) -> None:
-        """Goes on with an interval that a stop has cut."""
+        """Takes up an interval that a stop has cut."""
         moved = {name: [value.to(device) for value in values] for name, values in state.items()}
         self.history = defaultdict(list, moved)
 

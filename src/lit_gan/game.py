@@ -4,7 +4,7 @@ Every network pair, loss and regularizer is written in these words and in nothin
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -131,22 +131,26 @@ class Discriminator(nn.Module):
 
 
 def at_least_float32(x: Tensor) -> Tensor:
-    """In single precision at least: losses are of small differences between outputs."""
+    """Returns x in single precision at least: losses are of small differences between outputs."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
 @runtime_checkable
 class Game(Protocol):
-    """What a turn, and an order of play, may ask of the game they belong to."""
+    """What a regularizer, and an order of play, may ask of the game they belong to."""
 
     global_step: int
     """Updates of G so far."""
+    loss: "Loss"
+    """What each player minimises."""
+    regs: nn.ModuleDict
+    """name -> regularizer, in the order in which they act."""
 
     def terms(self, turn: "Turn") -> dict[str, Tensor]:
         """What the turn's player minimises, term by term."""
 
     def optimizers(self) -> list:
-        """D's optimizer and G's."""
+        """D's optimizer and G's in Lightning's wrapping, whose `optimizer` is torch's."""
 
     def differentiate(self, move: "Move") -> None:
         """Computes the player's gradient."""
@@ -163,8 +167,9 @@ class Turn:
     """One player's view of one mini-batch. What nobody asks for is never computed.
 
     `x_fake`, `real` and `fake` are computed on first use and kept; a `stage` may assign to any of them, or to
-    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. `y` are the labels of the real samples, `y_fake`
-    those of the generated ones, the same if none are given.
+    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. It calls `show` to put other samples before D,
+    and `forget` after any other change that makes a verdict out of date. `y` are the labels of the real samples,
+    `y_fake` those of the generated ones, the same if none are given.
     """
 
     player: Player
@@ -196,13 +201,30 @@ class Turn:
         """D's verdict on the generated images."""
         return self.D(self.x_fake, self.y_fake)
 
+    def show(self, x_real: Images | None = None, x_fake: Images | None = None) -> None:
+        """Puts other samples before D and forgets its verdict on those they replace; None leaves a kind as it is."""
+        if x_real is not None:
+            self.x_real = x_real
+            self.forget("real")
+        if x_fake is not None:
+            self.x_fake = x_fake
+            self.forget("fake")
+
+    def forget(self, *verdicts: Literal["real", "fake"]) -> None:
+        """Lets D judge anew when these verdicts are next asked for."""
+        for verdict in verdicts:
+            vars(self).pop(verdict, None)  # where cached_property keeps its value
+
 
 Move = list[Turn]
 """One player's turns before its next update."""
 
 
 class Term(nn.Module):
-    """Something that adds to a player's objective. Its name is its class's name in snake_case."""
+    """Something that adds to a player's objective, `d` to D's and `g` to G's.
+
+    Its name is its class's name in snake_case.
+    """
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """Called once, when all regularizers are attached: refuse what cannot work, note what is needed later."""
@@ -211,6 +233,10 @@ class Term(nn.Module):
     def name(self) -> str:
         """`NonSaturating` is `non_saturating`."""
         return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
+
+    def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
+        """What this adds to the objective of the turn's player; None for nothing."""
+        return self.d(turn) if turn.player == "d" else self.g(turn)
 
 
 class Loss(Term):
@@ -251,12 +277,23 @@ class Regularizer(Term):
     State that must survive a resume is a buffer.
     """
 
+    moves_d: bool = False
+    """Whether it changes D's weights itself, beside the steps of D's optimizer."""
+
     def __init__(self, weight: float = 1.0):
         super().__init__()
         self.weight = weight
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add a head."""
+
+    def check_others(self, regs: Mapping[str, "Regularizer"]) -> None:
+        """Called once, after every `check`, with all regularizers of the game: refuse those it cannot go with."""
+
+    def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
+        """The term of the turn's player times `weight`; None for no term."""
+        value = super().objective(turn)
+        return None if value is None else self.weight * value
 
     def stage(self, turn: Turn) -> None:
         """Called before a turn: change what the player is shown."""

@@ -2,28 +2,27 @@
 
 import copy
 import itertools
-import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from lit_gan.curves import Curves, Diverged
+from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.optim import OptimisticAdam, Optimizers, realign, trainable
+from lit_gan.optim import OptimisticAdam, Optimizers, trainable
 from lit_gan.order import Order, Simultaneous
-from lit_gan.sampling import Sampler, n_classes_of
-
-log = logging.getLogger("lit_gan")
+from lit_gan.sampling import n_classes_of
 
 
 class GAN(LightningModule):
     """A game of G and D. One training step is one generator update: n_dis turns of D, then one of G.
+
+    In each turn the player minimises its loss and every regularizer's term. What follows an update is done by the
+    callbacks that `lit_gan.callbacks.essential_callbacks` builds, for a Trainer of one's own as well.
 
     Args:
         loss: what each player minimises.
@@ -35,7 +34,7 @@ class GAN(LightningModule):
         ema_start: generator update from which that decay holds; null for one that grows up to it (see `Average`).
 
     Raises:
-        UserError: a start of a moving average that there is not.
+        UserError: a start is given for a moving average that nobody asked for.
     """
 
     def __init__(
@@ -56,18 +55,18 @@ class GAN(LightningModule):
         self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: reg.attach(G, D))]
         for term in (loss, *regs.values()):
             term.check(G, D)
+        for reg in regs.values():
+            reg.check_others(regs)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = n_classes_of(self)
         if ema is None and ema_start is not None:
             raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
         self.G_ema = None if ema is None else Average(G, ema, ema_start)
-        self.curves, self.flushed, self.probe = Curves(), 0, 1
-        self.interval: dict[str, Any] | None = None
+        self.curves = Curves()
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
-        """Notes which regularizers G cannot be rebuilt without, as samples need no other; and curves not logged yet."""
+        """Notes which regularizers G cannot be rebuilt without: drawing samples needs no others."""
         checkpoint["regs_of_G"] = self.regs_of_G
-        checkpoint["curves"] = self.interval or {"flushed": self.flushed, "history": self.curves.state_dict()}
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -76,7 +75,6 @@ class GAN(LightningModule):
     def training_step(self, batch: tuple[Images, Labels], batch_idx: int) -> None:
         """One generator update on n_dis shares of real images."""
         self.order.play(self, self.moves(batch))
-        self.follow()
 
     def moves(self, batch: tuple[Images, Labels]) -> Iterator[Move]:
         """n_dis moves of D, then G's on the last share of real images."""
@@ -88,8 +86,7 @@ class GAN(LightningModule):
 
     def move(self, player: Player, x: Images, y: Labels) -> Move:
         """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a batch into."""
-        parts = list(zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True))
-        self.probe = len(parts[0][0])
+        parts = zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True)
         return [self.turn(player, *part) for part in parts]
 
     def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
@@ -106,7 +103,7 @@ class GAN(LightningModule):
         """The player's gradient: the loss and every regularizer's term, averaged over its turns."""
         player = move[0].player
         self.optimizer(player).zero_grad()
-        with frozen(self.D) if player == "g" else nullcontext():
+        with without_gradients_of(self.D) if player == "g" else nullcontext():
             for turn in move:
                 for reg in self.regs.values():
                     reg.stage(turn)
@@ -124,15 +121,16 @@ class GAN(LightningModule):
 
     def optimizer(self, player: Player):
         """A player's optimizer, in Lightning's wrapping."""
-        return self.optimizers()["dg".index(player)]
+        d, g = self.optimizers()
+        return d if player == "d" else g
 
     def terms(self, turn: Turn) -> dict[str, Tensor]:
-        """What the player minimises, term by term; a regularizer's is multiplied by its weight."""
+        """What the player minimises, term by term, each multiplied by its weight."""
         terms = {self.loss.name: self.loss.objective(turn)}
         for name, reg in self.regs.items():
-            value = getattr(reg, turn.player)(turn)
+            value = reg.objective(turn)
             if value is not None:
-                terms[name] = reg.weight * value
+                terms[name] = value
         return terms
 
     def uncounted_step(self, optimizer) -> None:
@@ -149,118 +147,13 @@ class GAN(LightningModule):
             for name, value in self.loss.curves().items():
                 self.curves.add(f"d/{name}", value)
 
-    def follow(self) -> None:
-        """What follows G's update: its moving average and the learning rates."""
-        if self.G_ema is not None:
-            self.G_ema.follow(self.G, self.global_step)
-        for scheduler in self.schedulers():
-            scheduler.step()
-
-    def on_train_batch_end(self, outputs, batch, batch_idx: int) -> None:
-        """Now and then the curves; those of the end of an epoch are logged after its checkpoint is written."""
-        last = self.trainer.is_last_batch or self.global_step == self.trainer.max_steps
-        if last:
-            self.close_interval()
-        elif self.log_is_due():
-            self.close_curves()
-            self.log_curves()
-
-    def on_train_epoch_end(self) -> None:
-        """Logs the epoch's last curves, if no callback has done it."""
-        self.log_curves()
-
-    def close_interval(self) -> None:
-        """Everything before a checkpoint: the curves since the last one, and whether the weights are sound.
-
-        Raises:
-            Diverged: they are not.
-        """
-        self.close_curves()
-        self.check_sound()
-
-    def schedulers(self) -> list:
-        """The learning rates' schedulers, none if the rates are constant."""
-        schedulers = self.lr_schedulers()
-        return [] if schedulers is None else schedulers
-
-    def close_curves(self) -> None:
-        """Takes the mean of each curve since this was last done, for the loggers.
-
-        Raises:
-            Diverged: a loss is not finite.
-        """
-        if self.curves.history:
-            self.curves.close(self.flushed + 1, self.global_step)
-            self.flushed = self.global_step
-
-    def log_curves(self) -> None:
-        """Sends means that no logger has seen to the loggers, at the present generator update."""
-        if self.curves.unlogged:
-            for logger in self.loggers:
-                logger.log_metrics(self.curves.unlogged, step=self.global_step)
-        self.curves.unlogged = {}
-
-    def prepare_stop(self) -> None:
-        """Makes sure that a stop after this update may become a checkpoint, and leaves no trace in the curves.
-
-        Raises:
-            Diverged: a loss or D's verdict is not finite.
-        """
-        if self.log_is_due():
-            self.close_curves()
-        elif self.curves.history:
-            self.curves.checked(self.flushed + 1, self.global_step)
-        self.check_sound()
-
-    def log_is_due(self) -> bool:
-        """Whether this update ends an interval of the curves."""
-        return self.global_step % self.trainer.log_every_n_steps == 0
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the curves not logged yet until training starts; earlier versions logged them at a stop."""
-        self.flushed, self.interval = checkpoint["global_step"], checkpoint.get("curves")
-
-    def check_sound(self) -> None:
-        """Looks at what the last update has made of the weights, which no loss has seen yet.
-
-        Raises:
-            Diverged: D's verdict on new samples is not finite: these weights must not become a checkpoint.
-        """
-        samples = Sampler(self.G)
-        D = copy.deepcopy(self.D).eval()
-        with torch.no_grad():
-            x, y = samples(self.probe).to(self.dtype), torch.zeros(self.probe, dtype=torch.long, device=self.device)
-            logits = D(x, y).logits
-        if not torch.isfinite(logits).all():
-            raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), self.global_step)
-
     def on_fit_start(self) -> None:
-        """Refuses what cannot be trained, before anything is.
+        """Refuses what this trainer cannot train, before anything is trained.
 
         Raises:
             UserError: as `check_loss_scale`.
         """
         check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
-
-    def on_train_start(self) -> None:
-        """Curves start where training does, or go on where it stopped."""
-        self.flushed = self.global_step
-        self.realign_rates()
-        if self.interval is not None:
-            self.flushed = self.interval["flushed"]
-            self.curves.load_state_dict(self.interval["history"], self.device)
-            self.interval = None
-
-    def realign_rates(self) -> None:
-        """Takes up the decay of the learning rates where the config has it now, and says so if it was elsewhere."""
-        factors = [realign(scheduler) for scheduler in self.schedulers()]
-        before, now = factors[0] if factors else (1, 1)
-        if before != now and self.trainer.is_global_zero:
-            log.warning(
-                "optim.decay_end=%d is not where the decay ended before this resume: "
-                "at update %d the learning rates go from %.3g to %.3g times their start",
-                *(self.optim.decay_end, self.global_step, before, now),
-            )
 
     def generator(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
@@ -306,7 +199,7 @@ class Average(nn.Module):
         return {"decay": self.decay, **begins}
 
     @torch.no_grad()
-    def follow(self, G: Generator, update: int) -> None:
+    def update_from(self, G: Generator, update: int) -> None:
         """average <- decay * average + (1 - decay) * G, after the update of this number, the first being 1."""
         decay = self.decay_at(update)
         pairs = list(zip(self.tensors(self.G), self.tensors(G), strict=True))
@@ -343,8 +236,8 @@ def repeated(part: Tensor, n: int | None) -> Tensor:
 
 
 @contextmanager
-def frozen(network: nn.Module):
-    """No gradients for a network's parameters: on G's turn D's would be computed only to be thrown away."""
+def without_gradients_of(network: nn.Module) -> Iterator[None]:
+    """Computes no gradients for a network's parameters: on G's turn D's would only be thrown away."""
     parameters = trainable(network)
     for parameter in parameters:
         parameter.requires_grad_(False)

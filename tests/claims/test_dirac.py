@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.callbacks.vector_field import VectorField
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -26,7 +27,9 @@ def path(compose):
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
         field = VectorField()
         field.on_train_end = lambda *_: None
-        trainer = Trainer(accelerator="cpu", logger=False, max_epochs=UPDATES, callbacks=[field], **quiet)
+        trainer = Trainer(
+            accelerator="cpu", logger=False, max_epochs=UPDATES, callbacks=[*essential_callbacks(gan), field], **quiet
+        )
         trainer.fit(gan, loader)
         return torch.tensor(field.path, dtype=torch.float64)
 

@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, Trainer
 from torch.nn import functional as F
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Turn
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics.modes import mode_scores
@@ -37,7 +38,9 @@ def play(compose):
         config = compose("data=gaussians", *sizes, *overrides)
         gan, watch = build_gan(config), Watch(look, every)
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = Trainer(accelerator="cpu", logger=False, max_steps=updates, callbacks=[watch], **quiet)
+        trainer = Trainer(
+            accelerator="cpu", logger=False, max_steps=updates, callbacks=[*essential_callbacks(gan), watch], **quiet
+        )
         trainer.fit(gan, build_data(config, build_source(config)))
         return torch.tensor(watch.seen, dtype=torch.float64).mean(0)
 

@@ -6,6 +6,7 @@ from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan, build_source
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Loss
 from lit_gan.models import dirac
 from lit_gan.module import GAN
@@ -26,7 +27,9 @@ ON = (
 def fit(gan, x, updates, batch):
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch)
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, **quiet).fit(gan, loader)
+    Trainer(
+        accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, callbacks=essential_callbacks(gan), **quiet
+    ).fit(gan, loader)
 
 
 def modes(compose, updates, seed, *overrides):

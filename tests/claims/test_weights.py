@@ -10,6 +10,7 @@ from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Turn
 from lit_gan.layers import applied_weights, operators
 from lit_gan.losses import NonSaturating, Wasserstein
@@ -33,7 +34,9 @@ def play(compose):
         prepare(gan)
         quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
         limits = {"max_steps": updates, "max_epochs": -1}
-        Trainer(accelerator="cpu", logger=False, callbacks=list(callbacks), **limits, **quiet).fit(gan, data)
+        Trainer(
+            accelerator="cpu", logger=False, callbacks=[*essential_callbacks(gan), *callbacks], **limits, **quiet
+        ).fit(gan, data)
         return gan
 
     return run

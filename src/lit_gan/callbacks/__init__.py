@@ -2,6 +2,7 @@
 
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO, Checkpoints, SaveFirst, Stopped, who_ends
 from lit_gan.callbacks.curves_figure import CurvesFigure
+from lit_gan.callbacks.essential import essential_callbacks
 from lit_gan.callbacks.evaluation import Evaluation
 from lit_gan.callbacks.failure import SharedFailure
 from lit_gan.callbacks.progress import Clock, EpochLog, ProgressBar
@@ -21,5 +22,6 @@ __all__ = [
     "SaveFirst",
     "SharedFailure",
     "Stopped",
+    "essential_callbacks",
     "who_ends",
 ]

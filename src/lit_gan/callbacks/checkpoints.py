@@ -11,6 +11,8 @@ from lightning.fabric.plugins.io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 
+from lit_gan.callbacks.curves_log import CurvesLog
+from lit_gan.callbacks.soundness import Soundness
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
 from lit_gan.records.files import replacing
@@ -41,11 +43,21 @@ class Checkpoints(Checkpoint):
     Args:
         directory: where the files go.
         results: they know which update is the best.
+        curves_log: its means that no logger has seen yet are kept, too.
+        soundness: looks at the weights before a save in the middle of an epoch.
         followers: the callbacks whose `on_train_epoch_end` follows the first save, in their order.
     """
 
-    def __init__(self, directory: Path, results: Results, followers: Sequence[Callback] = ()):
+    def __init__(
+        self,
+        directory: Path,
+        results: Results,
+        curves_log: CurvesLog,
+        soundness: Soundness,
+        followers: Sequence[Callback] = (),
+    ):
         self.directory, self.results, self.followers = directory, results, followers
+        self.curves_log, self.soundness = curves_log, soundness
         self.saved: int | None = None
         """The generator update of the newest `last.ckpt` that there is."""
         self.unfinished = self.stopping = False
@@ -53,7 +65,7 @@ class Checkpoints(Checkpoint):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Notes whether the epoch's end is still to come, and which curves no logger has seen yet."""
-        checkpoint["epoch_end"] = {"unfinished": self.unfinished, "curves": pl_module.curves.unlogged}
+        checkpoint["epoch_end"] = {"unfinished": self.unfinished, "curves": self.curves_log.curves.unlogged}
 
     def save(self, trainer: Trainer, name: str = "last") -> None:
         """Writes a checkpoint of the present update.
@@ -68,32 +80,21 @@ class Checkpoints(Checkpoint):
         self.saved = trainer.global_step if name == "last" else self.saved
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Lets Lightning go on in that epoch, and at that place in it, to which the generator update belongs.
+        """Takes up what `on_save_checkpoint` has noted, and puts Lightning at the right update of the right epoch."""
+        self.saved = checkpoint["global_step"]
+        self.resume_epoch_end(**checkpoint.get("epoch_end", {}))
+        # An epoch is saved before Lightning's loops have counted it: with their own counts, Lightning would play an
+        # epoch of one update after the resume.
+        checkpoint["loops"]["fit_loop"] |= loop_progress(self.saved, trainer.limit_train_batches)
 
-        Left alone, it plays an epoch of one update after a checkpoint from the end of an epoch.
-        """
-        self.saved = update = checkpoint["global_step"]
-        self.resume_epoch_end(pl_module, **checkpoint.get("epoch_end", {}))
-        epoch, place = divmod(update, trainer.limit_train_batches)
-        loops, started = checkpoint["loops"]["fit_loop"], epoch + (place > 0)
-        counts = {"ready": started, "started": started, "processed": epoch, "completed": epoch}
-        loops["epoch_progress"] = {"total": counts, "current": dict(counts)}
-        loops["epoch_loop.batch_progress"] = {
-            "total": {"ready": update, "started": update, "processed": update, "completed": update - (place > 0)},
-            "current": {"ready": place, "started": place, "processed": place, "completed": place - (place > 0)},
-            "is_last_batch": False,
-        }
-
-    def resume_epoch_end(
-        self, pl_module: LightningModule, unfinished: bool = False, curves: dict[str, float] | None = None
-    ) -> None:
-        """Takes up what `on_save_checkpoint` has noted; checkpoints of older versions are finished."""
+    def resume_epoch_end(self, unfinished: bool = False, curves: dict[str, float] | None = None) -> None:
+        """Takes up an epoch's end; checkpoints of earlier versions say nothing of it and are finished."""
         self.unfinished = unfinished
-        pl_module.curves.latest = pl_module.curves.unlogged = curves or {}
+        self.curves_log.curves.restore_means(curves or {})
 
     def catch_up(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Does what a kill has left undone at the end of the epoch that training goes on from."""
-        pl_module.log_curves()
+        self.curves_log.log_means(trainer)
         if self.unfinished:
             for callback in (*self.followers, self):
                 callback.on_train_epoch_end(trainer, pl_module)
@@ -145,10 +146,19 @@ class Checkpoints(Checkpoint):
             return
         stopping = trainer.strategy.reduce_boolean_decision(self.stopping or ends_early(trainer), all=False)
         if stopping and not trainer.is_last_batch:
-            pl_module.prepare_stop()
-            self.save(trainer)
-            pl_module.log_curves()
+            self.save_within_epoch(trainer, pl_module)
+            self.curves_log.log_means(trainer)
             self.stop_if_asked(trainer)
+
+    def save_within_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Saves in the middle of an epoch, from which a resume goes on as if there had been no stop.
+
+        Raises:
+            Diverged: there is nothing worth saving.
+        """
+        self.curves_log.prepare_stop(trainer)
+        self.soundness.check(pl_module)
+        self.save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
         """Saves the updates since the last checkpoint if what failed came after one of them, as a logger does."""
@@ -157,8 +167,7 @@ class Checkpoints(Checkpoint):
         harmless = isinstance(exception, Exception) and not isinstance(exception, Diverged | Stopped)
         if harmless and between_updates and trainer.world_size == 1 and self.saved != trainer.global_step:
             with suppress(UserError):  # the first error is the one to tell
-                pl_module.prepare_stop()
-                self.save(trainer)
+                self.save_within_epoch(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Gives the signals back."""
@@ -179,7 +188,25 @@ class SaveFirst(Callback):
             self.checkpoints.unfinished = True
             self.checkpoints.results.progress(trainer.global_step)
             self.checkpoints.save(trainer)
-        pl_module.log_curves()
+        self.checkpoints.curves_log.log_means(trainer)
+
+
+def loop_progress(update: int, updates_per_epoch: int) -> dict[str, Any]:
+    """The counts of Lightning's loops where a training goes on after a generator update.
+
+    In the middle of an epoch its last batch is not completed yet, which is when Lightning itself saves.
+    """
+    epoch, place = divmod(update, updates_per_epoch)
+    within = int(place > 0)
+    epochs = {"ready": epoch + within, "started": epoch + within, "processed": epoch, "completed": epoch}
+    return {
+        "epoch_progress": {"total": epochs, "current": dict(epochs)},
+        "epoch_loop.batch_progress": {
+            "total": {"ready": update, "started": update, "processed": update, "completed": update - within},
+            "current": {"ready": place, "started": place, "processed": place, "completed": place - within},
+            "is_last_batch": False,
+        },
+    }
 
 
 def ends_early(trainer: Trainer) -> bool:

@@ -11,6 +11,7 @@ from lightning.pytorch.callbacks import TQDMProgressBar
 from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
 from tqdm.contrib.logging import logging_redirect_tqdm
 
+from lit_gan.curves import Curves
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import format_score
 from lit_gan.system.watching import on_terminal
@@ -92,8 +93,8 @@ class EpochLog(Callback):
     In an epoch that takes longer than `SILENCE`, also a line with the time left after so many seconds.
     """
 
-    def __init__(self, results: Results, clock: Clock):
-        self.results, self.clock = results, clock
+    def __init__(self, results: Results, clock: Clock, curves: Curves):
+        self.results, self.clock, self.curves = results, clock, curves
         self.start = self.spoke = 0.0
         self.first_update = 0
 
@@ -118,7 +119,7 @@ class EpochLog(Callback):
         self.results.progress(trainer.global_step, self.clock.rates(trainer.global_step))
         self.results.save()
         scores, caveats = latest_scores(self.results, trainer.global_step)
-        values = pl_module.curves.latest | scores
+        values = self.curves.latest | scores
         shown = "  ".join(f"{name} {format_score(value, name in caveats)}" for name, value in values.items())
         self.spoke = time.perf_counter()
         log.info("update %d/%d  %s  %.0f images/s", trainer.global_step, trainer.max_steps, shown, self.clock.speed)
@@ -138,12 +139,13 @@ class ProgressBar(TQDMProgressBar):
     What is logged meanwhile stands above the bar.
 
     Args:
+        curves: of the game; the newest means are shown.
         monitor: name of the score that is shown, null for none.
     """
 
-    def __init__(self, clock: Clock, monitor: str | None):
+    def __init__(self, clock: Clock, curves: Curves, monitor: str | None):
         super().__init__(refresh_rate=int(on_terminal()))
-        self.clock, self.monitor = clock, monitor
+        self.clock, self.curves, self.monitor = clock, curves, monitor
         self.shown_at = 0.0
         self.redirection = ExitStack()
 
@@ -204,5 +206,5 @@ class ProgressBar(TQDMProgressBar):
         speed = {"images/s": f"{updates * self.clock.images_per_update / elapsed:.0f}"} if elapsed > 0 else {}
         score = trainer.callback_metrics.get(self.monitor) if self.monitor else None
         shown = {} if score is None else {self.monitor.rpartition("/")[2]: f"{score.item():.4g}"}
-        losses = {name: value for name, value in pl_module.curves.latest.items() if name not in OUTPUTS}
+        losses = {name: value for name, value in self.curves.latest.items() if name not in OUTPUTS}
         return speed | shown | {name: f"{value:.3g}" for name, value in losses.items()}

@@ -23,16 +23,14 @@ class WeightClip(Regularizer):
         UserError: another `when`.
     """
 
+    moves_d = True
+
     def __init__(self, limit: float = 0.01, convolutions_only: bool = False, when: str = "after"):
         super().__init__()
         if when not in ("after", "before"):
             raise UserError(f"reg.weight_clip.when={when} is no moment of D's update: choose after or before.")
         self.limit, self.convolutions_only, self.when = limit, convolutions_only, when
         self.clipped: list[nn.Parameter] = []
-
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Leaves a note in D for what has to know how its weights move."""
-        D.clipped_by = "weight_clip"
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """Finds what is to be clamped.

@@ -15,13 +15,6 @@ Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, "b 1 1 1"]
 
 
-def show(turn: Turn, x_real: Images, x_fake: Images) -> None:
-    """Puts other samples before D, and forgets what it has said of those before."""
-    turn.x_real, turn.x_fake = x_real, x_fake
-    for verdict in ("real", "fake"):
-        vars(turn).pop(verdict, None)
-
-
 def looks_at_labels(network: nn.Module) -> bool:
     """Whether a layer in it does more with labels than to pass them on to the layers inside."""
     return any(isinstance(layer, Labelled) and not passes_on(layer) for layer in network.modules())
@@ -60,7 +53,7 @@ class InstanceNoise(Regularizer):
 
     def stage(self, turn: Turn) -> None:
         """Fresh noise for every sample."""
-        show(turn, *(x + self.present.to(x.dtype) * torch.randn_like(x) for x in (turn.x_real, turn.x_fake)))
+        turn.show(*(x + self.present.to(x.dtype) * torch.randn_like(x) for x in (turn.x_real, turn.x_fake)))
 
     def project(self, turn: Turn) -> None:
         """Counts G's updates."""
@@ -105,7 +98,7 @@ class DiffAugment(Regularizer):
 
     def stage(self, turn: Turn) -> None:
         """Augments both kinds."""
-        show(turn, self.augmented(turn.x_real), self.augmented(turn.x_fake))
+        turn.show(self.augmented(turn.x_real), self.augmented(turn.x_fake))
 
     def augmented(self, x: Pictures) -> Pictures:
         """Each image changed."""
@@ -233,7 +226,7 @@ class ExperienceReplay(Regularizer):
         if turn.player == "d":
             n = len(turn.x_fake) // 2
             fresh, replaced = turn.x_fake.split([len(turn.x_fake) - n, n])
-            show(turn, turn.x_real, torch.cat([fresh, self.recalled(replaced)]))
+            turn.show(x_fake=torch.cat([fresh, self.recalled(replaced)]))
             self.remember(fresh[:n])
 
     def recalled(self, instead: Images) -> Images:

@@ -181,5 +181,5 @@ def keep(turn: Turn, k: int) -> None:
     samples = (best[:, None] * size + torch.arange(size, device=best.device)).flatten()
     for part in ("x_real", "x_fake", "y", "y_fake", "z"):
         setattr(turn, part, getattr(turn, part)[samples])
-    vars(turn).pop("real", None)
+    turn.forget("real")
     turn.fake = Verdict(*(part[best] for part in fake))

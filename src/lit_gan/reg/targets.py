@@ -96,24 +96,24 @@ class Unrolled(Regularizer):
             raise UserError(f"reg.unrolled.steps={steps} must be a whole number of D's updates, 0 or more.")
         self.steps = steps
 
-    def check(self, G: Generator, D: Discriminator) -> None:
-        """D's updates must be steps of its optimizer and nothing else.
+    def check_others(self, regs: Mapping[str, Regularizer]) -> None:
+        """Holds that D's updates are steps of its optimizer and nothing else.
 
         Raises:
             UserError: a regularizer moves D's weights between them.
         """
-        if hasattr(D, "clipped_by") and self.steps:
+        movers = [reg.name for reg in regs.values() if reg.moves_d]
+        if movers and self.steps:
             raise UserError(
                 f"reg=unrolled differentiates through the steps of D's optimizer, but not through what "
-                f"reg={D.clipped_by} does to D's weights between them: leave one of the two out."
+                f"reg={movers[0]} does to D's weights between them: leave one of the two out."
             )
 
     def stage(self, turn: Turn) -> None:
         """Replaces G's opponent."""
         if turn.player == "g" and self.steps:
             turn.D = self.ahead(turn)
-            for verdict in ("real", "fake"):
-                vars(turn).pop(verdict, None)
+            turn.forget("real", "fake")
 
     def g(self, turn: Turn) -> Scalar | None:
         """What a zero-sum loss leaves out of G's objective: minus D's term on the real samples."""
@@ -131,13 +131,13 @@ class Unrolled(Regularizer):
         learned = {name: value for name, value in turn.D.named_parameters() if value in settings}
         values = {name: value.detach().clone().requires_grad_() for name, value in learned.items()}
         moments = {name: optimizer.state.get(value, {}) for name, value in learned.items()}
-        place(D, values)
+        replace_parameters(D, values)
         with unmoved(turn.game.loss, turn.game.regs):
             for _ in range(self.steps):
-                for name, gradient in gradients(turn, D, values).items():
+                for name, gradient in objective_gradients(turn, D, values).items():
                     group = settings[learned[name]]
                     values[name], moments[name] = rule(values[name], gradient, moments[name], group)
-                place(D, values)
+                replace_parameters(D, values)
         return D
 
 
@@ -151,16 +151,16 @@ def unmoved(*modules: nn.Module) -> Iterator[None]:
             buffer.copy_(value)
 
 
-def gradients(turn: Turn, D: Discriminator, values: Values) -> Values:
-    """Of D's objective on the samples of G's turn, with a graph; only of those parameters that it depends on."""
+def objective_gradients(turn: Turn, D: Discriminator, values: Values) -> Values:
+    """Gradients of D's objective on the samples of G's turn, with a graph, for those parameters that it depends on."""
     inner = replace(turn, player="d", D=D)
-    inner.x_fake = turn.x_fake
+    inner.x_fake = turn.x_fake  # with its graph, which a turn of D would not have made
     objective = sum(turn.game.terms(inner).values())
     found = torch.autograd.grad(objective, list(values.values()), create_graph=True, allow_unused=True)
     return {name: gradient for name, gradient in zip(values, found, strict=True) if gradient is not None}
 
 
-def place(network: nn.Module, values: Values) -> None:
+def replace_parameters(network: nn.Module, values: Values) -> None:
     """Puts tensors where parameters have been, so that gradients pass through them."""
     for name, value in values.items():
         path, _, attribute = name.rpartition(".")

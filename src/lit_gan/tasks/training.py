@@ -27,6 +27,7 @@ from lit_gan.callbacks import (
     SaveFirst,
     SharedFailure,
     Stopped,
+    essential_callbacks,
     who_ends,
 )
 from lit_gan.callbacks.branch import Branch
@@ -111,7 +112,9 @@ class TrainingRun:
         self.clock = Clock(self.data.images_per_update)
         self.random_state = RandomState(config.seed)
         self.followers = self.build_followers()
-        self.checkpoints = Checkpoints(self.directory / "checkpoints", results, self.followers)
+        self.essential = essential_callbacks(self.gan)
+        *_, curves_log, soundness = self.essential
+        self.checkpoints = Checkpoints(self.directory / "checkpoints", results, curves_log, soundness, self.followers)
         # the other loggers join the table when the run begins
         self.trainer = build_trainer(config, self.directory, self.table, self.callbacks())
         self.device = self.trainer.strategy.root_device
@@ -130,23 +133,32 @@ class TrainingRun:
         if scoring.suite is not None:
             arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
             followers.append(Evaluation(scoring.suite, self.source, scoring.during, *arguments))
-        followers.append(EpochLog(self.results, self.clock))
+        followers.append(EpochLog(self.results, self.clock, self.gan.curves))
         # Lightning calls these after all others, wherever they stand, and `Checkpoints` must catch up in that order
         return sorted(followers, key=lambda callback: isinstance(callback, EarlyStopping | Checkpoint))
 
     def callbacks(self) -> list[Callback]:
-        """The clock first, then a save, then what measures and shows, and a save with its results last."""
+        """All callbacks, in the order in which they act.
+
+        The clock and what belongs to an update come first, then a save, then what measures and shows, then the curves
+        and the soundness check, and a save with the epoch's results last.
+        """
         with_bar = self.config.trainer.enable_progress_bar
+        average, rates, curves_log, soundness = self.essential
         return [
             LambdaCallback(on_train_start=lambda *_: self.begin()),
             *([Branch()] if self.branches else []),
             self.clock,
             self.random_state,
+            average,
+            rates,
             SaveFirst(self.checkpoints),
             *self.followers,
             CurvesFigure(self.results, self.scoring.suite.SCORES if self.scoring.suite else {}),
-            *([ProgressBar(self.clock, self.scoring.monitor)] if with_bar else []),
+            *([ProgressBar(self.clock, self.gan.curves, self.scoring.monitor)] if with_bar else []),
             SharedFailure(self.results),
+            curves_log,
+            soundness,
             self.checkpoints,
         ]
 

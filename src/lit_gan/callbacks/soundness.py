@@ -1,0 +1,48 @@
+"""Whether a checkpoint would be worth resuming from."""
+
+import copy
+from typing import Any
+
+import torch
+from lightning.pytorch import Callback, Trainer
+
+from lit_gan.curves import Diverged
+from lit_gan.module import GAN
+from lit_gan.sampling import Sampler
+
+
+class Soundness(Callback):
+    """Ends the training before broken weights become a checkpoint. Comes between `CurvesLog` and `Checkpoints`.
+
+    No loss has seen yet what the last update has made of the weights.
+    """
+
+    def __init__(self):
+        self.batch_size = 1
+        """Samples in one of D's turns: a D that packs samples takes no smaller number."""
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
+        """Notes how many samples D is shown at once."""
+        self.batch_size = len(batch[0]) // (pl_module.optim.n_dis * pl_module.optim.accumulate)
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
+        """Looks at the weights after the last update of an epoch.
+
+        Raises:
+            Diverged: as `check`.
+        """
+        if trainer.is_last_batch or trainer.global_step == trainer.max_steps:
+            self.check(pl_module)
+
+    @torch.no_grad()
+    def check(self, gan: GAN) -> None:
+        """Shows new samples to copies of the players, which stay as they are.
+
+        Raises:
+            Diverged: D's verdict on them is not finite.
+        """
+        x = Sampler(gan.G)(self.batch_size).to(gan.dtype)
+        y = torch.zeros(self.batch_size, dtype=torch.long, device=gan.device)
+        logits = copy.deepcopy(gan.D).eval()(x, y).logits
+        if not torch.isfinite(logits).all():
+            raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
