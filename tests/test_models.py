@@ -348,10 +348,10 @@ def test_resnet_weights_are_glorot_uniform(player):
 
 def test_glorot_counts_a_fan_by_what_the_stride_leaves_of_it():
     # a pixel reaches 9 / 4 of the outputs of a 3x3 convolution of stride 2, and as few inputs make one transposed
-    assert layers.fans(nn.Conv2d(5, 7, 3)) == 9 * (5 + 7)
-    assert layers.fans(nn.Conv2d(5, 8, 3, stride=2)) == 9 * (5 + 8 / 4)
-    assert layers.fans(nn.ConvTranspose2d(8, 5, 3, stride=2)) == 9 * (8 / 4 + 5)
-    assert layers.fans(nn.Linear(5, 7)) == 12
+    assert layers.fan_in_plus_out(nn.Conv2d(5, 7, 3)) == 9 * (5 + 7)
+    assert layers.fan_in_plus_out(nn.Conv2d(5, 8, 3, stride=2)) == 9 * (5 + 8 / 4)
+    assert layers.fan_in_plus_out(nn.ConvTranspose2d(8, 5, 3, stride=2)) == 9 * (8 / 4 + 5)
+    assert layers.fan_in_plus_out(nn.Linear(5, 7)) == 12
 
 
 def test_glorot_with_gain_sqrt_2_does_not_lose_relu_features_on_the_way():
@@ -417,7 +417,7 @@ ACTIVATIONS = [layers.relu, layers.leaky_relu, layers.ShiftedSoftplus, nn.Tanh, 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_only_a_gate_reads_twice_as_many_channels(activation):
-    assert layers.fan(activation) == 1 + (activation is layers.Gated)
+    assert layers.channels_read(activation) == 1 + (activation is layers.Gated)
 
 
 @pytest.mark.parametrize("activation", [nn.Tanh, layers.Gated])

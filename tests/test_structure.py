@@ -201,14 +201,14 @@ class TestBatchNormOfOneSample:
 class TestVirtualBatchNorm:
     def test_the_reference_is_normalised_by_itself(self):
         layer, x = VirtualNorm(torch.ones(4), torch.zeros(4)), torch.randn(10, 4, 6, 6) * 3 + 5
-        layer.share = 0.8
+        layer.n_reference = 8
         torch.testing.assert_close(layer(x)[:8], F.batch_norm(x[:8], None, None, training=True), atol=1e-4, rtol=0)
 
     @pytest.mark.parametrize("positions", [(), (3,), (3, 3)])
     def test_other_samples_by_a_mixture_with_their_own(self, positions):
         gamma, beta = torch.tensor([2.0, 3.0]), torch.tensor([0.5, -1.0])
         layer, x = VirtualNorm(gamma, beta), torch.randn(6, 2, *positions)
-        layer.share = 4 / 6
+        layer.n_reference = 4
         rows = x.reshape(6, 2, -1)
         for sample in (4, 5):
             for c in range(2):

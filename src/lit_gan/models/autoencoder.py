@@ -10,7 +10,7 @@ from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Labels, Layers, Verdict
 from lit_gan.layers import NormSlot
-from lit_gan.models.layers import Unflatten, image_shape
+from lit_gan.models.layers import Unflatten, halvings, image_shape
 
 SIZES = (16, 32, 64, 128)
 
@@ -76,7 +76,7 @@ class Discriminator(Autoencoder):
     def __init__(self, shape: Sequence[int], width: int = 64, code_size: int = 64, exponent: float = 2.0):
         super().__init__(code_size, exponent)
         channels, size = image_shape("autoencoder", shape, SIZES)
-        plan = [width * 2**stage for stage in range(size.bit_length() - 3)]
+        plan = [width * 2**stage for stage in range(halvings(size))]
         down = [nn.Conv2d(channels, plan[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         up = [nn.LeakyReLU(0.2, inplace=True), nn.ConvTranspose2d(plan[0], channels, 4, 2, 1)]
         for outer, inner in itertools.pairwise(plan):
@@ -105,12 +105,12 @@ class Dense(Autoencoder):
     ):
         super().__init__(code_size, exponent)
         size = math.prod(shape)
-        self.body = Layers(nn.Flatten(), *stack(size, width, depth, code_size))
-        self.decoder = Layers(*stack(code_size, width, depth, size), nn.Unflatten(1, tuple(shape)))
+        self.body = Layers(nn.Flatten(), *dense_layers(size, width, depth, code_size))
+        self.decoder = Layers(*dense_layers(code_size, width, depth, size), nn.Unflatten(1, tuple(shape)))
 
 
-def stack(inputs: int, width: int, depth: int, outputs: int) -> list[nn.Module]:
-    """Linear layers, with ReLUs between them."""
+def dense_layers(inputs: int, width: int, depth: int, outputs: int) -> list[nn.Module]:
+    """Linear layers through `depth` hidden layers of `width` ReLUs."""
     layers = [nn.Linear(inputs, width), nn.ReLU(inplace=True)]
     for _ in range(depth - 1):
         layers += [nn.Linear(width, width), NormSlot(width), nn.ReLU(inplace=True)]

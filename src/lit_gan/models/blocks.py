@@ -33,8 +33,14 @@ class DownBlock(Labelled):
 
     def __init__(self, before: int, after: int, halve: bool):
         super().__init__()
-        self.in_channels, self.out_channels, self.halve = before, after, halve
-        pool = [nn.AvgPool2d(2)] * halve
+        self.out_channels, self.halve = after, halve
+        self.build(before)
+
+    def build(self, before: int) -> None:
+        """Makes the layers that read `before` channels."""
+        after = self.out_channels
+        pool = [nn.AvgPool2d(2)] if self.halve else []
+        self.in_channels = before
         self.residual = Layers(
             NormSlot(before),
             nn.ReLU(),
@@ -44,13 +50,14 @@ class DownBlock(Labelled):
             nn.Conv2d(before, after, 3, padding=1),
             *pool,
         )
-        changes = halve or before != after
-        self.shortcut = nn.Sequential(*[nn.Conv2d(before, after, 1)] * changes, *pool)
+        changes = self.halve or before != after
+        convolution = nn.Conv2d(before, after, 1)  # made in any case: its draws are part of what a seed stands for
+        self.shortcut = nn.Sequential(*([convolution] if changes else []), *pool)
 
     def widen(self, extra: int) -> None:
-        """Starts anew with `extra` more channels, those between its convolutions included."""
+        """Makes all layers anew for `extra` more channels, as those between its convolutions are as many."""
         require_plain(self)
-        self.__init__(self.in_channels + extra, self.out_channels, self.halve)
+        self.build(self.in_channels + extra)
         initialise_glorot(self)
 
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:

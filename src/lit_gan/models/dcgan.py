@@ -16,10 +16,11 @@ from lit_gan.models.layers import (
     Norm,
     Resampling,
     Unflatten,
+    channels_read,
     convolve,
     downsample,
     equalise_subpixels,
-    fan,
+    halvings,
     image_shape,
     initialise_normal,
     leaky_relu,
@@ -30,12 +31,12 @@ from lit_gan.models.layers import (
 SIZES = (16, 32, 64, 128)
 
 
-def widths(size: int, width: int, growth: int = 2) -> list[int]:
-    """Channels per resolution, from the image down to 4 x 4: `width`, times `growth` at every halving."""
-    return [width * growth**stage for stage in range(size.bit_length() - 3)]
+def growing_channels(size: int, width: int, growth: int = 2) -> list[int]:
+    """Channels per resolution, from half of the image's down to 4 x 4: `width`, times `growth` at every halving."""
+    return [width * growth**stage for stage in range(halvings(size))]
 
 
-def course(resample: Resampling, times: int, depth: int) -> list[Resampling]:
+def resampling_sequence(resample: Resampling, times: int, depth: int) -> list[Resampling]:
     """The changes of resolution, with depth - 1 convolutions that change nothing before each and after the last."""
     same = [convolve] * (depth - 1)
     return [*same, resample] * times + same
@@ -79,10 +80,13 @@ class Generator(game.Generator):
         if growth < 1:
             raise UserError(f"model.G.growth={growth} must be 1 or more: it multiplies numbers of channels.")
         channels, size = image_shape(model, shape, SIZES)
-        norm, reads, plan = norm or nn.Identity, fan(activation), widths(size, width, growth)[::-1]
-        before, layers = plan[0], [nn.Linear(z_dim, plan[0] * reads * 16), Unflatten(4)]
-        outputs = [plan[0]] * (depth - 1) + [after for after in (*plan[1:], plan[-1]) for _ in range(depth)]
-        *hidden, last = course(upsample, len(plan), depth)
+        norm = norm or nn.Identity
+        reads = channels_read(activation)
+        plan = growing_channels(size, width, growth)[::-1]
+        before = plan[0]
+        layers = [nn.Linear(z_dim, before * reads * 16), Unflatten(4)]
+        outputs = [before] * (depth - 1) + [after for after in (*plan[1:], plan[-1]) for _ in range(depth)]
+        *hidden, last = resampling_sequence(upsample, len(plan), depth)
         for resample, after in zip(hidden, outputs, strict=False):
             layers += [norm(before * reads), activation(), *resample(before, after * reads, kernel_size)]
             before = after
@@ -117,10 +121,12 @@ class Discriminator(game.Discriminator):
     ):
         super().__init__()
         before, size = image_shape("dcgan", shape, SIZES)
-        reads, plan, layers = fan(activation), widths(size, width), []
+        reads = channels_read(activation)
+        plan = growing_channels(size, width)
+        layers: list[nn.Module] = []
         outputs = [after for after in plan for _ in range(depth)] + [plan[-1]] * (depth - 1)
-        for resample, after in zip(course(downsample, len(plan), depth), outputs, strict=True):
-            slot = [NormSlot(after * reads)] * bool(layers)
+        for resample, after in zip(resampling_sequence(downsample, len(plan), depth), outputs, strict=True):
+            slot = [NormSlot(after * reads)] if layers else []
             layers += [*resample(before, after * reads, kernel_size), *slot, activation()]
             before = after
         self.body = Layers(*layers)

@@ -35,6 +35,11 @@ def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple
     return shape[0], shape[1]
 
 
+def halvings(size: int) -> int:
+    """How often a size, a power of two of at least 8, is halved until it is 4."""
+    return size.bit_length() - 3
+
+
 REMEDIES = {
     1: "points need model=mlp or, for a D that reconstructs, model=autoencoder_mlp",
     2: "text needs model=text_resnet",
@@ -111,7 +116,7 @@ class Gated(nn.GLU):
         return torch.sigmoid(a) * torch.tanh(b)
 
 
-def fan(activation: Activation) -> int:
+def channels_read(activation: Activation) -> int:
     """How many channels an activation reads for each that it makes: 1, or 2 if it is gated."""
     return 2 // activation()(torch.zeros(1, 2)).shape[1]
 
@@ -178,7 +183,7 @@ def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float 
     """
     for name, layer in weight_layers(network):
         own = gain if linear_gain is None or not isinstance(layer, nn.Linear) else linear_gain
-        draw_uniform(layer, own * math.sqrt((4 if "residual" in name else 2) / fans(layer)))
+        draw_uniform(layer, own * math.sqrt((4 if "residual" in name else 2) / fan_in_plus_out(layer)))
 
 
 def initialise_he_uniform(network: nn.Module) -> None:
@@ -190,7 +195,7 @@ def initialise_he_uniform(network: nn.Module) -> None:
     *hidden, last = (layer for _, layer in weight_layers(network))
     for layer in hidden:
         draw_uniform(layer, math.sqrt(2 / as_matrix(layer.weight, out_axis(layer)).shape[1]))
-    draw_uniform(last, math.sqrt(2 / fans(last)))
+    draw_uniform(last, math.sqrt(2 / fan_in_plus_out(last)))
 
 
 def draw_uniform(layer: nn.Module, std: float) -> None:
@@ -200,8 +205,8 @@ def draw_uniform(layer: nn.Module, std: float) -> None:
         nn.init.zeros_(layer.bias)
 
 
-def fans(layer: nn.Module) -> float:
-    """fan_in + fan_out."""
+def fan_in_plus_out(layer: nn.Module) -> float:
+    """fan_in + fan_out, a side that a stride thins out counted by so much less."""
     first, second = layer.weight.shape[:2]  # the thinned one is the first: the outputs, if transposed the inputs
     return layer.weight[0, 0].numel() * (first / math.prod(getattr(layer, "stride", ())) + second)
 

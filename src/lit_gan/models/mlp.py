@@ -9,7 +9,7 @@ from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
-from lit_gan.models.layers import Activation, Scale, fan, relu
+from lit_gan.models.layers import Activation, Scale, channels_read, relu
 
 Initialise = Callable[[nn.Module], None]
 
@@ -34,7 +34,7 @@ class Generator(game.Generator):
         initialise: Initialise | None = None,
     ):
         super().__init__(shape, z_dim, prior)
-        reads = fan(activation)
+        reads = channels_read(activation)
         layers = [nn.Linear(z_dim, width * reads), activation()]
         for _ in range(depth - 1):
             layers += [nn.Linear(width, width * reads), activation()]
@@ -68,7 +68,8 @@ class Discriminator(game.Discriminator):
         super().__init__()
         if not 0 < input_scale < math.inf:
             raise UserError(f"model.D.input_scale={input_scale} must be above 0: D would not see the samples.")
-        reads, scale = fan(activation), [Scale(input_scale)] * (input_scale != 1)
+        reads = channels_read(activation)
+        scale = [Scale(input_scale)] if input_scale != 1 else []
         layers = [nn.Flatten(), *scale, nn.Linear(math.prod(shape), width * reads), activation()]
         for _ in range(depth - 1):
             layers += [nn.Linear(width, width * reads), NormSlot(width * reads), activation()]

@@ -16,6 +16,7 @@ from lit_gan.models.layers import (
     Unflatten,
     convolve,
     downsample,
+    halvings,
     image_shape,
     initialise_glorot,
     pixel_shuffle,
@@ -38,23 +39,30 @@ class Bottleneck(Labelled):
         self, before: int, after: int, norm: Norm, resample: Resampling = convolve, shortcut: Resampling = convolve
     ):
         super().__init__()
-        self.in_channels, self.others = before, (after, norm, resample, shortcut)
+        self.out_channels, self.norm = after, norm
+        self.resample, self.shortcut_resample = resample, shortcut
+        self.build(before)
+
+    def build(self, before: int) -> None:
+        """Makes the layers that read `before` channels."""
+        after = self.out_channels
+        self.in_channels = before
         self.residual = Layers(
             nn.ReLU(),
             nn.Conv2d(before, before // 2, 1),
             nn.ReLU(inplace=True),
-            *resample(before // 2, after // 2, 3),
+            *self.resample(before // 2, after // 2, 3),
             nn.ReLU(inplace=True),
             nn.Conv2d(after // 2, after, 1, bias=False),
-            norm(after),
+            self.norm(after),
         )
-        changes = before != after or resample is not convolve
-        self.shortcut = nn.Sequential(*(shortcut(before, after, 1) if changes else []))
+        changes = before != after or self.resample is not convolve
+        self.shortcut = nn.Sequential(*(self.shortcut_resample(before, after, 1) if changes else []))
 
     def widen(self, extra: int) -> None:
-        """Starts anew with `extra` more channels."""
+        """Makes all layers anew for `extra` more channels, as those between its convolutions are half as many."""
         require_plain(self)
-        self.__init__(self.in_channels + extra, *self.others)
+        self.build(self.in_channels + extra)
         initialise_glorot(self)
 
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
@@ -62,7 +70,7 @@ class Bottleneck(Labelled):
         return self.shortcut(x) + 0.3 * self.residual(x, y)
 
 
-def widths(size: int, width: int) -> list[int]:
+def doubling_channels(size: int, width: int) -> list[int]:
     """Channels per resolution, from the image down to 4 x 4: half of `width`, doubled at every halving.
 
     Raises:
@@ -70,7 +78,7 @@ def widths(size: int, width: int) -> list[int]:
     """
     if width % 4:
         raise UserError(f"model.width={width} must be a multiple of 4 with model=resnet101, which divides it by 4.")
-    return [width * 2**stage // 2 for stage in range(size.bit_length() - 2)]
+    return [width // 2 * 2**stage for stage in range(halvings(size) + 1)]
 
 
 class Generator(game.Generator):
@@ -95,7 +103,8 @@ class Generator(game.Generator):
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("resnet101", shape, SIZES)
-        norm, plan = norm or nn.Identity, widths(size, width)[::-1]
+        norm = norm or nn.Identity
+        plan = doubling_channels(size, width)[::-1]
         layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
         for before, after in itertools.pairwise(plan):
             layers += [Bottleneck(before, before, norm) for _ in range(6)]
@@ -118,7 +127,7 @@ class Discriminator(game.Discriminator):
     def __init__(self, shape: Sequence[int], width: int = 64):
         super().__init__()
         channels, size = image_shape("resnet101", shape, SIZES)
-        plan = widths(size, width)
+        plan = doubling_channels(size, width)
         layers = [nn.Conv2d(channels, plan[0], 1), *(Bottleneck(plan[0], plan[0], NormSlot) for _ in range(5))]
         for before, after in itertools.pairwise(plan):
             layers += [Bottleneck(before, after, NormSlot, downsample, downsample)]

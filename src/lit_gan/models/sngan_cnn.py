@@ -81,12 +81,15 @@ class Discriminator(game.Discriminator):
         channels, size = image_shape("sngan_cnn", shape, SIZES)
         if not 0 < last < math.inf:
             raise UserError(f"model.D.last={last} must be above 0: it multiplies numbers of channels.")
-        layers, before = [], channels
+        layers: list[nn.Module] = []
+        before = channels
         for index, factor in enumerate(WIDE if wide else TABLE_3):
             after = max(1, round(factor * width * last)) if index > 4 else factor * width
             halves = index % 2
-            layers += [nn.Conv2d(before, after, 3 + halves, stride=1 + halves, padding=1)]
-            layers += [NormSlot(after)] * (index > 0) + [nn.LeakyReLU(slope, inplace=True)]
+            layers.append(nn.Conv2d(before, after, 3 + halves, stride=1 + halves, padding=1))
+            if index > 0:
+                layers.append(NormSlot(after))
+            layers.append(nn.LeakyReLU(slope, inplace=True))
             before = after
         self.body = Layers(*layers)
         self.head = nn.Linear(before * (size // 8) ** 2, 1)

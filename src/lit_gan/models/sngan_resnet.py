@@ -61,7 +61,8 @@ class Generator(game.Generator):
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
-        plan, norm = PLANS[size], norm or nn.Identity
+        plan = PLANS[size]
+        norm = norm or nn.Identity
         widths = [width * factor for factor in plan.up]
         blocks = [UpBlock(*pair, norm) for pair in itertools.pairwise(widths)]
         self.body = Layers(

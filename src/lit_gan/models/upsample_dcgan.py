@@ -42,7 +42,8 @@ class Generator(game.Generator):
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("upsample_dcgan", shape, SIZES)
-        norm, hidden = norm or nn.Identity, 8 * width
+        norm = norm or nn.Identity
+        hidden = 8 * width
         layers = [nn.Linear(z_dim, hidden * (size // 4) ** 2), Unflatten(size // 4), norm(hidden)]
         for _ in range(2):
             layers += [*nearest(hidden, hidden, 3), norm(hidden), leaky_relu()]
@@ -69,9 +70,10 @@ class Discriminator(game.Discriminator):
         channels, size = image_shape("upsample_dcgan", shape, SIZES)
         if not 0 <= dropout < 1:
             raise UserError(f"model.D.dropout={dropout} must be at least 0 and below 1: it is a share of the channels.")
-        widths, layers = [channels, *(width * factor for factor in WIDTHS)], []
+        widths = [channels, *(width * factor for factor in WIDTHS)]
+        layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):
-            slot = [NormSlot(after)] * bool(layers)
+            slot = [NormSlot(after)] if layers else []
             layers += [nn.Conv2d(before, after, 3, 2, padding=1), leaky_relu(), nn.Dropout2d(dropout), *slot]
         self.body = Layers(*layers)
         self.head = nn.Linear(widths[-1] * math.ceil(size / 2 ** len(WIDTHS)) ** 2, 1)

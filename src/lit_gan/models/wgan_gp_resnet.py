@@ -9,21 +9,21 @@ from torch import nn
 from lit_gan import game
 from lit_gan.game import Layers
 from lit_gan.models.blocks import DownBlock, UpBlock
-from lit_gan.models.layers import Norm, Unflatten, image_shape, initialise_glorot
+from lit_gan.models.layers import Norm, Unflatten, halvings, image_shape, initialise_glorot
 
 SIZES = (16, 32, 64, 128)
 
 
-def widths(size: int, width: int) -> list[int]:
+def capped_channels(size: int, width: int) -> list[int]:
     """Channels per resolution, from the image down to 4 x 4: doubled at every halving but the last."""
-    stages = size.bit_length() - 3
+    stages = halvings(size)
     return [width * 2 ** min(stage, stages - 1) for stage in range(stages + 1)]
 
 
 class Generator(game.Generator):
     """Dense, residual blocks that double the resolution, norm, ReLU, 3x3 convolution, tanh.
 
-    The first convolution of a block has a bias, which the authors' has not.
+    The first convolution of a block has a bias here, and none in the authors' code.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128; the authors' is 64.
@@ -44,7 +44,8 @@ class Generator(game.Generator):
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
-        norm, plan = norm or nn.Identity, widths(size, width)[::-1]
+        norm = norm or nn.Identity
+        plan = capped_channels(size, width)[::-1]
         layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
         layers += [UpBlock(*pair, norm) for pair in itertools.pairwise(plan)]
         layers += [norm(width), nn.ReLU(inplace=True), nn.Conv2d(width, channels, 3, padding=1), nn.Tanh()]
@@ -62,7 +63,7 @@ class Discriminator(game.Discriminator):
     def __init__(self, shape: Sequence[int], width: int = 64):
         super().__init__()
         channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
-        plan = widths(size, width)
+        plan = capped_channels(size, width)
         blocks = [DownBlock(*pair, halve=True) for pair in itertools.pairwise(plan)]
         self.body = Layers(nn.Conv2d(channels, width, 3, padding=1), *blocks)
         self.head = nn.Linear(plan[-1] * 16, 1)

@@ -80,7 +80,8 @@ class InfoGAN(Regularizer):
             raise UserError("labels=infogan finds no layer of G that reads a code: choose another model.")
         self.start = G.z_dim
         G.latents += [OneHot(size) for size in self.categorical]
-        G.latents += [Uniform(self.continuous)] * (self.continuous > 0)
+        if self.continuous > 0:
+            G.latents.append(Uniform(self.continuous))
         widen(G.body[readers(G.body)[0]], sum(self.sizes))
         D.heads[self.name] = nn.Linear(D.n_features, sum(self.sizes))
 

@@ -14,9 +14,9 @@ from lit_gan.processes import as_the_first
 
 
 class VirtualNorm(nn.Module):
-    """Batch normalisation [b, c, ...] of which the first rows, a share of the batch, are the reference.
+    """Batch normalisation of [b, c, ...] whose first `n_reference` rows are the reference.
 
-    Mean and mean square are the reference's; for the other n rows they are mixed with the sample's own, over its
+    Mean and mean square are the reference's; for the other rows they are mixed with the sample's own, over its
     positions, at weight 1 / (n_reference + 1).
 
     Args:
@@ -29,7 +29,7 @@ class VirtualNorm(nn.Module):
         super().__init__()
         for name, start in (("weight", weight), ("bias", bias)):
             self.register_parameter(name, None if start is None else nn.Parameter(start.detach().clone()))
-        self.share = 0.0
+        self.n_reference = 0
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised, in full precision inside."""
@@ -43,17 +43,21 @@ class VirtualNorm(nn.Module):
 
     def mixed(self, moment: Float[Tensor, "b c"]) -> Float[Tensor, "b c"]:
         """Each row's statistic."""
-        n = round(self.share * len(moment))
+        n = self.n_reference
         reference = moment[:n].mean(0, keepdim=True)
         return torch.cat([reference.expand(n, -1), torch.lerp(reference, moment[n:], 1 / (n + 1))])
 
 
 class Drop(nn.Identity):
-    """Where the reference leaves."""
+    """Marks where the reference leaves."""
 
 
 class Referenced(Layers):
-    """Layers through which a reference batch goes in front of every batch, up to the member `Drop`."""
+    """Layers through which a reference batch goes in front of every batch, up to the member `Drop`.
+
+    Before each layer all its `VirtualNorm`s are told how many rows are the reference's: fewer than it has samples
+    behind a layer that packs several samples into one row.
+    """
 
     reference: Tensor
     labels: Tensor
@@ -67,30 +71,38 @@ class Referenced(Layers):
 
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """The last layer's output on x alone."""
-        share = len(self.reference) / (len(self.reference) + len(x))
-        for layer in self.modules():
-            if isinstance(layer, VirtualNorm):
-                layer.share = share
-        x, both = torch.cat([self.reference.to(x.dtype), x]), None if y is None else torch.cat([self.labels, y])
+        n_reference = len(self.reference)
+        x = torch.cat([self.reference.to(x.dtype), x])
+        labels = None if y is None else torch.cat([self.labels, y])
         for layer in self:
             if isinstance(layer, Drop):
-                x, both = x[whole(share * len(x)) :], y
-            x = apply_layer(layer, x, both)
+                x, labels, n_reference = x[n_reference:], y, 0
+            before = len(x)
+            tell_norms(layer, n_reference)
+            x = apply_layer(layer, x, labels)
+            n_reference = rows_behind(n_reference, before, len(x))
         return x
 
 
-def whole(rows: float) -> int:
-    """A number of rows, which it is unless D packs samples.
+def tell_norms(layer: nn.Module, n_reference: int) -> None:
+    """Tells every `VirtualNorm` in a layer how many rows of the next batch are the reference's."""
+    for norm in layer.modules():
+        if isinstance(norm, VirtualNorm):
+            norm.n_reference = n_reference
+
+
+def rows_behind(n_reference: int, before: int, after: int) -> int:
+    """Number of the reference's rows behind a layer that makes `after` rows of `before`.
 
     Raises:
-        UserError: a pack has samples of the reference and others.
+        UserError: a layer packs samples of the reference together with others.
     """
-    if abs(rows - round(rows)) > 1e-6:
+    if n_reference * after % before:
         raise UserError(
             "reg.virtual_batch_norm.n_reference must be a multiple of reg.pacgan.m, or a pack would hold samples of "
             "the reference batch beside others."
         )
-    return round(rows)
+    return n_reference * after // before
 
 
 class VirtualBatchNorm(Regularizer):
@@ -125,11 +137,11 @@ class VirtualBatchNorm(Regularizer):
         """
         if self.network in ("g", "both"):
             norms = {name: layer for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)}
-            place(G, {name: VirtualNorm(layer.weight, layer.bias) for name, layer in norms.items()})
+            install_norms(G, {name: VirtualNorm(layer.weight, layer.bias) for name, layer in norms.items()})
             G.body = Referenced(G.body, G.draw(self.n_reference))
         if self.network in ("d", "both"):
             slots = {name: layer.channels for name, layer in D.named_modules() if isinstance(layer, NormSlot)}
-            place(D, {name: VirtualNorm(torch.ones(c), torch.zeros(c)) for name, c in slots.items()})
+            install_norms(D, {name: VirtualNorm(torch.ones(c), torch.zeros(c)) for name, c in slots.items()})
             D.body = Referenced(D.body, torch.zeros(self.n_reference, *G.shape))
 
     def stage(self, turn: Turn) -> None:
@@ -144,7 +156,7 @@ class VirtualBatchNorm(Regularizer):
             self.waits = False
 
 
-def place(network: Generator | Discriminator, norms: dict[str, VirtualNorm]) -> None:
+def install_norms(network: Generator | Discriminator, norms: dict[str, VirtualNorm]) -> None:
     """Puts the normalisations into a network, and `Drop` behind the last of them.
 
     Raises:
