@@ -77,6 +77,11 @@ PRIORS = {"normal": Normal, "uniform": Uniform}
 class Generator(nn.Module):
     """A network from latent vectors to samples: `body` maps [b, z_dim] to [b, *shape], images in [-1, 1].
 
+    Args:
+        shape: of a sample: (channels, height, width), (2,) for points, (characters, length) for text.
+        z_dim: length of a latent vector.
+        prior: what each of its numbers is drawn from: "normal", N(0, 1), or "uniform", U(-1, 1).
+
     Raises:
         UserError: a prior other than "normal" and "uniform".
     """
@@ -275,6 +280,9 @@ class Regularizer(Term):
     """A trick: a term for either player, times `weight`, and four hooks that do nothing unless overridden.
 
     State that must survive a resume is a buffer.
+
+    Args:
+        weight: multiplies the terms of both players.
     """
 
     moves_d: bool = False

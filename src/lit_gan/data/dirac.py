@@ -8,7 +8,11 @@ from lit_gan.data.source import Images, Source
 
 
 class Dirac(Source):
-    """n samples, each the number 0."""
+    """n samples, each the number 0.
+
+    Args:
+        n: samples in the data set.
+    """
 
     def __init__(self, name: str, shape: Sequence[int], n_classes: None, n: int):
         super().__init__(name, shape, n_classes)

@@ -12,13 +12,23 @@ from lit_gan.data.source import Images, Source
 
 
 def ring(n: int, radius: float) -> Float[Tensor, "n 2"]:
-    """n points at equal distances on a circle."""
+    """n points at equal distances on a circle.
+
+    Args:
+        n: number of points.
+        radius: of the circle, before the division by `scale`.
+    """
     angle = 2 * math.pi * torch.arange(n) / n
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
 
 
 def grid(n: int, spacing: float) -> Float[Tensor, "n*n 2"]:
-    """The n x n points of a square grid around the origin."""
+    """The n x n points of a square grid around the origin.
+
+    Args:
+        n: points in each row and column.
+        spacing: from each to the next, before the division by `scale`.
+    """
     ticks = spacing * (torch.arange(n) - (n - 1) / 2)
     return torch.cartesian_prod(ticks, ticks)
 
@@ -61,7 +71,14 @@ class Gaussians(Source):
 
 
 class SwissRoll(Source):
-    """A spiral, scikit-learn's swiss roll seen from the side: `make_swiss_roll(noise)[:, [0, 2]] / scale`."""
+    """A spiral, scikit-learn's swiss roll seen from the side: `make_swiss_roll(noise)[:, [0, 2]] / scale`.
+
+    Args:
+        noise: standard deviation of what is added to each point, before the division by `scale`.
+        scale: divides the points.
+        n: points per split.
+        seed: of the points; the splits differ.
+    """
 
     splits = ("train", "test")
 

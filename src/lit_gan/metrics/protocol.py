@@ -15,6 +15,7 @@ class EvalProtocol:
     """
 
     name: str
+    """Of the protocol, as in `protocol=NAME`."""
     generated: int
     """Generated images for FID, KID, precision and recall."""
     inception_score: int
@@ -22,9 +23,11 @@ class EvalProtocol:
     splits: int
     """Parts of which IS is the mean."""
     real_split: Literal["train", "test"]
+    """The part of the data set that the real images are taken from."""
     real: int | None
     """Real images, a fixed random choice; None or more than there are: all."""
     kid_subsets: int
+    """Subsets of which KID is the mean."""
     kid_subset_size: int
     """Images in one subset of KID; fewer where there are fewer images."""
     precision_recall: int
@@ -32,6 +35,7 @@ class EvalProtocol:
     neighbours: int
     """The k of precision and recall."""
     batch_size: int
+    """Images that are generated and looked at together."""
     batch_norm: Literal["running", "batch"]
     """G's batch normalisation: its running statistics, or those of each batch."""
     ema: bool

@@ -92,6 +92,8 @@ class Dense(Autoencoder):
 
     Args:
         shape: (2,) for points, (channels, height, width) for images.
+        width: neurons in each hidden layer.
+        depth: number of hidden layers on either side of the code.
         code_size: length of the code in the middle. A code as long as a sample does not make all errors 0: training D
             raises them where G's samples are.
         exponent: of the error, 1 or 2.

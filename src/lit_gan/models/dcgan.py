@@ -105,6 +105,7 @@ class Discriminator(game.Discriminator):
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the first layer, doubled at every halving of the resolution.
+        kernel_size: 5 in the paper.
         activation: called without arguments.
         depth: weight layers at each resolution.
         initialise: draws the weights.

@@ -19,6 +19,8 @@ class Generator(game.Generator):
 
     Args:
         shape: (2,) for points, (channels, height, width) for images.
+        width: neurons in each hidden layer.
+        depth: number of hidden layers.
         activation: called without arguments.
         initialise: draws the weights; None leaves them as torch draws them.
     """
@@ -48,6 +50,9 @@ class Discriminator(game.Discriminator):
     """`depth` hidden layers of `width` ReLUs on the flattened sample.
 
     Args:
+        shape: (2,) for points, (channels, height, width) for images.
+        width: neurons in each hidden layer.
+        depth: number of hidden layers.
         input_scale: multiplies the sample; 0.25 for the ring of Metz et al. 2017, 1 elsewhere.
         activation: called without arguments.
         initialise: draws the weights; None leaves them as torch draws them.

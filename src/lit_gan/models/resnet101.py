@@ -120,6 +120,10 @@ class Discriminator(game.Discriminator):
     The features are divided by 5 instead of the logit: the same but for the bias. The authors' normalisation at the
     end of each block is `reg=layer_norm`.
 
+    Args:
+        shape: (channels, size, size), size a power of two from 16 to 128.
+        width: as of G.
+
     Raises:
         UserError: a shape or a width it cannot judge.
     """

@@ -78,7 +78,12 @@ class Generator(game.Generator):
 
 
 class Discriminator(game.Discriminator):
-    """Residual blocks that halve the resolution, blocks that keep it, ReLU, global sum, dense."""
+    """Residual blocks that halve the resolution, blocks that keep it, ReLU, global sum, dense.
+
+    Args:
+        shape: (channels, size, size), size 32, 48, 64 or 128.
+        width: the tables' unit of 64 channels; 128 for twice as wide.
+    """
 
     def __init__(self, shape: Sequence[int], width: int = 64):
         super().__init__()

@@ -58,6 +58,7 @@ class Discriminator(game.Discriminator):
     the first, is `reg=batch_norm`.
 
     Args:
+        shape: (channels, size, size), size a multiple of 4 from 8 to 1024.
         width: channels of the first layer, 16 in the source; the others have 2, 4, 8 and 32 times as many.
         dropout: share of the channels set to 0.
 

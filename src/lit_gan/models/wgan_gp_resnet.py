@@ -58,6 +58,10 @@ class Discriminator(game.Discriminator):
     """3x3 convolution, residual blocks that halve the resolution down to 4 x 4, dense.
 
     Normalisation, which the authors place before both ReLUs of a block, is `reg=layer_norm`.
+
+    Args:
+        shape: (channels, size, size), size a power of two from 16 to 128.
+        width: channels at the image's resolution, 64 in the authors' code.
     """
 
     def __init__(self, shape: Sequence[int], width: int = 64):
