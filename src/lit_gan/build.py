@@ -1,4 +1,4 @@
-"""From a config to objects: which group of the config becomes what. Read this for the table of contents of a run."""
+"""From a config to objects: the table of contents of a run, which says what each group of the config becomes."""
 
 import torch
 from hydra.utils import instantiate
@@ -14,10 +14,10 @@ from lit_gan.settings import PROTOCOL, TRAIN, check_settings
 
 
 def check_training(config: DictConfig) -> None:
-    """Everything that can be refused before anything is loaded.
+    """Refuses the settings of a training that can be refused before anything is loaded.
 
     Raises:
-        UserError: names the setting.
+        UserError: names the first such setting.
     """
     check_settings(config, TRAIN)
     for name in config.protocol:
@@ -47,7 +47,11 @@ def build_gan(config: DictConfig) -> GAN:
 
 
 def build_generator(config: DictConfig, regs: list[str]) -> Generator:
-    """G alone, as the regularizers of these names leave it; the loss and all other regularizers are not imported."""
+    """The generator alone, as these regularizers change it; the loss and all other regularizers are not imported.
+
+    Args:
+        regs: the names of the regularizers that change G's modules.
+    """
     G = instantiate(config.model.G)
     if regs:
         D = instantiate(config.model.D)
@@ -57,12 +61,15 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
 
 
 def selected(regs: DictConfig) -> list[str]:
-    """The names of the regularizers in play: settings of an experiment for one that was deselected name no class."""
+    """The names of the chosen regularizers.
+
+    An experiment may hold settings for a regularizer that the command line has deselected; these name no class.
+    """
     return [name for name, reg in regs.items() if "_target_" in reg]
 
 
 def build_data(config: DictConfig, source: Source) -> GANData:
-    """The endless stream of real images."""
+    """The endless stream of real samples, cut into batches for one generator update each."""
     return GANData(
         source,
         images_per_update=config.batch_size * config.optim.n_dis,
@@ -74,7 +81,7 @@ def build_data(config: DictConfig, source: Source) -> GANData:
 
 
 def build_source(config: DictConfig) -> Source:
-    """The data set."""
+    """The data set: real samples, with what is known of them."""
     return instantiate(config.data)
 
 

@@ -48,13 +48,13 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
     parent = parent_of(config, directory)
     if parent is not None and not config_path(directory).exists():
         checkpoint = find_checkpoint(parent, "last")
-        check_optimizers(parent, read_config(parent), config)
+        check_optimizers(parent, recorded_config(parent), config)
         return checkpoint
     checkpoint = directory / "checkpoints" / "last.ckpt"
     if not checkpoint.exists():
         return None
     typed = {key(override) for override in HydraConfig.get().overrides.task}
-    check_resume(read_config(directory), config, typed, directory)
+    check_resume(recorded_config(directory), config, typed, directory)
     return checkpoint
 
 
@@ -126,12 +126,12 @@ def load_config(directory: Path) -> DictConfig:
     if not path.is_file():
         raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
     search_path.find_modules_of(directory)
-    config = read_config(directory)
+    config = recorded_config(directory)
     find_moved_data(config)
     return config
 
 
-def read_config(directory: Path) -> DictConfig:
+def recorded_config(directory: Path) -> DictConfig:
     """The config of a run as it was written.
 
     Raises:

@@ -1,10 +1,10 @@
-"""Scores as a person reads them: the extractor once, then short names, values with four digits."""
+"""Scores as a person reads them: the extractor is named once, then short names with values of four digits."""
 
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 ADVICE = "compare with scores of the same numbers of images only"
-"""What follows from a caveat."""
+"""The advice that goes with every caveat."""
 
 
 def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
@@ -21,7 +21,7 @@ def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
 
 
 def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] = ()) -> str:
-    """One line, "digits: fid 5.03*  kid 0.21"; scores that are not there are left out, those with a caveat starred."""
+    """One line, "digits: fid 5.03*  kid 0.21": missing scores are left out, those with a caveat have a star."""
     prefix, short = split_names(scores)
     there = {name: value for name, value in scores.items() if value is not None}
     values = [f"{short[name]} {format_score(value, name in caveats)}" for name, value in there.items()]
@@ -29,12 +29,12 @@ def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] 
 
 
 def format_score(value: float | None, starred: bool = False) -> str:
-    """Four digits, or a dash; a star where a footnote says why the score cannot bear comparison."""
+    """A score with four digits, "-" if there is none, and a star if a footnote says why it cannot be compared."""
     return ("-" if value is None else f"{value:.4g}") + "*" * starred
 
 
 def footnotes(record: Mapping[str, Any]) -> list[str]:
-    """What the stars at a record's scores mean: a sentence for each reason; nothing in records of older versions."""
+    """A sentence for each reason why starred scores of a record cannot be compared; [] in records of old versions."""
     caveats = record.get("caveats", {})
     _, short = split_names(caveats)
     names = {reason: [short[name] for name in caveats if caveats[name] == reason] for reason in caveats.values()}
@@ -42,5 +42,5 @@ def footnotes(record: Mapping[str, Any]) -> list[str]:
 
 
 def footnote(names: str, protocol: str, reason: str) -> str:
-    """The sentence about scores that cannot bear comparison."""
+    """The sentence about scores that cannot be compared, with the reason."""
     return f"* {names} of protocol {protocol}: {reason}; {ADVICE}"

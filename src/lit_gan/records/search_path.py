@@ -55,10 +55,10 @@ class SearchPath:
 def current_search_path(config: DictConfig) -> SearchPath:
     """The places of configs of this process, and the folders of the Python files whose classes `config` names."""
     sources = HydraConfig.get().runtime.config_sources
-    return SearchPath(tuple(own_configs(sources)), tuple(dict.fromkeys(map(str, own_modules(config)))))
+    return SearchPath(tuple(named_places(sources)), tuple(dict.fromkeys(map(str, own_modules(config)))))
 
 
-def own_configs(sources: Iterable[DictConfig], folder: Path | None = None) -> Iterator[str]:
+def named_places(sources: Iterable[DictConfig], folder: Path | None = None) -> Iterator[str]:
     """The absolute places of configs that a command line named.
 
     Args:
@@ -117,7 +117,7 @@ def recorded_search_path(directory: Path) -> SearchPath:
     runtime = OmegaConf.select(read_yaml(hydra, DictConfig), "hydra.runtime") if hydra.is_file() else None
     if not runtime or "config_sources" not in runtime:
         return SearchPath()
-    configs = tuple(own_configs(runtime.config_sources, Path(runtime.cwd)))
+    configs = tuple(named_places(runtime.config_sources, Path(runtime.cwd)))
     return SearchPath(configs, (runtime.cwd,) if configs else ())
 
 

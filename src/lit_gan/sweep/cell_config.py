@@ -85,7 +85,7 @@ def config_of_own_cell() -> DictConfig | None:
         config.hydra = OmegaConf.merge(schema, config.hydra)
         HydraConfig.instance().set_config(config)
         configure_log(config.hydra.job_logging, config.hydra.verbose)
-        own = search_path.SearchPath(tuple(search_path.own_configs(config.hydra.runtime.config_sources)))
+        own = search_path.SearchPath(tuple(search_path.named_places(config.hydra.runtime.config_sources)))
         search_path.find_modules(own.module_folders)
         del config["hydra"]
     return config

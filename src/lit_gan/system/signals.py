@@ -9,7 +9,7 @@ from typing import Any
 STOPPING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name)
 )
-"""What asks for an end as Ctrl-C does: kill, a closed terminal, a scheduler's warning, a limit of processor time."""
+"""Signals that ask for an end as Ctrl-C does: from kill, a closed terminal, a scheduler, a limit of processor time."""
 
 STOPPED = 130
 """The exit code of a command that was asked to end, and did so in order."""
@@ -18,14 +18,14 @@ PARENT = "LIT_GAN_PARENT"
 """The variable that tells a cell's process which sweep has begun it."""
 
 received: set[int] = set()
-"""Which of the signals have come since the command began."""
+"""The signals that have come since the command began."""
 
 Handler = Callable[[int, Any], None]
 
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Makes each signal of `STOPPING` raise KeyboardInterrupt in the block, the first time that it comes."""
+    """Lets each signal of `STOPPING` raise KeyboardInterrupt in the block, the first time that it comes."""
     received.clear()
     with handling(interrupt):
         yield
@@ -54,10 +54,10 @@ def handling(handler: Handler) -> Iterator[None]:
 
 
 def takeable() -> list[int]:
-    """The signals of `STOPPING` that this process may handle; none in another than its main thread.
+    """The signals of `STOPPING` that this process may handle; an empty list in any thread but the main one.
 
-    One that is ignored, as SIGHUP is under nohup, or that somebody else handles, as submitit does SIGUSR2, stays as it
-    is; SIGTERM is always taken.
+    A signal that is ignored, as SIGHUP is under nohup, or that somebody else handles, as submitit does SIGUSR2, stays
+    as it is; SIGTERM is always taken.
     """
     if threading.current_thread() is not threading.main_thread():
         return []
@@ -65,14 +65,15 @@ def takeable() -> list[int]:
 
 
 def is_free(number: int) -> bool:
-    """Whether nobody but this package handles a signal."""
+    """Whether a signal may be handled: it is SIGTERM, or nobody outside this package handles it."""
     return number == signal.SIGTERM or signal.getsignal(number) in (signal.SIG_DFL, interrupt)
 
 
 def leave_to_parent(*_: Any) -> None:
-    """Makes a process that only helps another go on at a signal that a scheduler or a terminal sends to both.
+    """Lets a process that only helps another, as a worker of the data, ignore signals that are sent to both.
 
-    The first SIGTERM is overlooked too; the second, which is the parent's, ends it.
+    A scheduler and a terminal signal all processes of a command, and the parent decides when its helpers end. The first
+    SIGTERM is ignored too; the second one is the parent's, and ends the process.
     """
     for number in (signal.SIGINT, *STOPPING):
         signal.signal(number, signal.SIG_IGN)

@@ -1,4 +1,4 @@
-"""What a job of SLURM does at the end of its time: it is queued again, and finds its run where it left it."""
+"""Jobs of SLURM whose time ends: they are queued again, and find their run where they left it."""
 
 import logging
 import os
@@ -16,16 +16,18 @@ from lit_gan.system.signals import PARENT, STOPPED, received
 log = logging.getLogger("lit_gan")
 
 WARNINGS = {signal.SIGUSR1, signal.SIGUSR2}
-"""What `sbatch --signal=USR1@120` sends before the end; SIGTERM is for scancel, after which nobody wants more."""
+"""Signals that `sbatch --signal=USR1@120` sends before the end of a job's time.
+
+SIGTERM is not among them: scancel sends it, and a cancelled job must not come back."""
 
 INTERACTIVE = ("bash", "interactive")
-"""Names of jobs in which somebody types."""
+"""Names of jobs in which somebody types at a prompt."""
 
 
 def job_id() -> str | None:
-    """The batch job that this process is the command of, "4711" or "4711_3" of an array; None outside SLURM.
+    """The batch job whose command this process is, "4711" or "4711_3" of an array; None outside of such a job.
 
-    A cell's process is not: the sweep that began it is.
+    In a job that runs a sweep, the sweep is the command, not the processes of its cells.
     """
     job, array = os.environ.get("SLURM_JOB_ID"), os.environ.get("SLURM_ARRAY_JOB_ID")
     if not job or os.environ.get("SLURM_JOB_NAME") in INTERACTIVE or PARENT in os.environ:
@@ -35,7 +37,7 @@ def job_id() -> str | None:
 
 @contextmanager
 def requeuing() -> Iterator[None]:
-    """Has SLURM queue this job again where a warning of the end has ended the block in order."""
+    """Asks SLURM to queue this job again if a warning of its end has ended the block in order."""
     try:
         yield
     except (SystemExit, KeyboardInterrupt) as end:
@@ -46,7 +48,7 @@ def requeuing() -> Iterator[None]:
 
 
 def requeue(job: str) -> None:
-    """Asks SLURM to queue a job again, and says whether it does."""
+    """Asks SLURM to queue a job again, and logs whether it does."""
     try:
         subprocess.run(["scontrol", "requeue", job], check=True, capture_output=True, encoding="utf-8")
         log.info("SLURM has queued job %s again: it goes on where it stopped", job)
@@ -56,10 +58,14 @@ def requeue(job: str) -> None:
 
 
 def place_of_job(root: str, time: str, file: str, overrides: Sequence[str]) -> Path:
-    """A directory below `root`, named by the time. In a SLURM job it lies in a folder of the job, and once SLURM has
-    started the job again it is the newest one there that the same command line has written.
+    """A directory below `root`, named by the time.
+
+    In a SLURM job it lies in a folder of the job, and once SLURM has started the job again it is the newest one there
+    that the same command line has written.
 
     Args:
+        root: "runs" or "multirun".
+        time: of the start, as a relative path.
         file: where in such a directory Hydra's own settings are kept.
         overrides: of the command line.
     """
@@ -73,7 +79,7 @@ def place_of_job(root: str, time: str, file: str, overrides: Sequence[str]) -> P
 
 
 def read_overrides(path: Path) -> list[str] | None:
-    """The overrides in a file of Hydra's own settings; None where there is no such file, or a damaged one."""
+    """The overrides in a file of Hydra's own settings; None if the file does not exist or is damaged."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):

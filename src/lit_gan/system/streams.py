@@ -1,4 +1,4 @@
-"""Commands whose terminal is missing, leaves early, or speaks another encoding. Imports nothing heavy."""
+"""Standard streams that are closed, whose reader leaves early, or in another encoding. Imports nothing heavy."""
 
 import io
 import os
@@ -8,11 +8,11 @@ DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 def take_streams() -> None:
-    """Makes this process and those that it starts independent of the terminal that it was started from.
+    """Makes this process, and those that it starts, independent of the terminal that it was started from.
 
-    File names are UTF-8, as the content of every file is; a stream that was closed takes everything and shows nothing;
-    what the terminal's encoding lacks is printed as an escape; and a reader that leaves, as `head` does, ends nothing.
-    Streams that somebody has put in the place of Python's own are left alone.
+    File names are read as UTF-8, as the content of every file is. A stream that was closed takes everything and shows
+    nothing. Letters that the terminal's encoding lacks are printed as escapes. A reader that leaves, as `head` does,
+    ends nothing. Streams that somebody has put in the place of Python's own are left alone.
     """
     speak_utf8()
     open_closed()
@@ -28,9 +28,10 @@ def take_streams() -> None:
 
 
 def speak_utf8() -> None:
-    """Starts this command again in Python's UTF-8 mode where the locale has another encoding.
+    """Starts this command again in Python's UTF-8 mode if the locale has another encoding.
 
-    Nothing less makes a file name mean the same to runs of two locales, or an umlaut readable to Hydra's grammar.
+    Python fixes the encoding of file names when it starts; without this, a file name means another file to a run under
+    another locale, and Hydra's grammar cannot read an umlaut.
     """
     if sys.getfilesystemencoding() == "utf-8":
         return
@@ -40,8 +41,10 @@ def speak_utf8() -> None:
 
 
 def open_closed() -> None:
-    """Opens the null device as each standard stream that was closed: the next file would get its number, and with it
-    whatever a library prints."""
+    """Opens the null device in place of each standard stream that was closed.
+
+    Otherwise the next file to be opened would get the stream's number, and with it whatever a library prints.
+    """
     for name, descriptor in DESCRIPTORS.items():
         try:
             os.fstat(descriptor)
@@ -58,7 +61,7 @@ class Output(io.TextIOWrapper):
     """A standard stream that sends everything to the null device once its reader has left."""
 
     def write(self, text: str) -> int:
-        """Writes, or loses the text."""
+        """Writes a text, or loses it once the reader has left."""
         try:
             return super().write(text)
         except BrokenPipeError:
@@ -66,7 +69,7 @@ class Output(io.TextIOWrapper):
             return len(text)
 
     def flush(self) -> None:
-        """Flushes, or loses what was written."""
+        """Flushes what was written, or loses it once the reader has left."""
         try:
             super().flush()
         except BrokenPipeError:
@@ -74,7 +77,7 @@ class Output(io.TextIOWrapper):
             super().flush()
 
     def abandon(self) -> None:
-        """Lets the descriptor lead to the null device, for the processes that inherit it too."""
+        """Lets the descriptor lead to the null device, also for the processes that inherit it."""
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, self.fileno())
         os.close(null)

@@ -1,4 +1,4 @@
-"""Long loops that show how far they are: by a bar with the time left on a terminal, by a line a minute in a log."""
+"""Long loops that show how far they are: a bar with the time left on a terminal, a line a minute in a log."""
 
 import logging
 import sys
@@ -18,7 +18,7 @@ EVERY = 60.0
 
 
 def announce(what: str) -> None:
-    """Says at once what is going to be done, before the libraries that do it are loaded, which takes seconds."""
+    """Prints at once what is going to be done: loading the libraries that do it takes seconds."""
     print(f"{datetime.now():%H:%M:%S}  {what}", file=sys.stderr, flush=True)
 
 
@@ -28,10 +28,10 @@ def on_terminal() -> bool:
 
 
 def watched(steps: Iterable[T], n: int, what: str) -> Iterator[T]:
-    """The n steps of a loop, one after the other, while they are shown.
+    """Yields the n steps of a loop, and shows how many of them are done.
 
     Args:
-        what: what is done, "evaluating".
+        what: a word for what is done, "evaluating".
     """
     if on_terminal():
         yield from tqdm(steps, what, n, leave=False, dynamic_ncols=True, delay=PATIENCE, file=sys.stderr)

@@ -1,1 +1,1 @@
-"""What each command does: one file for each, named as the command is, and what several of them share."""
+"""The bodies of the commands: a file of the same name for each, and files for what several of them share."""

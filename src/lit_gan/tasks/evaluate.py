@@ -98,14 +98,14 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
 def print_record(record: Record, class_names: Sequence[str] | None = None) -> None:
     """Prints the scores of a record, with what their stars mean, and those within the classes where there are any."""
     console = plain_console()
-    console.print(score_table(record))
+    console.print(record_table(record))
     for line in footnotes(record):
         console.print(line, highlight=False, soft_wrap=True)
     if record["classes"]:
         console.print(class_table(record["classes"], class_names))
 
 
-def score_table(record: Record) -> Table:
+def record_table(record: Record) -> Table:
     """A row for each score; the title says what was scored and how."""
     extractor, short = split_names(record["scores"])
     title = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"

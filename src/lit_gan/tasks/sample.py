@@ -139,7 +139,7 @@ def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Te
 def save_images(samples: Tensor, folder: Path) -> None:
     """Writes one PNG file for each image, numbered, grey ones as grey files; nothing for points."""
     if samples.dim() == 4:
-        for number, image in enumerate(as_pixels(samples)):
+        for number, image in enumerate(as_image_array(samples)):
             with replacing(folder / image_name(number), durable=False) as temporary:
                 picture = Image.fromarray(image.squeeze(-1) if image.shape[-1] == 1 else image)
                 picture.save(temporary, format="PNG")
@@ -163,11 +163,11 @@ def save_array(array: np.ndarray, path: Path) -> None:
 def as_array(source: Source, samples: Tensor) -> np.ndarray:
     """Images as uint8 [n, height, width, channels], text as strings [n], points as they are."""
     if samples.dim() == 4:
-        return as_pixels(samples)
+        return as_image_array(samples)
     lines = source.lines(samples)
     return samples.numpy() if lines is None else np.array(lines)
 
 
-def as_pixels(samples: Tensor) -> np.ndarray:
+def as_image_array(samples: Tensor) -> np.ndarray:
     """Images as uint8 [n, height, width, channels]."""
     return to_uint8(samples).permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""The config group `trainer` as arguments of Lightning's Trainer, on this machine and among these processes."""
+"""Lightning's Trainer from the config group `trainer`, on this machine and among these processes."""
 
 import linecache
 import traceback
@@ -86,7 +86,7 @@ def check_shares(config: DictConfig, devices: int) -> None:
 
 
 def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
-    """Lightning's arguments for `settings`; this process knows from here on which one of its training it is.
+    """Lightning's arguments for the config group `trainer`; sets the rank of this process among those of its training.
 
     Raises:
         UserError: Lightning cannot do what is asked for, here or at all, or would do something else.
@@ -104,7 +104,7 @@ def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
 
 
 def trial_trainer(arguments: dict[str, Any], *plugins: ClusterEnvironment) -> Trainer:
-    """A trainer that only shows what Lightning makes of the arguments."""
+    """A trainer that trains nothing, and shows what Lightning makes of the arguments."""
     return Trainer(**arguments, plugins=list(plugins), logger=False, enable_checkpointing=False)
 
 

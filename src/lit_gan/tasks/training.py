@@ -35,7 +35,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import FIXES_WEIGHTS, parent_record, unfit_state
 from lit_gan.records.difference import first_difference
-from lit_gan.records.directory import config_texts, open_run, read_config, remove_unfinished_files
+from lit_gan.records.directory import config_texts, open_run, recorded_config, remove_unfinished_files
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.records.trace import begin_log, leaving_nothing
@@ -172,7 +172,7 @@ class TrainingRun:
             load_weights(self.gan, content, self.checkpoint)
         except UserError:
             parent = self.checkpoint.parent.parent
-            if self.branches and (changed := first_difference(read_config(parent), self.as_chosen, FIXES_WEIGHTS)):
+            if self.branches and (changed := first_difference(recorded_config(parent), self.as_chosen, FIXES_WEIGHTS)):
                 raise unfit_state(parent, *changed) from None
             raise
 
