@@ -15,14 +15,14 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lit_gan import game
-from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, Spectra
+from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, SingularValues
 from lit_gan.analysis.arithmetic import nine_around
 from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
 from lit_gan.analysis.gradients import gradient_norms
 from lit_gan.analysis.interpolation import polyline
-from lit_gan.analysis.level_sets import heights
+from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
-from lit_gan.analysis.neighbours import Asked, nearest
+from lit_gan.analysis.neighbours import Queries, nearest_neighbours
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
@@ -180,7 +180,7 @@ class TestSpectra:
             assert torch.equal(value, before[name]), name
 
     def test_rows(self):
-        found = Spectra().find(subject(Players(linear([[0.0, 3.0], [4.0, 0.0]]), head=linear([[1.0, 0.0]]))))
+        found = SingularValues().find(subject(Players(linear([[0.0, 3.0], [4.0, 0.0]]), head=linear([[1.0, 0.0]]))))
         squares = [(row["layer"], row["index"], row["scaled_square"]) for row in found.rows]
         assert squares == [("body.0", 1, 1), ("body.0", 2, pytest.approx(9 / 16)), ("head", 1, 1)]
         assert found.rows[0]["stable_rank"] == pytest.approx(25 / 16)
@@ -244,14 +244,14 @@ class TestLevelSets:
     def test_heights_of_a_linear_critic(self, linear_d):
         D = linear_d([1.0, -2.0])
         D.head.bias.data.fill_(0.5)
-        assert heights(subject(D), torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])).tolist() == [0.5, -0.5, 2.5]
+        assert mean_logits(subject(D), torch.tensor([[0.0, 0.0], [1.0, 1.0], [2.0, 0.0]])).tolist() == [0.5, -0.5, 2.5]
 
     def test_a_packing_critic_sees_copies(self):
         """m = 2 points as one of 4 numbers, each weighted differently: D(x, x)."""
         D = Players(nn.Unflatten(0, (-1, 2)), nn.Flatten(), head=linear([[1.0, 0.0, 0.0, 2.0]]))
         one = subject(D)
         assert one.packed == 2
-        assert heights(one, torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
+        assert mean_logits(one, torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
 
 
 def critic(widths, strides, channels):
@@ -391,7 +391,7 @@ class TestLatent:
 
 class TestNeighbours:
     def test_nearest(self):
-        near = nearest(torch.tensor([[1.0, 1.0]]), torch.tensor([[5.0, 1.0], [1.0, 1.0], [1.0, 3.0]]), 3)
+        near = nearest_neighbours(torch.tensor([[1.0, 1.0]]), torch.tensor([[5.0, 1.0], [1.0, 1.0], [1.0, 3.0]]), 3)
         assert near.places.tolist() == [[1, 2, 0]]
         torch.testing.assert_close(near.distances, torch.tensor([[0.0, 2 / 2**0.5, 4 / 2**0.5]]))
 
@@ -399,7 +399,7 @@ class TestNeighbours:
         bank = (
             torch.tensor([[0.0], [1.0], [3.0]]).repeat(200, 1) + 10 * torch.arange(200.0).repeat_interleave(3)[:, None]
         )
-        near = nearest(bank, bank, 1, skip_own=True)
+        near = nearest_neighbours(bank, bank, 1, skip_own=True)
         assert near.places[:3].flatten().tolist() == [1, 0, 1]
         assert near.places[-3:].flatten().tolist() == [598, 597, 598]
         assert (near.distances > 0).all()
@@ -423,7 +423,7 @@ class TestNeighbours:
         source.splits = ("train", "test")
         source._loaded["test"] = Images(noise_images(20))
         asked = Neighbours(samples=10).reference(subject(source=source))
-        assert isinstance(asked, Asked)
+        assert isinstance(asked, Queries)
         assert asked.kind == "test"
         assert torch.equal(asked.images, source.split("test").images[asked.numbers])
 

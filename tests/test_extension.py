@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from lit_gan.reporting.findings import command
+from lit_gan.reporting.findings import sweep_command
 from lit_gan.system.shell import interpreter
 
 TRICK = '''
@@ -119,7 +119,7 @@ def test_the_command_in_a_report_names_the_folders_of_own_configs(tmp_path, sour
     hydra = {"overrides": {"task": ["reg=drift", "axes=[reg]"], "hydra": overrides}}
     hydra["runtime"] = {"config_sources": [{"provider": "main", "schema": "pkg", "path": "lit_gan.conf"}, *sources]}
     (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": hydra}))
-    line = command(SimpleNamespace(directory=tmp_path))
+    line = sweep_command(SimpleNamespace(directory=tmp_path))
     assert shlex.split(line) == [interpreter(), "-m", "lit_gan.train", "--multirun", *words, "reg=drift"]
 
 

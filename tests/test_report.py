@@ -19,8 +19,15 @@ from lit_gan.records.files import LEFTOVERS
 from lit_gan.reporting import papers
 from lit_gan.reporting.collect import read_sweep
 from lit_gan.reporting.comparison import compare
-from lit_gan.reporting.findings import correlation, entry, ranking_table, score_table, text_table, unfinished_table
-from lit_gan.reporting.page import page
+from lit_gan.reporting.findings import (
+    correlation,
+    ranking_table,
+    score_entry,
+    score_table,
+    text_table,
+    unfinished_table,
+)
+from lit_gan.reporting.page import html_page
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summary
 from lit_gan.reporting.tables import Table, plus_minus
@@ -207,7 +214,7 @@ class TestComparison:
                 | {cell("wgan_gp", "sngan_b"): results(3.0) | {"final": record(100, None)}}
             )
         )
-        assert entry(found, "sngan_b", "wgan_gp") == "failed"
+        assert score_entry(found, "sngan_b", "wgan_gp") == "failed"
 
     @pytest.mark.parametrize("key", ["extractor", "data", "name", "generated", "weights"])
     def test_never_mixes_extractors_data_or_protocols(self, make, key):
@@ -337,7 +344,7 @@ class TestPaper:
         cells |= {cell("spectral_norm", "sngan_b", 0): results(3.0), cell("weight_clipping", "sngan_b", 0): failed}
         found = only(make(cells))
         assert found.settings == {"wgan_gp": "sngan_b", "spectral_norm": "sngan_b"}
-        assert found.lost == ["weight_clipping"]
+        assert found.all_failed == ["weight_clipping"]
         assert ranking_table("t", found).rows[-1][:3] == ["–", "Weight clipping", "failed"]
 
     def test_methods_of_the_same_label_are_told_apart(self, make):
@@ -346,7 +353,7 @@ class TestPaper:
         for path in folder.rglob("config.yaml"):
             path.write_text(re.sub("label: .*", "label: GAN", path.read_text()))
         sweep = read_sweep(folder)
-        assert [sweep.hue(hue) for hue in sweep.hues] == ["GAN (wgan_gp)", "GAN (spectral_norm)"]
+        assert [sweep.hue_name(hue) for hue in sweep.hues] == ["GAN (wgan_gp)", "GAN (spectral_norm)"]
 
     def test_ranking_beside_the_papers(self, make, paper):
         numbers = {"spectral_norm": 30.0, "wgan_gp": 40.0, "weight_clipping": 20.0}
@@ -479,7 +486,7 @@ class TestReport:
         table = Table("t", "a < b", ["<i>"], [["&"]])
         assert "a &lt; b" in table.html()
         assert "<td>&amp;</td>" in table.html()
-        assert "<h1>a &lt; b</h1>" in page("a < b", [])
+        assert "<h1>a &lt; b</h1>" in html_page("a < b", [])
         assert r"x \| y" in Table("t", "t", ["c"], [["x | y"]]).markdown()
 
     def test_more_hues_than_colours_stay_apart(self):

@@ -10,7 +10,7 @@ from lit_gan.analysis.linear_probe import LinearProbe
 from lit_gan.analysis.ms_ssim import MSSSIM
 from lit_gan.analysis.neighbours import Neighbours
 from lit_gan.analysis.subject import Subject
-from lit_gan.analysis.weights import Spectra, SpectralNorms, Weights
+from lit_gan.analysis.weights import SingularValues, SpectralNorms, Weights
 
 __all__ = [
     "MSSSIM",
@@ -23,7 +23,7 @@ __all__ = [
     "LevelSets",
     "LinearProbe",
     "Neighbours",
-    "Spectra",
+    "SingularValues",
     "SpectralNorms",
     "Subject",
     "Weights",

@@ -19,7 +19,7 @@ from lit_gan.sampling import n_classes_of
 from lit_gan.settings import COUNT, POSITIVE, Allowed
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
-"""What G makes of the new latent vectors."""
+"""What the samples of the new latent vectors are: three means, then the result in the middle of eight neighbours."""
 
 
 class Arithmetic(Analysis):
@@ -34,9 +34,9 @@ class Arithmetic(Analysis):
 
     Args:
         a, b, c: a class or a list of sample numbers each.
-        exemplars: samples of a class, 3 in the paper: single ones gave unstable results.
-        among: so many samples are there to choose from.
-        noise: 0.25 in the paper.
+        exemplars: number of samples of a class, 3 in the paper: single ones gave unstable results.
+        among: number of samples to choose from.
+        noise: how far the neighbours are in each coordinate at most, 0.25 in the paper.
     """
 
     def __init__(
@@ -57,10 +57,10 @@ class Arithmetic(Analysis):
         self.exemplars, self.among, self.noise = exemplars, among, noise
 
     def check(self, subject: Subject) -> None:
-        """Refuses classes that the data has not, and a G that is told its class.
+        """Refuses points and text, a G that is told its class, and a class that the data does not have.
 
         Raises:
-            UserError: one of the two.
+            UserError: names which of them it is.
         """
         check_images("arithmetic", subject)
         if n_classes_of(subject.G):
@@ -78,7 +78,7 @@ class Arithmetic(Analysis):
                 )
 
     def find(self, subject: Subject) -> Finding:
-        """The exemplars and their means on the left, the result among its neighbours on the right."""
+        """Draws the exemplars and their means on the left, the result among its neighbours on the right."""
         x, z = samples_with_latents(subject, self.among)
         seen = classified(subject, x)
         numbers = {name: self.exemplars_of(name, seen) for name in self.concepts}
@@ -86,18 +86,23 @@ class Arithmetic(Analysis):
         new = torch.cat([torch.stack([a, b, c]), nine_around(a - b + c, self.noise, subject.seed)])
         made = subject.generated(new, torch.zeros(len(new), dtype=torch.long))
         rows = [
-            {"what": name, "number": number} | reading(seen, number)
+            {"what": name, "number": number} | class_and_probability(seen, number)
             for name, chosen in numbers.items()
             for number in chosen
         ]
         judged = classified(subject, made)
-        rows += [{"what": what, "number": ""} | reading(judged, place) for place, what in enumerate(MADE)]
-        plot = draw([torch.cat([x[chosen], made[[place]]]) for place, chosen in enumerate(numbers.values())], made[3:])
+        rows += [{"what": what, "number": ""} | class_and_probability(judged, place) for place, what in enumerate(MADE)]
+        plot = show_arithmetic(
+            [torch.cat([x[chosen], made[[place]]]) for place, chosen in enumerate(numbers.values())], made[3:]
+        )
         found = f"the classifier sees class {rows[-5]['class']}" if judged is not None else "see the picture"
         return Finding(f"a - b + c: {found}", rows, plot)
 
     def exemplars_of(self, name: str, seen: Float[Tensor, "n k"] | None) -> list[int]:
-        """The numbers of a concept's samples.
+        """The numbers of the samples that stand for a concept.
+
+        Args:
+            seen: the classifier's probabilities for all samples; None for data without labels.
 
         Raises:
             UserError: G makes too few of that class.
@@ -115,7 +120,7 @@ class Arithmetic(Analysis):
 
 
 def samples_with_latents(subject: Subject, n: int) -> tuple[Images, Latents]:
-    """G's first n samples, on the CPU, and what they were made from."""
+    """G's first n samples, on the CPU, and the latent vectors from which it made them."""
     sampler, latents = subject.sampler(), []
     sampler.G.register_forward_pre_hook(lambda G, inputs: latents.append(inputs[0]))
     x = torch.cat([sampler(len(part)).cpu() for part in torch.arange(n).split(subject.batch_size)])
@@ -132,22 +137,22 @@ def classified(subject: Subject, x: Images) -> Float[Tensor, "n k"] | None:
     return torch.cat([classifier(part).logits.softmax(1).cpu() for part in parts])
 
 
-def reading(seen: Float[Tensor, "n k"] | None, place: int) -> dict[str, Any]:
-    """The class that a classifier sees in a sample, and its probability."""
+def class_and_probability(seen: Float[Tensor, "n k"] | None, place: int) -> dict[str, Any]:
+    """The columns about what a classifier sees in a sample; an empty mapping without a classifier."""
     if seen is None:
         return {}
     return {"class": int(seen[place].argmax()), "probability": seen[place].max().item()}
 
 
 def nine_around(z: Float[Tensor, " z"], noise: float, seed: int) -> Float[Tensor, "9 z"]:
-    """z in the middle of eight z + U(-noise, noise)."""
+    """Nine latent vectors: z in the middle, and eight times z + U(-noise, noise) around it."""
     offsets = noise * (2 * torch.rand(9, len(z), generator=torch.Generator().manual_seed(seed)) - 1)
     offsets[4] = 0
     return z + offsets.to(z)
 
 
-def draw(concepts: list[Images], result: Images) -> Figure:
-    """Three columns of exemplars with their mean below, an equals sign, and the result among its neighbours."""
+def show_arithmetic(concepts: list[Images], result: Images) -> Figure:
+    """A figure with three columns of exemplars, their mean at the bottom, and the result among its neighbours."""
     plot = titled_figure(8, 4.5, "Latent arithmetic: the mean of each column (its last picture), a - b + c")
     grid = plot.subplots(1, 4, width_ratios=[1, 1, 1, 3.2])
     for axes, title, images in zip(grid, ("a", "- b", "+ c"), concepts, strict=False):

@@ -1,4 +1,4 @@
-"""What an analysis is, and what it leaves behind."""
+"""What an analysis is, what it leaves behind, and what several analyses refuse."""
 
 import csv
 from dataclasses import dataclass
@@ -16,16 +16,24 @@ from lit_gan.settings import Allowed
 
 @dataclass
 class Finding:
-    """What an analysis found."""
+    """What an analysis found.
+
+    Attributes:
+        summary: one line for the screen.
+        rows: of the table, one or more, all with the same columns.
+        figure: the picture of it.
+    """
 
     summary: str
-    """For the screen, one line."""
     rows: list[dict[str, Any]]
-    """The table, all rows with the same columns."""
     figure: Figure
 
     def save(self, stem: Path) -> None:
-        """`<stem>.csv` and `<stem>.png`."""
+        """Writes the table as `<stem>.csv` and the figure as `<stem>.png`.
+
+        Raises:
+            Unwritable: one of them cannot be written.
+        """
         with replacing(stem.with_suffix(".csv")) as table, table.open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(self.rows[0]))
             writer.writeheader()
@@ -34,21 +42,25 @@ class Finding:
 
 
 class Analysis:
-    """A look into a run. Its name is its key in the config group `analysis`."""
+    """A look into a trained GAN, which its key in the config group `analysis` names."""
 
     def check(self, subject: Subject) -> None:
-        """Refuse, before anything is computed, a run that this cannot look into."""
+        """Refuses, before anything is computed, a run that the analysis cannot look into; accepts all by default.
+
+        Raises:
+            UserError: says why, and which run would do.
+        """
 
     def find(self, subject: Subject) -> Finding:
-        """Looks."""
+        """Looks into the run and returns what it found there."""
         raise NotImplementedError
 
 
 def check_numbers(name: str, allowed: Allowed, **values: Any) -> None:
-    """Holds settings of the analysis `name` against what they may be.
+    """Refuses impossible settings of the analysis `name`.
 
     Raises:
-        UserError: names the first that is something else.
+        UserError: names the first setting that is not among `allowed`, and its value.
     """
     for key, value in values.items():
         if value not in allowed:
@@ -56,10 +68,10 @@ def check_numbers(name: str, allowed: Allowed, **values: Any) -> None:
 
 
 def check_images(name: str, subject: Subject) -> None:
-    """For an analysis of images.
+    """Refuses a run on points or text for the analysis `name`, which is of images.
 
     Raises:
-        UserError: the run is about points or text.
+        UserError: names the data set.
     """
     if len(subject.source.shape) != 3:
         raise UserError(
@@ -68,10 +80,10 @@ def check_images(name: str, subject: Subject) -> None:
 
 
 def check_enough(name: str, subject: Subject, least: int = 2) -> None:
-    """For an analysis that compares training images with each other.
+    """Refuses a run on too few images for the analysis `name`, which compares training images with each other.
 
     Raises:
-        UserError: there are fewer than `least`.
+        UserError: there are fewer than `least` images.
     """
     found = len(subject.source.split("train"))
     if found < least:

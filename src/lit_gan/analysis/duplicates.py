@@ -17,6 +17,7 @@ from lit_gan.metrics.reading import subset_indices
 from lit_gan.settings import COUNT, Allowed
 
 SIZE = 32
+"""The height and width to which images are shrunk, in pixels, as in the paper."""
 
 
 class Duplicates(Analysis):
@@ -32,11 +33,11 @@ class Duplicates(Analysis):
     distance between the two (root mean square over the pixels in [-1, 1]).
 
     Args:
-        bits: hidden units, 128 in the paper.
-        updates: of the autoencoder's training, in batches of 128.
+        bits: number of hidden units, 128 in the paper.
+        updates: training steps of the autoencoder, in batches of 128.
         dropout: share of pixels set to 0 while training.
-        images: the most that are looked at.
-        shown: the most pairs in the picture.
+        images: at most so many images are looked at.
+        shown: at most so many pairs stand in the picture.
     """
 
     def __init__(
@@ -53,7 +54,7 @@ class Duplicates(Analysis):
         check_enough("duplicates", subject)
 
     def find(self, subject: Subject) -> Finding:
-        """The pairs side by side: the image that stays, and its duplicate; the most different pairs first."""
+        """Draws the pairs side by side, the image that stays and its duplicate, the most different pairs first."""
         numbers, images, labels = self.read(subject)
         autoencoder = self.train(images, subject)
         codes = torch.cat([autoencoder.code(part.to(subject.device)).cpu() for part in images.split(1000)])
@@ -66,20 +67,20 @@ class Duplicates(Analysis):
             f"{len(again)} of {len(images)} images ({len(again) / len(images):.2%}) share the code of an earlier one"
         )
         worst = again[apart[again].argsort(descending=True)][: self.shown]
-        return Finding(found, rows, pictured(to_unit(images[torch.stack([stays[worst], worst], 1).flatten()]), found))
+        return Finding(found, rows, show_pairs(to_unit(images[torch.stack([stays[worst], worst], 1).flatten()]), found))
 
     def read(self, subject: Subject) -> tuple[Int[Tensor, " n"], UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
-        """Numbers, in ascending order, images at 32 px and labels."""
+        """The numbers of the images, in ascending order, the images at 32 px and their labels."""
         numbers = subset_indices(subject.source.split("train"), self.images).sort().values
-        batches = [(small(images), labels) for images, labels in subject.batches("train", numbers)]
+        batches = [(shrunk(images), labels) for images, labels in subject.batches("train", numbers)]
         images, labels = zip(*batches, strict=True)
         return numbers, torch.cat(images), torch.cat(labels)
 
-    def train(self, images: UInt8[Tensor, "n c s s"], subject: Subject) -> "Autoencoder":
+    def train(self, images: UInt8[Tensor, "n c s s"], subject: Subject) -> "HashingAutoencoder":
         """The autoencoder after its training, in eval mode. Torch's random numbers are left as they were."""
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             torch.manual_seed(subject.seed)
-            autoencoder = Autoencoder(images, self.bits, self.dropout).to(subject.device)
+            autoencoder = HashingAutoencoder(images, self.bits, self.dropout).to(subject.device)
             optimizer = torch.optim.Adam(autoencoder.parameters(), lr=1e-3)
             for _ in range(self.updates):
                 batch = images[torch.randint(len(images), (128,))].to(subject.device)
@@ -90,11 +91,15 @@ class Duplicates(Analysis):
         return autoencoder.eval()
 
 
-class Autoencoder(nn.Module):
-    """Pixels, dropout, `bits` ReLUs, pixels; it knows the mean of the images, which it takes as uint8."""
+class HashingAutoencoder(nn.Module):
+    """A denoising autoencoder with one hidden layer of `bits` ReLUs, whose signs are the code of an image.
+
+    It takes images as uint8, and centres and scales their pixels with the mean and deviation of those it is built from.
+    """
 
     def __init__(self, images: UInt8[Tensor, "n c s s"], bits: int, dropout: float):
         super().__init__()
+        # ten thousand images give the mean well enough, and all of them as floats might not fit into memory
         some = images[:: max(1, len(images) // 10_000)].flatten(1).float()
         self.register_buffer("mean", some.mean(0))
         self.register_buffer("std", (some - some.mean(0)).std() + 1e-6)
@@ -103,7 +108,7 @@ class Autoencoder(nn.Module):
         self.decode = nn.Linear(bits, pixels)
 
     def centred(self, images: UInt8[Tensor, "b c s s"]) -> Float[Tensor, "b p"]:
-        """Pixels with mean 0 and variance 1."""
+        """The pixels with mean 0 and variance 1."""
         return (images.flatten(1) - self.mean) / self.std
 
     def forward(self, images: UInt8[Tensor, "b c s s"]) -> Float[Tensor, "b p"]:
@@ -116,19 +121,19 @@ class Autoencoder(nn.Module):
         return self.encode(self.centred(images)) > 0
 
 
-def small(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
-    """Images at 32 px."""
+def shrunk(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
+    """Images shrunk to 32 px."""
     return resized(images, SIZE).round().to(torch.uint8)
 
 
 def first_of_its_code(codes: Bool[Tensor, "n bits"]) -> Int[Tensor, " n"]:
-    """For each code, the place of the first one equal to it."""
+    """The index of the first code that equals each code."""
     _, first, group = np.unique(np.packbits(codes.numpy(), axis=1), axis=0, return_index=True, return_inverse=True)
     return torch.from_numpy(first[group.flatten()])
 
 
-def pictured(pairs: Images, found: str) -> Figure:
-    """Pairs of images in rows of four pairs, or the bare sentence."""
+def show_pairs(pairs: Images, found: str) -> Figure:
+    """A figure of pairs of images, four pairs in a row, under the sentence `found`; the bare sentence without pairs."""
     if len(pairs):
         return contact_sheet(pairs, 8, f"{found}\n(left: stays, right: its duplicate; the most different pairs first)")
     return titled_figure(7, 1, found)

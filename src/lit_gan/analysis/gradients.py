@@ -1,4 +1,4 @@
-"""How D's loss reaches D's layers."""
+"""How strongly D's loss reaches each of D's layers."""
 
 from collections import defaultdict
 from collections.abc import Iterator
@@ -20,11 +20,13 @@ from lit_gan.settings import Allowed
 class Gradients(Analysis):
     """The norm of the gradient of D's loss at the output of each layer of D. Gulrajani et al. 2017, Figure 1b, left.
 
-    The loss alone, without regularizers, of one batch of real and generated samples, networks in eval mode; the norm
-    is over the whole batch, before the layer's activation function. Columns: place (1 at the input), layer, norm.
+    It is the gradient of the loss alone, without regularizers, on one batch of real and generated samples, with the
+    networks in eval mode; the norm is over the whole batch, before the layer's activation function.
+
+    Columns: place (1 at the input), layer, norm.
 
     Args:
-        batch: samples of each kind.
+        batch: number of samples of each kind.
     """
 
     def __init__(self, batch: int = 256):
@@ -32,7 +34,11 @@ class Gradients(Analysis):
         self.batch = batch
 
     def find(self, subject: Subject) -> Finding:
-        """One point for each layer, from the input to the output."""
+        """Draws one point for each layer, from the input to the output.
+
+        Raises:
+            UserError: the loss passes through no layer of D.
+        """
         norms = gradient_norms(subject, self.batch)
         if not norms:
             raise UserError("analysis=gradients finds no layer in D through which its loss passes.")
@@ -48,19 +54,19 @@ class Gradients(Analysis):
 
 
 def gradient_norms(subject: Subject, batch: int) -> dict[str, float]:
-    """The norm of the gradient at every layer, in the order in which they are used."""
+    """The norm of the gradient at each layer, in the order in which D uses them."""
     _, x, y = subject.real("train", batch)
     z = subject.G.draw(len(x), torch.Generator().manual_seed(subject.seed))
-    turn = Turn("d", subject.G, subject.D, subject.shown(x), y.to(subject.device), z)
+    turn = Turn("d", subject.G, subject.D, subject.as_network_input(x), y.to(subject.device), z)
     with probed(subject.D) as probes:
         loss = subject.gan.loss.objective(turn)
     gradients = torch.autograd.grad(loss, [probe for group in probes.values() for probe in group], allow_unused=True)
     found = iter(gradients)
-    norms = {name: length([next(found) for _ in group]) for name, group in probes.items()}
+    norms = {name: joint_norm([next(found) for _ in group]) for name, group in probes.items()}
     return {name: norm for name, norm in norms.items() if norm is not None}
 
 
-def length(gradients: list[Tensor | None]) -> float | None:
+def joint_norm(gradients: list[Tensor | None]) -> float | None:
     """The norm of several gradients as one vector; None if none of them exists."""
     there = [gradient.double().square().sum() for gradient in gradients if gradient is not None]
     return sum(there).sqrt().item() if there else None

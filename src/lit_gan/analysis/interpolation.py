@@ -1,4 +1,4 @@
-"""Ways through the latent space."""
+"""Straight lines through the latent space."""
 
 import torch
 from jaxtyping import Float
@@ -18,9 +18,9 @@ class Interpolation(Analysis):
     pixels in [-1, 1]) to the sample before, which leaps where G has memorised instead of learnt.
 
     Args:
-        rows: ways.
-        points: latent vectors on each way, 9 in the paper.
-        steps: samples from one of them to the next.
+        rows: number of lines.
+        points: number of latent vectors on each line, 9 in the paper.
+        steps: number of samples from one of them to the next.
     """
 
     def __init__(self, rows: int = 10, points: int = 9, steps: int = 2):
@@ -33,13 +33,13 @@ class Interpolation(Analysis):
         check_images("interpolation", subject)
 
     def find(self, subject: Subject) -> Finding:
-        """One row of samples for each way."""
+        """Draws one row of samples for each line."""
         sampler = subject.sampler()
         corners = sampler.G.draw(self.rows * self.points, sampler.generator).unflatten(0, (self.rows, self.points))
-        ways = polyline(corners, self.steps)
+        lines = polyline(corners, self.steps)
         y = torch.arange(self.rows) % (n_classes_of(subject.G) or 1)
-        x = subject.generated(ways.flatten(0, 1), y.repeat_interleave(ways.shape[1]))
-        leaps = x.unflatten(0, ways.shape[:2]).diff(dim=1).flatten(2).square().mean(2).sqrt()
+        x = subject.generated(lines.flatten(0, 1), y.repeat_interleave(lines.shape[1]))
+        leaps = x.unflatten(0, lines.shape[:2]).diff(dim=1).flatten(2).square().mean(2).sqrt()
         rows = [
             {"row": row, "step": step, "distance": distance}
             for row, line in enumerate(leaps.tolist(), start=1)
@@ -47,11 +47,11 @@ class Interpolation(Analysis):
         ]
         title = f"{self.points} latent vectors in a row, {self.steps} steps from each to the next"
         found = f"a step changes the sample by {leaps.mean():.3f} on average, by {leaps.max():.3f} at most"
-        return Finding(found, rows, contact_sheet(x, ways.shape[1], title))
+        return Finding(found, rows, contact_sheet(x, lines.shape[1], title))
 
 
 def polyline(corners: Float[Tensor, "rows points z"], steps: int) -> Float[Tensor, "rows length z"]:
-    """Each row's way from corner to corner, `steps` equal steps for each: (points - 1) * steps + 1 vectors."""
+    """Each row's line from corner to corner in `steps` equal steps: (points - 1) * steps + 1 latent vectors."""
     share = torch.arange(steps, device=corners.device)[:, None] / steps
     legs = torch.lerp(corners[:, :-1, None], corners[:, 1:, None], share)
     return torch.cat([legs.flatten(1, 2), corners[:, -1:]], 1)

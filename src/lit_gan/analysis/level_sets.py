@@ -1,4 +1,4 @@
-"""D over the plane."""
+"""D's output over the plane, for data of points."""
 
 import torch
 from jaxtyping import Float
@@ -19,9 +19,9 @@ class LevelSets(Analysis):
     A D that looks at labels is averaged over them. Columns: x, y, logit.
 
     Args:
-        resolution: points per side of the grid.
-        points: of each kind that are drawn.
-        levels: between D's lowest and highest output.
+        resolution: number of grid points along each side.
+        points: number of points of each kind that are drawn.
+        levels: number of levels between D's lowest and highest output.
     """
 
     def __init__(self, resolution: int = 100, points: int = 500, levels: int = 20):
@@ -30,17 +30,17 @@ class LevelSets(Analysis):
         self.resolution, self.points, self.levels = resolution, points, levels
 
     def check(self, subject: Subject) -> None:
-        """Refuses everything but points.
+        """Refuses data other than points in the plane, and a D that compares the points of a batch.
 
         Raises:
-            UserError: the samples are no points in the plane, or D compares the points of a batch.
+            UserError: names which of them it is.
         """
         if subject.source.shape != (2,):
             raise UserError(
                 f"analysis=level_sets draws D over the plane, and data={subject.source.name} has no points in it: "
                 f"choose a run on data=gaussians, gaussians_grid or swiss_roll."
             )
-        near, far = (heights(subject, torch.tensor([[0.0, 0.0], [other, 0.0]]))[0] for other in (0.0, 100.0))
+        near, far = (mean_logits(subject, torch.tensor([[0.0, 0.0], [other, 0.0]]))[0] for other in (0.0, 100.0))
         if not torch.isclose(near, far):
             raise UserError(
                 "analysis=level_sets asks what D says of a point, which with a D that compares those it is shown, as "
@@ -48,13 +48,13 @@ class LevelSets(Analysis):
             )
 
     def find(self, subject: Subject) -> Finding:
-        """Filled contours, real points in orange, generated ones in white."""
+        """Draws filled contours, with real points in vermilion and generated ones in white."""
         _, real, _ = subject.real("train", self.points)
         fake = subject.samples(self.points)
         limit = 1.3 * real.abs().max().item()
         ticks = torch.linspace(-limit, limit, self.resolution)
         plane = torch.cartesian_prod(ticks, ticks)
-        logits = heights(subject, plane)
+        logits = mean_logits(subject, plane)
         plot = titled_figure(6.5, 5.5, "D's level sets")
         axes = plot.subplots()
         surface = logits.view(self.resolution, self.resolution).T
@@ -70,8 +70,8 @@ class LevelSets(Analysis):
 
 
 @torch.no_grad()
-def heights(subject: Subject, points: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
-    """D's output at each point, the mean over the labels."""
+def mean_logits(subject: Subject, points: Float[Tensor, "n 2"]) -> Float[Tensor, " n"]:
+    """D's output at each point, averaged over the labels, on the CPU."""
     logits = []
     for part in points.to(subject.device).split(subject.batch_size):
         labels = [torch.full((len(part),), label, device=part.device) for label in range(n_classes_of(subject.D) or 1)]

@@ -1,4 +1,4 @@
-"""What D has learnt, read out by a linear classifier."""
+"""What D has learnt, as a linear classifier reads it from D's features."""
 
 import warnings
 from collections.abc import Iterator
@@ -21,6 +21,7 @@ from lit_gan.metrics.reading import subset_indices
 from lit_gan.settings import COUNT, Allowed
 
 SIDE = 4
+"""Every feature map is pooled to so many rows and columns, as in the paper."""
 
 
 class LinearProbe(Analysis):
@@ -28,9 +29,9 @@ class LinearProbe(Analysis):
 
     The output of each of D's convolutions, after the normalisation and activation that follow it, is max-pooled to
     4x4, flattened, and all are concatenated. Every feature is then centred and scaled to unit variance, so that C
-    means the same for every D; the paper does not. D's batch normalisation has the statistics of the training, of real
-    and generated images, where the paper takes those of the labelled set. Beside it stand the pixels, treated the same
-    way.
+    means the same for every D, which the paper does not do. D's batch normalisation has the statistics of the
+    training, of real and generated images, where the paper takes those of the labelled set. Beside it stand the pixels,
+    treated the same way.
 
     Trained on the split "train" and tested on "test"; without a "test", by cross-validation. Columns: features
     ("discriminator" or "pixels"), dimensions, c, fold, trained_on, tested_on, accuracy.
@@ -38,10 +39,10 @@ class LinearProbe(Analysis):
     The SVM (liblinear) takes some 25 bytes for each feature of each training image.
 
     Args:
-        c: the SVM's C, one or several.
-        train: the most images to train on.
-        test: the most images to test on.
-        folds: of the cross-validation.
+        c: the SVM's C, one value or several.
+        train: at most so many images are trained on.
+        test: at most so many images are tested on.
+        folds: number of parts of the cross-validation.
     """
 
     def __init__(
@@ -55,10 +56,10 @@ class LinearProbe(Analysis):
         self.train, self.test, self.folds = train, test, folds
 
     def check(self, subject: Subject) -> None:
-        """Refuses data without labels and a D without convolutions.
+        """Refuses points and text, data without labels, and a D without convolutions.
 
         Raises:
-            UserError: one of the two.
+            UserError: names which of them it is.
         """
         check_images("linear_probe", subject)
         if subject.source.n_classes is None:
@@ -70,9 +71,9 @@ class LinearProbe(Analysis):
             raise UserError("analysis=linear_probe finds no convolution in D: choose a run of a convolutional model.")
 
     def find(self, subject: Subject) -> Finding:
-        """Accuracy against C, of D's features and of the pixels."""
+        """Draws the accuracy against C, of D's features and of the pixels."""
         rows = [row for fold, split in enumerate(self.splits(subject), start=1) for row in self.scores(fold, *split)]
-        lines = {kind: means(rows, kind) for kind in KINDS}
+        lines = {kind: mean_accuracies(rows, kind) for kind in KINDS}
         plot = titled_figure(6, 4.2, f"Linear SVM on {subject.source.name}")
         axes = plot.subplots()
         for (kind, line), colour, marker in zip(lines.items(), (BLUE, GREY), MARKERS, strict=False):
@@ -100,19 +101,19 @@ class LinearProbe(Analysis):
                 }
 
     def splits(self, subject: Subject) -> Iterator[tuple["Views", "Views"]]:
-        """What to learn from, and what to test on.
+        """The images to learn from and those to test on: one such pair, or one for each fold.
 
         Raises:
             UserError: all images to learn from are of one class, or no class has an image for each fold.
         """
-        seen = views(subject, "train", self.train)
+        seen = read_views(subject, "train", self.train)
         if len(np.unique(seen.labels)) < 2:
             raise UserError(
                 f"analysis.linear_probe.train={self.train} finds images of one class alone, {len(seen.labels)} of "
                 f"them, and there is nothing to tell apart: raise it, or choose a run on several classes."
             )
         if "test" in subject.source.splits:
-            yield seen, views(subject, "test", self.test)
+            yield seen, read_views(subject, "test", self.test)
         elif np.bincount(seen.labels).max() < self.folds:
             raise UserError(
                 f"analysis.linear_probe.folds={self.folds} is more than the images of any class: lower it, or look at "
@@ -127,7 +128,7 @@ class LinearProbe(Analysis):
 
 
 class Views(NamedTuple):
-    """Images as the SVM sees them."""
+    """Images as the SVM sees them: D's features, pixels and labels."""
 
     discriminator: Float[np.ndarray, "n d"]
     pixels: Float[np.ndarray, "n p"]
@@ -137,26 +138,26 @@ class Views(NamedTuple):
 KINDS = ("discriminator", "pixels")
 
 
-def means(rows: list[dict[str, Any]], kind: str) -> dict[float, float]:
-    """C -> the mean accuracy over the folds."""
+def mean_accuracies(rows: list[dict[str, Any]], kind: str) -> dict[float, float]:
+    """The accuracy for each C, averaged over the folds."""
     some = [row for row in rows if row["features"] == kind]
     values = dict.fromkeys(row["c"] for row in some)
     return {c: float(np.mean([row["accuracy"] for row in some if row["c"] == c])) for c in values}
 
 
-def views(subject: Subject, split: str, n: int) -> Views:
+def read_views(subject: Subject, split: str, n: int) -> Views:
     """D's features, the pixels and the labels of at most n images."""
     batches = [
         (pooled_features(subject, x), x.flatten(1), labels)
         for images, labels in subject.batches(split, subset_indices(subject.source.split(split), n))
-        for x in [subject.shown(images)]
+        for x in [subject.as_network_input(images)]
     ]
     return Views(*(torch.cat(parts).cpu().numpy() for parts in zip(*batches, strict=True)))
 
 
 @torch.no_grad()
 def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
-    """Every convolution's output, pooled to 4x4, flattened, concatenated: 16 numbers for each channel.
+    """The outputs of all convolutions, pooled to 4x4, flattened and concatenated: 16 numbers for each channel.
 
     A D that looks at labels is shown 0 for every image: the true ones are what is to be read out.
     """
@@ -175,9 +176,10 @@ def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
 
 
 def convolutions(network: nn.Module) -> dict[nn.Module, nn.Conv2d]:
-    """Every convolution, and every layer between it and the next layer that has an operator: layer -> convolution.
+    """The convolution to which each layer belongs: itself, or the one before it with no other weights in between.
 
-    Of these, those that keep the shape of its output belong to it: normalisation, activation, dropout.
+    Of the layers behind a convolution, those count that keep the shape of its output: normalisation, activation,
+    dropout.
     """
     owners = {layer: layer for layer in network.modules() if isinstance(layer, nn.Conv2d)}
     for block in network.modules():

@@ -1,6 +1,7 @@
-"""How alike the samples are."""
+"""The diversity of samples: how alike random pairs of them are."""
 
 from collections.abc import Iterator
+from statistics import fmean
 
 from matplotlib.figure import Figure
 
@@ -17,15 +18,16 @@ from lit_gan.settings import COUNT
 class MSSSIM(Analysis):
     """Mean MS-SSIM of random pairs of samples, against that of real images. Odena et al. 2017, section 4.2.
 
-    1 for identical images; samples that are more alike than real ones lack diversity. Over all samples, and if G takes
-    labels, within each class. Images smaller than 176 px leave room for fewer than the five scales of Wang et al.
-    2003: the first that fit are used, their weights scaled to sum 1, so values of different sizes cannot be compared.
+    It is 1 for identical images; samples that are more alike than real ones lack diversity. The pairs are of all
+    samples, and if G takes labels, also of each class. Images smaller than 176 px leave room for fewer than the five
+    scales of Wang et al. 2003: the first that fit are used, their weights scaled to sum 1, so values of different sizes
+    cannot be compared.
 
     Columns: images ("generated", "real"), class ("all" or a number), pairs, scales, ms_ssim.
 
     Args:
-        pairs: over all samples.
-        pairs_per_class: within a class, 100 in the paper.
+        pairs: number of pairs of all samples.
+        pairs_per_class: number of pairs within each class, 100 in the paper.
     """
 
     def __init__(self, pairs: int = 500, pairs_per_class: int = 100):
@@ -33,10 +35,10 @@ class MSSSIM(Analysis):
         self.pairs, self.pairs_per_class = pairs, pairs_per_class
 
     def check(self, subject: Subject) -> None:
-        """Refuses points, a single image, and images smaller than the window.
+        """Refuses points and text, a single image, and images smaller than the window.
 
         Raises:
-            UserError: one of the three.
+            UserError: names which of them it is.
         """
         check_images("ms_ssim", subject)
         check_enough("ms_ssim", subject)
@@ -48,7 +50,7 @@ class MSSSIM(Analysis):
             )
 
     def find(self, subject: Subject) -> Finding:
-        """One point for all samples, and one for each class."""
+        """Draws one point for all samples, and one for each class."""
         scales, groups = n_scales(min(subject.source.shape[1:])), range(n_classes_of(subject.G) or 0)
         rows = [
             {"images": kind, "class": group, "pairs": len(x) // 2, "scales": scales, "ms_ssim": similarity(x, scales)}
@@ -56,17 +58,17 @@ class MSSSIM(Analysis):
             for group, x in images(subject, groups)
         ]
         values = {kind: {row["class"]: row["ms_ssim"] for row in rows if row["images"] == kind} for kind in KINDS}
-        words = ", ".join(f"{kind} {in_words(some)}" for kind, some in values.items())
-        return Finding(f"{words}, with {scales} of the 5 scales", rows, chart(values, scales))
+        words = ", ".join(f"{kind} {overall_and_within(some)}" for kind, some in values.items())
+        return Finding(f"{words}, with {scales} of the 5 scales", rows, draw_groups(values, scales))
 
     def generated(self, subject: Subject, groups: range) -> Iterator[tuple[str | int, Pixels]]:
-        """Samples of all classes, then of each."""
+        """Samples of all classes together, then of each class."""
         yield "all", subject.pixels(2 * self.pairs)
         for group in groups:
             yield group, subject.pixels(2 * self.pairs_per_class, group)
 
     def real(self, subject: Subject, groups: range) -> Iterator[tuple[str | int, Pixels]]:
-        """Training images of all classes, then of each that has two among the first 20,000."""
+        """Training images of all classes together, then of each class that has two among 20,000 random ones."""
         yield "all", subject.real("train", 2 * self.pairs)[1]
         if groups:
             _, images, labels = subject.real("train", 20_000)
@@ -77,16 +79,17 @@ class MSSSIM(Analysis):
 
 
 KINDS = ("generated", "real")
+"""The kinds of images that are compared."""
 
 
-def in_words(values: dict[str | int, float]) -> str:
-    """The value over all images and the mean of those within the classes."""
+def overall_and_within(values: dict[str | int, float]) -> str:
+    """The value over all images and the mean of those within classes, "0.337 (within classes 0.637)"."""
     within = [value for group, value in values.items() if group != "all"]
-    return f"{values['all']:.3f}" + (f" (within classes {sum(within) / len(within):.3f})" if within else "")
+    return f"{values['all']:.3f}" + (f" (within classes {fmean(within):.3f})" if within else "")
 
 
-def chart(values: dict[str, dict[str | int, float]], scales: int) -> Figure:
-    """One point for each group of images, generated beside real."""
+def draw_groups(values: dict[str, dict[str | int, float]], scales: int) -> Figure:
+    """A figure with one point for each group of images, generated ones beside real ones."""
     groups = list(values["generated"])
     plot = titled_figure(min(14, 4 + 0.4 * len(groups)), 4, f"MS-SSIM of random pairs, {scales} of the 5 scales")
     axes = plot.subplots()

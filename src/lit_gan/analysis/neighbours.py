@@ -21,15 +21,25 @@ Pixels = UInt8[Tensor, "n c h w"]
 Points = Float[Tensor, "n d"]
 
 
-class Near(NamedTuple):
-    """The nearest training images of some images, the nearest first."""
+class Nearest(NamedTuple):
+    """The nearest training images of n images, the nearest first.
+
+    Attributes:
+        places: indices of the neighbours among the images that were searched.
+        distances: to them.
+    """
 
     places: Int[Tensor, "n k"]
     distances: Float[Tensor, "n k"]
 
 
-class Asked(NamedTuple):
-    """Images whose neighbours are asked for."""
+class Queries(NamedTuple):
+    """Images whose neighbours are looked for.
+
+    Attributes:
+        kind: "sample", "test" or "train".
+        numbers: of the samples, or of the images in their split.
+    """
 
     kind: str
     numbers: Int[Tensor, " n"]
@@ -39,18 +49,18 @@ class Asked(NamedTuple):
 class Neighbours(Analysis):
     """The nearest training images of samples, and whether they are nearer than those of real images are.
 
-    In pixel space, and in the feature space of the run's metrics where they have an extractor. The reference is the
-    distance from images of the split "test" to their nearest training image, or, without a "test", from training
+    They are looked for in pixel space, and in the feature space of the run's metrics if these have one. The reference
+    is the distance from images of the split "test" to their nearest training image, or, without a "test", from training
     images to their nearest other one. Samples much nearer than that are copies.
 
     Columns: space, kind ("sample", "test" or "train"), number (of the sample, or of the image in its split), rank,
     index (of the neighbour in "train"), distance (root mean square difference of the coordinates; pixels in [-1, 1]).
 
     Args:
-        samples: generated ones, and as many reference images.
-        neighbours: of each.
-        shown: samples in the picture.
-        images: the most training images to search.
+        samples: number of generated samples, and of reference images.
+        neighbours: number of neighbours of each.
+        shown: number of samples in the picture.
+        images: at most so many training images are searched.
     """
 
     def __init__(self, samples: int = 500, neighbours: int = 5, shown: int = 8, images: int = 50_000):
@@ -64,37 +74,37 @@ class Neighbours(Analysis):
         check_enough("neighbours", subject)
 
     def find(self, subject: Subject) -> Finding:
-        """For each space the first samples with their neighbours, and the distances to the nearest."""
+        """Draws for each space the first samples with their neighbours, and the distances to the nearest."""
         numbers, images, _ = subject.real("train", self.images)
-        asked = [Asked("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
+        asked = [Queries("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
         rows, words = [], []
         ways = spaces(subject)
         plot = titled_figure(11, 5 * len(ways), "Samples (left column) and their nearest training images")
         grid = plot.subplots(len(ways), 2, squeeze=False)
         for (name, way), (left, right) in zip(ways.items(), grid, strict=True):
             near = self.search(way, images, asked)
-            rows += table(name, asked, near, numbers)
+            rows += neighbour_rows(name, asked, near, numbers)
             show_neighbours(left, asked[0].images[: self.shown], images[near[0].places[: self.shown]], name)
             show_distances(right, asked, near)
             medians = [found.distances[:, 0].median().item() for found in near]
             words.append(f"{name} {medians[0]:.3g} ({asked[1].kind} images {medians[1]:.3g})")
         return Finding(f"median distance to the nearest: {', '.join(words)}", rows, plot)
 
-    def reference(self, subject: Subject) -> Asked:
+    def reference(self, subject: Subject) -> Queries:
         """Images of the test split, or the first ones of the training images that are searched."""
         kind = "test" if "test" in subject.source.splits else "train"
         numbers, images, _ = subject.real(kind, min(self.samples, self.images))
-        return Asked(kind, numbers, images)
+        return Queries(kind, numbers, images)
 
-    def search(self, way: Callable[[Pixels], Points], images: Pixels, asked: list[Asked]) -> list[Near]:
+    def search(self, way: Callable[[Pixels], Points], images: Pixels, asked: list[Queries]) -> list[Nearest]:
         """The neighbours in one space; a training image is not its own."""
         bank = way(images)
         k = min(self.neighbours, len(bank) - 1)
-        return [nearest(way(some.images), bank, k, skip_own=some.kind == "train") for some in asked]
+        return [nearest_neighbours(way(some.images), bank, k, skip_own=some.kind == "train") for some in asked]
 
 
 def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
-    """How images become points to compare: pixels, and the features of the run's own extractor."""
+    """The functions that turn images into points to compare: by their pixels, and by the run's own extractor."""
     suite: Suite | None = instantiate(subject.config.metrics.suite)
     ways = {"pixels": lambda images: to_unit(images).flatten(1)}
     if suite is not None and (extractor := suite.extractor) is not None:
@@ -105,8 +115,12 @@ def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
     return ways
 
 
-def nearest(points: Points, bank: Points, k: int, skip_own: bool = False) -> Near:
-    """The k nearest of a bank, at root mean square distances; with `skip_own`, point i is bank[i], and is left out."""
+def nearest_neighbours(points: Points, bank: Points, k: int, skip_own: bool = False) -> Nearest:
+    """The k nearest points of a bank and their root mean square distances.
+
+    Args:
+        skip_own: whether point i is bank[i], which then does not count as its own neighbour.
+    """
     places = []
     for start in range(0, len(points), 250):
         part = points[start : start + 250]
@@ -116,12 +130,15 @@ def nearest(points: Points, bank: Points, k: int, skip_own: bool = False) -> Nea
             apart[own, start + own] = torch.inf
         places.append(apart.topk(k, largest=False).indices)
     places = torch.cat(places)
+    # cdist loses digits of small distances, which are the ones that tell a copy
     exact = torch.stack([(bank[column] - points).square().mean(1).sqrt() for column in places.T], 1)
-    return Near(places, exact)
+    return Nearest(places, exact)
 
 
-def table(space: str, asked: list[Asked], near: list[Near], numbers: Int[Tensor, " n"]) -> list[dict[str, Any]]:
-    """One row for each image asked about and each of its neighbours."""
+def neighbour_rows(
+    space: str, asked: list[Queries], near: list[Nearest], numbers: Int[Tensor, " n"]
+) -> list[dict[str, Any]]:
+    """The rows of the table: one for each image and each of its neighbours."""
     return [
         {"space": space, "kind": some.kind, "number": number, "rank": rank, "index": index, "distance": distance}
         for some, found in zip(asked, near, strict=True)
@@ -133,13 +150,13 @@ def table(space: str, asked: list[Asked], near: list[Near], numbers: Int[Tensor,
 
 
 def show_neighbours(axes: Axes, samples: Pixels, neighbours: UInt8[Tensor, "n k c h w"], space: str) -> None:
-    """One row for each sample: itself, then its neighbours."""
+    """Draws one row for each sample: the sample itself, then its neighbours."""
     rows = to_unit(torch.cat([samples[:, None], neighbours], 1))
     show_images(axes, rows.flatten(0, 1), rows.shape[1], f"nearest by {space}")
 
 
-def show_distances(axes: Axes, asked: list[Asked], near: list[Near]) -> None:
-    """Histograms of the distances to the nearest neighbour."""
+def show_distances(axes: Axes, asked: list[Queries], near: list[Nearest]) -> None:
+    """Draws histograms of the distances to the nearest neighbour."""
     names = {"sample": "generated samples", "test": "unseen real images", "train": "training images, to the others"}
     first = [found.distances[:, 0].numpy() for found in near]
     limits = (0, max(values.max() for values in first))

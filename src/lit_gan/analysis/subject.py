@@ -1,4 +1,4 @@
-"""What the analyses look at: a trained GAN with its data."""
+"""The subject of the analyses: a trained GAN with its data."""
 
 import math
 from collections.abc import Iterator
@@ -19,15 +19,22 @@ from lit_gan.sampling import Sampler
 
 @dataclass
 class Subject:
-    """A trained GAN, on `device` and in eval mode, its data set, and the numbers that every analysis shares."""
+    """A trained GAN, on `device` and in eval mode, its data set, and the settings that every analysis shares.
+
+    Attributes:
+        config, directory: of the run.
+        source: its data set.
+        ema: whether G has its moving average's weights, if the run has one.
+        seed: of the latent vectors.
+        batch_size: so many samples go through a network at once.
+        packed: D judges so many samples at once, more than one under PacGAN.
+    """
 
     config: DictConfig
-    """Of the run."""
     directory: Path
     gan: GAN
     source: Source
     ema: bool
-    """Whether G has its moving average's weights, if the run has one."""
     seed: int
     batch_size: int
 
@@ -39,7 +46,7 @@ class Subject:
 
     @property
     def G(self) -> Generator:
-        """The generator."""
+        """The generator, with the weights of its moving average if `ema` asks for them."""
         return self.gan.generator(self.ema)
 
     @property
@@ -49,11 +56,11 @@ class Subject:
 
     @property
     def device(self) -> torch.device:
-        """Where the networks are."""
+        """The device on which the networks are."""
         return next(self.gan.D.parameters()).device
 
     def sampler(self) -> Sampler:
-        """G's samples from the first one on."""
+        """A sampler that starts at G's first sample."""
         return Sampler(self.G, self.seed)
 
     def samples(self, n: int, label: int | None = None) -> Images:
@@ -72,7 +79,7 @@ class Subject:
         return to_uint8(self.samples(n, label))
 
     def batches(self, split: str, numbers: Int[Tensor, " n"]) -> Iterator[tuple[Tensor, Labels]]:
-        """Samples as the data set holds them (images uint8), by their numbers, with labels."""
+        """Batches of the samples with the given numbers, as the data set holds them (images uint8), with labels."""
         return read_batches(self.source.split(split), numbers, self.batch_size)
 
     def real(self, split: str, n: int | None = None) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
@@ -81,10 +88,10 @@ class Subject:
         samples, labels = zip(*self.batches(split, numbers), strict=True)
         return numbers, torch.cat(samples), torch.cat(labels)
 
-    def shown(self, samples: Tensor) -> Images:
-        """Samples of the data set as the networks see them."""
+    def as_network_input(self, samples: Tensor) -> Images:
+        """Samples of the data set as the networks take them, on their device."""
         return self.source.samples(samples.to(self.device))
 
     def judge(self, x: Images, y: Labels) -> Verdict:
-        """D's verdict on every sample by itself: a D that judges `packed` at once sees copies of it."""
+        """D's verdict on each sample by itself; a D that judges several at once sees copies of the sample."""
         return self.D(x.repeat_interleave(self.packed, 0), y.repeat_interleave(self.packed, 0))

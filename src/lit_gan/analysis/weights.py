@@ -13,24 +13,27 @@ from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
 from lit_gan.records.metrics_csv import read_table
+from lit_gan.records.score_names import four_digits
 from lit_gan.settings import COUNT
 
 
 def stable_rank(sigma: Float[Tensor, " r"]) -> float:
-    """sum(sigma^2) / sigma_1^2: how many directions a layer uses."""
+    """The number of directions that a layer uses, sum(sigma^2) / sigma_1^2, from its singular values, largest first."""
     return (sigma.square().sum() / sigma[0].square()).item()
 
 
-class Spectra(Analysis):
+class SingularValues(Analysis):
     """Squared singular values of D's layers, scaled so that the first is 1. Miyato et al. 2018, Figure 3.
 
-    Of the weights as applied: normalised ones under spectral and weight normalisation. The matrix of a layer is
-    [out, in * height * width]. Columns: layer, index, sigma, scaled_square = sigma^2 / sigma_1^2, and the layer's
-    stable rank, the sum of its scaled squares.
+    The weights are those that D applies, so under spectral and weight normalisation the normalised ones. The matrix of
+    a layer is [out, in * height * width].
+
+    Columns: layer, index, sigma, scaled_square = sigma^2 / sigma_1^2, and the layer's stable rank, the sum of its
+    scaled squares.
     """
 
     def find(self, subject: Subject) -> Finding:
-        """One panel for each layer."""
+        """Draws one panel for each layer."""
         spectra = singular_values(subject.D)
         ranks = {name: stable_rank(sigma) for name, sigma in spectra.items()}
         titles = [f"{name}: stable rank {ranks[name]:.1f} of {len(sigma)}" for name, sigma in spectra.items()]
@@ -50,18 +53,22 @@ class Spectra(Analysis):
 class SpectralNorms(Analysis):
     """The spectral norm of every layer of D over training. Miyato et al. 2018, Figure 9.
 
-    From `metrics.csv`, where the callback `Spectra` has put them. Columns: update, layer, sigma.
+    The norms are read from `metrics.csv`, where the callback `Spectra` wrote them. Columns: update, layer, sigma.
     """
 
     def check(self, subject: Subject) -> None:
-        """Refuses a run without that callback."""
+        """Refuses a run that was trained without the callback.
+
+        Raises:
+            UserError: says how to train with it.
+        """
         self.course(subject)
 
     def course(self, subject: Subject) -> dict[str, list[tuple[int, float]]]:
-        """(update, sigma) of every layer.
+        """The points (update, sigma) of every layer.
 
         Raises:
-            UserError: nobody wrote them down.
+            UserError: `metrics.csv` has none.
         """
         path = subject.directory / "metrics.csv"
         columns, rows = read_table(path) if path.exists() else ([], [])
@@ -76,35 +83,34 @@ class SpectralNorms(Analysis):
         }
 
     def find(self, subject: Subject) -> Finding:
-        """One line for each layer, from the input's (dark) to the output's (bright)."""
+        """Draws one line for each layer, from the input's (dark) to the output's (bright)."""
         course = self.course(subject)
         plot = titled_figure(7, 4.5, "Spectral norms of D's layers")
         axes = plot.subplots()
-        shades = colours(len(course))
-        for shade, (name, points) in zip(shades, course.items(), strict=True):
+        for shade, (name, points) in zip(shades(len(course)), course.items(), strict=True):
             axes.plot(*zip(*points, strict=True), color=shade, marker="o", markersize=3, label=name)
         axes.set(xlabel="generator update", ylabel="largest singular value")
         axes.legend(fontsize="small", loc="center left", bbox_to_anchor=(1, 0.5))
         rows = [{"update": at, "layer": name, "sigma": value} for name, line in course.items() for at, value in line]
         values = [row["sigma"] for row in rows]
-        return Finding(f"between {min(values):.4g} and {max(values):.4g}", rows, plot)
+        return Finding(f"between {four_digits(min(values))} and {four_digits(max(values))}", rows, plot)
 
 
-def colours(n: int) -> list:
-    """n shades from dark to bright, without the palest."""
+def shades(n: int) -> list:
+    """The colours of n shades from dark to bright, without the palest, which would be lost on white paper."""
     from matplotlib import colormaps
 
     return list(colormaps[SHADES](torch.linspace(0, 0.9, n).numpy()))
 
 
 class Weights(Analysis):
-    """Histograms of D's weights, as applied. Gulrajani et al. 2017, Figure 1b.
+    """Histograms of the weights that D applies. Gulrajani et al. 2017, Figure 1b.
 
     Columns: layer ("all" for all together), left and right end of a bin, weights in it, and the layer's `at_extremes`:
     the share of weights with |w| >= 0.99 max |w|, which weight clipping drives to 1.
 
     Args:
-        bins: of a histogram.
+        bins: how many each histogram has.
     """
 
     def __init__(self, bins: int = 60):
@@ -112,7 +118,7 @@ class Weights(Analysis):
         self.bins = bins
 
     def find(self, subject: Subject) -> Finding:
-        """One panel for all weights, one for each layer."""
+        """Draws one panel for all weights, and one for each layer."""
         weights = all_weights(subject.D)
         shares = {name: share_at_extremes(values) for name, values in weights.items()}
         titles = [f"{name}: {share:.1%} at the extremes" for name, share in shares.items()]
@@ -135,13 +141,13 @@ class Weights(Analysis):
 
 @torch.no_grad()
 def all_weights(D: Discriminator) -> dict[str, Float[Tensor, " n"]]:
-    """The weights of D's layers by name, on the CPU, and before them "all" of them."""
+    """The weights of each layer of D by its name, on the CPU, after those of "all" layers together."""
     layers = {name: flat_weight(layer) for name, layer in weight_layers(D)}
     return {"all": torch.cat(list(layers.values())), **layers}
 
 
 def flat_weight(layer: nn.Module) -> Float[Tensor, " n"]:
-    """A layer's weight as applied, as one vector."""
+    """The weight that a layer applies, as one vector on the CPU."""
     return layer.weight.detach().flatten().float().cpu()
 
 

@@ -28,9 +28,14 @@ def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] 
     return (f"{prefix}: " if prefix and values else "") + "  ".join(values)
 
 
+def four_digits(value: float) -> str:
+    """A measured value as it is shown everywhere."""
+    return f"{value:.4g}"
+
+
 def format_score(value: float | None, starred: bool = False) -> str:
     """A score with four digits, "-" if there is none, and a star if a footnote says why it cannot be compared."""
-    return ("-" if value is None else f"{value:.4g}") + "*" * starred
+    return ("-" if value is None else four_digits(value)) + "*" * starred
 
 
 def footnotes(record: Mapping[str, Any]) -> list[str]:

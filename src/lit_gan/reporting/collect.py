@@ -1,4 +1,4 @@
-"""What the cells of a sweep have measured, as rows that can be grouped."""
+"""What the cells of a sweep have measured, as scores that can be grouped."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -18,82 +18,86 @@ from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan
 
 DEFINING = {"generated", "inception_score", "splits", "real_split", "batch_norm", "ema"}
-"""Settings without which a protocol of the same name is another one."""
+"""The settings that define a protocol: where one of them was changed, the same name means another protocol."""
 DAMAGED = "damaged"
 """The state of a cell whose files cannot be read."""
 
 
 @dataclass(frozen=True)
-class Panel:
+class PanelKey:
     """What must agree before two scores may stand in one panel.
 
     Attributes:
-        protocol: data, extractor and protocol as the record has them, all of it, as JSON.
-        rest: coordinates on axes that are neither x, hue nor seed, "model=dcgan".
+        protocol: data, extractor and protocol, everything that the record says of them, as JSON.
+        others: coordinates on axes that are neither x, hue nor seed, "model=dcgan".
     """
 
     protocol: str
-    rest: tuple[str, ...]
+    others: tuple[str, ...]
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The protocol."""
+        """What `protocol` says."""
         return json.loads(self.protocol)
 
     @property
     def title(self) -> str:
         """Data, extractor, protocol, and the coordinates that they do not say."""
+        data = self.facts["data"]
         shape = "x".join(map(str, self.facts.get("shape", [])[1:]))
-        measured = [f"{self.facts['data']} {shape}".strip(), extractor_title(self.facts), protocol_title(self.facts)]
-        return ", ".join(
-            [*filter(None, measured), *(each for each in self.rest if each != f"data={self.facts['data']}")]
-        )
+        measured = [f"{data} {shape}".strip(), extractor_title(self.facts), protocol_title(self.facts)]
+        return ", ".join([*filter(None, measured), *(each for each in self.others if each != f"data={data}")])
 
     @property
-    def source(self) -> tuple[str, str, str]:
-        """What a paper's number must agree with: data, extractor, protocol; changed ones have other names."""
+    def conditions(self) -> tuple[str, str, str]:
+        """Data, extractor and protocol, which a paper's number must share; a changed one has another name."""
         data, protocol = self.facts["data"], self.facts["name"]
         size = self.facts.get("shape", [None])[-1]
-        if shipped("data", data).get("image_size", size) != size:
+        if shipped_config("data", data).get("image_size", size) != size:
             data += f" at {size} px"
-        definition = shipped("protocol", protocol).get(protocol, {})
+        definition = shipped_config("protocol", protocol).get(protocol, {})
         if any(self.facts.get(name, definition[name]) != definition[name] for name in DEFINING & {*definition}):
             protocol += ", changed"
         return data, self.facts.get("extractor", ""), protocol
 
 
 @cache
-def shipped(group: str, name: str) -> dict[str, Any]:
-    """A config of the package; nothing if there is none of that name."""
+def shipped_config(group: str, name: str) -> dict[str, Any]:
+    """A config of the package; an empty one if there is none of that name."""
     path = Path(lit_gan.conf.__file__).parent / group / f"{name}.yaml"
     return OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
 
 
 def extractor_title(facts: dict[str, Any]) -> str:
-    """ "extractor inception", or nothing where none is used."""
+    """Which extractor was used, "extractor inception"; the empty string where none was."""
     return f"extractor {facts['extractor']}" if facts.get("extractor") else ""
 
 
 def protocol_title(facts: dict[str, Any]) -> str:
-    """ "protocol full (10000 generated, 1797 real)"."""
+    """Which protocol was used and how many samples it took, "protocol full (10000 generated, 1797 real)"."""
     counts = [f"{facts[name]} {name}" for name in ("generated", "real") if facts.get(name)]
     return f"protocol {facts['name']}" + (f" ({', '.join(counts)})" if counts else "")
 
 
 @dataclass(frozen=True)
-class Run:
-    """A cell, with its config if it has begun."""
+class SweepRun:
+    """One run of a sweep.
+
+    Attributes:
+        cell: its directory, state and results.
+        config: of the run; empty before it has begun.
+    """
 
     cell: Cell
     config: DictConfig
 
     def at(self, axis: str | None) -> str:
-        """Where it stands on an axis; the empty string if nowhere."""
+        """The run's value on an axis; the empty string where it has none."""
         return self.cell.coordinates.get(axis, "")
 
     @property
     def complete(self) -> bool:
-        """Whether it has come to its end."""
+        """Whether the training was finished."""
         return self.cell.state == "finished"
 
 
@@ -102,14 +106,16 @@ class Score:
     """One number that was measured.
 
     Attributes:
+        panel: how it was measured.
         name: the last part of the score's name, "fid".
         value: None if it was not finite.
+        update: the generator update at which it was measured.
         end: which end of it is the good one, "min" or "max"; None if its record does not say so.
         caveat: why it cannot bear comparison; None if it can.
     """
 
-    run: Run
-    panel: Panel
+    run: SweepRun
+    panel: PanelKey
     name: str
     value: float | None
     update: int
@@ -119,90 +125,97 @@ class Score:
 
 @dataclass(frozen=True)
 class Sweep:
-    """A sweep with all its cells."""
+    """A sweep with all its runs, and how its report calls and shows them."""
 
     name: str
     directory: Path
-    runs: list[Run]
+    runs: list[SweepRun]
     view: View
 
     @cached_property
     def xs(self) -> list[str]:
         """The values of x: numbers by size, others as planned; one empty string without an x."""
-        return ordered(run.at(self.view.x) for run in self.runs)
+        return unique_values(run.at(self.view.x) for run in self.runs)
 
     @cached_property
     def hues(self) -> list[str]:
         """The values of hue, as planned; one empty string without a hue."""
         return list(dict.fromkeys(run.at(self.view.hue) for run in self.runs))
 
-    def called(self, axis: str | None, value: str) -> str:
-        """How a value of an axis is called: a method by its `label`, others by `figure.names`."""
+    def value_name(self, axis: str | None, value: str) -> str:
+        """The name of an axis's value: the one in `figure.names`, or a method's `label`, or the value itself.
+
+        Where methods share a label, the value stands behind it.
+        """
         labels = (run.config.get("label") for run in self.runs if run.at(axis) == value)
         label = next(filter(None, labels), None) if axis == "method" else None
         if label and any(run.config.get("label") == label and run.at(axis) != value for run in self.runs):
             label = f"{label} ({value})"
         return self.view.names.get(value) or label or value
 
-    def axis(self, axis: str | None) -> str:
-        """How an axis is called."""
+    def axis_name(self, axis: str | None) -> str:
+        """The name of an axis: the one in `figure.names`, or its own."""
         return self.view.names.get(axis, axis or "")
 
-    def hue(self, value: str) -> str:
-        """How a value of hue is called."""
-        return self.called(self.view.hue, value)
+    def hue_name(self, value: str) -> str:
+        """The name of a value of hue."""
+        return self.value_name(self.view.hue, value)
 
-    def x(self, value: str) -> str:
-        """How a value of x is called."""
-        return self.called(self.view.x, value)
+    def x_name(self, value: str) -> str:
+        """The name of a value of x."""
+        return self.value_name(self.view.x, value)
 
-    def rest(self, run: Run) -> tuple[str, ...]:
-        """The coordinates that are neither x, hue nor seed."""
-        shown = (self.view.x, self.view.hue, SEED)
-        return tuple(f"{axis}={value}" for axis, value in run.cell.coordinates.items() if axis not in shown)
+    def x_and_hue(self, run: SweepRun) -> tuple[str, str]:
+        """The place of a run in a panel: its values of x and hue."""
+        return run.at(self.view.x), run.at(self.view.hue)
+
+    def other_axes(self, run: SweepRun) -> tuple[str, ...]:
+        """The coordinates of a run that are neither x, hue nor seed."""
+        known = (self.view.x, self.view.hue, SEED)
+        return tuple(f"{axis}={value}" for axis, value in run.cell.coordinates.items() if axis not in known)
 
     @cached_property
     def finals(self) -> list[Score]:
-        """The scores of finished cells: of the final evaluation, and of later ones of the last weights."""
-        return [score for run in self.runs if run.complete for score in self.scores(run, last_records(run))]
+        """The scores of finished runs: of the final evaluation, and of later ones of the last weights."""
+        return [score for run in self.runs if run.complete for score in self.scores_of(run, last_records(run))]
 
     @cached_property
     def course(self) -> list[Score]:
-        """The scores during training, of all cells."""
-        return [score for run in self.runs for score in self.scores(run, run.cell.results.get("course", []))]
+        """The scores during training, of all runs."""
+        return [score for run in self.runs for score in self.scores_of(run, run.cell.results.get("course", []))]
 
-    def scores(self, run: Run, records: Sequence[dict]) -> Iterator[Score]:
-        """The scores in the records of a cell; a later one under the same protocol stands for an earlier one."""
+    def scores_of(self, run: SweepRun, records: Sequence[dict]) -> Iterator[Score]:
+        """The scores in the records of a run; a later one replaces an earlier one of the same protocol and update."""
         found = {}
         for record in records:
-            panel = Panel(json.dumps(record["protocol"], sort_keys=True), self.rest(run))
+            panel = PanelKey(json.dumps(record["protocol"], sort_keys=True), self.other_axes(run))
             for name, value in record["scores"].items():
                 last, update = name.rpartition("/")[2], record["update"]
                 end, caveat = (record.get(key, {}).get(name) for key in ("ends", "caveats"))
                 found[panel, last, update] = Score(run, panel, last, value, update, end, caveat)
         yield from found.values()
 
-    def shown(self, scores: Sequence[Score]) -> list[str]:
-        """The names of the scores that the sweep is about: those of its figure, or all but standard deviations."""
+    def visible_scores(self, scores: Sequence[Score]) -> list[str]:
+        """The names of the scores that the report shows: those of the `figure` block, or all but deviations."""
         names = list(dict.fromkeys(score.name for score in scores))
-        return [name for name in self.view.scores if name in names] or [
-            name for name in names if not name.endswith("_std")
-        ]
+        wanted = [name for name in self.view.scores if name in names]
+        return wanted or [name for name in names if not name.endswith("_std")]
 
-    def fallen(self, panel: Panel) -> list[Run]:
-        """The failed and damaged cells that would stand in a panel."""
+    def failed_runs(self, panel: PanelKey) -> list[SweepRun]:
+        """The failed and damaged runs whose scores would stand in a panel."""
         there = [score.run.config for score in self.finals if score.panel == panel]
-        broken = [run for run in self.runs if run.cell.state in ("failed", DAMAGED) and self.rest(run) == panel.rest]
-        return [run for run in broken if any(same_measurement(run.config, config) for config in there)]
+        broken = [run for run in self.runs if run.cell.state in ("failed", DAMAGED)]
+        beside = [run for run in broken if self.other_axes(run) == panel.others]
+        return [run for run in beside if any(same_measurement(run.config, config) for config in there)]
 
 
 def same_measurement(one: DictConfig, other: DictConfig) -> bool:
-    """Whether two configs measure the same data in the same way; a config that is not there may."""
+    """Whether two configs measure the same data in the same way, which an empty config is taken to do."""
     return not one or all(one.get(group) == other.get(group) for group in ("data", "metrics"))
 
 
-def last_records(run: Run) -> list[dict]:
-    """The records about the weights after the last update."""
+def last_records(run: SweepRun) -> list[dict]:
+    """The records of evaluations of the weights after the last update."""
     results = run.cell.results
     later = [
         record
@@ -212,8 +225,8 @@ def last_records(run: Run) -> list[dict]:
     return [record for record in (results.get("final"), *later) if record]
 
 
-def ordered(values: Iterator[str]) -> list[str]:
-    """Each value once: by size if all are numbers, else as they come."""
+def unique_values(values: Iterator[str]) -> list[str]:
+    """Each value once: by size if all are numbers, else in the order in which they come."""
     different = list(dict.fromkeys(values))
     try:
         return sorted(different, key=float)
@@ -222,10 +235,10 @@ def ordered(values: Iterator[str]) -> list[str]:
 
 
 def read_sweep(directory: Path) -> Sweep:
-    """A sweep from its directory.
+    """The sweep in a directory.
 
     Raises:
-        UserError: there is none, its plan is damaged, or none of its cells can be read.
+        UserError: the directory holds none, its plan is damaged, or none of its cells can be read.
     """
     if not directory.is_dir():
         raise UserError(f"{directory} does not exist: name the directory that `sweep=` or `--multirun` has written.")
@@ -240,14 +253,14 @@ def read_sweep(directory: Path) -> Sweep:
     return Sweep(name, directory, runs, read_view(block, axes, name))
 
 
-def read_run(directory: Path, name: str) -> Run:
-    """A cell with its config; one whose files cannot be read says so in its state and its error."""
+def read_run(directory: Path, name: str) -> SweepRun:
+    """The run in a cell; one whose files cannot be read says so in its state and its error."""
     try:
         cell = read_cell(directory, name)
         check_records(cell)
-        return Run(cell, read_config(directory))
+        return SweepRun(cell, read_cell_config(directory))
     except UserError as error:
-        return Run(Cell(name, directory, DAMAGED, {"error": str(error)}), OmegaConf.create())
+        return SweepRun(Cell(name, directory, DAMAGED, {"error": str(error)}), OmegaConf.create())
 
 
 def check_records(cell: Cell) -> None:
@@ -257,7 +270,7 @@ def check_records(cell: Cell) -> None:
         UserError: names the file.
     """
     results = cell.results
-    for record in [*results.get("course", []), *last_records(Run(cell, OmegaConf.create()))]:
+    for record in [*results.get("course", []), *last_records(SweepRun(cell, OmegaConf.create()))]:
         protocol = record.get("protocol")
         if not isinstance(protocol, dict) or not protocol.keys() >= {"name", "data"}:
             raise UserError(
@@ -266,8 +279,8 @@ def check_records(cell: Cell) -> None:
             )
 
 
-def read_config(directory: Path) -> DictConfig:
-    """The config of a cell, whose own classes Python then finds; empty before it has begun."""
+def read_cell_config(directory: Path) -> DictConfig:
+    """The config of a cell, empty before it has begun; Python then finds the classes that it names from outside."""
     path = directory / ".hydra" / "config.yaml"
     search_path.find_modules_of(directory)
     return read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()

@@ -1,4 +1,4 @@
-"""One score in one panel: our values over x and hue, and the paper's."""
+"""The comparison of methods by one score in one panel: our values over x and hue, and the paper's."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,8 +11,8 @@ from lit_gan.figures.style import score_name
 from lit_gan.metrics import FeatureMetrics, ModeMetrics
 from lit_gan.metrics.ngrams import NGramMetrics
 from lit_gan.records.score_names import ADVICE
-from lit_gan.reporting.collect import Panel, Run, Score, Sweep
-from lit_gan.reporting.papers import PaperScore, nearest
+from lit_gan.reporting.collect import PanelKey, Score, Sweep
+from lit_gan.reporting.papers import PaperScore, most_alike
 from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
 
 Place = tuple[str, str]
@@ -24,13 +24,13 @@ class Comparison:
     """What is drawn in one panel and stands in one table.
 
     Attributes:
-        title: which data, extractor and protocol.
-        score: "fid".
+        title: says on which data, by which extractor and protocol the score was measured.
+        score: its name, "fid".
         end: which end of it is the good one, "min" or "max"; None if nobody knows.
-        values: of every seed at each place, finite ones.
-        fallen: how many cells at each place failed, or have a score that is not finite.
+        values: the finite scores of all seeds at each place.
+        failed_counts: how many cells at each place failed, or have a score that is not finite.
         paper: the paper's numbers of this score, all measured in one way.
-        source: our data, extractor and protocol; None where there are none, as for seconds.
+        conditions: our data, extractor and protocol; None where there are none, as for seconds.
         caveat: why our values cannot bear comparison with others; None if they can.
     """
 
@@ -39,19 +39,19 @@ class Comparison:
     score: str
     end: str | None
     values: dict[Place, list[float]]
-    fallen: Counter[Place]
+    failed_counts: Counter[Place]
     paper: list[PaperScore]
-    source: tuple[str, str, str] | None = None
+    conditions: tuple[str, str, str] | None = None
     caveat: str | None = None
 
     @property
     def name(self) -> str:
-        """The score as tables call it, with a star where `note` says why."""
+        """The name of the score in tables, with a star if there is a caveat, which `note` explains."""
         return score_name(self.score, self.caveat)
 
     @property
     def note(self) -> str:
-        """The caveat as a sentence."""
+        """The caveat as a sentence; the empty string if there is none."""
         return caveat_note(self.caveat)
 
     @cached_property
@@ -63,23 +63,25 @@ class Comparison:
         """The summaries of a hue at each x."""
         return {x: self.summaries[x, hue] for x in self.sweep.xs if (x, hue) in self.summaries}
 
-    def soundest(self, hue: str) -> dict[str, Summary]:
+    def most_reliable(self, hue: str) -> dict[str, Summary]:
         """The summaries of a hue at those x where the fewest of its seeds failed."""
         found = self.over_x(hue)
-        fewest = min((self.fallen[x, hue] for x in found), default=0)
-        return {x: each for x, each in found.items() if self.fallen[x, hue] == fewest}
+        fewest = min((self.failed_counts[x, hue] for x in found), default=0)
+        return {x: each for x, each in found.items() if self.failed_counts[x, hue] == fewest}
 
     @cached_property
-    def lost(self) -> list[str]:
+    def all_failed(self) -> list[str]:
         """The hues of which every cell has failed."""
-        scored = {hue for _, hue in self.summaries}
-        return [hue for hue in self.sweep.hues if hue not in scored and any(at[1] == hue for at in self.fallen)]
+        scored, failed = ({hue for _, hue in places} for places in (self.summaries, self.failed_counts))
+        return [hue for hue in self.sweep.hues if hue in failed - scored]
 
     @cached_property
     def settings(self) -> dict[str, str]:
         """The best x of every hue that has a score, among those where the fewest of its seeds failed."""
-        chosen = {hue: best(self.soundest(hue), self.end) for hue in self.sweep.hues} if self.end else {}
-        return {hue: x for hue, x in chosen.items() if x is not None}
+        if self.end is None:
+            return {}
+        found = {hue: best(self.most_reliable(hue), self.end) for hue in self.sweep.hues}
+        return {hue: x for hue, x in found.items() if x is not None}
 
     @cached_property
     def bests(self) -> dict[str, Summary]:
@@ -91,16 +93,16 @@ class Comparison:
     @property
     def paper_agrees(self) -> bool:
         """Whether the paper's numbers are of the same data, extractor and protocol."""
-        return bool(self.paper) and self.paper[0].measured == self.source
+        return bool(self.paper) and self.paper[0].conditions == self.conditions
 
     def paper_at(self, x: str | None, hue: str) -> PaperScore | None:
-        """The paper's number at a place; with None for x, its number of the hue whatever x was."""
+        """The paper's number at a place; with None for x, the one of the hue that names no x."""
         view = self.sweep.view
         return next((each for each in self.paper if each.at(view.hue) == hue and each.at(view.x) == x), None)
 
     @cached_property
     def paper_bests(self) -> dict[str, PaperScore]:
-        """The paper's number of each hue: the one without an x, or else the best over x."""
+        """The paper's number of each hue: the one that names no x, or else the best over x."""
         found = {hue: self.paper_at(None, hue) or self.best_on_paper(hue) for hue in self.sweep.hues}
         return {hue: number for hue, number in found.items() if number}
 
@@ -111,7 +113,7 @@ class Comparison:
         return choose(numbers, key=lambda number: number.value, default=None)
 
     def differences(self) -> Iterator[tuple[str, str, Difference]]:
-        """Every pair of hues at their best x, the better first."""
+        """Every pair of hues at their best x, the better one first, with the difference of their means."""
         hues = list(self.bests)
         for index, first in enumerate(hues):
             for second in hues[index + 1 :]:
@@ -119,34 +121,33 @@ class Comparison:
 
 
 def compare(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
-    """The final scores: one comparison for each score in each panel."""
+    """The comparisons of the final scores: one for each score in each panel."""
     return [
-        comparison(sweep, panel, name, [score for score in scores if score.name == name], paper)
+        compare_score(sweep, panel, name, [score for score in scores if score.name == name], paper)
         for panel, scores in by_panel(sweep.finals).items()
-        for name in sweep.shown(scores)
+        for name in sweep.visible_scores(scores)
     ]
 
 
-def by_panel(scores: Iterable[Score]) -> dict[Panel, list[Score]]:
-    """The scores of each panel."""
+def by_panel(scores: Iterable[Score]) -> dict[PanelKey, list[Score]]:
+    """The scores, grouped by panel."""
     panels = defaultdict(list)
     for score in scores:
         panels[score.panel].append(score)
     return panels
 
 
-def comparison(sweep: Sweep, panel: Panel, name: str, scores: list[Score], paper: list[PaperScore]) -> Comparison:
-    """One score in one panel."""
-    values, fallen = defaultdict(list), Counter(place_of(sweep, run) for run in sweep.fallen(panel))
+def compare_score(sweep: Sweep, panel: PanelKey, name: str, scores: list[Score], paper: list[PaperScore]) -> Comparison:
+    """The comparison of one score in one panel."""
+    values, failed = defaultdict(list), Counter(map(sweep.x_and_hue, sweep.failed_runs(panel)))
     for score in scores:
         if score.value is None:
-            fallen[place_of(sweep, score.run)] += 1
+            failed[sweep.x_and_hue(score.run)] += 1
         else:
-            values[place_of(sweep, score.run)].append(score.value)
-    title, end = titles(by_panel(sweep.finals))[panel], good_end(scores)
-    numbers = [number for number in paper if number.score == name]
-    paper = nearest(numbers, panel.source)
-    return Comparison(sweep, title, name, end, values, fallen, paper, panel.source, caveat_of(scores))
+            values[sweep.x_and_hue(score.run)].append(score.value)
+    title, end = panel_titles(by_panel(sweep.finals))[panel], good_end(scores)
+    numbers = most_alike([number for number in paper if number.score == name], panel.conditions)
+    return Comparison(sweep, title, name, end, values, failed, numbers, panel.conditions, caveat_of(scores))
 
 
 def caveat_of(scores: Iterable[Score]) -> str | None:
@@ -159,20 +160,15 @@ def caveat_note(caveat: str | None) -> str:
     return f" (* {caveat}; {ADVICE}.)" if caveat else ""
 
 
-def place_of(sweep: Sweep, run: Run) -> Place:
-    """Where a cell stands in a panel."""
-    return run.at(sweep.view.x), run.at(sweep.view.hue)
-
-
-def titles(panels: Iterable[Panel]) -> dict[Panel, str]:
-    """What each panel is called; two that would be called the same say where they differ."""
+def panel_titles(panels: Iterable[PanelKey]) -> dict[PanelKey, str]:
+    """The title of each panel; two that would have the same one say in which facts they differ."""
     panels = list(panels)
     same = {panel: [other for other in panels if other.title == panel.title] for panel in panels}
-    return {panel: ", ".join([panel.title, *differing(panel, same[panel])]) for panel in panels}
+    return {panel: ", ".join([panel.title, *differing_facts(panel, same[panel])]) for panel in panels}
 
 
-def differing(panel: Panel, others: list[Panel]) -> list[str]:
-    """The facts of a panel that are not those of all others, "batch_size=64"."""
+def differing_facts(panel: PanelKey, others: list[PanelKey]) -> list[str]:
+    """The facts of a panel that any of the others does not share, "batch_size=64"."""
     return [
         f"{name}={value}"
         for name, value in panel.facts.items()
@@ -198,12 +194,15 @@ OF_THIS_PACKAGE = FeatureMetrics.SCORES | ModeMetrics.SCORES | NGramMetrics(rang
 """The good end of each score by its short name; those of `StackedModes` are among them."""
 
 
-def seconds(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
-    """Seconds for 100 generator updates, without evaluations: one comparison for each device and other coordinate."""
+def compare_speed(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
+    """The seconds that 100 generator updates take without evaluations.
+
+    One comparison for each device and combination of other coordinates.
+    """
     groups = defaultdict(lambda: defaultdict(list))
     for run in sweep.runs:
         if rate := run.cell.results.get("updates_per_second"):
-            key = ", ".join([run.cell.results.get("device") or "unknown device", *sweep.rest(run)])
-            groups[key][place_of(sweep, run)].append(100 / rate)
+            key = ", ".join([run.cell.results.get("device") or "unknown device", *sweep.other_axes(run)])
+            groups[key][sweep.x_and_hue(run)].append(100 / rate)
     numbers = [number for number in paper if number.score == "seconds"]
     return [Comparison(sweep, key, "seconds", None, values, Counter(), numbers) for key, values in groups.items()]

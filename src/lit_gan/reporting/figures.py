@@ -27,26 +27,26 @@ from lit_gan.figures.style import (
     score_name,
     styles,
 )
-from lit_gan.reporting.collect import Run, Score, Sweep
+from lit_gan.reporting.collect import Score, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison, caveat_of
 from lit_gan.reporting.statistics import Summary, summary
 
 BEST = "best"
-"""The group of bars of every method at its best setting."""
+"""The name of the group of bars that shows every method at its best setting."""
 COLUMNS = 3
-"""Panels beside each other at most."""
+"""At most so many panels with curves stand beside each other."""
 THUMBNAIL = 1.05
-"""Inches of a picture among others."""
+"""The side of a picture among others, in inches."""
 MARGIN = 1.0
-"""Inches beside them for their names."""
+"""The space for names beside the pictures, in inches."""
 PIXELS = 240
-"""On its longer side."""
+"""Pictures have at most so many pixels on their longer side, which print sharply at the size of a thumbnail."""
 
 Draw = Callable[[Axes, Comparison, dict[str, Style]], None]
 
 
 def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) -> Figure:
-    """The scores of one panel, and beside each the paper's numbers if they cannot stand among ours."""
+    """A figure of the scores of one panel, with the paper's numbers beside ours where they cannot stand among them."""
     drawn = styles(comparisons[0].sweep.hues)
     beside = any(each.paper_bests and not each.paper_agrees for each in comparisons)
     figure, places = laid_out(comparisons, beside)
@@ -64,7 +64,10 @@ def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) ->
 
 
 def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, list[list[Axes]]]:
-    """Places for our numbers, and beside them for the paper's: one below the other, or in tiles without an x."""
+    """A figure, and for each comparison the axes of our numbers and, with `beside`, those of the paper's.
+
+    The comparisons stand one below the other, or in tiles if there is no x.
+    """
     tiles = 1 if len(comparisons[0].sweep.xs) > 1 else min(len(comparisons), 2 if beside else 3)
     rows, columns = math.ceil(len(comparisons) / tiles), 1 + beside
     figure = new_figure(2.1 * rows + 0.6)
@@ -77,38 +80,39 @@ def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, l
 
 
 def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = False) -> list:
-    """The entries of a legend."""
+    """The entries of a legend: the hues, and the marks of the paper and of failed cells where they are drawn."""
     drawn = styles(sweep.hues)
     kind = line_handle if line else patch_handle
-    entries = [kind(drawn[hue], sweep.hue(hue)) for hue in sweep.hues] if sweep.view.hue else []
+    entries = [kind(drawn[hue], sweep.hue_name(hue)) for hue in sweep.hues] if sweep.view.hue else []
     if any(each.paper_agrees and each.paper_bests for each in comparisons):
         entries.append(marker_handle("D", "the paper"))
-    if any(each.fallen for each in comparisons):
+    if any(each.failed_counts for each in comparisons):
         entries.append(marker_handle("x", "failed"))
     return entries or [kind(drawn[sweep.hues[0]], sweep.name)]
 
 
 def patch_handle(style: Style, label: str) -> Patch:
-    """Of bars."""
+    """The entry of a bar in a legend."""
     return Patch(facecolor=style.colour, hatch=style.hatch, edgecolor="white", linewidth=0, label=label)
 
 
 def line_handle(style: Style, label: str) -> Line2D:
-    """Of lines."""
+    """The entry of a line in a legend."""
     return Line2D([], [], color=style.colour, linestyle=style.line, marker=style.marker, markersize=4, label=label)
 
 
 def marker_handle(marker: str, label: str) -> Line2D:
-    """Of single marks."""
+    """The entry of a single mark in a legend."""
     return Line2D(
         [], [], color="black", marker=marker, linestyle="", markerfacecolor="white", markersize=5, label=label
     )
 
 
 def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """A group for each x and one for the best x, a bar for each hue. Miyato et al. 2018, Figures 1 and 2.
+    """Draws a group of bars for each x and one for the best x, with a bar for each hue. Miyato et al. 2018, Figure 1.
 
-    Mean over seeds; error bars: standard deviation; dots: single seeds; diamonds: the paper; a cross: failed.
+    Bars are means over seeds, error bars standard deviations, dots single seeds, diamonds the paper's numbers, and
+    crosses failed cells.
     """
     sweep = comparison.sweep
     groups = [*sweep.xs, BEST] if len(sweep.xs) > 1 and comparison.settings else sweep.xs
@@ -117,48 +121,54 @@ def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> No
         for group, x in enumerate(groups):
             place = group + 0.3 * (x == BEST) + (column - (len(sweep.hues) - 1) / 2) * width
             draw_bar(axes, comparison, (x, hue), place, width, drawn[hue])
-    values = [value for seeds in comparison.values.values() for value in seeds]
-    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], caveat=comparison.caveat)
+    label_score(axes, comparison.score, comparison.end, drawn_values(comparison), caveat=comparison.caveat)
     ticks = [group + 0.3 * (x == BEST) for group, x in enumerate(groups)]
-    axes.set_xticks(ticks, [textwrap.fill(sweep.x(x), 14) if x != BEST else BEST for x in groups])
+    axes.set_xticks(ticks, [textwrap.fill(sweep.x_name(x), 14) if x != BEST else BEST for x in groups])
     axes.tick_params(axis="x", length=0)
     margin = 0.55 if len(groups) > 1 else max(0.55, 1.5 / len(sweep.hues))
     axes.set_xlim(-margin, ticks[-1] + margin)
-    axes.set_xlabel(sweep.axis(sweep.view.x))
+    axes.set_xlabel(sweep.axis_name(sweep.view.x))
 
 
-def printed(comparison: Comparison) -> list[float]:
-    """The paper's numbers that stand among ours."""
-    return [number.value for number in comparison.paper_bests.values()] if comparison.paper_agrees else []
+def drawn_values(comparison: Comparison) -> list[float]:
+    """The numbers by which the axis is scaled: those of all seeds, and the paper's if they stand among ours."""
+    ours = [value for seeds in comparison.values.values() for value in seeds]
+    theirs = [number.value for number in comparison.paper_bests.values()]
+    return [*ours, *theirs] if comparison.paper_agrees else ours
 
 
 def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float, width: float, style: Style) -> None:
-    """One bar with what belongs to it."""
+    """Draws one bar with its seeds, the paper's number and the mark of failed cells.
+
+    Args:
+        at: the x, or `BEST`, and the hue.
+        place, width: of the bar, along the x axis.
+    """
     x, hue = at
-    shown = (comparison.settings.get(hue), hue) if x == BEST else at
-    values = comparison.values.get(shown, [])
-    whole = x == BEST or len(comparison.sweep.xs) == 1
-    number = comparison.paper_bests.get(hue) if whole else comparison.paper_at(x, hue)
+    where = (comparison.settings.get(hue), hue) if x == BEST else at
+    values = comparison.values.get(where, [])
+    whatever_x = x == BEST or len(comparison.sweep.xs) == 1
+    number = comparison.paper_bests.get(hue) if whatever_x else comparison.paper_at(x, hue)
     if values:
-        bar(axes, place, width, summary(values), style)
+        draw_mean(axes, place, width, summary(values), style)
     if len(values) > 1:
         axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
     if number and comparison.paper_agrees:
         axes.errorbar(place, number.value, number.std, fmt="D", color="black", markerfacecolor="white", markersize=4)
-    if comparison.fallen[shown]:
-        cross(axes, place, style, alone=not values)
+    if comparison.failed_counts[where]:
+        draw_cross(axes, place, style, alone=not values)
 
 
-def bar(axes: Axes, place: float, width: float, found: Summary, style: Style) -> None:
-    """A mean with its standard deviation."""
+def draw_mean(axes: Axes, place: float, width: float, found: Summary, style: Style) -> None:
+    """Draws a mean as a bar, with its standard deviation as an error bar."""
     look = {"color": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.3}
     axes.bar(place, found.mean, 0.92 * width, **look)
     if found.std is not None:
         axes.errorbar(place, found.mean, found.std, color="black", elinewidth=0.8, capsize=1.5, capthick=0.8)
 
 
-def cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
-    """A failed cell at the bottom of the axis; the word too where no bar stands."""
+def draw_cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
+    """Draws the mark of a failed cell at the bottom of the axes, and the word too where no score stands (`alone`)."""
     bottom = axes.get_xaxis_transform()
     axes.plot(place, 0.035, "x", color="white", markersize=7, markeredgewidth=3, transform=bottom, zorder=5)
     axes.plot(place, 0.035, "x", color=style.colour, markersize=5, markeredgewidth=1.6, transform=bottom, zorder=6)
@@ -167,89 +177,93 @@ def cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
 
 
 def draw_paper_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """The paper's best numbers in a panel of their own."""
+    """Draws the paper's best numbers in a panel of their own."""
     numbers = comparison.paper_bests
     for place, (hue, number) in enumerate(numbers.items()):
-        bar(axes, place, 0.84, Summary(number.value, number.std, 1), drawn[hue])
+        draw_mean(axes, place, 0.84, Summary(number.value, number.std, 1), drawn[hue])
     label_score(axes, comparison.score, comparison.end, [number.value for number in numbers.values()])
     axes.set_xticks([])
     axes.set_xlabel(textwrap.fill(next(iter(numbers.values())).source, 30), fontsize=7)
 
 
 def draw_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """A line over x for each hue: mean, standard deviation as error bars, single seeds as dots, the paper dashed."""
-    sweep = comparison.sweep
-    for hue in sweep.hues:
-        style, found = drawn[hue], comparison.over_x(hue)
-        points = [(position(sweep, x), each.mean, each.std or 0) for x, each in found.items()]
-        if points:
-            xs, means, stds = zip(*points, strict=True)
-            look = {"color": style.colour, "linestyle": style.line, "marker": style.marker, "markersize": 4}
-            axes.errorbar(xs, means, stds, capsize=2, linewidth=1.4, **look)
-        for x in sweep.xs:
-            seeds = comparison.values.get((x, hue), [])
-            axes.plot([position(sweep, x)] * len(seeds), seeds, ".", color=style.colour, markersize=2.5, alpha=0.6)
-            if comparison.fallen[x, hue]:
-                cross(axes, position(sweep, x), style, alone=not seeds)
+    """Draws a line over x for each hue: means with error bars, single seeds as dots, the paper's numbers dashed."""
+    for hue in comparison.sweep.hues:
+        draw_line(axes, comparison, hue, drawn[hue])
+        draw_seeds(axes, comparison, hue, drawn[hue])
         if comparison.paper_agrees:
-            paper_line(axes, comparison, hue, style)
-    label_lines(axes, comparison)
-
-
-def label_lines(axes: Axes, comparison: Comparison) -> None:
-    """The axes of lines; x is logarithmic if its steps grow."""
-    values = [value for seeds in comparison.values.values() for value in seeds]
-    label_score(axes, comparison.score, comparison.end, [*values, *printed(comparison)], False, comparison.caveat)
+            draw_paper_line(axes, comparison, hue, drawn[hue])
+    values = drawn_values(comparison)
+    label_score(axes, comparison.score, comparison.end, values, zero=False, caveat=comparison.caveat)
     label_x(axes, comparison.sweep)
 
 
+def draw_line(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
+    """Draws the means of a hue over x, with standard deviations as error bars."""
+    found = comparison.over_x(hue)
+    points = [(x_position(comparison.sweep, x), each.mean, each.std or 0) for x, each in found.items()]
+    if points:
+        xs, means, stds = zip(*points, strict=True)
+        look = {"color": style.colour, "linestyle": style.line, "marker": style.marker, "markersize": 4}
+        axes.errorbar(xs, means, stds, capsize=2, linewidth=1.4, **look)
+
+
+def draw_seeds(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
+    """Draws the single seeds of a hue over x, and a cross where cells failed."""
+    for x in comparison.sweep.xs:
+        place, seeds = x_position(comparison.sweep, x), comparison.values.get((x, hue), [])
+        axes.plot([place] * len(seeds), seeds, ".", color=style.colour, markersize=2.5, alpha=0.6)
+        if comparison.failed_counts[x, hue]:
+            draw_cross(axes, place, style, alone=not seeds)
+
+
 def label_x(axes: Axes, sweep: Sweep) -> None:
-    """The values of x under lines."""
-    places = [position(sweep, x) for x in sweep.xs]
+    """Puts the values of x under lines, on a logarithmic axis if the largest is at least 8 times the smallest."""
+    places = [x_position(sweep, x) for x in sweep.xs]
     if min(places) > 0 and max(places) / min(places) >= 8:
         axes.set_xscale("log")
-    axes.set_xticks(places, [sweep.x(x) for x in sweep.xs])
+    axes.set_xticks(places, [sweep.x_name(x) for x in sweep.xs])
     axes.set_xticks([], minor=True)
-    axes.set_xlabel(sweep.axis(sweep.view.x))
+    axes.set_xlabel(sweep.axis_name(sweep.view.x))
 
 
-def position(sweep: Sweep, x: str) -> float:
-    """Where a value of x stands: at its number if all are numbers, else at its place among them."""
+def x_position(sweep: Sweep, x: str) -> float:
+    """The place of a value on the x axis: its number if all values are numbers, else its index among them."""
     try:
         return dict(zip(sweep.xs, map(float, sweep.xs), strict=True))[x]
     except ValueError:
         return float(sweep.xs.index(x))
 
 
-def paper_line(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
-    """The paper's numbers of a hue over x."""
+def draw_paper_line(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
+    """Draws the paper's numbers of a hue over x."""
     sweep = comparison.sweep
-    points = [(position(sweep, x), each.value) for x in sweep.xs if (each := comparison.paper_at(x, hue))]
+    points = [(x_position(sweep, x), each.value) for x in sweep.xs if (each := comparison.paper_at(x, hue))]
     if points:
         look = {"color": style.colour, "markerfacecolor": "white", "markersize": 4.5, "linewidth": 0.9}
         axes.plot(*zip(*points, strict=True), "D--", **look)
 
 
 def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """The paper's numbers over x in a panel of their own, or as bars if they have no x."""
+    """Draws the paper's numbers over x in a panel of their own, or as bars if they name no x."""
     if not any(number.at(comparison.sweep.view.x) for number in comparison.paper):
         draw_paper_bars(axes, comparison, drawn)
         return
     for hue in comparison.sweep.hues:
-        paper_line(axes, comparison, hue, drawn[hue])
+        draw_paper_line(axes, comparison, hue, drawn[hue])
     label_score(axes, comparison.score, comparison.end, [number.value for number in comparison.paper], zero=False)
     label_x(axes, comparison.sweep)
     axes.set_xlabel(f"{axes.get_xlabel()} ({comparison.paper[0].source})")
 
 
 def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Figure:
-    """Score against generator updates, a panel for each of the first x: mean over seeds thick, single seeds thin."""
+    """A figure of a score against generator updates, with a panel for each x: means over seeds thick, seeds thin."""
     xs = sweep.xs[:MOST_SHOWN]
     figure, grid = panel_grid(len(xs), COLUMNS, height=2.1, extra=0.7, sharex=True, sharey=True)
     for axes, x in zip(grid, xs, strict=True):
         draw_curves(axes, sweep, [each for each in scores if each.run.at(sweep.view.x) == x])
         if sweep.view.x:
-            axes.set_title(f"{sweep.axis(sweep.view.x)} {sweep.x(x)}")
+            axes.set_title(f"{sweep.axis_name(sweep.view.x)} {sweep.x_name(x)}")
     for axes in lowest(grid, COLUMNS):
         axes.set_xlabel("generator updates")
     label_score(grid[0], score, None, [each.value for each in scores if each.value is not None], zero=False)
@@ -262,80 +276,99 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
 
 
 def draw_curves(axes: Axes, sweep: Sweep, scores: Sequence[Score]) -> None:
-    """The curves of one panel."""
+    """Draws the curves of one panel: each seed thin, and the mean over the seeds at each update thick."""
     drawn = styles(sweep.hues)
     for hue in sweep.hues:
-        style, at_update = drawn[hue], defaultdict(list)
-        mine = [each for each in scores if each.run.at(sweep.view.hue) == hue]
+        mine = [each for each in scores if each.run.at(sweep.view.hue) == hue and each.value is not None]
+        at_update = defaultdict(list)
+        for each in mine:
+            at_update[each.update].append(each.value)
         for _, course in groupby(mine, key=lambda each: each.run.cell.name):
-            points = [(each.update, each.value) for each in course if each.value is not None]
-            for update, value in points:
-                at_update[update].append(value)
-            if points:
-                axes.plot(*zip(*points, strict=True), color=style.colour, linewidth=0.5, alpha=0.45)
-        means = [(update, summary(values).mean) for update, values in sorted(at_update.items())]
-        if means:
-            every = max(1, len(means) // 6)
-            look = {"marker": style.marker, "markersize": 3, "markevery": every, "linestyle": style.line}
-            axes.plot(*zip(*means, strict=True), color=style.colour, linewidth=1.5, **look)
+            points = [(each.update, each.value) for each in course]
+            axes.plot(*zip(*points, strict=True), color=drawn[hue].colour, linewidth=0.5, alpha=0.45)
+        if at_update:
+            draw_mean_curve(axes, {update: summary(values).mean for update, values in at_update.items()}, drawn[hue])
 
 
-def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tuple[Run, float, float]]) -> Figure:
-    """A point for each cell: its score at its best evaluation and at its last one."""
+def draw_mean_curve(axes: Axes, means: dict[int, float], style: Style) -> None:
+    """Draws a thick curve through the means at each update, with about six markers."""
+    every = max(1, len(means) // 6)
+    look = {"marker": style.marker, "markersize": 3, "markevery": every, "linestyle": style.line}
+    axes.plot(*zip(*sorted(means.items()), strict=True), color=style.colour, linewidth=1.5, **look)
+
+
+def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tuple[SweepRun, float, float]]) -> Figure:
+    """A figure with a point for each run: its score at its best evaluation and at its last one.
+
+    Args:
+        pairs: a run, its best score and its last one.
+    """
     figure, drawn = new_figure(3.4, 0.62 * WIDTH), styles(sweep.hues)
     axes = figure.subplots()
+    edge = {"markersize": 4, "markeredgecolor": "black", "markeredgewidth": 0.3}
     for run, best, last in pairs:
         style = drawn[run.at(sweep.view.hue)]
-        axes.plot(
-            best, last, style.marker, color=style.colour, markersize=4, markeredgecolor="black", markeredgewidth=0.3
-        )
-    values = [value for _, best, last in pairs for value in (best, last)]
-    label_score(axes, score, None, values, zero=False)
-    axes.set_ylabel(f"{score_name(score)}, last")
-    axes.set_xlabel(f"{score_name(score)}, best")
-    if axes.get_yscale() == "log":
-        axes.set_xscale("log")
-        axes.set_xlim(axes.get_ylim())
-        axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
-        axes.xaxis.set_minor_formatter(axes.yaxis.get_minor_formatter())
-        axes.tick_params(axis="x", which="minor", labelsize=6.5)
-    else:
-        axes.locator_params(nbins=5)
-    ends = axes.get_ylim() if axes.get_yscale() == "log" else (min(values), max(values))
-    axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
+        axes.plot(best, last, style.marker, color=style.colour, **edge)
+    label_best_and_last(axes, score, [value for _, best, last in pairs for value in (best, last)])
     add_title(figure, title, 60)
-    marks = [line_handle(drawn[hue], sweep.hue(hue)) for hue in sweep.hues]
+    marks = [line_handle(drawn[hue], sweep.hue_name(hue)) for hue in sweep.hues]
     for mark in marks:
         mark.set_linestyle("")
     add_legend(figure, marks, columns=3)
     return figure
 
 
-def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
-    """What G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figures 6 and 12.
+def label_best_and_last(axes: Axes, score: str, values: Sequence[float]) -> None:
+    """Gives both axes the same scale, and draws the diagonal, on which the last score is the best one."""
+    label_score(axes, score, None, values, zero=False)
+    axes.set_ylabel(f"{score_name(score)}, last")
+    axes.set_xlabel(f"{score_name(score)}, best")
+    ends = (min(values), max(values))
+    if axes.get_yscale() == "log":
+        ends = axes.get_ylim()
+        axes.set(xscale="log", xlim=ends)
+        axes.xaxis.set_major_formatter(axes.yaxis.get_major_formatter())
+        axes.xaxis.set_minor_formatter(axes.yaxis.get_minor_formatter())
+        axes.tick_params(axis="x", which="minor", labelsize=6.5)
+    else:
+        axes.locator_params(nbins=5)
+    axes.plot(ends, ends, color=GREY, linewidth=0.8, linestyle="--", zorder=0)
 
-    Of many, as a search has them, the first few.
+
+def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
+    """A figure of what G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figure 6.
+
+    Of so many pictures as a search has, it shows the first few.
+
+    Args:
+        pictures: (x, hue) -> the file of the samples.
     """
     rows = [hue for hue in sweep.hues if any((x, hue) in pictures for x in sweep.xs)]
     if len(sweep.xs) == 1:
-        return tiles([(sweep.hue(hue), pictures[sweep.xs[0], hue]) for hue in rows[:MOST_SHOWN]])
+        return tile_sheet([(sweep.hue_name(hue), pictures[sweep.xs[0], hue]) for hue in rows[:MOST_SHOWN]])
     if len(rows) > MOST_SHOWN or len(sweep.xs) > MOST_SHOWN:
-        return tiles([(f"{sweep.hue(hue)}, {sweep.x(x)}", path) for (x, hue), path in pictures.items()][:MOST_SHOWN])
+        titled = [(f"{sweep.hue_name(hue)}, {sweep.x_name(x)}", path) for (x, hue), path in pictures.items()]
+        return tile_sheet(titled[:MOST_SHOWN])
+    return sample_sheet(sweep, rows, pictures)
+
+
+def sample_sheet(sweep: Sweep, rows: Sequence[str], pictures: dict[tuple[str, str], Path]) -> Figure:
+    """A figure of pictures with a row for each of the hues in `rows` and a column for each x."""
     size = min(THUMBNAIL, (WIDTH - MARGIN) / len(sweep.xs))
     figure = new_figure(size * len(rows) + 0.3, size * len(sweep.xs) + MARGIN)
     grid = figure.subplots(len(rows), len(sweep.xs), squeeze=False)
     for line, hue in zip(grid, rows, strict=True):
         for axes, x in zip(line, sweep.xs, strict=True):
             draw_picture(axes, pictures.get((x, hue)))
-        line[0].set_ylabel(textwrap.fill(sweep.hue(hue), 12), rotation=0, ha="right", va="center")
+        line[0].set_ylabel(textwrap.fill(sweep.hue_name(hue), 12), rotation=0, ha="right", va="center")
     for axes, x in zip(grid[0], sweep.xs, strict=True):
-        axes.set_title(textwrap.fill(sweep.x(x), 14))
+        axes.set_title(textwrap.fill(sweep.x_name(x), 14))
     figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02)
     return figure
 
 
-def tiles(pictures: Sequence[tuple[str, Path]]) -> Figure:
-    """Pictures under their titles, four in a row."""
+def tile_sheet(pictures: Sequence[tuple[str, Path]]) -> Figure:
+    """A figure of pictures under their titles, four in a row."""
     side = WIDTH / 4
     figure, grid = panel_grid(len(pictures), 4, height=1.15 * side, extra=0, width=side * min(4, len(pictures)))
     for axes, (title, path) in zip(grid, pictures, strict=True):
@@ -345,7 +378,7 @@ def tiles(pictures: Sequence[tuple[str, Path]]) -> Figure:
 
 
 def draw_picture(axes: Axes, path: Path | None) -> None:
-    """A file, made small; the word if there is none."""
+    """Draws the picture in a file, made small; the word "none" if there is no file."""
     axes.set(xticks=[], yticks=[])
     axes.spines[:].set_visible(False)
     axes.grid(False)
@@ -358,10 +391,15 @@ def draw_picture(axes: Axes, path: Path | None) -> None:
 
 
 Spectrum = dict[str, list[float]]
+"""Layer -> its scaled squared singular values."""
 
 
 def spectra(sweep: Sweep, found: dict[str, Spectrum]) -> Figure:
-    """Squared singular values of D's layers, the first scaled to 1, a line a hue. Miyato et al. 2018, Figure 3."""
+    """A figure of the squared singular values of D's layers, the first scaled to 1. Miyato et al. 2018, Figure 3.
+
+    Args:
+        found: hue -> its spectrum.
+    """
     layers = list(dict.fromkeys(layer for spectrum in found.values() for layer in spectrum))
     figure, grid = panel_grid(len(layers), 4, height=1.9, extra=0.6, sharey=True)
     drawn = styles(sweep.hues)

@@ -2,41 +2,52 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import Any, NamedTuple
 
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.records.files import read_yaml
-from lit_gan.reporting.collect import Panel, Run, Sweep
-from lit_gan.reporting.comparison import Comparison, place_of
+from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
+from lit_gan.reporting.comparison import Comparison
 from lit_gan.reporting.papers import PaperScore
 from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summary
-from lit_gan.reporting.tables import NONE, Table, duration, number, written
+from lit_gan.reporting.tables import NONE, Table, number_text, summary_text, time_text
 from lit_gan.system.shell import shell_command
 
+GROUPS = ("data", "model", "loss", "reg", "optim", "metrics")
+"""The config groups whose choices the table of what was run names."""
 LINES_SHOWN = 6
-"""Of a cell's text."""
+"""So many lines of a cell's text stand in its table."""
 
 
 def score_table(name: str, comparison: Comparison) -> Table:
     """A row for each hue: mean ± standard deviation over seeds at each x and at the best one, and the paper's."""
-    sweep = comparison.sweep
-    several = len(sweep.xs) > 1
-    columns = [sweep.axis(sweep.view.hue), *([sweep.x(x) for x in sweep.xs] if several else ["ours"])]
-    columns += ["best", "best setting"] * (several and bool(comparison.settings))
-    columns += ["seeds"] + ["paper", "paper's row"] * bool(comparison.paper)
-    rows = [score_row(comparison, hue, columns) for hue in sweep.hues]
-    rows += [
-        [*[NONE] * (len(columns) - 2), printed(each), f"{each.label} ({each.source})"] for each in strangers(comparison)
-    ]
+    columns = score_columns(comparison)
+    rows = [score_row(comparison, hue, columns) for hue in comparison.sweep.hues]
+    ours = [NONE] * (len(columns) - 2)
+    rows += [[*ours, *paper_entries(number)] for number in paper_only_rows(comparison)]
     return Table(name, f"{comparison.name}: {comparison.title}{paper_note(comparison)}{comparison.note}", columns, rows)
 
 
+def score_columns(comparison: Comparison) -> list[str]:
+    """The columns of the table of scores."""
+    sweep = comparison.sweep
+    several = len(sweep.xs) > 1
+    return [
+        sweep.axis_name(sweep.view.hue),
+        *([sweep.x_name(x) for x in sweep.xs] if several else ["ours"]),
+        *(["best", "best setting"] if several and comparison.settings else []),
+        "seeds",
+        *(["paper", "paper's row"] if comparison.paper else []),
+    ]
+
+
 def paper_note(comparison: Comparison) -> str:
-    """How the paper's numbers were measured, if not as ours."""
+    """How the paper's numbers were measured, as a sentence; the empty string if they were measured as ours."""
     if not comparison.paper or comparison.paper_agrees:
         return ""
     return f" (The {comparison.paper[0].title}: not to be compared number by number.)"
@@ -44,38 +55,47 @@ def paper_note(comparison: Comparison) -> str:
 
 def score_row(comparison: Comparison, hue: str, columns: Sequence[str]) -> list[str]:
     """The row of one hue."""
-    sweep, best = comparison.sweep, comparison.bests.get(hue)
-    row = [sweep.hue(hue), *(entry(comparison, x, hue) for x in sweep.xs)]
+    sweep = comparison.sweep
+    row = [sweep.hue_name(hue), *(score_entry(comparison, x, hue) for x in sweep.xs)]
     if "best setting" in columns:
         x = comparison.settings.get(hue)
-        row += [entry(comparison, x, hue), sweep.x(x)] if best else [NONE, NONE]
-    counts = sorted({len(comparison.values.get((x, hue), [])) for x in sweep.xs})
-    row.append("-".join(map(str, dict.fromkeys((counts[0], counts[-1])))))
+        row += [NONE, NONE] if x is None else [score_entry(comparison, x, hue), sweep.x_name(x)]
+    row.append(seed_counts(comparison, hue))
     if "paper" in columns:
-        paper = comparison.paper_bests.get(hue)
-        row += [printed(paper), f"{paper.label} ({paper.source})"] if paper else [NONE, NONE]
+        row += paper_entries(comparison.paper_bests.get(hue))
     return row
 
 
-def entry(comparison: Comparison, x: str, hue: str) -> str:
-    """A cell of the table: what was measured, and what failed."""
-    found, fallen = comparison.summaries.get((x, hue)), comparison.fallen[x, hue]
+def seed_counts(comparison: Comparison, hue: str) -> str:
+    """The number of seeds that a hue has at each x, "3", or the fewest and the most of them, "2-3"."""
+    counts = [len(comparison.values.get((x, hue), [])) for x in comparison.sweep.xs]
+    return "-".join(map(str, dict.fromkeys((min(counts), max(counts)))))
+
+
+def score_entry(comparison: Comparison, x: str, hue: str) -> str:
+    """What was measured at a place and how many cells failed there, "12.0 ± 2.8 (1 failed)"."""
+    found, failed = comparison.summaries.get((x, hue)), comparison.failed_counts[x, hue]
     if not found:
-        return "failed" if fallen else NONE
-    return written(found) + (f" ({fallen} failed)" if fallen else "")
+        return "failed" if failed else NONE
+    return summary_text(found) + (f" ({failed} failed)" if failed else "")
 
 
-def printed(paper: PaperScore | None) -> str:
-    """The paper's number as it stands there."""
-    if paper is None:
+def paper_value(number: PaperScore | None) -> str:
+    """A number as the paper prints it; a dash where there is none."""
+    if number is None:
         return NONE
-    return f"{paper.value:g}" if paper.std is None else f"{paper.value:g} ± {paper.std:g}"
+    return f"{number.value:g}" if number.std is None else f"{number.value:g} ± {number.std:g}"
 
 
-def strangers(comparison: Comparison) -> list[PaperScore]:
-    """The paper's rows that no cell is about."""
+def paper_entries(number: PaperScore | None) -> list[str]:
+    """A number of the paper and the row of the paper where it stands; dashes where there is none."""
+    return [paper_value(number), f"{number.label} ({number.source})"] if number else [NONE, NONE]
+
+
+def paper_only_rows(comparison: Comparison) -> list[PaperScore]:
+    """The paper's numbers that belong to no hue of the sweep."""
     hue = comparison.sweep.view.hue
-    return [each for each in comparison.paper if each.at(hue) not in comparison.sweep.hues]
+    return [number for number in comparison.paper if number.at(hue) not in comparison.sweep.hues]
 
 
 def ranking_table(name: str, comparison: Comparison) -> Table:
@@ -83,23 +103,29 @@ def ranking_table(name: str, comparison: Comparison) -> Table:
     sweep, bests, paper = comparison.sweep, comparison.bests, comparison.paper_bests
     ours = ranks({hue: each.mean for hue, each in bests.items()}, comparison.end)
     theirs = ranks({hue: paper[hue].value for hue in bests if hue in paper}, comparison.end)
-    rows = [
-        [
-            f"{ours[hue]:g}",
-            sweep.hue(hue),
-            entry(comparison, comparison.settings[hue], hue),
-            sweep.x(comparison.settings[hue]) or NONE,
-            str(best.n),
-            printed(paper.get(hue)),
-            f"{theirs[hue]:g}" if hue in theirs else NONE,
-        ]
-        for hue, best in bests.items()
+    rows = [ranking_row(comparison, hue, ours[hue], theirs.get(hue)) for hue in bests]
+    rows += [
+        [NONE, sweep.hue_name(hue), "failed", NONE, "0", paper_value(paper.get(hue)), NONE]
+        for hue in comparison.all_failed
     ]
-    rows += [[NONE, sweep.hue(hue), "failed", NONE, "0", printed(paper.get(hue)), NONE] for hue in comparison.lost]
-    columns = ["rank", sweep.axis(sweep.view.hue), comparison.name, "best setting", "seeds"]
+    columns = ["rank", sweep.axis_name(sweep.view.hue), comparison.name, "best setting", "seeds"]
     columns += ["paper", "paper's rank"]
     title = f"Ranking by {comparison.name}: {comparison.title}. {correlation(comparison)}"
     return Table(name, title + paper_note(comparison) + comparison.note, columns, rows)
+
+
+def ranking_row(comparison: Comparison, hue: str, rank: float, paper_rank: float | None) -> list[str]:
+    """The row of one hue, with its rank among ours and among the paper's."""
+    sweep, x = comparison.sweep, comparison.settings[hue]
+    return [
+        f"{rank:g}",
+        sweep.hue_name(hue),
+        score_entry(comparison, x, hue),
+        sweep.x_name(x) or NONE,
+        str(comparison.bests[hue].n),
+        paper_value(comparison.paper_bests.get(hue)),
+        NONE if paper_rank is None else f"{paper_rank:g}",
+    ]
 
 
 def correlation(comparison: Comparison) -> str:
@@ -111,8 +137,8 @@ def correlation(comparison: Comparison) -> str:
     value, n = rank_correlation(ours, theirs)
     if value is None:
         return f"Rank correlation with the paper: needs at least 3 methods with different scores, and there are {n}."
-    lost = [comparison.sweep.hue(hue) for hue in comparison.lost]
-    without = f", without {', '.join(lost)}, of which every cell failed" if lost else ""
+    failed = [comparison.sweep.hue_name(hue) for hue in comparison.all_failed]
+    without = f", without {', '.join(failed)}, of which every cell failed" if failed else ""
     return f"Spearman's rank correlation with the paper: {value:.2f} over {n} methods{without}."
 
 
@@ -120,95 +146,124 @@ def difference_table(name: str, comparison: Comparison) -> Table:
     """Whether each pair of hues, at their best settings, differs by more than seed noise."""
     sweep, hues = comparison.sweep, list(comparison.bests)
     found = {(first, second): each for first, second, each in comparison.differences()}
-    rows = [[sweep.hue(first), *(decided(found.get((first, second))) for second in hues[1:])] for first in hues[:-1]]
+    rows = [
+        [sweep.hue_name(first), *(difference_text(found.get((first, second))) for second in hues[1:])]
+        for first in hues[:-1]
+    ]
     title = f"{comparison.name}, difference and what it must exceed: {comparison.title}{comparison.note}"
-    return Table(name, title, ["better than", *(sweep.hue(hue) for hue in hues[1:])], rows)
+    return Table(name, title, ["better than", *(sweep.hue_name(hue) for hue in hues[1:])], rows)
 
 
-def decided(found: Difference | None) -> str:
-    """ "yes: 12.3 > 4.5", "no: 1.2 < 4.5" or "unknown: 12.3"."""
+def difference_text(found: Difference | None) -> str:
+    """Whether a difference exceeds seed noise: "yes: 12.3 > 4.5", "no: 1.2 < 4.5" or "unknown: 12.3"."""
     if found is None:
         return ""
-    size = number(abs(found.value))
+    size = number_text(abs(found.value))
     if found.threshold is None:
         return f"unknown: {size}"
-    return (
-        f"yes: {size} > {number(found.threshold)}"
-        if found.verdict == "larger"
-        else (f"no: {size} < {number(found.threshold)}")
-    )
+    answer, sign = ("yes", ">") if found.verdict == "larger" else ("no", "<")
+    return f"{answer}: {size} {sign} {number_text(found.threshold)}"
 
 
-def best_and_last(run: Run) -> tuple[str, dict, dict] | None:
-    """The metric that chose the best checkpoint, the best record and the last one of the same protocol, if any."""
+class BestAndLast(NamedTuple):
+    """The best and the last evaluation of a run, by the same protocol.
+
+    Attributes:
+        metric: the one that chose the best checkpoint, "inception/fid".
+        best, last: the records of the two evaluations.
+    """
+
+    metric: str
+    best: dict
+    last: dict
+
+    @property
+    def best_value(self) -> float:
+        """The metric at the best evaluation."""
+        return self.best["value"]
+
+    @property
+    def last_value(self) -> float:
+        """The metric at the last evaluation."""
+        return self.last["scores"][self.metric]
+
+
+def best_and_last(run: SweepRun) -> BestAndLast | None:
+    """The best and the last evaluation of a run; None if it lacks one, or they differ in their protocol."""
     best, course = run.cell.results.get("best"), run.cell.results.get("course", [])
     if not best or not course or best.get("protocol") != course[-1]["protocol"]:
         return None
     value = course[-1]["scores"].get(best["metric"])
-    return None if value is None else (best["metric"], best, course[-1])
+    return None if value is None else BestAndLast(best["metric"], best, course[-1])
 
 
-def ends_in_nothing(run: Run) -> bool:
+def ends_not_finite(run: SweepRun) -> bool:
     """Whether the last evaluation of a run that had a best one is not finite."""
     results = run.cell.results
     best, course = results.get("best"), results.get("course", [])
     return bool(best and course) and course[-1]["scores"].get(best["metric"], 0) is None
 
 
-def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[Run]) -> Table:
-    """A row for each place: the score at the best and at the last evaluation, over seeds."""
+def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[SweepRun]) -> Table:
+    """A row for each place: the score at the best and at the last evaluation, over seeds.
+
+    Args:
+        runs: those for which `best_and_last` finds something.
+    """
     places = defaultdict(list)
     for run in runs:
-        metric, best, last = best_and_last(run)
-        places[place_of(sweep, run)].append((best["value"], last["scores"][metric], best["update"], last["update"]))
+        places[sweep.x_and_hue(run)].append(best_and_last(run))
+    by_hue = sorted(places, key=lambda place: (sweep.hues.index(place[1]), sweep.xs.index(place[0])))
     rows = []
-    for (x, hue), found in sorted(places.items(), key=lambda item: order(sweep, item[0])):
-        best, last, at, end = (summary(values) for values in zip(*found, strict=True))
-        factor = f"{last.mean / best.mean:.2f}" if best.mean else NONE
-        where = [sweep.hue(hue), sweep.x(x)] if sweep.view.x else [sweep.hue(hue)]
-        rows.append([*where, written(best), f"{at.mean:.0f}", written(last), f"{end.mean:.0f}", factor, str(best.n)])
-    axes = [sweep.axis(sweep.view.hue), *([sweep.axis(sweep.view.x)] if sweep.view.x else [])]
+    for x, hue in by_hue:
+        place = [sweep.hue_name(hue), sweep.x_name(x)] if sweep.view.x else [sweep.hue_name(hue)]
+        rows.append([*place, *best_last_entries(places[x, hue])])
+    axes = [sweep.axis_name(sweep.view.hue), *([sweep.axis_name(sweep.view.x)] if sweep.view.x else [])]
     columns = [*axes, "best", "at update (mean)", "last", "at update (mean)", "last / best", "seeds"]
     return Table(name, title, columns, rows)
 
 
-def order(sweep: Sweep, place: tuple[str, str]) -> tuple[int, int]:
-    """Where a place stands in tables: by hue, then by x."""
-    return sweep.hues.index(place[1]), sweep.xs.index(place[0])
+def best_last_entries(found: Sequence[BestAndLast]) -> list[str]:
+    """The best score and its update, the last score and its update, their ratio and the number of seeds."""
+    best, last = summary([each.best_value for each in found]), summary([each.last_value for each in found])
+    best_at, last_at = fmean(each.best["update"] for each in found), fmean(each.last["update"] for each in found)
+    ratio = f"{last.mean / best.mean:.2f}" if best.mean else NONE
+    return [summary_text(best), f"{best_at:.0f}", summary_text(last), f"{last_at:.0f}", ratio, str(best.n)]
 
 
 def cost_table(name: str, sweep: Sweep) -> Table:
-    """What each hue has cost on each device, over all its cells."""
+    """The time that each hue has cost on each device, over all its cells."""
     costs = defaultdict(list)
     for run in sweep.runs:
         if seconds := run.cell.results.get("seconds"):
             costs[run.at(sweep.view.hue), run.cell.results.get("device") or "unknown"].append((run, seconds))
     rows = [cost_row(sweep, hue, device, found) for (hue, device), found in costs.items()]
-    columns = [sweep.axis(sweep.view.hue), "device", "cells", "seconds per 100 updates", "training per cell"]
+    columns = [sweep.axis_name(sweep.view.hue), "device", "cells", "seconds per 100 updates", "training per cell"]
     columns += ["evaluation per cell", "all cells together"]
     return Table(name, "Time of all cells that have begun (mean ± standard deviation over cells)", columns, rows)
 
 
-def cost_row(sweep: Sweep, hue: str, device: str, found: Sequence[tuple[Run, dict]]) -> list[str]:
+def cost_row(sweep: Sweep, hue: str, device: str, found: Sequence[tuple[SweepRun, dict]]) -> list[str]:
     """The row of one hue on one device."""
     rates = [100 / rate for run, _ in found if (rate := run.cell.results.get("updates_per_second"))]
     training, evaluation = (summary([seconds[part] for _, seconds in found]) for part in ("training", "evaluation"))
     total = sum(seconds["training"] + seconds["evaluation"] for _, seconds in found)
-    speed = written(summary(rates)) if rates else NONE
-    each = [duration(training.mean), duration(evaluation.mean), duration(total)]
-    return [sweep.hue(hue), device, str(len(found)), speed, *each]
+    speed = summary_text(summary(rates) if rates else None)
+    times = [time_text(training.mean), time_text(evaluation.mean), time_text(total)]
+    return [sweep.hue_name(hue), device, str(len(found)), speed, *times]
 
 
 def unfinished_table(name: str, sweep: Sweep) -> Table:
-    """The cells that are not finished, with the update they came to and the reason."""
-    rows = []
-    for run in sweep.runs:
-        if not run.complete:
-            results = run.cell.results
-            planned = f" of {results['updates_planned']}" if results.get("updates_planned") else ""
-            at = f"{results['updates']}{planned}" if "updates" in results else ""
-            rows.append([run.cell.name, run.cell.state, at, results.get("error") or ""])
+    """The cells that are not finished, with the update that they reached and the reason."""
+    cells = [run.cell for run in sweep.runs if not run.complete]
+    rows = [[cell.name, cell.state, progress(cell.results), cell.results.get("error") or ""] for cell in cells]
     return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows)
+
+
+def progress(results: dict[str, Any]) -> str:
+    """How far a training came, "7 of 100"; the empty string if it never began."""
+    planned = f" of {results['updates_planned']}" if results.get("updates_planned") else ""
+    return f"{results['updates']}{planned}" if "updates" in results else ""
 
 
 def warned_table(name: str, sweep: Sweep) -> Table:
@@ -218,8 +273,8 @@ def warned_table(name: str, sweep: Sweep) -> Table:
     return Table(name, "Warnings of finished cells", ["cell", "warning"], rows)
 
 
-def last_samples(run: Run, ending: str) -> Path | None:
-    """The samples of the highest update, `samples/<update>.<ending>`."""
+def last_samples(run: SweepRun, ending: str) -> Path | None:
+    """The file of the samples of the highest update, `samples/<update>.<ending>`; None if there is none."""
     paths = [path for path in run.cell.directory.glob(f"samples/*.{ending}") if path.stem.isdecimal()]
     return max(paths, key=lambda path: int(path.stem), default=None)
 
@@ -234,57 +289,54 @@ def text_table(name: str, sweep: Sweep) -> Table:
     return Table(name, f"The first {LINES_SHOWN} texts of each cell", ["cell", "texts"], rows)
 
 
-def cell_table(name: str, sweep: Sweep, titles: dict[Panel, str]) -> Table:
+def cell_table(name: str, sweep: Sweep, titles: dict[PanelKey, str]) -> Table:
     """Every final score of every cell."""
     rows = [
-        [score.run.cell.name, titles[score.panel], score.name, number(score.value), str(score.update)]
+        [score.run.cell.name, titles[score.panel], score.name, number_text(score.value), str(score.update)]
         for score in sweep.finals
     ]
     return Table(name, "Every final score of every cell", ["cell", "measured", "score", "value", "update"], rows)
 
 
-def protocol_table(name: str, titles: dict[Panel, str]) -> Table:
-    """How the final scores were measured, in full: a column for each panel."""
+def protocol_table(name: str, titles: dict[PanelKey, str]) -> Table:
+    """How the final scores were measured, in full: a column for each protocol."""
     facts = list(dict.fromkeys(fact for panel in titles for fact in panel.facts))
     protocols = list({panel.protocol: panel for panel in titles}.values())
     rows = [[fact, *(str(panel.facts.get(fact, NONE)) for panel in protocols)] for fact in facts]
-    columns = ["", *(", ".join(filter(None, panel.source)) for panel in protocols)]
+    columns = ["", *(", ".join(filter(None, panel.conditions)) for panel in protocols)]
     return Table(name, "How the final scores were measured", columns, rows)
 
 
 def run_table(name: str, sweep: Sweep) -> Table:
     """What was run: command, settings, versions, devices, hours."""
     begun = [run for run in sweep.runs if run.cell.results.get("versions")]
+    results = [run.cell.results for run in begun]
     facts = [
         ("sweep", sweep.name),
-        ("command", command(sweep)),
+        ("command", sweep_command(sweep)),
         ("directory", str(sweep.directory)),
         ("cells", str(len(sweep.runs))),
-        ("seeds", each(begun, lambda run: run.cell.results.get("seed"))),
-        ("generator updates planned", each(begun, lambda run: run.cell.results.get("updates_planned"))),
-        ("batch size", each(begun, lambda run: run.config.get("batch_size"))),
-        *((group, each(begun, chosen(group))) for group in ("data", "model", "loss", "reg", "optim", "metrics")),
-        ("device", each(begun, lambda run: run.cell.results.get("device"))),
-        ("hours in total", f"{hours(sweep):.2f}"),
-        ("versions", each(begun, lambda run: versions(run.cell.results["versions"]))),
-        ("commit", each(begun, lambda run: run.cell.results.get("git_commit"))),
+        ("seeds", different_values(each.get("seed") for each in results)),
+        ("generator updates planned", different_values(each.get("updates_planned") for each in results)),
+        ("batch size", different_values(run.config.get("batch_size") for run in begun)),
+        *((group, different_values(choice_in(group, each) for each in results)) for group in GROUPS),
+        ("device", different_values(each.get("device") for each in results)),
+        ("hours in total", f"{total_hours(sweep):.2f}"),
+        ("versions", different_values(versions_text(each["versions"]) for each in results)),
+        ("commit", different_values(each.get("git_commit") for each in results)),
     ]
     return Table(name, "What was run", ["", ""], [list(fact) for fact in facts if fact[1]])
 
 
-def chosen(group: str) -> Callable[[Run], str]:
-    """What a run chose in a config group."""
-
-    def choice(run: Run) -> str:
-        value = run.cell.results.get("choices", {}).get(group, "")
-        return "+".join(value) or "none" if isinstance(value, list) else value
-
-    return choice
+def choice_in(group: str, results: dict[str, Any]) -> str:
+    """The choice of a run in a config group; several as "a+b"."""
+    choice = results.get("choices", {}).get(group, "")
+    return "+".join(choice) or "none" if isinstance(choice, list) else choice
 
 
-def each(runs: Sequence[Run], fact: Callable[[Run], Any]) -> str:
-    """Every different value of a fact; a row of whole numbers as "0 to 9"."""
-    values = list(dict.fromkeys(value for run in runs if (value := fact(run)) is not None))
+def different_values(values: Iterable[Any]) -> str:
+    """Every different value that is not None; more than three successive whole numbers as "0 to 9"."""
+    values = list(dict.fromkeys(value for value in values if value is not None))
     if len(values) > 3 and all(isinstance(value, int) for value in values):
         values.sort()
         if all(after == before + 1 for before, after in pairwise(values)):
@@ -292,18 +344,18 @@ def each(runs: Sequence[Run], fact: Callable[[Run], Any]) -> str:
     return "; ".join(map(str, values))
 
 
-def versions(names: dict[str, str]) -> str:
-    """ "python 3.11.7, torch 2.11.0"."""
-    return ", ".join(f"{name} {version}" for name, version in names.items())
+def versions_text(versions: dict[str, str]) -> str:
+    """The packages with their versions, "python 3.11.7, torch 2.11.0"."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
 
 
-def hours(sweep: Sweep) -> float:
-    """All cells' training and evaluation together, failed ones too."""
+def total_hours(sweep: Sweep) -> float:
+    """The hours of training and evaluation of all cells together, failed ones too."""
     return sum(sum(run.cell.results.get("seconds", {}).values()) for run in sweep.runs) / 3600
 
 
-def command(sweep: Sweep) -> str:
-    """The command line of the sweep's last start, as far as its directory remembers it."""
+def sweep_command(sweep: Sweep) -> str:
+    """The command line of the sweep's last start; the empty string if its directory does not remember it."""
     path = sweep.directory / "multirun.yaml"
     saved = read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()
     settings = OmegaConf.select(saved, "hydra.overrides.task") or []
@@ -311,29 +363,33 @@ def command(sweep: Sweep) -> str:
     if not words:
         return ""
     multirun = [] if any(word.startswith("sweep=") for word in words) else ["--multirun"]
-    return shell_command("train", *multirun, *own_configs(saved), *words)
+    return shell_command("train", *multirun, *own_config_flags(saved), *words)
 
 
-def own_configs(saved: DictConfig) -> list[str]:
-    """The words of a sweep's last start that named configs outside the package."""
+def own_config_flags(saved: DictConfig) -> list[str]:
+    """The words on the command line of a sweep's last start that named configs outside the package."""
     sources = OmegaConf.select(saved, "hydra.runtime.config_sources") or []
     folders = [source.path for source in sources if source.provider == "command-line"]
     searched = [word for word in OmegaConf.select(saved, "hydra.overrides.hydra") or [] if "searchpath" in word]
     return [*(word for folder in folders for word in ("--config-dir", folder)), *searched]
 
 
-def mean_spectra(rows: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[float]]:
-    """The mean over seeds of the scaled squared singular values of every layer."""
+def mean_spectra(tables: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[float]]:
+    """The scaled squared singular values of every layer, averaged over seeds.
+
+    Args:
+        tables: the rows of `analysis/spectra.csv` of each seed.
+    """
     values = defaultdict(lambda: defaultdict(list))
-    for table in rows:
+    for table in tables:
         for row in table:
             values[row["layer"]][int(row["index"])].append(float(row["scaled_square"]))
     return {layer: [summary(found[index]).mean for index in sorted(found)] for layer, found in values.items()}
 
 
-def at_best_setting(comparison: Comparison | None, run: Run) -> bool:
+def at_best_setting(comparison: Comparison | None, run: SweepRun) -> bool:
     """Whether a run stands at the best x of its hue; every run does where no best is known."""
     if comparison is None or not comparison.settings:
         return True
-    x, hue = place_of(comparison.sweep, run)
+    x, hue = comparison.sweep.x_and_hue(run)
     return comparison.settings.get(hue) == x

@@ -1,4 +1,4 @@
-"""One HTML file that holds everything and needs nothing else."""
+"""The page of a report: one HTML file that holds everything and needs nothing else."""
 
 import base64
 from collections.abc import Sequence
@@ -47,12 +47,12 @@ $sections
 
 
 @dataclass(frozen=True)
-class Picture:
+class CaptionedFigure:
     """A figure with its caption.
 
     Attributes:
-        name: of its files.
-        raster: whether the page holds it as PNG, for what is made of images.
+        name: of its files, without an ending.
+        raster: whether the page holds it as PNG instead of SVG, for a figure that is made of images.
     """
 
     name: str
@@ -62,11 +62,11 @@ class Picture:
 
     @cached_property
     def files(self) -> dict[str, bytes]:
-        """The content of its files by their endings, without dates."""
+        """The content of its files by their endings, png and svg."""
         return {ending: figure_bytes(self.figure, ending) for ending in ("png", "svg")}
 
     def html(self) -> str:
-        """For the page, the image within."""
+        """The figure as the page holds it, with the image inside."""
         kind, mime = ("png", "image/png") if self.raster else ("svg", "image/svg+xml")
         data = base64.b64encode(self.files[kind]).decode()
         caption = escape(self.caption)
@@ -79,22 +79,27 @@ class Section:
     """A part of the page.
 
     Attributes:
+        text: a paragraph under the title.
         hidden: tables that open on a click.
     """
 
     title: str
     text: str = ""
-    pictures: Sequence[Picture] = field(default_factory=list)
+    pictures: Sequence[CaptionedFigure] = field(default_factory=list)
     tables: Sequence[Table] = field(default_factory=list)
     hidden: Sequence[Table] = field(default_factory=list)
 
     @property
     def empty(self) -> bool:
-        """Whether it has nothing to show."""
+        """Whether the section has nothing to show."""
         return not (self.pictures or self.tables or self.hidden)
 
     def html(self, number: int) -> str:
-        """For the page."""
+        """The section as the page holds it.
+
+        Args:
+            number: its place on the page, to which the table of contents links.
+        """
         parts = [f'<h2 id="s{number}">{escape(self.title)}</h2>']
         parts += [f"<p>{escape(self.text)}</p>"] if self.text else []
         parts += [each.html() for each in (*self.pictures, *self.tables)]
@@ -108,8 +113,8 @@ class Section:
         return {f"{part.name}.{ending}": content for part in parts for ending, content in part.files.items()}
 
 
-def page(title: str, sections: Sequence[Section]) -> str:
-    """The whole file."""
+def html_page(title: str, sections: Sequence[Section]) -> str:
+    """The content of the HTML file, with a table of contents before the sections."""
     contents = [f'<li><a href="#s{number}">{escape(each.title)}</a></li>' for number, each in enumerate(sections)]
     bodies = [each.html(number) for number, each in enumerate(sections)]
     return PAGE.substitute(title=escape(title), contents="\n".join(contents), sections="\n".join(bodies))

@@ -1,4 +1,4 @@
-"""The numbers that papers print, `lit_gan/papers/<name>.csv`."""
+"""The numbers that papers print, which `lit_gan/papers/<name>.csv` holds."""
 
 import csv
 from collections.abc import Sequence
@@ -15,11 +15,12 @@ COLUMNS = ("label", "score", "value", "std", "data", "extractor", "protocol", "s
 
 @dataclass(frozen=True)
 class PaperScore:
-    """A printed number.
+    """A number that a paper prints.
 
     Attributes:
-        axes: where it stands, {"method": "spectral_norm"}; without the axes that the file leaves empty.
+        axes: the values to which it belongs, ("method", "spectral_norm"), without the axes that the file leaves empty.
         label: the paper's name of the row.
+        std: the paper's own ±; None if it prints none.
         source: the paper's table or figure.
     """
 
@@ -34,22 +35,22 @@ class PaperScore:
     source: str
 
     def at(self, axis: str | None) -> str | None:
-        """Its value on an axis; None if it has none."""
+        """The value on an axis to which the number belongs; None if it belongs to none."""
         return dict(self.axes).get(axis)
 
     @property
-    def measured(self) -> tuple[str, str, str]:
-        """What must agree with a panel's `source` before both may stand in it."""
+    def conditions(self) -> tuple[str, str, str]:
+        """Data, extractor and protocol, which must be those of a panel before the number may stand in it."""
         return self.data, self.extractor, self.protocol
 
     @property
     def title(self) -> str:
-        """Where it is from and how it was measured."""
-        return f"paper: {', '.join(filter(None, self.measured))}"
+        """How the number was measured, "paper: cifar10, inception, sngan_paper"."""
+        return f"paper: {', '.join(filter(None, self.conditions))}"
 
 
 def read_paper(name: str | None) -> list[PaperScore]:
-    """All numbers of a file; none without a name.
+    """All numbers of a file; an empty list without a name.
 
     Raises:
         UserError: there is no such file, or it is damaged.
@@ -69,24 +70,24 @@ def read_paper(name: str | None) -> list[PaperScore]:
 
 
 def paper_score(row: dict[str, str]) -> PaperScore:
-    """A row of a file."""
+    """The number in a row of a file."""
     axes = tuple((name, as_path_part(value)) for name, value in row.items() if name not in COLUMNS and value)
     words = {name: row[name] for name in ("label", "score", "data", "extractor", "protocol", "source")}
     return PaperScore(axes, value=float(row["value"]), std=float(row["std"]) if row["std"] else None, **words)
 
 
-def nearest(numbers: Sequence[PaperScore], source: tuple[str, str, str]) -> list[PaperScore]:
-    """The numbers measured most like ours, all in the same way: of our data, if there are such.
+def most_alike(numbers: Sequence[PaperScore], ours: tuple[str, str, str]) -> list[PaperScore]:
+    """The numbers that were measured most like ours, all in one way: on our data, if there are such.
 
     Args:
-        source: our data, extractor and protocol.
+        ours: our data, extractor and protocol.
     """
     if not numbers:
         return []
-    measured = max((number.measured for number in numbers), key=lambda each: agreement(each, source))
-    return [number for number in numbers if number.measured == measured]
+    conditions = max((number.conditions for number in numbers), key=lambda each: agreement(each, ours))
+    return [number for number in numbers if number.conditions == conditions]
 
 
-def agreement(measured: tuple[str, str, str], source: tuple[str, str, str]) -> list[bool]:
-    """Which of data, extractor and protocol are the same, to be compared in this order."""
-    return [one == other for one, other in zip(measured, source, strict=True)]
+def agreement(theirs: tuple[str, str, str], ours: tuple[str, str, str]) -> list[bool]:
+    """Whether data, extractor and protocol are the same; of two such lists, the greater agrees in what matters more."""
+    return [one == other for one, other in zip(theirs, ours, strict=True)]

@@ -3,17 +3,19 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from scipy import stats
 
 LEVEL = 0.05
+"""The share of pairs of equal methods that the rule below takes for different ones."""
 RULE = (
     "Two methods differ if |difference of means| > t x pooled standard error over seeds, with t the two-sided 5 % "
     "point of Student's distribution with n1 + n2 - 2 degrees of freedom. It is not corrected for the number of pairs, "
     "nor for the choice of each method's best setting on the same seeds. With one seed, "
     "or seeds that all agree, it is unknown."
 )
-"""What `difference` decides, for readers."""
+"""The rule of `difference` as readers of a report are told it."""
 
 
 @dataclass(frozen=True)
@@ -26,16 +28,13 @@ class Summary:
 
 
 def summary(values: Sequence[float]) -> Summary:
-    """Of at least one value."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    std = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1)) if n > 1 else None
-    return Summary(mean, std, n)
+    """The summary of one value or more."""
+    return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Of two means.
+    """The difference of two means.
 
     Attributes:
         value: the first minus the second.
@@ -47,7 +46,7 @@ class Difference:
 
     @property
     def verdict(self) -> str:
-        """ "larger", "within" or "unknown"."""
+        """Whether it is "larger" than the noise of the seeds, "within" it or "unknown"."""
         if self.threshold is None:
             return "unknown"
         return "larger" if abs(self.value) > self.threshold else "within"
@@ -66,12 +65,12 @@ def difference(first: Summary, second: Summary) -> Difference:
 
 
 def best(values: Mapping[str, Summary], end: str) -> str | None:
-    """The key with the smallest ("min") or largest ("max") mean; None of nothing."""
+    """The key with the smallest ("min") or largest ("max") mean; None where there are no keys."""
     return (min if end == "min" else max)(values, key=lambda key: values[key].mean, default=None)
 
 
 def ranks(values: Mapping[str, float], end: str) -> dict[str, float]:
-    """1 for the best; equal values share the mean of their ranks."""
+    """The rank of each key, 1 for the best value; equal values share the mean of their ranks."""
     signed = [value if end == "min" else -value for value in values.values()]
     return dict(zip(values, map(float, stats.rankdata(signed)), strict=True))
 

@@ -12,16 +12,16 @@ SEED = "seed"
 
 @dataclass(frozen=True)
 class View:
-    """What is shown of a sweep.
+    """What a report shows of a sweep.
 
     Attributes:
-        title: of the sweep, with paper and figure.
+        title: of the sweep, which names the paper and its figure.
         kind: of the main figure: "bars" (a group along x, a bar for each hue), "lines" (score against a numeric x),
             "curves" (score against generator updates), "table" or "time" (seconds per 100 generator updates).
         x, hue: axes of the sweep.
-        scores: last parts of the names of scores, "fid"; none: all that were measured.
-        paper: the file of the paper's numbers, `papers/<paper>.csv`.
-        names: how axes and their values are called.
+        scores: last parts of the names of scores, "fid"; if empty, all that were measured.
+        paper: name of the file of the paper's numbers, `papers/<paper>.csv`.
+        names: axis, or value of an axis -> the name by which it is called.
     """
 
     title: str
@@ -34,7 +34,7 @@ class View:
 
 
 def read_view(block: DictConfig | None, axes: list[str], sweep: str) -> View:
-    """The block of a config; without one, the first axis of the sweep as hue and the second as x.
+    """The view that a config's `figure` block describes; without one, the first axis is hue and the second x.
 
     Raises:
         UserError: it names a kind or an axis that does not exist.
@@ -56,7 +56,11 @@ def read_view(block: DictConfig | None, axes: list[str], sweep: str) -> View:
 
 
 def check_view(view: View, axes: list[str], sweep: str) -> None:
-    """Refuses kinds and axes that there are not."""
+    """Refuses a kind that does not exist and an axis that the sweep does not have.
+
+    Raises:
+        UserError: names the setting.
+    """
     if view.kind not in KINDS:
         raise UserError(f"figure.kind={view.kind} of the sweep {sweep} does not exist: choose {', '.join(KINDS)}.")
     for key, axis in {"x": view.x, "hue": view.hue}.items():

@@ -17,6 +17,7 @@ from lit_gan.data import Source
 from lit_gan.game import Generator
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.records.metrics_csv import read_table
+from lit_gan.records.score_names import four_digits
 from lit_gan.sampling import Sampler
 
 LOSS = 1e6
@@ -68,8 +69,8 @@ def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | No
     if best <= 0 or last == best or high < FACTOR * low or abs(last - best) < abs(first - best) / 2:
         return None
     return (
-        f"{metric} ends at {last:.4g}, after {best:.4g} at update {update}: the training came apart on the way, and "
-        f"checkpoint=best is of that update"
+        f"{metric} ends at {four_digits(last)}, after {four_digits(best)} at update {update}: the training came "
+        f"apart on the way, and checkpoint=best is of that update"
     )
 
 
