@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.figure import Figure
+from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
 import lit_gan
@@ -17,7 +18,17 @@ from lit_gan.analysis.base import Finding
 from lit_gan.callbacks import AtomicCheckpointIO
 from lit_gan.figures.pictures import Page, Picture
 from lit_gan.metrics.cache import cached
-from lit_gan.records.files import LEFTOVERS, Unwritable, remove_leftovers, replacing, write_text, write_texts
+from lit_gan.records.files import (
+    LEFTOVERS,
+    Damaged,
+    Unwritable,
+    read_json,
+    read_yaml,
+    remove_leftovers,
+    replacing,
+    write_text,
+    write_texts,
+)
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.sweep.plan import add_to_plan
@@ -143,3 +154,33 @@ def test_pictures_are_png_whatever_the_temporary_name(tmp_path):
     assert np.asarray(Image.open(tmp_path / "picture.png")).shape == (64, 64, 3)
     results(tmp_path)
     assert json.loads((tmp_path / "results.json").read_text()) == {"overrides": LONG}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"a": 1', r"Expecting ',' delimiter.*"),
+        (b"[1]", "parts are missing"),
+        (b'{"b": 1}', "parts are missing"),
+        (b"\xff", ".*can't decode.*"),
+    ],
+)
+def test_a_damaged_json_file_is_answered_with_its_name_the_reason_and_what_to_do(tmp_path, content, reason):
+    path = tmp_path / "a.json"
+    path.write_bytes(content)
+    with pytest.raises(Damaged, match=rf"^{re.escape(str(path))} is damaged \({reason}\): delete it\.$"):
+        read_json(path, {"a"}, "delete it")
+
+
+@pytest.mark.parametrize(("content", "kind"), [("[1]", DictConfig), ("a: 1", ListConfig), ("a: [", DictConfig)])
+def test_a_damaged_yaml_file_is_answered_with_its_name(tmp_path, content, kind):
+    (tmp_path / "a.yaml").write_text(content)
+    with pytest.raises(Damaged, match=r"a\.yaml is damaged \(.*\): restore it, or start a new run\.$"):
+        read_yaml(tmp_path / "a.yaml", kind)
+
+
+def test_files_that_are_whole_are_read(tmp_path):
+    write_text(tmp_path / "a.json", '{"a": 1, "b": 2}')
+    write_text(tmp_path / "a.yaml", "a: 1")
+    assert read_json(tmp_path / "a.json", {"a"}, "delete it") == {"a": 1, "b": 2}
+    assert read_yaml(tmp_path / "a.yaml", DictConfig) == {"a": 1}

@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lit_gan.records.directory import run_id_of
+from lit_gan.records.run_id import run_id_of
 from lit_gan.sweep.plan import axes_of_sweep, cell_name
 from lit_gan.system.slurm import place_of_job
 

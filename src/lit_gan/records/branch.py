@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
+from lit_gan.records.run_id import recorded_run_id
 
 OPTIMIZER_CLASSES = ("optim.d._target_", "optim.g._target_")
 """The settings that decide what the numbers in an optimizer's state mean."""
@@ -44,10 +45,9 @@ def unfit_state(parent: Path, name: str, before: str, now: str) -> UserError:
 def parent_record(checkpoint: Path, update: int) -> dict[str, Any]:
     """The entry in a branch's `results.json` about the run, the checkpoint and the update at which it began."""
     directory = checkpoint.parent.parent.absolute()
-    run_id = directory / ".hydra" / "run_id"
     return {
         "directory": str(directory),
-        "run_id": run_id.read_text(encoding="utf-8").strip() if run_id.is_file() else None,
+        "run_id": recorded_run_id(directory),
         "checkpoint": checkpoint.stem,
         "update": update,
     }

@@ -1,8 +1,6 @@
 """A run's directory: how it is opened for a training, what is written at its start, and how it is read again."""
 
-import functools
 import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +17,7 @@ from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
 from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
 from lit_gan.records.resume import check_resume
+from lit_gan.records.run_id import run_id_of, run_id_path
 
 REQUIRED_GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
 """Groups that every run's config has: a config without one of them is damaged."""
@@ -92,21 +91,15 @@ def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
     return texts | {run_id_path(directory): run_id_of(directory) + "\n"}
 
 
-def run_id_of(directory: Path) -> str:
-    """The identity of the run in a directory, eight letters and digits, which a resume keeps."""
-    path = run_id_path(directory)
-    return path.read_text(encoding="utf-8").strip() if path.exists() else new_run_id(path)
+@rank_zero_only
+def set_aside_old_checkpoints(directory: Path) -> None:
+    """Puts checkpoints that Lightning's own requeuing has left, in earlier versions, among the others.
 
-
-@functools.cache  # several settings of a config ask for it before the run has written it
-def new_run_id(path: Path) -> str:
-    """A random identity for the run whose file `path` will be."""
-    return uuid.uuid4().hex[:8]
-
-
-def run_id_path(directory: Path) -> Path:
-    """The file that holds a run's identity."""
-    return directory / ".hydra" / "run_id"
+    Where they were, Lightning would silently go on from one of them, with a `metrics.csv` that begins in the middle.
+    """
+    for path in directory.glob("hpc_ckpt_*.ckpt"):
+        (directory / "checkpoints").mkdir(exist_ok=True)
+        path.rename(directory / "checkpoints" / path.name)
 
 
 @rank_zero_only

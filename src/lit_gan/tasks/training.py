@@ -12,7 +12,6 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
-from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from lit_gan.build import build_data, build_gan, build_source, check_training
@@ -35,7 +34,13 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import FIXES_WEIGHTS, parent_record, unfit_state
 from lit_gan.records.difference import first_difference
-from lit_gan.records.directory import config_texts, open_run, recorded_config, remove_unfinished_files
+from lit_gan.records.directory import (
+    config_texts,
+    open_run,
+    recorded_config,
+    remove_unfinished_files,
+    set_aside_old_checkpoints,
+)
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.records.trace import begin_log, leaving_nothing
@@ -273,17 +278,6 @@ class TrainingRun:
         if update is None:
             return "there is no checkpoint yet"
         return f"the checkpoint of update {update} was kept, from which resume={self.directory} goes on"
-
-
-@rank_zero_only
-def set_aside_old_checkpoints(directory: Path) -> None:
-    """Puts checkpoints that Lightning's own requeuing has left, in earlier versions, among the others.
-
-    Where they were, Lightning would silently go on from one of them, with a `metrics.csv` that begins in the middle.
-    """
-    for path in directory.glob("hpc_ckpt_*.ckpt"):
-        (directory / "checkpoints").mkdir(exist_ok=True)
-        path.rename(directory / "checkpoints" / path.name)
 
 
 def quieten_libraries() -> None:
