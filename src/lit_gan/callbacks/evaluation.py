@@ -53,7 +53,8 @@ class Evaluation(Callback):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Evaluates the generator and passes the scores on, unless a record of this update is there already.
 
-        That is so where training resumes at the end of an epoch whose scores were recorded before it was killed.
+        That is so where training resumes at the end of an epoch whose scores were recorded before
+        it was killed.
         """
         record = trainer.strategy.broadcast(self.recorded(trainer.global_step))
         if record is None:

@@ -10,8 +10,8 @@ from lit_gan.data.source import DatasetPictures, Images, ImageSource
 class Digits(ImageSource):
     """1,797 real handwritten digits, 8x8 pixels with 17 grey levels, enlarged bilinearly.
 
-    Alpaydin and Kaynak 1998 (UCI optical recognition of handwritten digits, the test set), as scikit-learn ships it.
-    So small a set is not cut in two: all of it is "train".
+    Alpaydin and Kaynak 1998 (UCI optical recognition of handwritten digits, the test set), as
+    scikit-learn ships it. So small a set is not cut in two: all of it is "train".
     """
 
     def load(self, which: str) -> Images:

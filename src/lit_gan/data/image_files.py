@@ -128,7 +128,8 @@ TRANSPOSITIONS = {
 def upright(image: Image.Image) -> Image.Image:
     """An image turned as its EXIF tag says; one whose EXIF data cannot be read is left as it is.
 
-    Pillow's `exif_transpose` writes the rest of the EXIF data anew, and fails where that cannot be written.
+    Pillow's `exif_transpose` writes the rest of the EXIF data anew, and fails where that cannot be
+    written.
     """
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
@@ -145,8 +146,9 @@ COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif",
 def sampled_hash(path: Path) -> bytes:
     """A hash of a file's size and of a sample of its bytes; a missing file is reported only when it is opened.
 
-    A compressed file is sampled in its first, middle and last `BLOCK`, which no two pictures share: 20,000 files take
-    2 s on two busy cores. Other files are read whole, because two pictures may differ in one place.
+    A compressed file is sampled in its first, middle and last `BLOCK`, which no two pictures share:
+    20,000 files take 2 s on two busy cores. Other files are read whole, because two pictures may
+    differ in one place.
     """
     try:
         with path.open("rb", buffering=0) as file:

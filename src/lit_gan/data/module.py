@@ -36,9 +36,10 @@ class Gather:
 class FileLoader(DataLoader):
     """Batches (x, y) of files, without end, decoded by other processes.
 
-    The batches come from them through a pipe, as arrays. Tensors would come through /dev/shm, of which a container has
-    64 MB and in which a full disk is a bus error, and through sockets in TMPDIR, whose names must be shorter than 108
-    characters; where they are longer, torch waits for ever.
+    The batches come from them through a pipe, as arrays. Tensors would come through /dev/shm, of
+    which a container has 64 MB and in which a full disk is a bus error, and through sockets in
+    TMPDIR, whose names must be shorter than 108 characters; where they are longer, torch waits for
+    ever.
     """
 
     def __init__(self, files: ImageFiles, batches: Batches, workers: int, pinned: bool):
@@ -103,14 +104,16 @@ def lost_process(error: RuntimeError, workers: int) -> UserError | None:
 class GANData(LightningDataModule):
     """Real images for training; one batch is what one generator update needs, over all ranks.
 
-    An epoch of the trainer is an interval between evaluations and has nothing to do with passes over the data: it
-    begins at the position that the updates made so far have reached. That position is part of the checkpoint.
+    An epoch of the trainer is an interval between evaluations and has nothing to do with passes
+    over the data: it begins at the position that the updates made so far have reached. That
+    position is part of the checkpoint.
 
     Args:
         source: the data set.
         images_per_update: n_dis x batch_size.
         seed: decides the order of the images.
-        dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of `source.samples`.
+        dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of
+            `source.samples`.
         num_workers: processes that decode images that do not fit into memory.
         device_memory: decoded images of at most this many bytes are kept on the training device.
     """
@@ -137,7 +140,8 @@ class GANData(LightningDataModule):
         """Checks that there are enough images and that the devices can share them, and logs the names of the classes.
 
         Raises:
-            UserError: if one update needs more images than there are, or cannot be shared among the devices.
+            UserError: if one update needs more images than there are, or cannot be shared among the
+                devices.
         """
         n, needed, devices = len(self.source.split("train")), self.images_per_update, self.trainer.world_size
         if n < needed:

@@ -18,8 +18,8 @@ def permutation(n: int, seed: int, epoch: int, device: torch.device) -> Int[Tens
 class EndlessSampler:
     """Indices into n images without end; each data epoch is a new permutation of all of them.
 
-    A position counts the images consumed before, over all data epochs and all ranks. Batches run across the border of
-    two data epochs, so that nothing is dropped.
+    A position counts the images consumed before, over all data epochs and all ranks. Batches run
+    across the border of two data epochs, so that nothing is dropped.
     """
 
     def __init__(self, n: int, seed: int, rank: int = 0, world_size: int = 1, device: torch.device | str = "cpu"):

@@ -13,7 +13,8 @@ def to_unit(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def dequantize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     """Pixels as float32 in [-1, 1] with uniform noise of one grey level: x / 128 - 1 + U[0, 1/128).
 
-    Miyato et al. 2018, the authors' code (`datasets/cifar10.py`). The noise comes from torch's global generator.
+    Miyato et al. 2018, the authors' code (`datasets/cifar10.py`). The noise comes from torch's
+    global generator.
     """
     return torch.rand(x.shape, device=x.device).add_(x).div_(128).sub_(1)
 
@@ -21,7 +22,7 @@ def dequantize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 def to_uint8(x: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
     """Samples in [-1, 1] as an image file would hold them: x * 127.5 + 127.5, rounded to nearest, clipped to 0..255.
 
-    Half a level rounds up. Rounding makes this the inverse of `to_unit`; the SNGAN authors' evaluation truncates
-    instead, which is half a level darker on average.
+    Half a level rounds up. Rounding makes this the inverse of `to_unit`; the SNGAN authors'
+    evaluation truncates instead, which is half a level darker on average.
     """
     return x.float().mul(127.5).add_(128).clamp_(0, 255).to(torch.uint8)

@@ -21,12 +21,14 @@ ByClass = dict[str, list[float | None]]
 class Suite:
     """Scores that say how good generated samples are.
 
-    A suite declares `SCORES` and writes `prefix` and `compute`; everything else has a default. It is asked to `prepare`
-    before anything else, and then to `measure_real`, `evaluate` and `describe` for each protocol. It lives outside of
-    the checkpoint and keeps no state that training would need.
+    A suite declares `SCORES` and writes `prefix` and `compute`; everything else has a default. It
+    is asked to `prepare` before anything else, and then to `measure_real`, `evaluate` and
+    `describe` for each protocol. It lives outside of the checkpoint and keeps no state that
+    training would need.
 
     Attributes:
-        SCORES: the short name of each score that can be monitored, with the end of it that is good, "min" or "max".
+        SCORES: the short name of each score that can be monitored, with the end of it that is good,
+            "min" or "max".
         extractor: the network whose features are compared; None for a suite that compares none.
     """
 
@@ -47,8 +49,8 @@ class Suite:
     def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
         """Does the work on real samples that all evaluations share; by default, it loads the protocol's split.
 
-        A training calls it for all its protocols, after `prepare` and before the first update, so that what is wrong
-        with the real samples is known by then.
+        A training calls it for all its protocols, after `prepare` and before the first update, so
+        that what is wrong with the real samples is known by then.
 
         Raises:
             UserError: there are too few real samples, or some that cannot be read.
@@ -61,8 +63,8 @@ class Suite:
         """The scores of a generator by their full names, the same in every process; all processes must call.
 
         Args:
-            draw: gives the next n generated samples [n, *source.shape], images in [-1, 1]; every process makes and
-                scores its share of them.
+            draw: gives the next n generated samples [n, *source.shape], images in [-1, 1]; every
+                process makes and scores its share of them.
             source: the real samples.
             device: where the samples are drawn, and where networks that judge them work.
 
@@ -87,14 +89,16 @@ class Suite:
         """Why scores cannot bear the comparison with others, by their full names; by default, all of them can.
 
         Args:
-            classes: what `by_class` has returned, for the means over classes; None where it was not asked.
+            classes: what `by_class` has returned, for the means over classes; None where it was not
+                asked.
         """
         return {}
 
     def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
         """What is stored with the scores, after `prepare`, and must agree before two records can be compared.
 
-        By default these are the settings of the protocol that every suite uses, and the data with a hash of the split.
+        By default these are the settings of the protocol that every suite uses, and the data with a
+        hash of the split.
         """
         used = {name: getattr(protocol, name) for name in ALWAYS_USED}
         return used | {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}

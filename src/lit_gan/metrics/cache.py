@@ -39,12 +39,14 @@ def directory() -> Path:
 def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
     """What `compute` returns, from disk where some process has computed it before.
 
-    One process computes while the others wait. Where a file is damaged, or was written by an older version with other
-    parts, its value is computed again; what cannot be written is kept in this process's memory, after a warning.
+    One process computes while the others wait. Where a file is damaged, or was written by an older
+    version with other parts, its value is computed again; what cannot be written is kept in this
+    process's memory, after a warning.
 
     Args:
         key: everything that the value depends on; JSON must be able to write it.
-        fits: tells whether a value from disk has the parts that it must have, each of the right shape.
+        fits: tells whether a value from disk has the parts that it must have, each of the right
+            shape.
     """
     text = json.dumps(key, sort_keys=True)
     if text in unwritten:

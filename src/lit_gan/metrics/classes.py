@@ -26,10 +26,10 @@ def class_scores(sampler: Sampler, extractor: Extractor, real: ClassFeatures, pr
         real: the images that the samples of their class are compared with.
 
     Returns:
-        fid: the distance of a class's samples from its real images; None for a class with fewer than two of them. With
-            few images it is biased upwards.
-        ms_ssim: the mean over `PAIRS` pairs of generated samples, 1 if all are the same; missing for images smaller
-            than its window.
+        fid: the distance of a class's samples from its real images; None for a class with fewer
+            than two of them. With few images it is biased upwards.
+        ms_ssim: the mean over `PAIRS` pairs of generated samples, 1 if all are the same; missing
+            for images smaller than its window.
     """
     size = max(2, protocol.generated // sampler.n_classes)
     scores: ByClass = {"fid": []}

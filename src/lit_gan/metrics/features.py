@@ -47,7 +47,8 @@ class FeatureMetrics(Suite):
         """Loads the extractor.
 
         Raises:
-            UserError: the data are not images, or the extractor has no weights or cannot work on them.
+            UserError: the data are not images, or the extractor has no weights or cannot work on
+                them.
         """
         if len(source.shape) != 3:
             raise UserError(
@@ -107,7 +108,8 @@ class FeatureMetrics(Suite):
     def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
         """The protocol as it was used, the data and the extractor.
 
-        `precision_recall` counts the generated images, `precision_recall_real` the real ones where they were fewer.
+        `precision_recall` counts the generated images, `precision_recall_real` the real ones where
+        they were fewer.
         """
         dataset = source.split(protocol.real_split)
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
@@ -128,8 +130,8 @@ class FeatureMetrics(Suite):
     def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
         """The scores of too few images, and those for which a number of the protocol had to be cut down.
 
-        FID of no more images than features is one, because their covariance has not its full rank. So is the mean over
-        classes where a class has no more images than there are features.
+        FID of no more images than features is one, because their covariance has not its full rank.
+        So is the mean over classes where a class has no more images than there are features.
         """
         real = n_real(source.split(protocol.real_split), protocol)
         width = self.real.reference(source, protocol).features.shape[1]

@@ -65,8 +65,8 @@ def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> di
     Returns:
         high_quality: the share of points within 3 `std` of the nearest centre.
         held: the number of modes with at least one such point.
-        kl: reverse KL divergence in nats from the uniform distribution over modes to that of the points, each of
-            which counts for its nearest centre; 0 to log k.
+        kl: reverse KL divergence in nats from the uniform distribution over modes to that of the
+            points, each of which counts for its nearest centre; 0 to log k.
     """
     distance, nearest = torch.cdist(points, centers).min(1)
     good = distance <= 3 * std
@@ -81,7 +81,8 @@ def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> di
 def sliced_wasserstein(real: Points, points: Points, directions: int = 64) -> float:
     """The 1-Wasserstein distance of one-dimensional projections, mean over evenly spread directions of the plane.
 
-    Rabin et al. 2011; a shift by v gives 2 |v| / pi. The larger set is cut to the size of the smaller.
+    Rabin et al. 2011; a shift by v gives 2 |v| / pi. The larger set is cut to the size of the
+    smaller.
     """
     n = min(len(real), len(points))
     angle = math.pi * torch.arange(directions) / directions

@@ -34,8 +34,9 @@ class ClassFeatures(NamedTuple):
 class RealFeatures:
     """What an extractor sees in the real images of a protocol.
 
-    The images are a random choice that is always the same. Of all of them the mean and the root of the covariance of
-    the features are kept, for FID, and of the first `KEPT` the features themselves, for KID, precision and recall.
+    The images are a random choice that is always the same. Of all of them the mean and the root of
+    the covariance of the features are kept, for FID, and of the first `KEPT` the features
+    themselves, for KID, precision and recall.
 
     Args:
         extractor: gives the features; it has been prepared when it is first used here.

@@ -1,10 +1,11 @@
 """FID, KID, precision and recall, and IS as `torchmetrics.Metric`s of features, with states that synchronise.
 
-They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves the general
-eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0 for few images; its KID and FID
-keep the real images' features among their states, where ours are measured once, on every process the same; its IS cuts
-the images into parts that are not the authors' where their number is no multiple of `splits`; and it has neither
-precision nor recall for generators.
+They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves
+the general eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0
+for few images; its KID and FID keep the real images' features among their states, where ours are
+measured once, on every process the same; its IS cuts the images into parts that are not the
+authors' where their number is no multiple of `splits`; and it has neither precision nor recall for
+generators.
 """
 
 from collections.abc import Callable
@@ -23,8 +24,8 @@ Logits = Float[Tensor, "n k"]
 class Moments:
     """Mean and unbiased covariance of features that come batch by batch.
 
-    They are sums of products, of which nearly equal ones are subtracted in the end: float32 would lose the digits that
-    a small FID consists of, so that they are kept in float64.
+    They are sums of products, of which nearly equal ones are subtracted in the end: float32 would
+    lose the digits that a small FID consists of, so that they are kept in float64.
 
     Args:
         like: features of the width and on the device of those to come.
@@ -92,7 +93,8 @@ def to_scoring_device(features: Tensor) -> Tensor:
 class AgainstReal(Metric):
     """A score of generated features against the real ones; a subclass computes it.
 
-    In a `MetricCollection` all such scores share one list of features. Processes gather theirs in the order of rank.
+    In a `MetricCollection` all such scores share one list of features. Processes gather theirs in
+    the order of rank.
 
     Args:
         real: the real images.
@@ -131,9 +133,9 @@ def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
 class FrechetDistance(AgainstReal):
     """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64; at least 0 and never NaN.
 
-    The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g R)^1/2 with
-    S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer images than features. Biased upwards
-    for few images.
+    The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g
+    R)^1/2 with S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer
+    images than features. Biased upwards for few images.
     """
 
     def compute(self) -> Float[Tensor, ""]:
@@ -169,8 +171,8 @@ def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor,
 class KernelDistance(AgainstReal):
     """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3 over random subsets.
 
-    It may be negative. The subsets come from torch's global random numbers, drawn in the order in which torchmetrics
-    draws them, so that both give the same score from one seed.
+    It may be negative. The subsets come from torch's global random numbers, drawn in the order in
+    which torchmetrics draws them, so that both give the same score from one seed.
 
     Args:
         subsets: the number of subsets.
@@ -243,8 +245,8 @@ def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
 class InceptionScore(Metric):
     """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)) of random parts of the images.
 
-    Part i of k holds the shuffled images from n i // k to n (i + 1) // k, as in the authors' code. The order comes from
-    the global random numbers.
+    Part i of k holds the shuffled images from n i // k to n (i + 1) // k, as in the authors' code.
+    The order comes from the global random numbers.
 
     Args:
         splits: the number of parts; fewer images than that make as many parts as there are images.
@@ -265,7 +267,8 @@ class InceptionScore(Metric):
     def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean and standard deviation over the parts.
 
-        The deviation divides by the number of parts, as numpy's and the authors' does; it is NaN for one part.
+        The deviation divides by the number of parts, as numpy's and the authors' does; it is NaN
+        for one part.
         """
         logits = in_one_piece(self.logits)
         n, order, k = len(logits), torch.randperm(len(logits)), min(self.splits, len(logits))

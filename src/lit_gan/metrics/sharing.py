@@ -23,9 +23,10 @@ class Draw(Protocol):
 def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
     """The batches of a stream that are this process's share, each with the numbers of its samples in the stream.
 
-    Every process starts the same stream and makes whole batches of it, one after the other, so that what the processes
-    gather in the order of rank is what one process would have made. A process without a share makes the first batch,
-    with no numbers: it must keep none of it, but knows its shape.
+    Every process starts the same stream and makes whole batches of it, one after the other, so that
+    what the processes gather in the order of rank is what one process would have made. A process
+    without a share makes the first batch, with no numbers: it must keep none of it, but knows its
+    shape.
     """
     rank, world = rank_and_size()
     own = range(len(sizes) * rank // world, len(sizes) * (rank + 1) // world)
