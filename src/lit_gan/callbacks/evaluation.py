@@ -16,9 +16,10 @@ log = logging.getLogger(__name__)
 
 
 class Evaluation(Callback):
-    """Scores the generator at the end of each epoch: to the loggers, to `results.json` and to `callback_metrics`.
+    """Scores the generator at the end of each epoch.
 
-    Training's random numbers and weights are untouched.
+    The scores go to the loggers, to `results.json` and to `callback_metrics`. The random numbers
+    and the weights of the training are left as they are.
 
     Args:
         suite: the metrics, from the config group `metrics`.
@@ -51,9 +52,9 @@ class Evaluation(Callback):
                 log.warning(line)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Evaluates the generator and passes the scores on, unless a record of this update is there already.
+        """Evaluates the generator, unless it has been at this update, and passes the scores on.
 
-        That is so where training resumes at the end of an epoch whose scores were recorded before
+        It has been where training resumes at the end of an epoch whose scores were recorded before
         it was killed.
         """
         record = trainer.strategy.broadcast(self.recorded(trainer.global_step))
@@ -68,7 +69,9 @@ class Evaluation(Callback):
         return course[-1] if course and course[-1]["update"] == update else None
 
     def evaluate(self, trainer: Trainer, pl_module: LightningModule) -> Record:
-        """A new record, which the first process adds to the results; every process makes its share of the samples.
+        """A new record, for which every process makes its share of the samples.
+
+        The first process adds it to the results.
 
         Raises:
             UserError: the monitored score is not among its scores.
@@ -92,7 +95,7 @@ class Evaluation(Callback):
             )
 
     def pass_on(self, scores: dict[str, float], trainer: Trainer, pl_module: LightningModule) -> None:
-        """Gives the scores to the loggers and to `callback_metrics`, of which early stopping and checkpoints read."""
+        """Gives the scores to the loggers, and to other callbacks as `callback_metrics`."""
         if trainer.is_global_zero:
             for logger in trainer.loggers:
                 logger.log_metrics(scores, step=trainer.global_step)

@@ -1,4 +1,4 @@
-"""Data sets, the endless sampler and the Lightning data module. One small file per kind of data set."""
+"""Data sets, one small file for each kind, the endless sampler and the Lightning data module."""
 
 from lit_gan.data.module import GANData
 from lit_gan.data.scale import to_uint8, to_unit

@@ -1,4 +1,4 @@
-"""Image files on disk: a survey of those below a folder, how one is opened, and a hash of what is in them."""
+"""Image files on disk: a survey of a folder, how a file is opened, and a hash of its content."""
 
 import os
 import re
@@ -53,7 +53,7 @@ class Survey:
 
 
 def survey(folder: Path, endings: Sequence[str]) -> Survey:
-    """A survey of the files below a folder; hidden files and folders, and links in a circle, are passed over."""
+    """The files below a folder; hidden ones, and links in a circle, are passed over."""
     found = Survey()
     for path, subfolders, names in os.walk(folder, followlinks=True):
         found.left_out["hidden"] += sum(name.startswith(".") for name in (*subfolders, *names))
@@ -144,7 +144,7 @@ COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif",
 
 
 def sampled_hash(path: Path) -> bytes:
-    """A hash of a file's size and of a sample of its bytes; a missing file is reported only when it is opened.
+    """A hash of a file's size and of a sample of its bytes; a missing file is refused later.
 
     A compressed file is sampled in its first, middle and last `BLOCK`, which no two pictures share:
     20,000 files take 2 s on two busy cores. Other files are read whole, because two pictures may

@@ -92,7 +92,7 @@ def collate(items: list[tuple[Tensor, int]]) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lost_process(error: RuntimeError, workers: int) -> UserError | None:
-    """The error that names the setting, if a process that decodes images was killed; None for other errors."""
+    """The error that names the setting, if a process that decodes images was killed; else None."""
     if "DataLoader worker" not in str(error):
         return None
     return UserError(
@@ -137,7 +137,7 @@ class GANData(LightningDataModule):
         self.source.split("train")
 
     def setup(self, stage: str) -> None:
-        """Checks that there are enough images and that the devices can share them, and logs the names of the classes.
+        """Checks that there are enough images, and logs the names of the classes.
 
         Raises:
             UserError: if one update needs more images than there are, or cannot be shared among the
@@ -175,7 +175,9 @@ class GANData(LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Resumes at the saved position, whatever the batch size is now, and warns of a changed number of images.
+        """Resumes at the saved position, whatever the batch size is now.
+
+        It warns of a changed number of images.
 
         Raises:
             UserError: a class has another name than it had.
@@ -192,7 +194,10 @@ class GANData(LightningDataModule):
         self._start = {name: state_dict[name] for name in self._start}
 
     def train_dataloader(self) -> Iterable[tuple[Tensor, Tensor]]:
-        """Batches (x, y) without end: x as stored (images uint8 [b, c, h, w]), y int64 [b]; b is this rank's share."""
+        """Batches (x, y) without end, this rank's share: x as stored, y int64 [b].
+
+        Images are stored as uint8 [b, c, h, w].
+        """
         data = self.source.split("train")
         return self._from_files(data) if isinstance(data, ImageFiles) else self._from_memory(data)
 

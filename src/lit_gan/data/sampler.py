@@ -1,4 +1,4 @@
-"""The order of the training images, which is endless, shuffled, and a pure function of (seed, position)."""
+"""The order of the training images: endless, shuffled, a pure function of (seed, position)."""
 
 from collections.abc import Callable, Iterator
 from functools import lru_cache
@@ -27,7 +27,7 @@ class EndlessSampler:
         self.device = torch.device(device)
 
     def take(self, position: int, count: int) -> Int[Tensor, " b"]:
-        """The indices at `position` to `position + count - 1`, of which this rank gets every `world_size`-th."""
+        """This rank's indices, every `world_size`-th, of the `count` ones from `position` on."""
         pieces = []
         for epoch in range(position // self.n, (position + count - 1) // self.n + 1):
             first = epoch * self.n

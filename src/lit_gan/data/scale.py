@@ -20,7 +20,7 @@ def dequantize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 
 
 def to_uint8(x: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:
-    """Samples in [-1, 1] as an image file would hold them: x * 127.5 + 127.5, rounded to nearest, clipped to 0..255.
+    """Samples in [-1, 1] as files hold them: x * 127.5 + 127.5, rounded, clipped to 0..255.
 
     Half a level rounds up. Rounding makes this the inverse of `to_unit`; the SNGAN authors'
     evaluation truncates instead, which is half a level darker on average.

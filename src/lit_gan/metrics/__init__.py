@@ -1,4 +1,4 @@
-"""How good are the samples? Suites of metrics, the networks whose features they compare, and the protocols."""
+"""How good are the samples? Suites of metrics, networks that give features, and protocols."""
 
 from lit_gan.metrics.base import Suite
 from lit_gan.metrics.features import FeatureMetrics

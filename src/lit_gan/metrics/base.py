@@ -40,14 +40,14 @@ class Suite:
         raise NotImplementedError
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
-        """Loads what the scores need and refuses data that they cannot judge; by default, it accepts all data.
+        """Loads what the scores need and refuses data of a wrong kind; by default, it accepts all.
 
         Raises:
             UserError: the data are of the wrong kind, or something is missing.
         """
 
     def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
-        """Does the work on real samples that all evaluations share; by default, it loads the protocol's split.
+        """Does the work on real samples that all evaluations share; by default, it loads them.
 
         A training calls it for all its protocols, after `prepare` and before the first update, so
         that what is wrong with the real samples is known by then.
@@ -60,7 +60,9 @@ class Suite:
     def evaluate(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str = "cpu"
     ) -> dict[str, float]:
-        """The scores of a generator by their full names, the same in every process; all processes must call.
+        """The scores of a generator by their full names, the same in every process.
+
+        Every process must call it, with the same arguments.
 
         Args:
             draw: gives the next n generated samples [n, *source.shape], images in [-1, 1]; every
@@ -78,7 +80,7 @@ class Suite:
     def compute(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
-        """The scores by their short names, after `prepare`; the arguments are those of `evaluate`."""
+        """The scores by their short names, after `prepare`, for the arguments of `evaluate`."""
         raise NotImplementedError
 
     def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
@@ -86,7 +88,7 @@ class Suite:
         return {}
 
     def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
-        """Why scores cannot bear the comparison with others, by their full names; by default, all of them can.
+        """Why scores cannot bear comparison, by their full names; by default, all of them can.
 
         Args:
             classes: what `by_class` has returned, for the means over classes; None where it was not
@@ -95,15 +97,15 @@ class Suite:
         return {}
 
     def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
-        """What is stored with the scores, after `prepare`, and must agree before two records can be compared.
+        """What is stored with the scores, and must agree before two records can be compared.
 
-        By default these are the settings of the protocol that every suite uses, and the data with a
-        hash of the split.
+        It is asked after `prepare`. By default these are the settings of the protocol that every
+        suite uses, and the data with a hash of the split.
         """
         used = {name: getattr(protocol, name) for name in ALWAYS_USED}
         return used | {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
 
     def ends(self, names: Iterable[str]) -> dict[str, str]:
-        """The good end, "min" or "max", of scores by their full names; those without a known end are left out."""
+        """The good end, "min" or "max", of scores by their full names, where it is known."""
         short = {name: name.rpartition("/")[2].removeprefix("intra_") for name in names}
         return {name: self.SCORES[score] for name, score in short.items() if score in self.SCORES}

@@ -1,4 +1,4 @@
-"""Tensors on disk that outlive a process: computed by the first that needs them, and shared by all others."""
+"""Tensors on disk: the first process that needs them computes them for all others."""
 
 import errno
 import hashlib
@@ -23,7 +23,9 @@ unwritten: dict[str, Value] = {}
 
 
 def directory() -> Path:
-    """The cache folder: `$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
+    """The cache folder.
+
+    It is `$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
 
     Raises:
         OSError: the user has no home folder.
@@ -62,7 +64,7 @@ def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool
 
 @contextmanager
 def locked(name: str) -> Iterator[Path | None]:
-    """Holds the lock of a file in the cache folder and gives its path; None where there can be no file."""
+    """Holds the lock of a file in the cache folder and gives its path; None where it cannot be."""
     try:
         path = directory() / name
         lock = FileLock(path.with_suffix(".lock"))
@@ -97,7 +99,7 @@ def load_value(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | 
 
 
 def save_value(path: Path, text: str, value: Value) -> bool:
-    """Writes the file whole, so that no process ever sees half of it; False where it cannot be written."""
+    """Writes the file whole, so that no process sees half of it; False where it cannot be written."""
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"key": text, "value": value}, file)

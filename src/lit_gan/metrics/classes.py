@@ -57,6 +57,9 @@ def class_fid(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> fl
 
 
 def class_means(scores: ByClass, prefix: str) -> dict[str, float]:
-    """The mean of each score over the classes: intra FID, Miyato and Koyama 2018, section 4, and intra MS-SSIM."""
+    """The mean of each score over the classes, by its full name.
+
+    Intra FID is that of Miyato and Koyama 2018, section 4.
+    """
     known = {name: [value for value in values if value is not None] for name, values in scores.items()}
     return {f"{prefix}/intra_{name}": sum(values) / len(values) for name, values in known.items() if values}

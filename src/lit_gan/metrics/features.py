@@ -28,7 +28,9 @@ from lit_gan.sampling import Sampler
 
 
 class FeatureMetrics(Suite):
-    """Scores `<extractor>/fid`, `/kid`, `/precision`, `/recall`, and `/is` and `/is_std` if the extractor has logits.
+    """FID, KID, precision and recall, and IS if the extractor has logits.
+
+    The scores are `<extractor>/fid`, `/kid`, `/precision`, `/recall`, `/is` and `/is_std`.
 
     Args:
         extractor: gives the features that are compared.
@@ -81,7 +83,7 @@ class FeatureMetrics(Suite):
         return values
 
     def collection(self, real: Reference, protocol: EvalProtocol) -> MetricCollection:
-        """The scores that the extractor allows; their order is that in which they draw random numbers."""
+        """The scores that the extractor allows, in the order in which they draw random numbers."""
         scores = [
             FrechetDistance(real),
             KernelDistance(real, protocol.kid_subsets, protocol.kid_subset_size),
@@ -90,7 +92,7 @@ class FeatureMetrics(Suite):
         return MetricCollection([*scores, InceptionScore(protocol.splits)] if self.extractor.has_logits else scores)
 
     def look(self, draw: Draw, protocol: EvalProtocol, scores: MetricCollection) -> None:
-        """Gives the scores what the extractor sees in this process's share of the generated images."""
+        """Shows the scores the features of this process's share of the generated images."""
         wanted = max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
         for numbers, images in own_batches(draw, protocol.batches(wanted)):
             seen = self.extractor(to_uint8(images))
@@ -100,7 +102,7 @@ class FeatureMetrics(Suite):
             scores.update(**features)
 
     def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
-        """FID and MS-SSIM within each class, as `class_scores` gives them; nothing for a G that looks at no labels."""
+        """FID and MS-SSIM within each class, see `class_scores`; none if G looks at no labels."""
         if sampler.n_classes is None:
             return {}
         return class_scores(sampler, self.extractor, self.real.class_features(source, protocol), protocol)
@@ -116,7 +118,7 @@ class FeatureMetrics(Suite):
         return asdict(protocol) | self.used(protocol, n_real(dataset, protocol)) | data | self.extractor.identity()
 
     def used(self, protocol: EvalProtocol, real: int) -> dict[str, int]:
-        """The numbers of a protocol as the scores use them with so many real images, and this many."""
+        """The numbers of a protocol as the scores use them, where there are so many real images."""
         kept = min(real, self.real.KEPT)
         x, y = (min(protocol.precision_recall, n) for n in (kept, protocol.generated))
         return {
@@ -128,7 +130,7 @@ class FeatureMetrics(Suite):
         } | ({"precision_recall_real": x} if x < y else {})
 
     def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
-        """The scores of too few images, and those for which a number of the protocol had to be cut down.
+        """Names the scores of too few images, and those for which a number had to be cut down.
 
         FID of no more images than features is one, because their covariance has not its full rank.
         So is the mean over classes where a class has no more images than there are features.
@@ -141,7 +143,7 @@ class FeatureMetrics(Suite):
         return {f"{self.prefix(source)}/{name}": reason for name, reason in reasons.items()}
 
     def cut_numbers(self, protocol: EvalProtocol, real: int) -> dict[str, str]:
-        """Why a score is not the one asked for, by its short name: the images do not allow its number."""
+        """Why a score, by its short name, is not the one asked for: there are too few images."""
         used, reasons = self.used(protocol, real), {}
         for names, number in NEEDED.items():
             asked, measured = getattr(protocol, number), number != "splits" or self.extractor.has_logits
@@ -173,7 +175,7 @@ def below(total: int, numbers: range) -> int:
 
 
 def named(found: dict[str, Any], protocol: EvalProtocol) -> dict[str, float]:
-    """The scores of a `MetricCollection` by the names that they have in records; no deviation of a single part."""
+    """The scores of a `MetricCollection` by their short names; one part of IS has no deviation."""
     precision, recall = found["PrecisionRecall"]
     scores: dict[str, Tensor] = {
         "fid": found["FrechetDistance"],

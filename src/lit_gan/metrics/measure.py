@@ -1,4 +1,4 @@
-"""One evaluation: a generator, a suite of metrics and a protocol in, a record for `results.json` out."""
+"""One evaluation, from a generator, a suite of metrics and a protocol to a record."""
 
 import time
 from typing import Any
@@ -20,7 +20,7 @@ def measure(
     checkpoint: str,
     by_class: bool = False,
 ) -> dict[str, Any]:
-    """Scores `gan`, in the state it has in the first process, under a protocol; all processes must call.
+    """Scores a GAN, as it is in the first process, under a protocol; all processes must call.
 
     Args:
         by_class: also scores each class by itself, where G looks at labels.
@@ -48,7 +48,7 @@ def measure(
 
 
 def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
-    """A stream of a protocol's samples by the weights of the first process, the same in every process."""
+    """A stream of samples that is the same in every process: G has the weights of the first one."""
     draw = Sampler(gan.generator(protocol.ema), protocol.seed, protocol.batch_norm == "batch")
     for tensor in (*draw.G.parameters(), *draw.G.buffers()):
         as_the_first(tensor.data)  # running statistics are each process's own
@@ -56,7 +56,7 @@ def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
 
 
 def which_weights(gan: GAN, protocol: EvalProtocol) -> dict[str, Any]:
-    """The part of a record that says whether G's own weights or their average are scored, and how it is made."""
+    """Whether a protocol scores G's own weights or their average, and how that is made."""
     if gan.generator(protocol.ema) is gan.G:
         return {"weights": "raw", "ema": None}
     return {"weights": "ema", "ema": gan.G_ema.describe()}

@@ -1,4 +1,4 @@
-"""For points in the plane: how many modes of a mixture G has found, and how far its points are from the data."""
+"""Scores of points in the plane: the modes that G has found, and its distance from the data."""
 
 import math
 from typing import Any, ClassVar
@@ -18,7 +18,7 @@ Points = Float[Tensor, "n 2"]
 
 
 class ModeMetrics(Suite):
-    """Modes held, share of high-quality samples, reverse KL and sliced Wasserstein distance of generated points.
+    """Modes held, share of high-quality points, reverse KL and sliced Wasserstein distance.
 
     Scores: `modes/wasserstein`, and for mixtures (data with `centers` and `std`) also `modes/held`,
     `modes/high_quality` and `modes/kl`.
@@ -45,7 +45,7 @@ class ModeMetrics(Suite):
     def compute(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
-        """The scores of `protocol.generated` points against as many real ones, computed on the CPU."""
+        """The scores of `protocol.generated` points against as many real ones, on the CPU."""
         points = look_at_all(draw, protocol.batches(protocol.generated), Tensor.cpu)
         real = source.split(protocol.real_split)
         scores = {"wasserstein": sliced_wasserstein(real.images[subset_indices(real, len(points))], points)}
@@ -79,7 +79,7 @@ def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> di
 
 
 def sliced_wasserstein(real: Points, points: Points, directions: int = 64) -> float:
-    """The 1-Wasserstein distance of one-dimensional projections, mean over evenly spread directions of the plane.
+    """The mean 1-Wasserstein distance of projections onto evenly spread directions of the plane.
 
     Rabin et al. 2011; a shift by v gives 2 |v| / pi. The larger set is cut to the size of the
     smaller.

@@ -14,14 +14,18 @@ Pixels = UInt8[Tensor, "n c h w"]
 
 
 def n_scales(size: int) -> int:
-    """How many of the scales 1, 1/2, 1/4, 1/8 and 1/16 of an image hold the window; 0 if not even the first does."""
+    """How many of the scales 1, 1/2, 1/4, 1/8 and 1/16 of an image hold the window; it may be 0."""
     possible = [n for n in range(1, 6) if size // 2 ** (n - 1) >= WINDOW]
     # torchmetrics refuses more than these two conditions allow, though its halvings need less room.
     return max((n for n in possible if size // max(1, n - 1) ** 2 >= WINDOW and size >= 2**n), default=0)
 
 
 def similarity(images: Pixels, scales: int) -> float:
-    """The mean MS-SSIM of images 0 and 1, 2 and 3, and so on; the weights of the first `scales` are scaled to sum 1."""
+    """The mean MS-SSIM of images 0 and 1, 2 and 3, and so on.
+
+    Args:
+        scales: the number of scales, whose weights are made to sum to 1.
+    """
     betas = torch.tensor(BETAS[:scales])
     betas = tuple((betas / betas.sum()).tolist())
     first, second = images[: len(images) // 2 * 2].float().div(255).unflatten(0, (-1, 2)).unbind(1)

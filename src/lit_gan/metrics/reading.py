@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 def subset_indices(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
-    """The indices of n random samples, the same at every call; for None or too large an n all, in random order."""
+    """The indices of n random samples, always the same; all of them for None or too large an n."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
     return order if n is None else order[:n]
 
@@ -24,7 +24,7 @@ def subset_indices(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, "
 def read_batches(
     dataset: Images | ImageFiles, indices: Int[Tensor, " n"], batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Batches (samples, labels) of the samples at these indices; files are decoded by a pool of threads."""
+    """Batches (samples, labels) of the samples at these indices; threads decode files."""
     batches = indices.split(batch_size)
     with ThreadPoolExecutor() as pool:
         for batch in watched(batches, len(batches), "real images"):

@@ -1,4 +1,4 @@
-"""Real images as an extractor sees them: measured once, and kept in the cache folder for all runs."""
+"""Real images as an extractor sees them, measured once and cached for all runs."""
 
 import logging
 from collections.abc import Iterator
@@ -65,7 +65,7 @@ class RealFeatures:
         return self.latest[1]
 
     def class_features(self, source: Source, protocol: EvalProtocol) -> ClassFeatures:
-        """Features, on the CPU, and labels of a protocol's real images, at most `MOST_LABELLED` of them.
+        """Features, on the CPU, and labels of at most `MOST_LABELLED` of a protocol's real images.
 
         They are not measured again where `reference` has kept all these features.
         """
@@ -117,7 +117,7 @@ class RealFeatures:
     def look(
         self, source: Source, protocol: EvalProtocol, indices: Int[Tensor, " n"], purpose: str = ""
     ) -> Iterator[tuple[Pool, Int[Tensor, " b"]]]:
-        """Features and labels of real images, batch by batch, after a line in the log that says so."""
+        """Features and labels of real images, batch by batch, after a line in the log."""
         n, name = len(indices), self.extractor.prefix(source)
         log.info(f"Measuring {n} real images with {name}{purpose}, once for all runs.")
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)

@@ -1,4 +1,4 @@
-"""FID, KID, precision and recall, and IS as `torchmetrics.Metric`s of features, with states that synchronise.
+"""FID, KID, precision and recall, and IS as metrics of torchmetrics, whose states synchronise.
 
 They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves
 the general eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0
@@ -81,7 +81,7 @@ def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
 
 
 def scoring_device(extracting: torch.device) -> torch.device:
-    """The device of the scores: that of the extractor, or the CPU if it is Apple's, which has no float64."""
+    """The extractor's device, or the CPU if that is Apple's, which has no float64."""
     return torch.device("cpu") if extracting.type == "mps" else extracting
 
 
@@ -118,7 +118,7 @@ class AgainstReal(Metric):
 
 
 def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
-    """The parts as one tensor, which takes their place in the list so that memory holds the data once.
+    """The parts as one tensor, which takes their place in the list: memory holds the data once.
 
     Raises:
         ValueError: there are none.
@@ -131,7 +131,7 @@ def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
 
 
 class FrechetDistance(AgainstReal):
-    """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64; at least 0 and never NaN.
+    """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64, 0 or more, never NaN.
 
     The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g
     R)^1/2 with S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer
@@ -169,10 +169,11 @@ def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor,
 
 
 class KernelDistance(AgainstReal):
-    """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3 over random subsets.
+    """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3.
 
-    It may be negative. The subsets come from torch's global random numbers, drawn in the order in
-    which torchmetrics draws them, so that both give the same score from one seed.
+    It is the mean over random subsets, and may be negative. The subsets come from torch's global
+    random numbers, drawn in the order in which torchmetrics draws them, so that both give the same
+    score from one seed.
 
     Args:
         subsets: the number of subsets.
@@ -193,7 +194,7 @@ class KernelDistance(AgainstReal):
         return distances.mean(), distances.std(correction=0)
 
     def distance(self, chosen: Int[Tensor, " n"], y: Pool) -> Float[Tensor, ""]:
-        """The unbiased squared MMD between the real images of the chosen numbers and generated ones."""
+        """The unbiased squared MMD between the chosen real images and generated ones."""
         x = self.real.features[chosen]
         within = self.real.once(chosen.numpy().tobytes(), lambda: between_others(x))
         return within + between_others(y) - 2 * kernel(x, y).mean()
@@ -211,7 +212,9 @@ def kernel(x: Pool, y: Pool) -> Float[Tensor, "n m"]:
 
 
 class PrecisionRecall(AgainstReal):
-    """Precision and recall, Kynkäänniemi et al. 2019, Eq. 1-2: shares of samples in the other set's k-NN balls.
+    """Precision and recall: shares of samples in the other set's k-NN balls.
+
+    Kynkäänniemi et al. 2019, Eq. 1-2.
 
     Args:
         samples: the most images of either kind that are compared, the first ones.

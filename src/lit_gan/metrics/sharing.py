@@ -21,7 +21,7 @@ class Draw(Protocol):
 
 
 def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tensor]]:
-    """The batches of a stream that are this process's share, each with the numbers of its samples in the stream.
+    """This process's share of the batches of a stream, each with the numbers of its samples there.
 
     Every process starts the same stream and makes whole batches of it, one after the other, so that
     what the processes gather in the order of rank is what one process would have made. A process
@@ -42,6 +42,6 @@ def own_batches(draw: Draw, sizes: Sequence[int]) -> Iterator[tuple[range, Tenso
 
 
 def look_at_all(draw: Draw, sizes: Sequence[int], look: Callable[[Tensor], Tensor]) -> Tensor:
-    """What `look` gives for all samples of a stream, as one tensor on the CPU, the same in every process."""
+    """What `look` returns for all samples of a stream, on the CPU, the same in every process."""
     parts = [look(samples)[: len(numbers)] for numbers, samples in own_batches(draw, sizes)]
     return gathered(torch.cat(parts).cpu())
