@@ -477,10 +477,10 @@ def test_a_record_says_which_numbers_were_used():
     source, suite = Squares(n=7), FeatureMetrics(Pixels())
     suite.prepare(source)
     few = replace(PROTOCOL, generated=3, inception_score=5, splits=10)
-    record = suite.describe(few, source)
+    record = suite.describe(source, few)
     used = {"splits": 5, "neighbours": 2, "kid_subset_size": 3, "precision_recall": 3, "real": 7, "generated": 3}
     assert {name: record[name] for name in used} == used
-    more = suite.describe(replace(PROTOCOL, generated=60, precision_recall=50), source)
+    more = suite.describe(source, replace(PROTOCOL, generated=60, precision_recall=50))
     assert (more["precision_recall"], more["precision_recall_real"], more["neighbours"]) == (50, 7, 3)
 
 
@@ -519,13 +519,13 @@ def test_scores_repeat_and_leave_the_random_numbers_alone():
 def test_what_is_stored_with_a_score_tells_the_actual_counts():
     source, suite = Squares(), FeatureMetrics(Pixels())
     suite.prepare(source)
-    record = suite.describe(replace(PROTOCOL, real=10_000, kid_subset_size=1000), source)
+    record = suite.describe(source, replace(PROTOCOL, real=10_000, kid_subset_size=1000))
     assert record["name"] == "tiny"
     assert record["real"] == 80
     assert record["kid_subset_size"] == 60
     assert record["extractor"] == "pixels"
     assert json.loads(json.dumps(record)) == record
-    assert suite.describe(replace(PROTOCOL, real=30), source)["real"] == 30
+    assert suite.describe(source, replace(PROTOCOL, real=30))["real"] == 30
 
 
 def test_generated_images_are_rounded_as_files_would_be():

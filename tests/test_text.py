@@ -282,7 +282,7 @@ class TestSuite:
 
     def test_held_out_text_scores_what_the_record_says(self, source, protocol):
         suite = NGramMetrics([2, 3])
-        record = suite.describe(protocol, source)
+        record = suite.describe(source, protocol)
         n = record["held_out"]["sequences"]
         assert n == 500
         order = torch.randperm(len(source.split("test")), generator=torch.Generator().manual_seed(0))[:n]

@@ -96,7 +96,7 @@ class Suite:
         """
         return {}
 
-    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+    def describe(self, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
         """What is stored with the scores, and must agree before two records can be compared.
 
         It is asked after `prepare`. By default these are the settings of the protocol that every

@@ -107,7 +107,7 @@ class FeatureMetrics(Suite):
             return {}
         return class_scores(sampler, self.extractor, self.real.class_features(source, protocol), protocol)
 
-    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+    def describe(self, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol as it was used, the data and the extractor.
 
         `precision_recall` counts the generated images, `precision_recall_real` the real ones where

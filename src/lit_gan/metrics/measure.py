@@ -41,7 +41,7 @@ def measure(
         "scores": scores,
         "ends": suite.ends(scores),
         "classes": classes,
-        "protocol": suite.describe(protocol, source),
+        "protocol": suite.describe(source, protocol),
         "caveats": {name: reason for name, reason in caveats.items() if name in scores},
         "seconds": time.perf_counter() - start,
     }

@@ -53,10 +53,10 @@ class ModeMetrics(Suite):
             scores |= mode_scores(points, source.centers, source.std)
         return scores
 
-    def describe(self, protocol: EvalProtocol, source: Source) -> dict[str, Any]:
+    def describe(self, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol, the data and the number of real points that are compared."""
         real = source.split(protocol.real_split)
-        return super().describe(protocol, source) | {"real": min(protocol.generated, len(real))}
+        return super().describe(source, protocol) | {"real": min(protocol.generated, len(real))}
 
 
 def mode_scores(points: Points, centers: Float[Tensor, "k 2"], std: float) -> dict[str, float]:

@@ -82,7 +82,7 @@ class NGramMetrics(Suite):
         """The divergence of two sets of sequences for every n."""
         return {f"jsd{n}": jensen_shannon(ngrams(one, n, vocabulary), ngrams(other, n, vocabulary)) for n in self.sizes}
 
-    def describe(self, protocol: EvalProtocol, source: Text) -> dict[str, Any]:
+    def describe(self, source: Text, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol, the data, and what real text of the other split scores.
 
         That is a tenth of the text or, if it is more, as many sequences as are generated.
@@ -92,7 +92,7 @@ class NGramMetrics(Suite):
         held_out = texts_of(source, other, protocol.generated)
         reference = {"sequences": len(held_out), **self.distances(held_out, real, source.vocabulary)}
         used = {"real": len(real), "sizes": self.sizes, "held_out": reference}
-        return super().describe(protocol, source) | used
+        return super().describe(source, protocol) | used
 
 
 def texts_of(source: Text, split: str, n: int | None) -> Texts:

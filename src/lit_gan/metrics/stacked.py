@@ -69,9 +69,9 @@ class StackedModes(Suite):
         digits = self.classifier(images.flatten(0, 1)[:, None]).logits.argmax(1).cpu()
         return digits.view(-1, 3) @ torch.tensor([100, 10, 1])
 
-    def describe(self, protocol: EvalProtocol, source: Stacked) -> dict[str, Any]:
+    def describe(self, source: Stacked, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol, the data with a hash of the single digits, and the classifier."""
-        of_digits = super().describe(protocol, source.base)
+        of_digits = super().describe(source.base, protocol)
         return of_digits | {"data": source.name} | self.classifier.identity()
 
 
