@@ -1,4 +1,7 @@
-"""A point mass at zero: the smallest data set on which GANs fail to converge. Mescheder et al. 2018, Definition 2.1."""
+"""A point mass at zero: the smallest data set on which GANs fail to converge.
+
+Mescheder et al. 2018, Definition 2.1.
+"""
 
 from collections.abc import Sequence
 

@@ -21,21 +21,25 @@ UNUSED_SPLITS = ("val", "valid", "validation")
 
 
 class ImageFolder(ImageSource):
-    """The images in a folder and its subfolders, of any size, each resized and cut to its centre square.
+    """The images in a folder and its subfolders, each cut to its centre square and resized.
 
-    With subfolders as splits the split "train" is the subfolder `train`, and "test" is `test` if there is one;
-    otherwise everything is "train". Hidden files and folders are passed over.
+    With subfolders as splits the split "train" is the subfolder `train`, and "test" is `test` if
+    there is one; otherwise everything is "train". Hidden files and folders are passed over.
 
-    The defaults are those of the first versions: a run whose config does not have these settings goes on as it began.
+    The defaults are those of the first versions: a run whose config does not have these settings
+    goes on as it began.
 
     Args:
         root: the folder.
-        n_classes: the number of class folders, the first folder level, which give the labels; None ignores them.
-        on_broken: "error" stops at a file that does not come out as pixels; "skip" leaves such files out and counts
-            them, for which every file is decoded once at the start.
-        class_order: "natural" counts the class folders in an order in which 2 comes before 10, "alphabetical" does not.
-        split_folders: whether `train` and `test` are splits; False makes them class folders like any other; None
-            takes them for splits where nothing else with images stands beside them, and refuses to guess otherwise.
+        n_classes: the number of class folders, the first folder level, which give the labels; None
+            ignores them.
+        on_broken: "error" stops at a file that does not come out as pixels; "skip" leaves such
+            files out and counts them, for which every file is decoded once at the start.
+        class_order: "natural" counts the class folders in an order in which 2 comes before 10,
+            "alphabetical" does not.
+        split_folders: whether `train` and `test` are splits; False makes them class folders like
+            any other; None takes them for splits where nothing else with images stands beside them,
+            and refuses to guess otherwise.
         endings: of the files that are used; None for all that Pillow can decode.
     """
 
@@ -66,7 +70,8 @@ class ImageFolder(ImageSource):
         """The folder of each split.
 
         Raises:
-            UserError: there is no folder, or it is unclear whether its folder `train` is a split or a class.
+            UserError: there is no folder, or it is unclear whether its folder `train` is a split or
+                a class.
         """
         if self.root is None:
             raise UserError(f"data={self.name} needs the folder that holds the images: set data.root=FOLDER.")
@@ -79,7 +84,7 @@ class ImageFolder(ImageSource):
         return {which: self.root / which for which in SPLITS if (self.root / which).is_dir()}
 
     def _beside_splits(self) -> list[str]:
-        """The names of image files, and of folders with images, that lie beside `train` and `test`."""
+        """The names of images, and of folders with images, that lie beside `train` and `test`."""
         found = [path for path in self.root.iterdir() if path.name not in SPLITS and not path.name.startswith(".")]
         return sorted(path.name for path in found if path.suffix.lower() in self.endings or self._survey(path).images)
 
@@ -101,7 +106,8 @@ class ImageFolder(ImageSource):
         """One split, decoded if it is small.
 
         Raises:
-            UserError: there are no images, other class folders than expected, or an image that cannot be decoded.
+            UserError: there are no images, other class folders than expected, or an image that
+                cannot be decoded.
         """
         found = self._survey(self.splits[which])
         if self.on_broken == "skip":
@@ -168,7 +174,7 @@ def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 
 def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:
-    """The endings of image files, in small letters and with their dot; all that Pillow decodes for None.
+    """The endings of image files, with their dot; those of all that Pillow decodes for None.
 
     Raises:
         UserError: they are no list, or an empty one.

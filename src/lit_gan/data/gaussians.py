@@ -1,4 +1,7 @@
-"""Points in the plane, for experiments that take seconds. Gulrajani et al. 2017, Figure 1 and `gan_toy.py`."""
+"""Points in the plane, for experiments that take seconds.
+
+Gulrajani et al. 2017, Figure 1 and `gan_toy.py`.
+"""
 
 import math
 from collections.abc import Sequence
@@ -36,7 +39,8 @@ def grid(n: int, spacing: float) -> Float[Tensor, "n*n 2"]:
 class Gaussians(Source):
     """A mixture of round Gaussians of equal weight; the label of a point is its centre.
 
-    `centers` [k, 2] and `std` describe the mixture after the division by `scale`, as the points have it.
+    `centers` [k, 2] and `std` describe the mixture after the division by `scale`, as the points
+    have it.
 
     Args:
         centers: the k centres.
@@ -71,13 +75,15 @@ class Gaussians(Source):
 
 
 class SwissRoll(Source):
-    """A spiral, scikit-learn's swiss roll seen from the side: `make_swiss_roll(noise)[:, [0, 2]] / scale`.
+    """A spiral: scikit-learn's swiss roll seen from the side.
+
+    The points are `make_swiss_roll(noise)[:, [0, 2]] / scale`.
 
     Args:
         noise: standard deviation of what is added to each point, before the division by `scale`.
         scale: divides the points.
         n: points per split.
-        seed: of the points; the splits differ.
+        seed: decides the points; the splits differ.
     """
 
     splits = ("train", "test")

@@ -1,4 +1,4 @@
-"""What a data set is: a name, a shape and splits of uint8 images, in memory or decoded on access."""
+"""What a data set is: a name, a shape, and splits in memory or decoded on access."""
 
 import hashlib
 import logging
@@ -26,19 +26,20 @@ class BrokenImage(UserError):
     """An image file that cannot be decoded."""
 
     def __init__(self, message: str):
-        # A DataLoader's worker raises its errors anew, with the traceback as the message: the sentence is its end.
+        # A DataLoader raises the errors of its workers anew, with their traceback as the message,
+        # which ends with the sentence.
         super().__init__(message.rpartition("BrokenImage: ")[2].strip())
 
 
 class Pictures(Protocol):
-    """A sequence of undecoded images, as (PIL image, label); to ask for one may raise any exception."""
+    """A sequence of undecoded images, as (PIL image, label); access may raise any exception."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Any]: ...
 
     def broken(self, index: int, reason: str) -> BrokenImage:
-        """The error for an image that does not come out as pixels: it names the image and the way out."""
+        """The error for an image that cannot be decoded: it names the image and the way out."""
         ...
 
     def content(self) -> str:
@@ -66,7 +67,7 @@ class DatasetPictures:
         return self.dataset[index]
 
     def broken(self, index: int, reason: str) -> BrokenImage:
-        """The error for an image that does not come out as pixels; it names the data set and the image."""
+        """The error for an image that cannot be decoded; it names the data set and the image."""
         return BrokenImage(
             f"{self.where}: {self._name(index)} cannot be read ({reason}): get the data set again, or that file."
         )
@@ -78,7 +79,7 @@ class DatasetPictures:
         return f"image {index}"
 
     def content(self) -> str:
-        """A hash of about `SAMPLED` images, at equal distances in the data set, and of their labels."""
+        """A hash of about `SAMPLED` images at equal distances, and of their labels."""
         step = max(1, len(self) // self.SAMPLED)
         with ThreadPoolExecutor() as pool:
             return hashed(pool.map(self._bytes, range(0, len(self), step)))
@@ -100,9 +101,10 @@ def hashed(parts: Iterable[bytes]) -> str:
 
 
 class Images(Dataset):
-    """A split in memory: `images` [n, *shape], uint8 (points: float32), and int64 `labels` [n], zeros if none.
+    """A split in memory: `images` [n, *shape] and int64 `labels` [n], which are 0 without labels.
 
-    A source that defines `samples` may store its images in any form which that method understands.
+    Images are uint8, points float32; a source that defines `samples` may store its images in any
+    form which that method understands.
     """
 
     def __init__(self, images: Tensor, labels: Int[Tensor, " n"] | None = None):
@@ -160,7 +162,7 @@ class ImageFiles(Dataset):
             raise self.pictures.broken(index, f"{type(error).__name__}: {error}".removesuffix(": ")) from error
 
     def fingerprint(self) -> str:
-        """A hash of the pictures' content and of how they are decoded: the same one wherever they lie."""
+        """A hash of the images' content and of how they are decoded, wherever they lie."""
         return self._fingerprint
 
     @cached_property
@@ -170,11 +172,12 @@ class ImageFiles(Dataset):
 
 
 def as_pixels(image: Image.Image, channels: int, size: int, pad: int = 0) -> UInt8[Tensor, "c s s"]:
-    """One image as pixels: padded with `pad` black pixels, cut to its centre square, resized to `size`.
+    """One image as pixels: padded in black by `pad`, cut to its centre square, resized to `size`.
 
-    The square consists of whole pixels: where the sides differ by an odd number, it lies half a pixel towards the upper
-    left. The filter is bilinear with antialiasing; an image that has the right size already keeps its pixels. Grey for
-    1 channel, RGB for 3. Transparency is laid over white; of an animation it is the present frame.
+    The square consists of whole pixels: where the sides differ by an odd number, it lies half a
+    pixel towards the upper left. The filter is bilinear with antialiasing; an image that has the
+    right size already keeps its pixels. Grey for 1 channel, RGB for 3. Transparency is laid over
+    white; of an animation it is the present frame.
 
     Raises:
         ValueError: the numbers in the image have no known scale, see `eight_bits`.
@@ -250,7 +253,8 @@ class Source:
 
     Args:
         name: as in `data=name`.
-        shape: of one sample: (channels, height, width), (2,) for points, (characters, length) for text.
+        shape: of one sample: (channels, height, width), (2,) for points, (characters, length) for
+            text.
         n_classes: number of classes, or None for data without labels.
     """
 
@@ -263,11 +267,11 @@ class Source:
 
     @property
     def class_names(self) -> Sequence[str] | None:
-        """The names of the classes in the order of their numbers; None where classes have only numbers."""
+        """The names of the classes in the order of their numbers; None where they have none."""
         return None
 
     def require_names(self, names: Sequence[str] | None) -> None:
-        """Refuses data whose classes are others, or have other numbers, than a run was trained with.
+        """Refuses data whose classes differ, or are numbered otherwise, than those of a run.
 
         Args:
             names: of the run's classes; None where it has recorded none.
@@ -302,7 +306,7 @@ class Source:
         raise NotImplementedError
 
     def samples(self, stored: Tensor) -> Tensor:
-        """Stored samples as the networks see them, [b, *shape]: pixels in [-1, 1], points unchanged."""
+        """Stored samples as networks see them, [b, *shape]: pixels in [-1, 1], points unchanged."""
         return to_unit(stored) if stored.dtype == torch.uint8 else stored
 
     def lines(self, samples: Tensor) -> list[str] | None:

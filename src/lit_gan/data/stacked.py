@@ -1,4 +1,7 @@
-"""Three grey digits as one colour image: a thousand modes that can be counted. Metz et al. 2017, section 3.3.1."""
+"""Three grey digits as one colour image: a thousand modes that can be counted.
+
+Metz et al. 2017, section 3.3.1.
+"""
 
 from collections.abc import Collection, Sequence
 
@@ -9,7 +12,9 @@ from lit_gan.errors import UserError
 
 
 class Stacked(Source):
-    """n images whose red, green and blue are random images of another set; the label is 100 r + 10 g + b.
+    """n images whose colours are three random images of another set.
+
+    The label is 100 r + 10 g + b, where r, g and b are the labels of the three.
 
     Args:
         n_classes: 1000.

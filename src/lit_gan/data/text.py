@@ -1,4 +1,7 @@
-"""Text as sequences of characters. Gulrajani et al. 2017, section 5.3, and the authors' `language_helpers.py`."""
+"""Text as sequences of characters.
+
+Gulrajani et al. 2017, section 5.3, and the authors' `language_helpers.py`.
+"""
 
 import logging
 import re
@@ -26,16 +29,19 @@ HELD_OUT = 10
 
 
 class Text(Source):
-    """Sequences of `length` characters, short ones filled up with "`"; the networks see them one-hot, [V, length].
+    """Sequences of `length` characters, which the networks see one-hot, [V, length].
 
-    The first of the V = `vocabulary` characters is "`", the second stands for all that are too rare, the others are
-    the most frequent of the training split; a text with fewer different ones leaves the rest unused. Every tenth
-    sequence is "test". Empty lines are left out, which the authors keep.
+    Short sequences are filled up with "`".
+    The first of the V = `vocabulary` characters is "`", the second stands for all that are too
+    rare, the others are the most frequent of the training split; a text with fewer different ones
+    leaves the rest unused. Every tenth sequence is "test". Empty lines are left out, which the
+    authors keep.
 
     Args:
         shape: (vocabulary, length), spelt out for the networks' configs.
         file: a text file in UTF-8; None for the English that comes with Python, see `english`.
-        cut: "lines" cuts every line off at `length`, as the authors do; "running" fills sequences with whole words.
+        cut: "lines" cuts every line off at `length`, as the authors do; "running" fills sequences
+            with whole words.
         length: 32 in the paper.
         vocabulary: at most 2048 in the authors' code.
 
@@ -88,7 +94,7 @@ class Text(Source):
 
     @cached_property
     def alphabet(self) -> str:
-        """The characters in the order of their numbers; numbers that are not used stand for `UNKNOWN`."""
+        """The characters in the order of their numbers; unused numbers stand for `UNKNOWN`."""
         used, counts = np.unique(code_points("".join(self.sequences["train"])), return_counts=True)
         order = [chr(used[i]) for i in np.argsort(-counts, kind="stable")]
         frequent = [character for character in order if character not in (PAD, UNKNOWN)][: self.vocabulary - 2]
@@ -149,7 +155,7 @@ def cut_lines(text: str, length: int) -> Iterator[str]:
 
 
 def cut_running(text: str, length: int) -> Iterator[str]:
-    """Pieces of running text, each of as many whole words as fit into `length`; longer words are broken."""
+    """Pieces of text, each of as many whole words as fit into `length`; longer words are broken."""
     text, start = " ".join(text.split()), 0
     while start < len(text):
         end = start + length
@@ -164,7 +170,7 @@ CUTS = {"lines": cut_lines, "running": cut_running}
 
 
 def english() -> str:
-    """About 1,700 sentences of plain English, one a line, from the language reference in Python's own help.
+    """About 1,700 sentences of English, one a line, from the reference in Python's own help.
 
     They differ a little from version to version of Python.
     """
@@ -173,7 +179,7 @@ def english() -> str:
 
 
 def sentences(paragraph: str) -> Iterator[str]:
-    """The sentences of a paragraph that consist of letters and spaces to nine tenths, without their mark-up."""
+    """The sentences of a paragraph, without mark-up, that are nine tenths letters and spaces."""
     text = re.sub(r"[*\"“”]", "", " ".join(re.sub(r"-\n\s*", "-", paragraph).split())).replace("’", "'")
     for sentence in re.split(r"(?<=[.!?])\s(?=[A-Z])", text):
         plain = sum(character.isalpha() or character == " " for character in sentence)

@@ -20,7 +20,8 @@ class TorchvisionSet(ImageSource):
     """A torchvision data set, read from `root` or downloaded into it.
 
     Args:
-        dataset: torchvision's class; it is called with `root`, the arguments of a split and, to download, `download`.
+        dataset: torchvision's class; it is called with `root`, the arguments of a split and, to
+            download, `download`.
         splits: the arguments that give each split.
         root: the folder of the data.
         download: whether missing data is downloaded.
@@ -50,7 +51,8 @@ class TorchvisionSet(ImageSource):
         """One split, decoded if it is small.
 
         Raises:
-            UserError: the data are neither found nor downloaded, or a package for reading them is missing.
+            UserError: the data are neither found nor downloaded, or a package for reading them is
+                missing.
         """
         pictures = self._read(which)
         self._classes = tuple(getattr(pictures, "classes", ()))
@@ -100,7 +102,8 @@ class TorchvisionSet(ImageSource):
 class IdxImages(Dataset):
     """The images and labels of two files in MNIST's idx format, gzipped or not.
 
-    LeCun et al. 1998: a big-endian magic number (its last byte the number of dimensions), the dimensions, the bytes.
+    LeCun et al. 1998: a big-endian magic number (its last byte the number of dimensions), the
+    dimensions, the bytes.
     """
 
     def __init__(self, images: Path, labels: Path, classes: Sequence[str] = ()):
@@ -116,8 +119,9 @@ class IdxImages(Dataset):
 def read_idx(path: Path) -> np.ndarray:
     """The uint8 array in an idx file.
 
-    It is read here because torchvision's reader, `read_sn3_pascalvincent_tensor`, takes no gzipped files, and because
-    its errors for a damaged file (AssertionError, KeyError, RuntimeError) do not name it.
+    It is read here because torchvision's reader, `read_sn3_pascalvincent_tensor`, takes no gzipped
+    files, and because its errors for a damaged file (AssertionError, KeyError, RuntimeError) do not
+    name it.
 
     Raises:
         OSError: the file is missing, damaged or of another kind.
@@ -133,9 +137,10 @@ def read_idx(path: Path) -> np.ndarray:
 
 
 def fashion_mnist(root: Path, train: bool, packaged: str, download: bool = False) -> Dataset:
-    """Fashion-MNIST from its four idx files in `root`, else in the folder `packaged`, else by torchvision.
+    """Fashion-MNIST from its idx files in `root`, else in `packaged`, else by torchvision.
 
-    Xiao et al. 2017. Debian's package dataset-fashion-mnist puts the files into /usr/share/datasets/fashion-mnist.
+    Xiao et al. 2017. Debian's package dataset-fashion-mnist puts the files into
+    /usr/share/datasets/fashion-mnist.
     """
     part = "train" if train else "t10k"
     for folder in (root, Path(packaged)):

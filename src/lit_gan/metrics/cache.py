@@ -99,7 +99,7 @@ def load_value(path: Path, text: str, fits: Callable[[Value], bool]) -> Value | 
 
 
 def save_value(path: Path, text: str, value: Value) -> bool:
-    """Writes the file whole, so that no process sees half of it; False where it cannot be written."""
+    """Writes the file, of which no process ever sees a part; False where it cannot be written."""
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
             torch.save({"key": text, "value": value}, file)

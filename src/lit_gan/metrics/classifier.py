@@ -1,4 +1,4 @@
-"""A small CNN trained on the labelled data set itself: features for sets that ImageNet knows nothing about."""
+"""A small CNN that is trained on the data set itself: features for what ImageNet does not know."""
 
 import logging
 import time
@@ -26,7 +26,9 @@ IMAGES = 50_000
 
 
 class ConvNet(nn.Module):
-    """Three strided convolutions with batch normalisation, the mean over space and a linear layer; 93,000 weights.
+    """Three strided convolutions, the mean over space and a linear layer: 93,000 weights.
+
+    Each convolution is followed by batch normalisation.
 
     Args:
         channels: of the images, which may be of any size.
@@ -67,8 +69,8 @@ class Trained(NamedTuple):
 def train_classifier(source: Source, updates: int, seed: int, device: torch.device | str = "cpu") -> Trained:
     """Trains a ConvNet on four fifths of (at most `IMAGES` of) the training split.
 
-    AdamW, batches of 128 drawn with replacement, learning rate 3e-3 with one cycle (Smith and Topin 2017). Every
-    random number comes from `seed`; torch's own are left as they were.
+    AdamW, batches of 128 drawn with replacement, learning rate 3e-3 with one cycle (Smith and Topin
+    2017). Every random number comes from `seed`; torch's own are left as they were.
     """
     images, labels = in_memory(source)
     held = len(images) // 5
@@ -84,7 +86,7 @@ def train_classifier(source: Source, updates: int, seed: int, device: torch.devi
 
 
 def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
-    """Images, already at the classifier's size, and labels, in a random order that is always the same."""
+    """Images of the classifier's size, and labels, in a random order that is always the same."""
     dataset = source.split("train")
     batches = [
         (resized(images, ConvNet.SIZE).round().to(torch.uint8), labels)
@@ -112,7 +114,7 @@ def optimise(network: ConvNet, images: Tensor, labels: Tensor, updates: int) -> 
 
 
 class Classifier(Extractor):
-    """The classifier of the data set: shipped for digits and fashion_mnist, otherwise trained once and cached.
+    """The classifier of the data set: shipped for digits and fashion_mnist, else trained once.
 
     Its scores are named after the data set: `digits/fid`.
 
@@ -154,7 +156,7 @@ class Classifier(Extractor):
         return network
 
     def trained(self, source: Source, device: torch.device | str, network: ConvNet) -> dict[str, Tensor]:
-        """The weights of a trained network like this one, from the cache folder if they are there."""
+        """The weights of such a network after its training, cached for all runs."""
         key = {
             "kind": "classifier",
             "data": source.name,
@@ -178,7 +180,7 @@ class Classifier(Extractor):
 
 
 def shipped_weights(source: Source, network: ConvNet) -> dict[str, Tensor] | None:
-    """The weights that the package has for a data set; None if it has none for these channels and classes."""
+    """The weights that the package has for a data set; None if none fit the network."""
     path = SHIPPED / f"{source.name}.pt"
     if not path.is_file():
         return None

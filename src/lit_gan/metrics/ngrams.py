@@ -20,11 +20,14 @@ Texts = Int[Tensor, "n l"]
 
 
 class NGramMetrics(Suite):
-    """Jensen-Shannon divergence of the frequencies of character n-grams. Gulrajani et al. 2017, `gan_language.py`.
+    """Jensen-Shannon divergence of the frequencies of character n-grams.
 
-    Scores: `ngrams/jsd<n>`, 0 if they agree, 1 (base 2) if generated and real text share none. The most probable
-    character is taken at every position, and "`", which fills short sequences, counts as one. Finite samples raise
-    the divergence, the more the larger n is: compare with `held_out` of `describe`, what real text gets.
+    Gulrajani et al. 2017, `gan_language.py`.
+
+    Scores: `ngrams/jsd<n>`, 0 if they agree, 1 (base 2) if generated and real text share none. The
+    most probable character is taken at every position, and "`", which fills short sequences, counts
+    as one. Finite samples raise the divergence, the more the larger n is: compare with `held_out`
+    of `describe`, what real text gets.
 
     Args:
         sizes: the n; 1 to 4 in the authors' code, 4 and 6 in Heusel et al. 2017.
@@ -47,7 +50,8 @@ class NGramMetrics(Suite):
         """Checks the data.
 
         Raises:
-            UserError: they are no text, or its sequences are shorter than an n-gram, or there are too many n-grams.
+            UserError: they are no text, or its sequences are shorter than an n-gram, or there are
+                too many n-grams.
         """
         if not isinstance(source, Text):
             raise UserError(
@@ -71,9 +75,10 @@ class NGramMetrics(Suite):
             source.split(split)
 
     def compute(self, draw: Draw, source: Text, protocol: EvalProtocol, device: torch.device | str) -> dict[str, float]:
-        """The divergences of `protocol.generated` sequences from `protocol.real` real ones, computed on the CPU.
+        """The divergences of `protocol.generated` sequences from real ones, on the CPU.
 
-        Of the samples [n, v, l], a score for every character at every position, the most probable characters count.
+        Of the samples [n, v, l], a score for every character at every position, the most probable
+        characters count.
         """
         texts = look_at_all(draw, protocol.batches(protocol.generated), lambda samples: samples.argmax(1))
         return self.distances(texts, real_texts(source, protocol), source.vocabulary)
@@ -96,7 +101,7 @@ class NGramMetrics(Suite):
 
 
 def texts_of(source: Text, split: str, n: int | None) -> Texts:
-    """The numbers of the characters of n sequences, always the same ones; None or more than there are: all."""
+    """The characters of n sequences, always the same ones; all for None or too large an n."""
     texts = source.split(split)
     return texts.images[subset_indices(texts, n)]
 
@@ -113,7 +118,7 @@ def ngrams(texts: Texts, n: int, vocabulary: int) -> Int[Tensor, " m"]:
 
 
 def jensen_shannon(one: Int[Tensor, " m"], other: Int[Tensor, " k"]) -> float:
-    """Jensen-Shannon divergence in bits of the frequencies of numbers: 0 if they are the same, 1 if none is shared."""
+    """Jensen-Shannon divergence in bits of frequencies of numbers: 0 if equal, 1 if disjoint."""
     kinds, where = torch.cat([one, other]).unique(return_inverse=True)
     counts = [torch.bincount(part, minlength=len(kinds)).double() for part in where.split([len(one), len(other)])]
     p, q = (count / count.sum() for count in counts)

@@ -18,9 +18,9 @@ from lit_gan.metrics.sharing import Draw, look_at_all
 class StackedModes(Suite):
     """Modes among the generated stacks, and the KL divergence of their frequencies from the data's.
 
-    Every channel is read by the classifier of the stacked set, as Metz et al. 2017, section 3.3.1, and Srivastava et
-    al. 2017 (VEEGAN), section 5.2, do. Scores: `<data>/held`, 1 to 1000, and `<data>/kl` in nats. Even a perfect
-    generator has a KL of about 500 / n for n samples.
+    Every channel is read by the classifier of the stacked set, as Metz et al. 2017, section 3.3.1,
+    and Srivastava et al. 2017 (VEEGAN), section 5.2, do. Scores: `<data>/held`, 1 to 1000, and
+    `<data>/kl` in nats. Even a perfect generator has a KL of about 500 / n for n samples.
 
     Args:
         classifier: of one digit.
@@ -65,7 +65,7 @@ class StackedModes(Suite):
         return {"held": float(len(modes.unique())), "kl": kl}
 
     def modes(self, images: Tensor) -> Int[Tensor, " n"]:
-        """The number 100 r + 10 g + b of each image, by the classifier; images are uint8 [n, 3, h, w]."""
+        """The numbers 100 r + 10 g + b that the classifier sees in images, uint8 [n, 3, h, w]."""
         digits = self.classifier(images.flatten(0, 1)[:, None]).logits.argmax(1).cpu()
         return digits.view(-1, 3) @ torch.tensor([100, 10, 1])
 
@@ -76,7 +76,7 @@ class StackedModes(Suite):
 
 
 def expected(source: Stacked, split: str) -> Float[Tensor, "1000"]:
-    """The data's probability of every mode: the product of the digits' frequencies in the stacked set."""
+    """The data's probability of every mode: the product of the frequencies of its digits."""
     share = torch.bincount(source.base.split(split).labels, minlength=10).double()
     share = share / share.sum()
     return torch.einsum("i,j,k->ijk", share, share, share).flatten()
