@@ -146,8 +146,9 @@ class FeatureMetrics(Suite):
         """Why a score, by its short name, is not the one asked for: there are too few images."""
         used, reasons = self.used(protocol, real), {}
         for names, number in NEEDED.items():
-            asked, measured = getattr(protocol, number), number != "splits" or self.extractor.has_logits
-            if measured and used[number] < asked:
+            asked = getattr(protocol, number)
+            has_score = number != "splits" or self.extractor.has_logits
+            if has_score and used[number] < asked:
                 reasons |= dict.fromkeys(names, f"{number} is {used[number]} instead of {asked}")
         return reasons
 
