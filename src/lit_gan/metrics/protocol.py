@@ -8,7 +8,7 @@ from lit_gan.errors import UserError
 
 @dataclass(frozen=True)
 class EvalProtocol:
-    """One way to evaluate a generator. Stored with every score.
+    """One way to evaluate a generator, which is stored with every score.
 
     Raises:
         UserError: a number that no evaluation can be made with.
@@ -31,7 +31,7 @@ class EvalProtocol:
     kid_subset_size: int
     """Images in one subset of KID; fewer where there are fewer images."""
     precision_recall: int
-    """Images of either kind for precision and recall, at most `FeatureMetrics.KEPT`."""
+    """Images of either kind for precision and recall, at most 10,000."""
     neighbours: int
     """The k of precision and recall."""
     batch_size: int
