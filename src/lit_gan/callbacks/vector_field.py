@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.errors import UserError
-from lit_gan.figures.style import BLUE, VERMILION
+from lit_gan.figures.style import BLUE, VERMILION, new_figure, save_figure
 from lit_gan.game import Turn
 from lit_gan.records.files import replacing
 
@@ -65,12 +65,11 @@ class VectorField(Callback):
             with replacing(directory / "path.csv") as table, table.open("w", newline="", encoding="utf-8") as file:
                 csv.writer(file).writerows([["update", "theta", "psi"], *([i, *at] for i, at in enumerate(self.path))])
             figure = self.draw(*field(pl_module, self.limit, self.points))
-            with replacing(directory / "vector_field.png") as picture:
-                figure.savefig(picture, format="png", dpi=150)
+            save_figure(figure, directory / "vector_field.png")
 
     def draw(self, grid: Tensor, arrows: Tensor) -> Figure:
         """The arrows [p, 2] at the points [p, 2] of the grid, and the path from its start (o) to its end (x)."""
-        figure = Figure(figsize=(5, 5), layout="constrained")
+        figure = new_figure(5, 5, dpi=150)
         axes = figure.add_subplot()
         axes.quiver(*grid.T.numpy(), *arrows.T.numpy(), color="0.6")
         theta, psi = torch.tensor(self.path).T.numpy()

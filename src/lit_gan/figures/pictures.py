@@ -125,7 +125,9 @@ def shorten(word: str, most: int = 24) -> str:
 
 def scatter(points: Tensor, limit: float = 2.0) -> Tensor:
     """A plot of points [n, 2] in [-limit, limit]^2; numbers [n, 1] lie on the first axis."""
-    from matplotlib.figure import Figure  # late: most runs draw no points, and it takes a moment
+    from matplotlib.figure import Figure  # late, for it takes a moment and only points need it
+
+    from lit_gan.figures.style import figure_bytes
 
     points = torch.nn.functional.pad(points, (0, 2 - points.shape[1]))
 
@@ -133,9 +135,8 @@ def scatter(points: Tensor, limit: float = 2.0) -> Tensor:
     axes = figure.add_subplot()
     axes.scatter(*points.cpu().T.numpy(), s=3, alpha=0.5)
     axes.set(xlim=(-limit, limit), ylim=(-limit, limit), aspect="equal")
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    return torch.from_numpy(np.array(Image.open(buffer).convert("RGB")))
+    image = Image.open(io.BytesIO(figure_bytes(figure, "png")))
+    return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def save_picture(image: Tensor, path: Path) -> None:
