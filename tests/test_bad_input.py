@@ -17,10 +17,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from lit_gan import settings
-from lit_gan.cli.launch import causes, explain, launch
+from lit_gan.cli.launch import launch
+from lit_gan.cli.mistakes import causes, explain
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
-from lit_gan.overrides import quoted, unquoted
+from lit_gan.overrides import as_override_value, parse_override, quote_typed
 from lit_gan.records import results
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
@@ -66,7 +67,7 @@ def finished(tmp_path_factory) -> Path:
     """A run without metrics, in a folder with a space and an accent in its name."""
     directory = tmp_path_factory.mktemp("runs") / "r q é"
     with pytest.MonkeyPatch.context() as patch:
-        call(patch, "train", *TINY, f"hydra.run.dir={quoted(str(directory))}")
+        call(patch, "train", *TINY, f"hydra.run.dir={as_override_value(str(directory))}")
     return directory
 
 
@@ -225,7 +226,7 @@ class TestEvaluate:
     )
     def test_is_refused_before_the_first_score(self, refusal, finished, arguments, words):
         before = (finished / "results.json").read_bytes()
-        run = [] if "run=null" in arguments else [f"run={quoted(str(finished))}"]
+        run = [] if "run=null" in arguments else [f"run={as_override_value(str(finished))}"]
         sentence = refusal("evaluate", *run, *arguments)
         for word in words:
             assert word in sentence
@@ -272,17 +273,17 @@ class TestSample:
         ],
     )
     def test_a_setting_and_its_value(self, refusal, finished, argument):
-        assert f"{argument} " in refusal("sample", f"run={quoted(str(finished))}", argument)
+        assert f"{argument} " in refusal("sample", f"run={as_override_value(str(finished))}", argument)
 
     def test_no_interpolation(self, finished, monkeypatch, tmp_path):
         arguments = ["n=2", "interpolations=0", f"output={tmp_path / 'out'}"]
-        call(monkeypatch, "sample", f"run={quoted(str(finished))}", *arguments)
+        call(monkeypatch, "sample", f"run={as_override_value(str(finished))}", *arguments)
         files = {path.name for path in (tmp_path / "out").rglob("*.png")}
         assert files == {"grid.png", "00000.png", "00001.png"}
 
     def test_folder_that_is_a_file(self, refusal, finished, tmp_path):
         (tmp_path / "file").touch()
-        sentence = refusal("sample", f"run={quoted(str(finished))}", f"output={tmp_path / 'file'}")
+        sentence = refusal("sample", f"run={as_override_value(str(finished))}", f"output={tmp_path / 'file'}")
         assert str(tmp_path / "file") in sentence
         assert "hydra.run.dir" not in sentence
 
@@ -369,11 +370,13 @@ class TestPaths:
             call(monkeypatch, "train", spelling, "updates=3")
         assert json.loads((place / "results.json").read_text())["updates"] == 3
 
-    @pytest.mark.parametrize("path", ["/plain/path-1.5", "/a b", "/é", "/it's", '/say "x"', "/a,b=[c](d)", "~x"])
+    @pytest.mark.parametrize(
+        "path", ["/plain/path-1.5", "/a b", "/é", "/it's", '/say "x"', "/a,b=[c](d)", "~x", "/a b\\", "/a\\", '/a\\"b']
+    )
     def test_quoting_is_hydras(self, path):
-        (override,) = OverridesParser.create().parse_overrides([f"run={quoted(path)}"])
+        (override,) = OverridesParser.create().parse_overrides([f"run={as_override_value(path)}"])
         assert override.value() == path
-        assert unquoted(quoted(path)) == path
+        assert parse_override(quote_typed(f"run={as_override_value(path)}")).value() == path
 
     def test_commands_are_for_a_shell(self):
         assert run_command("train", "resume", Path("/a/b")) == f"{interpreter()} -m lit_gan.train resume=/a/b"

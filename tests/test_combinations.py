@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.callbacks import essential_callbacks
-from lit_gan.cli.launch import explain
+from lit_gan.cli.mistakes import explain
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
 

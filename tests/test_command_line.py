@@ -9,12 +9,14 @@ import hydra
 import pytest
 from hydra._internal.utils import get_args_parser
 
-from lit_gan.cli.arguments import check_choices, flags_of, split_flags
-from lit_gan.cli.known import instead_of
-from lit_gan.cli.launch import completed, still_there
-from lit_gan.configs import choices, composed, default_choices
+from lit_gan.cli.arguments import complete_arguments
+from lit_gan.cli.choices import check_choices
+from lit_gan.cli.flags import read_flags, split_flags
+from lit_gan.cli.resume import still_applicable
+from lit_gan.cli.suggestions import suggest_setting
+from lit_gan.configs import choices, compose_choices, default_choices
 from lit_gan.errors import UserError
-from lit_gan.overrides import quoted
+from lit_gan.overrides import as_override_value, parse_override, quote_typed
 
 FLAGS = [
     *(["-m"], ["--multirun"], ["-r"], ["-cd", "{folder}"], ["--config-dir={folder}"], ["--config-dir", "{folder}"]),
@@ -32,7 +34,7 @@ class TestFlags:
     @pytest.mark.parametrize("place", [0, 1, 2])
     def test_stand_anywhere(self, tmp_path, flags, place):
         flags, settings = [flag.format(folder=tmp_path) for flag in flags], ["seed=0,1", "updates=2"]
-        line = completed([*settings[:place], *flags, *settings[place:]], "train")
+        line = complete_arguments([*settings[:place], *flags, *settings[place:]], "train")
         read, first = (get_args_parser().parse_args(arguments) for arguments in (line, [*flags, "--cfg=job"]))
         assert read.overrides[:2] == settings
         names = set(vars(read)) - {"overrides", "cfg"}
@@ -41,13 +43,13 @@ class TestFlags:
     def test_a_value_of_a_flag_is_no_setting(self):
         assert split_flags(["seed=1", "-cn", "train", "updates=2"]) == (["-cn", "train"], ["seed=1", "updates=2"])
         assert split_flags(["-i", "seed=1"]) == (["-i=all"], ["seed=1"])
-        assert flags_of(["seed=0,1", "-m"]).multirun
+        assert read_flags(["seed=0,1", "-m"]).multirun
 
     def test_the_flag_last_still_makes_axes(self):
-        assert completed(["seed=0,1", "-m"], "train")[-1] == "axes=[seed]"
+        assert complete_arguments(["seed=0,1", "-m"], "train")[-1] == "axes=[seed]"
 
     def test_only_a_training_has_axes(self):
-        assert completed(["--multirun", "run=A,B"], "evaluate") == ["--multirun", "run=A,B"]
+        assert complete_arguments(["--multirun", "run=A,B"], "evaluate") == ["--multirun", "run=A,B"]
 
 
 class TestGroups:
@@ -121,12 +123,12 @@ class TestNames:
         ],
     )
     def test_a_setting_is_found_wherever_it_is(self, name, meant):
-        assert meant in instead_of(name, composed("train", []))
+        assert meant in suggest_setting(name, compose_choices("train", []))
 
     def test_the_keys_are_those_of_what_was_chosen(self):
-        config = composed("train", ["data=image_folder", "nonsense=1", "reg=[r1]"])
-        assert "on_broken" in instead_of("data.foo", config)
-        assert "on_broken" not in instead_of("data.foo", composed("train", []))
+        config = compose_choices("train", ["data=image_folder", "nonsense=1", "reg=[r1]"])
+        assert "on_broken" in suggest_setting("data.foo", config)
+        assert "on_broken" not in suggest_setting("data.foo", compose_choices("train", []))
         assert list(config.reg) == ["r1"]
 
 
@@ -135,11 +137,35 @@ class TestHome:
     def test_of_nobody(self, name):
         for value in ("~nobody-here/x", '"~nobody-here/x"'):
             with pytest.raises(UserError, match=rf"^{name}=~nobody-here/x: there is no home directory ~nobody-here"):
-                completed([f"{name}={value}"], "evaluate")
+                complete_arguments([f"{name}={value}"], "evaluate")
 
     def test_of_the_user(self, monkeypatch, tmp_path):
         monkeypatch.setenv("HOME", str(tmp_path / "a b"))
-        assert completed(["output=~/x"], "sample") == [f"output={quoted(str(tmp_path / 'a b' / 'x'))}"]
+        assert complete_arguments(["output=~/x"], "sample") == [
+            f"output={as_override_value(str(tmp_path / 'a b' / 'x'))}"
+        ]
+
+
+class TestQuotes:
+    @pytest.mark.parametrize(
+        ("word", "value"),
+        [
+            ("run=runs/seed=0", "runs/seed=0"),
+            ("run=runs/Größe", "runs/Größe"),
+            ("output=~/x", "~/x"),
+            ("resume=a b,c", "a b,c"),
+            ("resume='a b'", "a b"),
+            ("resume=it's", "it's"),
+        ],
+    )
+    def test_a_path_needs_none(self, word, value):
+        assert parse_override(quote_typed(word)).value() == value
+
+    @pytest.mark.parametrize(
+        "word", ["seed=0", "reg=[a,b]", "seed=0,1", "~sweep", "label=", "resume=null", "x=a b é", "foo"]
+    )
+    def test_what_is_no_such_path_stays(self, word):
+        assert quote_typed(word) == word
 
 
 class TestResume:
@@ -166,7 +192,7 @@ class TestResume:
     def test_what_a_new_choice_takes_away_goes(self, new, gone):
         replaced = {each.split("=")[0] for each in new}
         old = [override for override in self.OLD if override.split("=")[0] not in replaced]
-        assert set(old) - set(still_there(old, new, {"metrics": "inception", "trainer": "ddp"})) == set(gone)
+        assert set(old) - set(still_applicable(old, new, {"metrics": "inception", "trainer": "ddp"})) == set(gone)
 
 
 @pytest.mark.parametrize("flag", ["--help", "--cfg=job"])

@@ -16,9 +16,10 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
-from lit_gan.cli.launch import swept, unknown_setting
+from lit_gan.cli.arguments import complete_arguments
+from lit_gan.cli.mistakes import unknown_choice
 from lit_gan.errors import UserError
-from lit_gan.overrides import axes_of, parsed
+from lit_gan.overrides import parse_overrides, swept_keys
 from lit_gan.records.lock import in_use, sole_use
 from lit_gan.sweep import cell_process
 from lit_gan.sweep.cell_config import cell_config_path
@@ -101,7 +102,7 @@ def test_a_place_needs_no_quotes():
 
 
 def test_axes_are_the_settings_with_several_values():
-    assert axes_of(["--multirun", "seed=0,1", "reg=[a,b]", "optim.d.lr=interval(0,1)", "updates=5"]) == [
+    assert swept_keys(["seed=0,1", "reg=[a,b]", "optim.d.lr=interval(0,1)", "updates=5"]) == [
         "seed",
         "optim.d.lr",
     ]
@@ -207,10 +208,10 @@ def test_a_refused_sweep_changes_nothing(undisturbed, change, words):
 def test_values_with_the_same_directory_are_refused(values, one, other):
     name = values.split("=")[0]
     with pytest.raises(UserError) as refused:
-        cells_of(parsed(["seed=0,1", values]), ["seed", name])
+        cells_of(parse_overrides(["seed=0,1", values]), ["seed", name])
     assert one in str(refused.value)
     assert other in str(refused.value)
-    assert len(cells_of(parsed(["seed=0,1", "reg=[r1,r2],r1"]), ["seed", "reg"])) == 4
+    assert len(cells_of(parse_overrides(["seed=0,1", "reg=[r1,r2],r1"]), ["seed", "reg"])) == 4
 
 
 @pytest.mark.parametrize("engine", [[], ["hydra/launcher=joblib"], ["apart=false"]], ids=["basic", "joblib", "here"])
@@ -264,13 +265,13 @@ def test_status_prints_brackets_as_they_are(capsys):
 
 def test_a_plan_knows_the_choices_that_a_pattern_means():
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
-        (override,) = parsed(["loss=glob(h*)"])
+        (override,) = parse_overrides(["loss=glob(h*)"])
         assert single_settings(override) == ["loss=hinge"]
 
 
 @pytest.mark.parametrize("mode", ["--multirun", "-m", "hydra.mode=MULTIRUN"])
 def test_every_way_to_ask_for_many_runs_has_axes(mode):
-    assert swept([mode, "seed=0,1"])[-1] == "axes=[seed]"
+    assert complete_arguments([mode, "seed=0,1"], "train")[-1] == "axes=[seed]"
 
 
 def test_three_kills_at_random_moments_change_nothing(undisturbed, tmp_path):
@@ -374,8 +375,8 @@ def test_a_search_ends_in_its_best_setting(tmp_path):
     ],
 )
 def test_an_engine_that_is_not_installed(monkeypatch, choice, extra):
-    monkeypatch.setattr("lit_gan.cli.launch.find_spec", lambda name: None)
-    sentence = unknown_setting(f"Could not find '{choice}'", "train")
+    monkeypatch.setattr("lit_gan.cli.mistakes.find_spec", lambda name: None)
+    sentence = unknown_choice(choice)
     assert sentence.endswith(f"is not installed: pip install 'lit_gan[{extra}]'.")
 
 

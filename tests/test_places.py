@@ -8,7 +8,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lit_gan.cli.launch import completed, launch
+from lit_gan.cli.arguments import complete_arguments
+from lit_gan.cli.launch import launch
 from lit_gan.data.folder import ImageFolder
 from lit_gan.data.torchvision_sets import TorchvisionSet
 from lit_gan.errors import UserError
@@ -123,13 +124,13 @@ def test_data_that_has_moved_is_found_where_the_environment_says(here, monkeypat
 def test_what_is_typed_is_completed(tmp_path, monkeypatch, typed, stored):
     monkeypatch.chdir(tmp_path)
     place = tmp_path.parent if ".." in typed else tmp_path
-    assert stored.replace("{}", str(place), 1) in completed([typed], "train")
+    assert stored.replace("{}", str(place), 1) in complete_arguments([typed], "train")
 
 
 @pytest.mark.parametrize("name", ["data.root", "data.file", "metrics.weights"])
 def test_a_home_directory_that_there_is_not_is_named(name):
     with pytest.raises(UserError, match=rf"{name}=~nouser/x: there is no home directory ~nouser"):
-        completed([f"{name}=~nouser/x"], "train")
+        complete_arguments([f"{name}=~nouser/x"], "train")
     with pytest.raises(UserError, match=rf"{name}=~nouser/x"):
         absolute(name, "~nouser/x")
 

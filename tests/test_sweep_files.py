@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import register_resolvers
 from lit_gan.configs import choices
-from lit_gan.overrides import parsed
+from lit_gan.overrides import parse_overrides
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view
 from lit_gan.sweep.plan import as_path_part, single_settings
@@ -41,7 +41,7 @@ def configs():
 def axes(sweep):
     """The overrides along each axis of a sweep: {"seed": ["seed=0", "seed=1"]}."""
     params = hydra.compose("train", [f"sweep={sweep}"], return_hydra_config=True).hydra.sweeper.params
-    return {name: single_settings(*parsed([f"{name}={value}"])) for name, value in params.items()}
+    return {name: single_settings(*parse_overrides([f"{name}={value}"])) for name, value in params.items()}
 
 
 def cells(sweep):

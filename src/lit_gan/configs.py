@@ -11,6 +11,12 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_gan.errors import written
+from lit_gan.overrides import override_key, override_values, parse_overrides
+
+SEARCH_PATH = "hydra.searchpath"
+"""The setting that lists where Hydra finds more configs."""
+
 
 def package_folders() -> list[Path]:
     """The folders of the configs and sweeps that the package ships."""
@@ -33,7 +39,20 @@ def default_choices(config_name: str) -> dict[str, Any]:
     return {name: choice for entry in groups for name, choice in entry.items() if not name.startswith("override ")}
 
 
-def composed(config_name: str, overrides: list[str]) -> DictConfig:
+def compose_choices(config_name: str, settings: list[str]) -> DictConfig:
+    """A config with those settings only that choose configs, and of several choices the first.
+
+    Which settings there are follows from the choices, so that what cannot be composed with them can be explained.
+    """
+    groups, found = default_choices(config_name), [word for word in settings if override_key(word) == SEARCH_PATH]
+    for override in parse_overrides(settings):
+        if override.key_or_group in groups and not override.is_delete():
+            values = override_values(override)
+            found += [f"{override.get_key_element()}={written(values[0])}"] if values else []
+    return compose_leniently(config_name, found)
+
+
+def compose_leniently(config_name: str, overrides: list[str]) -> DictConfig:
     """A config with as many of the overrides as can be composed together, in their order."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
@@ -42,6 +61,6 @@ def composed(config_name: str, overrides: list[str]) -> DictConfig:
             try:
                 config = hydra.compose(config_name, [*kept, override])
                 kept.append(override)
-            except (HydraException, OmegaConfBaseException, ValueError):  # what the sentence is about
+            except (HydraException, OmegaConfBaseException, ValueError):  # the mistake that is being explained
                 continue
         return config

@@ -1,114 +1,80 @@
-"""The words of a command line before Hydra reads them: flags anywhere, paths of a home directory, choices of groups."""
+"""The command line that Hydra is given for what was typed: flags first, and every setting in full."""
 
-import argparse
-import itertools
 from pathlib import Path
-from typing import Any
 
-from hydra._internal.utils import get_args_parser
+from lit_gan.cli.choices import check_choices
+from lit_gan.cli.flags import read_flags, split_flags
+from lit_gan.cli.own_configs import own_folders, with_recorded_places
+from lit_gan.cli.resume import command_of_resume
+from lit_gan.configs import choices
+from lit_gan.errors import UserError
+from lit_gan.overrides import as_override_value, override_key, parse_override, parse_overrides, quote_typed, swept_keys
+from lit_gan.records.paths import expand_home, with_whole_path
+from lit_gan.records.search_path import find_modules
 
-from lit_gan.configs import choices, default_choices
-from lit_gan.errors import UserError, hint, written
-from lit_gan.overrides import each_value, parse
-
-ONE_CHOICE = ("model", "loss", "optim", "order", "metrics", "data")
-"""The groups whose choices exclude each other: of two, the second would overwrite parts of the first."""
-
-INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""What Hydra's flag `--info` takes."""
-
-
-def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags with their values, and the settings. argparse itself takes settings in one piece only."""
-    flags = [f"{word}=all" if is_bare_info(word, after) else word for word, after in followed(arguments)]
-    known, unknown = get_args_parser().parse_known_args(flags)
-    settings = [*known.overrides, *(word for word in unknown if not word.startswith("-"))]
-    for setting in settings:
-        flags.remove(setting)
-    return flags, settings
+PATHS = ("resume", "run", "output", "hydra.run.dir", "hydra.sweep.dir")
+"""The settings that are paths to write to, or of runs; those of files to read have whole paths (`with_whole_path`)."""
 
 
-def followed(words: list[str]) -> list[tuple[str, str]]:
-    """Each word with the one after it."""
-    return list(itertools.zip_longest(words, words[1:], fillvalue=""))
-
-
-def is_bare_info(word: str, after: str) -> bool:
-    """Whether a word is the flag `--info` without its value, so that argparse would take a setting for that."""
-    return word in ("--info", "-i") and after not in INFO
-
-
-def flags_of(arguments: list[str]) -> argparse.Namespace:
-    """The flags as Hydra reads them."""
-    return get_args_parser().parse_known_args(split_flags(arguments)[0])[0]
-
-
-def check_choices(settings: list[str], config_name: str, own: list[Path]) -> list[str]:
-    """The settings, with `group=null` replaced by what it stands for.
+def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
+    """The command line that stands for what was typed.
 
     Args:
-        own: folders of further configs.
+        config_name: the primary config of the command; `resume` and sweeps belong to "train" alone.
 
     Raises:
-        UserError: a group is given what is no name of a choice, or nothing where it needs a choice.
+        UserError: a mistake that can be seen before any config is read.
+        OverrideParseException: a word is no setting.
     """
-    defaults, kept = default_choices(config_name), []
-    for setting in settings:
-        override = parse(setting)
-        group = override.key_or_group if override and not override.is_delete() else ""
-        if group not in defaults and not group.startswith("hydra/"):
-            kept.append(setting)
-        elif override.value() is None:
-            kept += instead_of_null(group, defaults.get(group, ""), choices(group, own))
-        else:
-            for choice in each_value(override):
-                check_choice(group, choice, choices(group, own))
-            kept.append(setting)
-    return kept
+    flags, settings = split_flags(arguments)
+    settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
+    settings = with_recorded_places(settings, config_name)
+    settings = command_of_resume(settings) if config_name == "train" else settings
+    own = own_folders(flags, settings)
+    find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
+    settings = check_choices(settings, config_name, own)
+    return [*flags, *(whole_sweep(flags, settings) if config_name == "train" else settings)]
 
 
-def check_choice(group: str, choice: Any, known: list[str]) -> None:
-    """Refuses what is no name, and no list of names, of choices; whether a name exists is for Hydra to say.
+def with_home(setting: str) -> str:
+    """A setting, with the home directory in place of the `~` that its path begins with.
 
     Raises:
-        UserError: names the group and the value.
+        UserError: there is no such home directory.
     """
-    names = choice if isinstance(choice, list) else [choice]
-    for name in names:
-        if isinstance(name, dict | list):
-            raise UserError(f"{group}={written(choice)} must be a name{hint('', known)}")
-        if not isinstance(name, str):
-            raise UserError(f"{group}={written(name)} does not exist{hint(str(name), known)}")
-        if not name:
-            raise UserError(f"{group}= is empty{hint('', known)}")
-        if group == "data" and is_path(name, known):
-            raise UserError(data_from(name))
-    if (group in ONE_CHOICE and len(names) != 1) or (group == "trainer" and not names):
-        raise UserError(f"{group}={written(choice)} must be one name{hint('', known)}")
+    override = parse_override(setting)
+    name, path = override.key_or_group, override.value()
+    if name in PATHS and isinstance(path, str) and path.startswith("~"):
+        return f"{override.get_key_element()}={as_override_value(expand_home(name, path))}"
+    return setting
 
 
-def is_path(name: str, known: list[str]) -> bool:
-    """Whether what stands for a choice is a path."""
-    return name.startswith(("/", "./", "../", "~")) or (name not in known and Path(name).exists())
-
-
-def data_from(path: str) -> str:
-    """The sentence for a path that stands where the kind of a data set does."""
-    a_text = Path(path).suffix == ".txt"
-    instead = f"data=text data.file={path}" if a_text else f"data=image_folder data.root={path}"
-    return f"data={path} is a path, but data names the kind of data set: write {instead}."
-
-
-def instead_of_null(group: str, default: Any, known: list[str]) -> list[str]:
-    """What `group=null` stands for: an empty list, the choice `none`, or no setting where null is the default.
+def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
+    """The settings of a sweep, with its file for the scale and with `axes`, the settings that are given several values.
 
     Raises:
-        UserError: the group needs a choice.
+        UserError: the sweep has no such scale, or there is no sweep.
     """
-    if default is None:
-        return []
-    if isinstance(default, list):
-        return [f"{group}=[]"]
-    if "none" in known:
-        return [f"{group}=none"]
-    raise UserError(f"{group}=null: one has to be chosen{hint('', known)}")
+    overrides = [override for override in parse_overrides(settings) if not override.is_delete()]
+    given = {override.key_or_group: override.get_value_string() for override in overrides}
+    sweep, scale = given.get("sweep", "null"), given.get("scale", "paper")
+    if scale != "paper":
+        settings = at_scale(settings, sweep, scale)
+    several = read_flags(flags).multirun or "hydra.mode=MULTIRUN" in settings or sweep != "null"
+    axes = swept_keys(settings) if several else []
+    return [*settings, f"axes=[{','.join(axes)}]"] if axes else settings
+
+
+def at_scale(settings: list[str], sweep: str, scale: str) -> list[str]:
+    """The settings, with the sweep's file for a scale other than the paper's.
+
+    Raises:
+        UserError: the sweep has no such scale, or there is no sweep.
+    """
+    if sweep == "null":
+        raise UserError(f"scale={scale} is of a sweep: choose one with sweep=NAME, or leave it out.")
+    if sweep not in choices("sweep"):
+        return settings  # Hydra lists the sweeps that there are
+    if scale not in (scales := choices(f"sweep/{sweep}")):
+        raise UserError(f"scale={scale}: sweep={sweep} has no such scale; there are {', '.join(['paper', *scales])}.")
+    return [f"sweep={sweep}/{scale}" if override_key(setting) == "sweep" else setting for setting in settings]

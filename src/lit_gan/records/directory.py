@@ -10,7 +10,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, written
-from lit_gan.overrides import key
+from lit_gan.overrides import override_key
 from lit_gan.records import search_path
 from lit_gan.records.branch import check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
@@ -52,7 +52,7 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
     checkpoint = directory / "checkpoints" / "last.ckpt"
     if not checkpoint.exists():
         return None
-    typed = {key(override) for override in HydraConfig.get().overrides.task}
+    typed = {override_key(override) for override in HydraConfig.get().overrides.task}
     check_resume(recorded_config(directory), config, typed, directory)
     return checkpoint
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError
-from lit_gan.overrides import key, parse, quoted
+from lit_gan.overrides import as_override_value, parse_override
 
 PATH_SETTINGS = (
     "data.root",
@@ -52,12 +52,11 @@ def with_whole_path(setting: str) -> str:
     Raises:
         UserError: as `absolute`.
     """
-    override = parse(setting) if key(setting) in PATH_SETTINGS and not setting.startswith("~") else None
-    path = override.value() if override and not override.is_sweep_override() else None
-    if path in (None, "") or "${" in str(path):
+    override = parse_override(setting)
+    name, path = override.key_or_group, override.value()
+    if name not in PATH_SETTINGS or override.is_sweep_override() or path in (None, "") or "${" in str(path):
         return setting
-    name = setting.partition("=")[0]
-    return f"{name}={quoted(absolute(key(setting), str(path)))}"
+    return f"{override.get_key_element()}={as_override_value(absolute(name, str(path)))}"
 
 
 def make_paths_absolute(config: DictConfig) -> None:

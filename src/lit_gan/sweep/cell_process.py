@@ -13,7 +13,7 @@ from typing import BinaryIO
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from lit_gan.overrides import quoted
+from lit_gan.overrides import as_override_value
 from lit_gan.records.lock import TRAINING, InUse, is_held
 from lit_gan.records.results import Results
 from lit_gan.sweep.cell_config import CELL, cell_config_bytes, restore_cell_config, write_cell_config
@@ -58,7 +58,7 @@ def training_command(directory: Path) -> list[str]:
 
     The config comes from `cell.json`; the directory is named only for people who look at a list of processes.
     """
-    return [sys.executable, "-m", "lit_gan.train", f"hydra.run.dir={quoted(str(directory))}"]
+    return [sys.executable, "-m", "lit_gan.train", f"hydra.run.dir={as_override_value(str(directory))}"]
 
 
 def run_until_end(arguments: list[str], environment: dict[str, str], output: BinaryIO) -> int:

@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
-from lit_gan.overrides import parsed
+from lit_gan.overrides import parse_overrides
 from lit_gan.records.files import read_json, write_text
 
 Plan = dict[str, Any]
@@ -44,7 +44,8 @@ def planned_cells(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
         UserError: two cells would have the same directory.
     """
     params = hydra.sweeper.get("params") or {}
-    settings = parsed([*(f"{name}={value}" for name, value in params.items()), *hydra.overrides.task])
+    typed = [word for word in hydra.overrides.task if "=" in word]  # a `~key` says nothing about a grid
+    settings = parse_overrides([*(f"{name}={value}" for name, value in params.items()), *typed])
     grid = {setting.get_key_element(): setting for setting in settings}
     return cells_of(grid.values(), axes) if all(map(is_discrete, grid.values())) else {}
 

@@ -8,7 +8,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.table import Table
 
 from lit_gan.metrics.ms_ssim import WINDOW
-from lit_gan.overrides import typed
+from lit_gan.overrides import as_typed_value
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
 from lit_gan.system.console import plain_console
 from lit_gan.system.shell import shell_command
@@ -108,4 +108,4 @@ def telling_analysis(shape: Sequence[int]) -> str:
 
 def run_command(module: str, setting: str, directory: Path) -> str:
     """A command about a run, as a shell takes it: `python -m lit_gan.sample run=DIR`."""
-    return shell_command(module, f"{setting}={typed(str(directory))}")
+    return shell_command(module, f"{setting}={as_typed_value(str(directory))}")

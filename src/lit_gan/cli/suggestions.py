@@ -1,4 +1,4 @@
-"""What a word of the command line can be: the choices of the config groups and the settings, and what was meant."""
+"""What was meant by the name of a setting that does not exist."""
 
 import re
 from collections.abc import Iterator
@@ -24,17 +24,17 @@ SYNONYMS = {
 """What other code bases call a setting, and its name here."""
 
 LISTED = 4
-"""Of the settings with one name, so many are named in a sentence."""
+"""The most settings of one name that a sentence lists."""
 
 
-def instead_of(name: str, config: DictConfig) -> str:
+def suggest_setting(name: str, config: DictConfig) -> str:
     """The end of a sentence about a setting that a config does not have: the setting that was meant, or its neighbours.
 
     A setting of the same name elsewhere in the config is what was meant: `lr` is `optim.d.lr` or `optim.g.lr`.
     """
     parent, _, word = name.rpartition(".")
     neighbours = settings_below(config, parent)
-    elsewhere = [each for each in leaves(config) if is_same_word(each.rpartition(".")[2], word)]
+    elsewhere = [each for each in setting_names(config) if is_same_word(each.rpartition(".")[2], word)]
     if elsewhere and word not in neighbours:
         return f"; did you mean {' or '.join(shallowest(elsewhere)[:LISTED])}? --cfg job shows every setting."
     return hint(SYNONYMS.get(word, word), neighbours)
@@ -52,20 +52,20 @@ def settings_below(config: DictConfig, parent: str) -> list[str]:
     return sorted(map(str, node if isinstance(node, DictConfig) else config))
 
 
-def leaves(config: DictConfig, prefix: str = "") -> Iterator[str]:
+def setting_names(config: DictConfig, prefix: str = "") -> Iterator[str]:
     """The full names of all settings, those at the top first."""
     nodes = {name: config._get_node(name) for name in config}
     yield from (f"{prefix}{name}" for name, node in nodes.items() if not isinstance(node, DictConfig))
     for name, node in nodes.items():
         if isinstance(node, DictConfig) and not node._is_none() and not node._is_missing():
-            yield from leaves(node, f"{prefix}{name}.")
+            yield from setting_names(node, f"{prefix}{name}.")
 
 
 def is_same_word(name: str, word: str) -> bool:
-    """Whether two names of settings differ in underscores, hyphens and capitals alone, or are synonyms."""
-    return plain(name) in (plain(word), plain(SYNONYMS.get(word, word)))
+    """Whether two names are synonyms, or differ in underscores, hyphens and capitals alone."""
+    return letters_and_digits(name) in (letters_and_digits(word), letters_and_digits(SYNONYMS.get(word, word)))
 
 
-def plain(word: str) -> str:
-    """Letters and digits alone, in lower case."""
+def letters_and_digits(word: str) -> str:
+    """The letters and digits of a word, in lower case."""
     return re.sub(r"[\W_]", "", word).lower()

@@ -1,0 +1,159 @@
+"""Mistakes on the command line and in configs: every exception that is the user's, answered in one sentence."""
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+
+from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+from lit_gan.cli.flags import split_flags
+from lit_gan.cli.own_configs import flag_as_setting, own_folders
+from lit_gan.cli.suggestions import suggest_setting
+from lit_gan.configs import choices, compose_choices
+from lit_gan.errors import UserError, hint, one_line
+from lit_gan.overrides import as_override_value
+
+
+def explain(error: BaseException, config_name: str) -> str | None:
+    """One sentence for a mistake of the user's; None for an error of the package's own.
+
+    Args:
+        config_name: the primary config of the command.
+    """
+    chain = list(causes(error))
+    for cause in chain:
+        if isinstance(cause, UserError):
+            return one_line(str(cause))
+    for cause in chain:
+        if isinstance(cause, HydraException | OmegaConfBaseException):
+            return explain_config(cause, chain[-1], config_name)
+    return explain_file(error, config_name)
+
+
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and what it was raised from, outermost first."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def explain_config(error: Exception, cause: BaseException, config_name: str) -> str:
+    """The sentence for an exception of Hydra or OmegaConf.
+
+    Args:
+        cause: the innermost exception that it was raised from, or the exception itself.
+    """
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override)
+    if isinstance(error, InstantiationException):
+        return impossible(str(error), str(cause))
+    if isinstance(error, MissingConfigException) and error.missing_cfg_file:
+        return unknown_choice(error.missing_cfg_file, error.options)
+    return unknown_setting(str(error), config_name) or config_error(str(error))
+
+
+def explain_file(error: BaseException, config_name: str) -> str | None:
+    """The sentence for a file that cannot be read or written; None for other errors."""
+    if str(error).startswith("Unable to configure handler"):
+        error = error.__cause__  # Python's logging cannot open the log file
+    if not isinstance(error, OSError) or not error.filename:
+        return None
+    elsewhere = "; hydra.run.dir=DIR, or hydra.sweep.dir=DIR of a sweep, puts it elsewhere"
+    return f"{error.filename}: {error.strerror}{elsewhere if config_name == 'train' else ''}."
+
+
+def unreadable(word: str) -> str:
+    """The sentence for a word that is not in Hydra's grammar."""
+    name, equals, value = word.partition("=")
+    if not equals:
+        return f"{word} is no setting: write NAME=VALUE, and --help shows examples."
+    twice = f"{name}='{as_override_value(value.strip(QUOTES))}'"
+    return f"{word} cannot be read: put a value with unusual characters into two pairs of quotes, {twice}."
+
+
+QUOTES = "'\""
+"""What a value may have around it that Hydra could not read."""
+
+
+def impossible(message: str, cause: str) -> str:
+    """The sentence for a part of the config that cannot be made: which, and why.
+
+    Hydra's exception holds its text alone, so that the class and the key are read out of that.
+    """
+    target, name = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
+    name = name[1] if name else "the config"
+    if "Error locating" in message:
+        return f"{name}._target_={target[1]} cannot be imported: {one_line(cause)}, so {remedy(target[1])}."
+    return f"{name} cannot be made with its present settings: {one_line(cause)}, so correct the one named."
+
+
+def remedy(target: str) -> str:
+    """What to do about a class that cannot be imported: its module is nowhere, or holds no such class."""
+    module = target.split(".")[0]
+    if module in sys.modules or find_spec(module):
+        return "correct the name"
+    return f"correct the name, or say where {module}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
+
+
+def config_error(message: str) -> str:
+    """The sentence for what OmegaConf and Hydra refuse: the key and the reason, without the types of the nodes."""
+    ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
+    if ambiguous:
+        name, _, value = ambiguous[1].partition("=")
+        return f"{ambiguous[1]} is ambiguous: write {name}=[{value}] for a list, or add --multirun to try one by one."
+    reason, *details = message.strip().split("\n    full_key: ")
+    name = details[0].split()[0] if details else ""
+    return one_line(f"{name}: {reason}" if name and name not in reason else reason).rstrip(".") + "."
+
+
+def unknown_setting(message: str, config_name: str) -> str | None:
+    """The sentence for a misspelt key: what was meant, and what there is; None for other messages."""
+    found = re.search(r"Could not override '([^']+)'", message)
+    if not found:
+        return None
+    flags, settings = typed_words()
+    config = compose_choices(config_name, [*flag_as_setting(flags), *settings])
+    return f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
+
+
+def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:
+    """The sentence for a misspelt choice: what was meant, and what there is.
+
+    Args:
+        path: the group and the choice, "loss/hinged".
+        options: what Hydra has found in the group; None for the package's choices and those of one's own folders.
+    """
+    group, choice = next(group_and_choice(path))
+    engine = choice.split("_")[0]
+    if engine in ENGINES.get(group, ()) and not has_engine(group, engine):
+        return f"{group}={choice} is not installed: pip install 'lit_gan[{engine}]'."
+    known = options or choices(group, own_folders(*typed_words()))
+    return f"{group}={choice} does not exist{hint(choice, sorted(known))}"
+
+
+def typed_words() -> tuple[list[str], list[str]]:
+    """The flags and the settings of this process' command line."""
+    flags, settings = split_flags(sys.argv[1:])
+    return flags, [setting for setting in settings if "=" in setting]
+
+
+def group_and_choice(path: str) -> Iterator[tuple[str, str]]:
+    """The ways to read "a/b/c" as a group and its choice, those with an existing group first."""
+    parts = path.split("/")
+    for place in range(1, len(parts)):
+        group = "/".join(parts[:place])
+        if choices(group):
+            yield group, "/".join(parts[place:])
+    yield "/".join(parts[:-1]), parts[-1]
+
+
+ENGINES = {"hydra/launcher": ("joblib", "submitit", "ray"), "hydra/sweeper": ("optuna",)}
+"""What else may run the cells of a sweep or choose them; an extra of the package, of the same name, installs it."""
+
+
+def has_engine(group: str, engine: str) -> bool:
+    """Whether Hydra's plugin for an engine is installed."""
+    kind = group.removeprefix("hydra/")
+    return bool(find_spec("hydra_plugins") and find_spec(f"hydra_plugins.hydra_{engine}_{kind}"))
