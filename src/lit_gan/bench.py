@@ -22,7 +22,7 @@ from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
 from lit_gan.system.console import plain_console
-from lit_gan.tasks.training import quieten
+from lit_gan.tasks.training import quieten_libraries
 
 CASES = {
     "dcgan on digits, n_dis 1": ["optim=sngan_c"],
@@ -39,7 +39,7 @@ SECONDS = 2.0
 
 def main() -> None:
     """Prints generator updates per second of both loops, then images per second of the metrics."""
-    quieten()
+    quieten_libraries()
     table = Table("case", "lit_gan, updates/s", "bare, updates/s", "ratio", title=f"median of {ROUNDS} paired rounds")
     for name, overrides in CASES.items():
         table.add_row(name, *medians(race(config_of(overrides))))
