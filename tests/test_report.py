@@ -29,7 +29,7 @@ from lit_gan.reporting.findings import (
 )
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.papers import read_paper
-from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summary
+from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summarize
 from lit_gan.reporting.tables import Table, plus_minus
 from lit_gan.reporting.write import write_report
 
@@ -144,16 +144,16 @@ def only(folder):
 
 class TestStatistics:
     def test_mean_and_standard_deviation(self):
-        assert summary([1.0, 3.0]) == Summary(2.0, math.sqrt(2), 2)
-        assert summary([5.0]) == Summary(5.0, None, 1)
+        assert summarize([1.0, 3.0]) == Summary(2.0, math.sqrt(2), 2)
+        assert summarize([5.0]) == Summary(5.0, None, 1)
 
     def test_difference_against_pooled_standard_error(self):
         # variances 2 and 8 pooled to 5, error sqrt(5 (1/2 + 1/2)), t(0.975, 2) = 4.3027
-        found = difference(summary([1.0, 3.0]), summary([10.0, 14.0]))
+        found = difference(summarize([1.0, 3.0]), summarize([10.0, 14.0]))
         assert found.value == -10
         assert found.threshold == pytest.approx(4.302653 * math.sqrt(5))
         assert found.verdict == "larger"
-        assert difference(summary([1.0, 3.0]), summary([9.0, 13.0])).verdict == "within"
+        assert difference(summarize([1.0, 3.0]), summarize([9.0, 13.0])).verdict == "within"
 
     def test_pooling_weighs_by_degrees_of_freedom(self):
         # (2 * 4 + 1 * 1) / 3 = 3, error sqrt(3 (1/3 + 1/2)), t(0.975, 3) = 3.1824
@@ -161,7 +161,7 @@ class TestStatistics:
         assert found.threshold == pytest.approx(3.182446 * math.sqrt(2.5))
 
     def test_one_seed_is_unknown(self):
-        assert difference(summary([1.0]), summary([100.0, 101.0])).verdict == "unknown"
+        assert difference(summarize([1.0]), summarize([100.0, 101.0])).verdict == "unknown"
 
     def test_ranks_share_ties_and_know_the_good_end(self):
         scores = {"a": 3.0, "b": 1.0, "c": 3.0}

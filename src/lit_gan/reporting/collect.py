@@ -258,7 +258,7 @@ def read_run(directory: Path, name: str) -> SweepRun:
     try:
         cell = read_cell(directory, name)
         check_records(cell)
-        return SweepRun(cell, read_cell_config(directory))
+        return SweepRun(cell, begun_config(directory))
     except UserError as error:
         return SweepRun(Cell(name, directory, DAMAGED, {"error": str(error)}), OmegaConf.create())
 
@@ -279,7 +279,7 @@ def check_records(cell: Cell) -> None:
             )
 
 
-def read_cell_config(directory: Path) -> DictConfig:
+def begun_config(directory: Path) -> DictConfig:
     """The config of a cell, empty before it has begun; Python then finds the classes that it names from outside."""
     path = directory / ".hydra" / "config.yaml"
     search_path.find_modules_of(directory)

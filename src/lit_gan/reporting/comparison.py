@@ -13,7 +13,7 @@ from lit_gan.metrics.ngrams import NGramMetrics
 from lit_gan.records.score_names import ADVICE
 from lit_gan.reporting.collect import PanelKey, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, most_alike
-from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summary
+from lit_gan.reporting.statistics import Difference, Summary, best, difference, ranks, summarize
 
 Place = tuple[str, str]
 """A value of x and a value of hue."""
@@ -57,7 +57,7 @@ class Comparison:
     @cached_property
     def summaries(self) -> dict[Place, Summary]:
         """Mean and standard deviation over seeds at each place."""
-        return {place: summary(values) for place, values in self.values.items() if values}
+        return {place: summarize(values) for place, values in self.values.items() if values}
 
     def over_x(self, hue: str) -> dict[str, Summary]:
         """The summaries of a hue at each x."""

@@ -29,7 +29,7 @@ from lit_gan.figures.style import (
 )
 from lit_gan.reporting.collect import Score, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison, caveat_of
-from lit_gan.reporting.statistics import Summary, summary
+from lit_gan.reporting.statistics import Summary, summarize
 
 BEST = "best"
 """The name of the group of bars that shows every method at its best setting."""
@@ -150,7 +150,7 @@ def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: flo
     whatever_x = x == BEST or len(comparison.sweep.xs) == 1
     number = comparison.paper_bests.get(hue) if whatever_x else comparison.paper_at(x, hue)
     if values:
-        draw_mean(axes, place, width, summary(values), style)
+        draw_mean(axes, place, width, summarize(values), style)
     if len(values) > 1:
         axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
     if number and comparison.paper_agrees:
@@ -287,7 +287,7 @@ def draw_curves(axes: Axes, sweep: Sweep, scores: Sequence[Score]) -> None:
             points = [(each.update, each.value) for each in course]
             axes.plot(*zip(*points, strict=True), color=drawn[hue].colour, linewidth=0.5, alpha=0.45)
         if at_update:
-            draw_mean_curve(axes, {update: summary(values).mean for update, values in at_update.items()}, drawn[hue])
+            draw_mean_curve(axes, {update: summarize(values).mean for update, values in at_update.items()}, drawn[hue])
 
 
 def draw_mean_curve(axes: Axes, means: dict[int, float], style: Style) -> None:

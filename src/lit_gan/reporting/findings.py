@@ -14,7 +14,7 @@ from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison
 from lit_gan.reporting.papers import PaperScore
-from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summary
+from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summarize
 from lit_gan.reporting.tables import NONE, Table, number_text, summary_text, time_text
 from lit_gan.system.shell import shell_command
 
@@ -225,7 +225,7 @@ def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[SweepRun
 
 def best_last_entries(found: Sequence[BestAndLast]) -> list[str]:
     """The best score and its update, the last score and its update, their ratio and the number of seeds."""
-    best, last = summary([each.best_value for each in found]), summary([each.last_value for each in found])
+    best, last = summarize([each.best_value for each in found]), summarize([each.last_value for each in found])
     best_at, last_at = fmean(each.best["update"] for each in found), fmean(each.last["update"] for each in found)
     ratio = f"{last.mean / best.mean:.2f}" if best.mean else NONE
     return [summary_text(best), f"{best_at:.0f}", summary_text(last), f"{last_at:.0f}", ratio, str(best.n)]
@@ -246,9 +246,9 @@ def cost_table(name: str, sweep: Sweep) -> Table:
 def cost_row(sweep: Sweep, hue: str, device: str, found: Sequence[tuple[SweepRun, dict]]) -> list[str]:
     """The row of one hue on one device."""
     rates = [100 / rate for run, _ in found if (rate := run.cell.results.get("updates_per_second"))]
-    training, evaluation = (summary([seconds[part] for _, seconds in found]) for part in ("training", "evaluation"))
+    training, evaluation = (summarize([seconds[part] for _, seconds in found]) for part in ("training", "evaluation"))
     total = sum(seconds["training"] + seconds["evaluation"] for _, seconds in found)
-    speed = summary_text(summary(rates) if rates else None)
+    speed = summary_text(summarize(rates) if rates else None)
     times = [time_text(training.mean), time_text(evaluation.mean), time_text(total)]
     return [sweep.hue_name(hue), device, str(len(found)), speed, *times]
 
@@ -384,7 +384,7 @@ def mean_spectra(tables: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[f
     for table in tables:
         for row in table:
             values[row["layer"]][int(row["index"])].append(float(row["scaled_square"]))
-    return {layer: [summary(found[index]).mean for index in sorted(found)] for layer, found in values.items()}
+    return {layer: [summarize(found[index]).mean for index in sorted(found)] for layer, found in values.items()}
 
 
 def at_best_setting(comparison: Comparison | None, run: SweepRun) -> bool:

@@ -27,7 +27,7 @@ class Summary:
     n: int
 
 
-def summary(values: Sequence[float]) -> Summary:
+def summarize(values: Sequence[float]) -> Summary:
     """The summary of one value or more."""
     return Summary(fmean(values), stdev(values) if len(values) > 1 else None, len(values))
 
