@@ -25,7 +25,7 @@ class Subject:
         config, directory: of the run.
         source: its data set.
         ema: whether G has its moving average's weights, if the run has one.
-        seed: of the latent vectors.
+        seed: decides the latent vectors.
         batch_size: so many samples go through a network at once.
         packed: D judges so many samples at once, more than one under PacGAN.
     """

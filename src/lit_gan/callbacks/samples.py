@@ -17,7 +17,7 @@ class SampleGrid(Callback):
     Args:
         count: images in a grid, or lines.
         points: points in a plot.
-        seed: of the latent vectors.
+        seed: decides the latent vectors.
     """
 
     def __init__(self, count: int = 64, points: int = 512, seed: int = 0):

@@ -40,7 +40,7 @@ class ImageFolder(ImageSource):
         split_folders: whether `train` and `test` are splits; False makes them class folders like
             any other; None takes them for splits where nothing else with images stands beside them,
             and refuses to guess otherwise.
-        endings: of the files that are used; None for all that Pillow can decode.
+        endings: endings of the files that are used; None for all that Pillow can decode.
     """
 
     def __init__(

@@ -19,7 +19,7 @@ def ring(n: int, radius: float) -> Float[Tensor, "n 2"]:
 
     Args:
         n: number of points.
-        radius: of the circle, before the division by `scale`.
+        radius: radius of the circle, before the division by `scale`.
     """
     angle = 2 * math.pi * torch.arange(n) / n
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
@@ -43,9 +43,9 @@ class Gaussians(Source):
     have it.
 
     Args:
-        centers: the k centres.
+        centers: the centres of the k Gaussians.
         std: the standard deviation around each.
-        scale: divides centres and deviation.
+        scale: divides the centres and the standard deviation.
         n: points per split.
         seed: decides the noise around the centres; the splits differ.
     """

@@ -17,7 +17,7 @@ class Stacked(Source):
     The label is 100 r + 10 g + b, where r, g and b are the labels of the three.
 
     Args:
-        n_classes: 1000.
+        n_classes: 1000, one for each triple of digits.
         base: the grey set of ten classes whose images are stacked.
         n: images per split.
         seed: decides which images are stacked; the splits differ if those of the base do.

@@ -42,7 +42,7 @@ class Text(Source):
         file: a text file in UTF-8; None for the English that comes with Python, see `english`.
         cut: "lines" cuts every line off at `length`, as the authors do; "running" fills sequences
             with whole words.
-        length: 32 in the paper.
+        length: characters in each sequence; 32 in the paper.
         vocabulary: at most 2048 in the authors' code.
 
     Raises:

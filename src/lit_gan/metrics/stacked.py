@@ -23,7 +23,7 @@ class StackedModes(Suite):
     `<data>/kl` in nats. Even a perfect generator has a KL of about 500 / n for n samples.
 
     Args:
-        classifier: of one digit.
+        classifier: tells the digit in one channel.
     """
 
     SCORES: ClassVar = {"held": "max", "kl": "min"}

@@ -67,7 +67,7 @@ class Discriminator(Autoencoder):
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the outermost hidden layers, doubled at every halving.
         code_size: length of the code between the two halves.
-        exponent: of the error, 1 or 2.
+        exponent: what the differences between a sample and its reconstruction are raised to, 1 or 2.
 
     Raises:
         UserError: a shape it cannot make, or an exponent below 1.
@@ -96,7 +96,7 @@ class Dense(Autoencoder):
         depth: number of hidden layers on either side of the code.
         code_size: length of the code in the middle. A code as long as a sample does not make all errors 0: training D
             raises them where G's samples are.
-        exponent: of the error, 1 or 2.
+        exponent: what the differences between a sample and its reconstruction are raised to, 1 or 2.
 
     Raises:
         UserError: an exponent below 1.

@@ -48,9 +48,9 @@ class Generator(game.Generator):
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the last hidden layer; the paper's faces at 64 px have 128.
-        kernel_size: 5 in the paper; an even 4 costs two thirds and leaves no checkerboard.
+        kernel_size: side of the kernels; 5 in the paper; an even 4 costs two thirds and leaves no checkerboard.
         norm: normalisation layer, called with the number of channels; None for none.
-        activation: called without arguments.
+        activation: the nonlinearity behind each hidden layer, called without arguments.
         upsample: `transposed`, `nearest` or `pixel_shuffle` of `lit_gan.models.layers`.
         growth: how many times wider a layer is than the one of twice its resolution; 1 for constant widths.
         depth: weight layers at each resolution.
@@ -105,8 +105,8 @@ class Discriminator(game.Discriminator):
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the first layer, doubled at every halving of the resolution.
-        kernel_size: 5 in the paper.
-        activation: called without arguments.
+        kernel_size: side of the kernels; 5 in the paper.
+        activation: the nonlinearity behind each hidden layer, called without arguments.
         depth: weight layers at each resolution.
         initialise: draws the weights.
     """

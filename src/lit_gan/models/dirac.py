@@ -27,7 +27,7 @@ class Generator(game.Generator):
 
     Args:
         shape: (1,).
-        theta: its start.
+        theta: where theta starts.
 
     Raises:
         UserError: samples of another shape.
@@ -44,7 +44,7 @@ class Discriminator(game.Discriminator):
 
     Args:
         shape: (1,).
-        psi: its start.
+        psi: where psi starts.
     """
 
     def __init__(self, shape: Sequence[int], psi: float = 1.0):

@@ -21,7 +21,7 @@ class Generator(game.Generator):
         shape: (2,) for points, (channels, height, width) for images.
         width: neurons in each hidden layer.
         depth: number of hidden layers.
-        activation: called without arguments.
+        activation: the nonlinearity behind each hidden layer, called without arguments.
         initialise: draws the weights; None leaves them as torch draws them.
     """
 
@@ -54,7 +54,7 @@ class Discriminator(game.Discriminator):
         width: neurons in each hidden layer.
         depth: number of hidden layers.
         input_scale: multiplies the sample; 0.25 for the ring of Metz et al. 2017, 1 elsewhere.
-        activation: called without arguments.
+        activation: the nonlinearity behind each hidden layer, called without arguments.
         initialise: draws the weights; None leaves them as torch draws them.
 
     Raises:

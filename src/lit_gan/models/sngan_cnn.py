@@ -67,7 +67,7 @@ class Discriminator(game.Discriminator):
         shape: (channels, size, size); the paper's sizes are 32 and 48.
         width: channels of the first layer, 64 in the paper.
         wide: widen at the convolutions of stride 2, as the authors' released code does, instead of after them.
-        slope: of the leaky ReLUs, 0.1 in the paper, 0.2 in the released code.
+        slope: slope of the leaky ReLUs below 0; 0.1 in the paper, 0.2 in the released code.
         last: multiplies the channels that the last convolution reads and writes; 0.5 to 8 in Figure 4.
 
     Raises:

@@ -125,7 +125,7 @@ class DRAGAN(Steepness):
 
     Args:
         weight: lambda, 10 in the paper.
-        spread: of the noise, in standard deviations of the data, 0.5 in the code.
+        spread: width of the noise, in standard deviations of the data; 0.5 in the authors' code.
 
     Raises:
         UserError: a spread that is not positive.
@@ -199,7 +199,7 @@ class ZeroCentered(Steepness):
     probability, which is at most a quarter of it.
 
     Args:
-        weight: lambda, without a half.
+        weight: lambda, without the factor of a half that R1 and R2 have.
     """
 
     def __init__(self, weight: float = 10.0):

@@ -20,7 +20,7 @@ class Conditional(Regularizer):
     """Something that looks at labels.
 
     Args:
-        n_classes: of the data; null where they have no labels.
+        n_classes: number of classes of the data; null where they have no labels.
 
     Raises:
         UserError: the data have no labels.
@@ -66,8 +66,8 @@ class LabelConcat(Conditional):
     Beside an image it is `n_classes` constant maps.
 
     Args:
-        n_classes: of the data.
-        network: "g", "d" or "both".
+        n_classes: number of classes of the data.
+        network: the player that is changed: "g", "d" or "both".
 
     Raises:
         UserError: data without labels, or another network.
@@ -113,8 +113,8 @@ class MiddleConcat(Conditional):
     blocks.
 
     Args:
-        n_classes: of the data.
-        size: of the vector, 128 in the paper.
+        n_classes: number of classes of the data.
+        size: length of the vector; 128 in the paper.
 
     Raises:
         UserError: data without labels, or a size below 1.
@@ -216,10 +216,10 @@ class ACGAN(Conditional):
     """D also names the class, and both players want it named rightly. Odena et al. 2017, Eq. 3.
 
     Args:
-        n_classes: of the data.
+        n_classes: number of classes of the data.
         d_real, d_fake: weights of the cross entropy in D's turn, on real and on generated samples; 1 and 1 in the
             paper, 1 and 0 in the code of Gulrajani et al. 2017.
-        g_fake: its weight in G's turn; 1 in the paper, 0.1 in that code.
+        g_fake: weight of the cross entropy in G's turn; 1 in the paper, 0.1 in that code.
         shared_labels: in D's turn generated samples have the labels of the real ones, as in that code, instead of
             labels of their own.
     """

@@ -37,8 +37,8 @@ class MinibatchDiscrimination(Regularizer):
     and generated samples are compared among themselves.
 
     Args:
-        n_kernels: B, 100 in the authors' CIFAR-10 code.
-        kernel_dim: C, 5 there.
+        n_kernels: B, number of kernels; 100 in the authors' CIFAR-10 code.
+        kernel_dim: C, numbers in each kernel; 5 in that code.
 
     Raises:
         UserError: one of them below 1.

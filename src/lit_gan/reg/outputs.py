@@ -107,7 +107,7 @@ class LeCam(Regularizer):
 
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.
-        decay: of the moving averages, 0.99 in the paper.
+        decay: share of the moving averages that is kept at each update; 0.99 in the paper.
         start: generator updates without the term, in which the averages move all the same; None for none.
 
     Raises:
@@ -149,7 +149,7 @@ class TopK(Regularizer):
 
     Args:
         gamma, every: the share of samples that is kept is multiplied by gamma each `every` generator updates.
-        floor: the smallest share.
+        floor: the smallest share of samples that is kept.
 
     Raises:
         UserError: a share outside (0, 1], or `every` below 1.

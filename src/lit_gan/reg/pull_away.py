@@ -14,7 +14,7 @@ class PullAway(Regularizer):
     The paper takes the code of its autoencoder (`model=autoencoder`); with another D it is what its last layer sees.
 
     Args:
-        weight: 0.1 in the paper.
+        weight: multiplies the term; 0.1 in the paper.
     """
 
     def __init__(self, weight: float = 0.1):

@@ -113,7 +113,7 @@ class VirtualBatchNorm(Regularizer):
     through the network along with every batch, normalised by itself. The paper uses it in G alone.
 
     Args:
-        network: "g", "d" or "both".
+        network: the player that is changed: "g", "d" or "both".
         n_reference: samples in the reference batch. D's repeats those of the first batch if they are fewer.
 
     Raises:

@@ -46,7 +46,7 @@ class SpectralNorm(Regularizer):
     norms of 1.2 to 1.4, after three updates of about 1.05 at most (the beginning of Figure 9).
 
     Args:
-        n_power_iterations: per forward pass, 1 in the paper.
+        n_power_iterations: power iterations in each forward pass; 1 in the paper.
         factor: K, what the largest singular values become.
         gamma: learn each layer's largest singular value, from that of its first weight on. Their appendix E, where a
             gradient penalty bounds D instead.

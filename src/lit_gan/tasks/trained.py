@@ -49,7 +49,7 @@ class TrainedGenerator(nn.Module):
         `(images + 1) / 2` has the range that matplotlib and torchvision expect, and `grid` makes a picture.
 
         Args:
-            seed: of the latent vectors.
+            seed: decides the latent vectors.
             label: the number or the name of the class to sample; None samples all classes.
 
         Raises:
