@@ -16,7 +16,7 @@ from torch import nn
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled
-from lit_gan.layers import NormSlot, n_inputs, readers, weight_layers, widen
+from lit_gan.layers import NormSlot, n_inputs, reader_positions, weight_layers, widen
 from lit_gan.models import (
     blocks,
     dcgan,
@@ -724,7 +724,7 @@ def test_every_normalisation_in_a_block_of_d_is_shown_the_labels(model):
 
 @pytest.mark.parametrize("model", [*CONVOLUTIONAL, mlp])
 def test_every_reader_of_d_can_read_more_channels(model):
-    for place in readers(model.Discriminator((1, 32, 32), width=4).body):
+    for place in reader_positions(model.Discriminator((1, 32, 32), width=4).body):
         D = model.Discriminator((1, 32, 32), width=4)
         before = n_inputs(D.body[place])
         x = D.body[:place](torch.randn(2, 1, 32, 32))

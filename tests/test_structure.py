@@ -13,7 +13,7 @@ from lit_gan.build import build_gan
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, Turn
-from lit_gan.layers import NormSlot, readers
+from lit_gan.layers import NormSlot, reader_positions
 from lit_gan.models import autoencoder, dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.inputs import PacGAN
 from lit_gan.reg.labels import ACGAN, ConditionalBatchNorm, LabelConcat, ProjectionDiscriminator
@@ -324,7 +324,7 @@ class TestVirtualBatchNorm:
         assert names[-5:] == ["VirtualNorm", "Drop", "ReLU", "ConvTranspose2d", "Tanh"]
         assert isinstance(G.body, Referenced)
         assert isinstance(G.body, Layers)
-        assert readers(G.body)[0] == 0
+        assert reader_positions(G.body)[0] == 0
 
 
 class TestConfigs:

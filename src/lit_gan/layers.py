@@ -45,7 +45,7 @@ def as_matrix(weight: Tensor, axis: int) -> Matrix:
     return weight.movedim(axis, 0).flatten(1)
 
 
-def readers(body: Layers) -> list[int]:
+def reader_positions(body: Layers) -> list[int]:
     """Positions of the layers whose number of input channels `widen` can raise."""
     return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
 
@@ -56,7 +56,7 @@ def n_inputs(layer: nn.Module) -> int:
 
 
 def require_plain(layer: nn.Module) -> None:
-    """What has to be rebuilt must be as its network made it.
+    """Refuses a layer that has to be rebuilt and is not as its network made it.
 
     Raises:
         UserError: a weight in it is reparametrised already.

@@ -13,7 +13,7 @@ class Order:
     """Plays the moves that make one update of G: n_dis of D, then G's."""
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
-        """Every player that has a move has been updated afterwards."""
+        """Updates every player that has a move."""
         raise NotImplementedError
 
 
@@ -21,7 +21,7 @@ class Alternating(Order):
     """Each player answers what the other has become. Goodfellow et al. 2014, Algorithm 1."""
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
-        """Move by move."""
+        """Computes the gradient of each move, and updates its player, before the next one."""
         for move in moves:
             game.differentiate(move)
             game.update(move)
@@ -31,7 +31,7 @@ class Simultaneous(Order):
     """Both players move from where both stand. Mescheder et al. 2017, Algorithm 1."""
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
-        """All gradients, then all updates."""
+        """Computes all gradients, then makes all updates."""
         moves = one_each(moves, "simultaneous")
         for move in moves:
             game.differentiate(move)
@@ -48,7 +48,7 @@ class Extragradient(Simultaneous):
     """
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
-        """A simultaneous step that is taken back, then one with its gradients."""
+        """Steps ahead, finds the gradients there, and makes the updates with them from the start."""
         moves = one_each(moves, "extragradient")
         ahead = [[replace(turn) for turn in move] for move in moves]
         parameters = [p for optimizer in game.optimizers() for group in optimizer.param_groups for p in group["params"]]
@@ -66,7 +66,7 @@ class Extragradient(Simultaneous):
 
 
 def one_each(moves: Iterable[Move], order: str) -> list[Move]:
-    """D's one move and G's.
+    """Returns D's one move and G's.
 
     Raises:
         UserError: D has more than one.

@@ -24,7 +24,7 @@ def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
         names: of the classes by their numbers; None where they have none.
 
     Raises:
-        UserError: it is no name.
+        UserError: no class has this name.
     """
     if names is not None and str(wanted) in names:
         return list(names).index(str(wanted))

@@ -21,7 +21,7 @@ from lit_gan.system.signals import received, takeable
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Replaces a checkpoint whole."""
+    """Writes checkpoints so that a kill leaves either the old one or the new one."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Leaves either the old file or the whole new one at `path`.
@@ -170,7 +170,7 @@ class Checkpoints(Checkpoint):
                 self.save_within_epoch(trainer, pl_module)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Gives the signals back."""
+        """Gives the signals back to those who had them before."""
         for number, handler in self.handlers.items():
             signal.signal(number, handler)
         self.handlers = {}

@@ -33,7 +33,7 @@ class CurvesFigure(Callback):
         self.first_update = trainer.global_step
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws."""
+        """Draws the figure of a whole training."""
         if trainer.is_global_zero and not trainer.fast_dev_run:
             self.save()
 
@@ -47,7 +47,7 @@ class CurvesFigure(Callback):
             log.info("%s shows the course until then", path)
 
     def save(self) -> Path | None:
-        """The file; None if there was nothing to draw."""
+        """Draws the figure; returns its path, or None if there was nothing to draw."""
         choices = self.results.content.get("choices", {})
         title = "   ".join(f"{group}={written(choices[group])}" for group in CHOICES if choices.get(group))
         try:

@@ -18,6 +18,7 @@ from lit_gan.system.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
 SILENCE = 600.0
+"""Seconds without a line, after which one says how long the training will take."""
 REFRESH = 0.2
 """Seconds between two states of the progress bar."""
 SMOOTHING = 0.05
@@ -48,21 +49,21 @@ class Clock(Callback):
         return {"seconds": dict(self.seconds), "first": self.first, "speed": self.speed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on from them."""
+        """Takes up the seconds of a checkpoint."""
         self.seconds = dict(state_dict["seconds"])
         self.first, self.speed = state_dict.get("first", 0), state_dict.get("speed", self.speed)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts in the middle of an epoch, after a resume; else an epoch starts, and the clock with it."""
+        """Starts the clock after a resume in the middle of an epoch, where Lightning starts no epoch."""
         if trainer.global_step % trainer.limit_train_batches:
             self.on_train_epoch_start(trainer, pl_module)
 
     def on_train_epoch_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts."""
+        """Starts the clock."""
         self.started, self.epoch_start = time.perf_counter(), trainer.global_step
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stops, before anything is measured."""
+        """Stops the clock before anything is measured."""
         before = self.seconds["training"]
         self.lap()
         self.started = None
@@ -99,12 +100,12 @@ class EpochLog(Callback):
         self.first_update = 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts to foretell the time left."""
+        """Notes when and where this process takes over, to foretell the time left."""
         self.start = self.spoke = time.perf_counter()
         self.first_update = trainer.global_step
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Breaks a long silence."""
+        """Writes a line with the time left if there has been none for long."""
         now = time.perf_counter()
         if now - self.spoke > SILENCE and trainer.is_global_zero:
             self.spoke = now
@@ -113,19 +114,19 @@ class EpochLog(Callback):
             log.info("update %d/%d  %s left", trainer.global_step, trainer.max_steps, seconds)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Update, losses, scores, speed."""
+        """Writes the epoch's line: update, losses, scores, speed."""
         if not trainer.is_global_zero:
             return
         self.results.progress(trainer.global_step, self.clock.rates(trainer.global_step))
         self.results.save()
-        scores, caveats = latest_scores(self.results, trainer.global_step)
+        scores, caveats = scores_at(self.results, trainer.global_step)
         values = self.curves.latest | scores
         shown = "  ".join(f"{name} {format_score(value, name in caveats)}" for name, value in values.items())
         self.spoke = time.perf_counter()
         log.info("update %d/%d  %s  %.0f images/s", trainer.global_step, trainer.max_steps, shown, self.clock.speed)
 
 
-def latest_scores(results: Results, update: int) -> tuple[dict[str, float], dict[str, str]]:
+def scores_at(results: Results, update: int) -> tuple[dict[str, float], dict[str, str]]:
     """The scores taken at this update, if any were, and why some of them cannot bear comparison."""
     course = results.content["course"]
     record = course[-1] if course and course[-1]["update"] == update else {}
@@ -171,10 +172,10 @@ class ProgressBar(TQDMProgressBar):
             self.redirection.enter_context(logging_redirect_tqdm(tqdm_class=Tqdm))
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Goes on: the bar is of the whole run."""
+        """Leaves the bar as it is, where Lightning's own starts anew: this one is of the whole run."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
-        """Moves, a few times a second."""
+        """Moves the bar, a few times a second."""
         if time.perf_counter() - self.shown_at > REFRESH or trainer.is_last_batch:
             self.show(trainer, pl_module)
 
@@ -183,7 +184,7 @@ class ProgressBar(TQDMProgressBar):
         self.show(trainer, pl_module)
 
     def show(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """The bar as it is now."""
+        """Draws the bar as it is now."""
         if not self.is_disabled:
             self.shown_at = time.perf_counter()
             self.train_progress_bar.n = trainer.global_step
@@ -200,7 +201,7 @@ class ProgressBar(TQDMProgressBar):
             self.on_train_end()
 
     def get_metrics(self, trainer: Trainer, pl_module: LightningModule) -> dict[str, Any]:
-        """What stands at the right of the bar."""
+        """Returns what stands at the right of the bar."""
         updates = trainer.global_step - self.clock.epoch_start
         elapsed = time.perf_counter() - (self.clock.started or time.perf_counter())
         speed = {"images/s": f"{updates * self.clock.images_per_update / elapsed:.0f}"} if elapsed > 0 else {}

@@ -23,11 +23,11 @@ class RandomState(Callback):
         return {"cpu": torch.get_rng_state(), "gpu": gpu}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Keeps them until training starts."""
+        """Keeps the states of a checkpoint until training starts."""
         self.saved = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores them, or gives each process its own."""
+        """Restores the states, or seeds each of several processes with a number of its own."""
         if trainer.world_size > 1:
             torch.manual_seed(self.seed + trainer.global_rank + trainer.world_size * trainer.global_step)
         elif self.saved:

@@ -16,6 +16,7 @@ from lit_gan.game import Turn
 from lit_gan.records.files import replacing
 
 SAMPLES = 256
+"""Latent vectors in the turn whose gradient is an arrow."""
 
 
 class VectorField(Callback):
@@ -31,11 +32,11 @@ class VectorField(Callback):
         self.path: list[list[float]] = []
 
     def state_dict(self) -> dict[str, Any]:
-        """The way so far."""
+        """The path so far."""
         return {"path": self.path}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Goes on with it."""
+        """Takes up the path of a checkpoint."""
         self.path = state_dict["path"]
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -52,14 +53,14 @@ class VectorField(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Notes the start."""
-        self.path = self.path or [position(pl_module)]
+        self.path = self.path or [theta_and_psi(pl_module)]
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Notes where the players are."""
-        self.path.append(position(pl_module))
+        self.path.append(theta_and_psi(pl_module))
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Draws."""
+        """Writes the path and draws the picture."""
         if trainer.is_global_zero and not trainer.fast_dev_run:
             directory = Path(trainer.default_root_dir)
             with replacing(directory / "path.csv") as table, table.open("w", newline="", encoding="utf-8") as file:
@@ -85,8 +86,8 @@ def numbers(gan: LightningModule) -> list[Tensor]:
     return [*gan.G.parameters(), *gan.D.parameters()]
 
 
-def position(gan: LightningModule) -> list[float]:
-    """Their values."""
+def theta_and_psi(gan: LightningModule) -> list[float]:
+    """The values of theta and psi."""
     return [number.item() for number in numbers(gan)]
 
 
@@ -97,7 +98,7 @@ def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tens
     """
     state = copy.deepcopy(gan.regs.state_dict())
     ticks = torch.linspace(-limit, limit, points)
-    grid, here, arrows = torch.cartesian_prod(ticks, ticks), position(gan), []
+    grid, here, arrows = torch.cartesian_prod(ticks, ticks), theta_and_psi(gan), []
     theta, psi = numbers(gan)
     with torch.random.fork_rng():
         for at in grid:

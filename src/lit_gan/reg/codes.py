@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform
-from lit_gan.layers import readers, widen
+from lit_gan.layers import reader_positions, widen
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,13 @@ class InfoGAN(Regularizer):
         Raises:
             UserError: no layer of G reads its latent vector.
         """
-        if not readers(G.body):
+        if not reader_positions(G.body):
             raise UserError("labels=infogan finds no layer of G that reads a code: choose another model.")
         self.start = G.z_dim
         G.latents += [OneHot(size) for size in self.categorical]
         if self.continuous > 0:
             G.latents.append(Uniform(self.continuous))
-        widen(G.body[readers(G.body)[0]], sum(self.sizes))
+        widen(G.body[reader_positions(G.body)[0]], sum(self.sizes))
         D.heads[self.name] = nn.Linear(D.n_features, sum(self.sizes))
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:

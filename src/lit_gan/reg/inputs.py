@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn
-from lit_gan.layers import n_inputs, readers, widen
+from lit_gan.layers import n_inputs, reader_positions, widen
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, "b 1 1 1"]
@@ -85,7 +85,7 @@ class DiffAugment(Regularizer):
         self.steps = [step for word in policy for step in POLICIES[word]]
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """It is for images.
+        """Refuses samples that are no images.
 
         Raises:
             UserError: the samples are points or texts.
@@ -296,15 +296,15 @@ class PacGAN(Regularizer):
                 "another model, or leave it out."
             )
         layers = Layers(*D.body, D.head)
-        first = layers[readers(layers)[0]]
+        first = layers[reader_positions(layers)[0]]
         widen(first, (self.m - 1) * n_inputs(first))
         D.body.insert(0, Pack(self.m))
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """A pack has m labels.
+        """Refuses a D that looks at one label a sample, as a pack has m of them.
 
         Raises:
-            UserError: D looks at labels or latents.
+            UserError: D looks at labels, or at the latents of single samples.
         """
         if looks_at_labels(D) or len(D.heads):
             raise UserError(

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
-from lit_gan.layers import readers, require_plain, widen
+from lit_gan.layers import reader_positions, require_plain, widen
 
 Features = Float[Tensor, "b f"]
 
@@ -83,7 +83,7 @@ class LabelConcat(Conditional):
         """Widens the first layers."""
         for name, network in (("g", G), ("d", D)):
             if self.network in (name, "both"):
-                insert(network.body, readers(network.body)[0], Concat(self.n_classes), self.n_classes)
+                insert(network.body, reader_positions(network.body)[0], Concat(self.n_classes), self.n_classes)
 
 
 class EmbeddingConcat(Labelled):
@@ -130,7 +130,7 @@ class MiddleConcat(Conditional):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Widens the middle layer."""
-        places = readers(D.body)
+        places = reader_positions(D.body)
         insert(D.body, places[len(places) // 2], EmbeddingConcat(self.n_classes, self.size), self.size)
 
 

@@ -27,7 +27,7 @@ class Consistency(Regularizer):
         self.T = T
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """T is for images.
+        """Refuses samples that are no images, as T is for those.
 
         Raises:
             UserError: the samples are points or texts.

@@ -72,6 +72,7 @@ class Referenced(Layers):
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """The last layer's output on x alone."""
         n_reference = len(self.reference)
+        # in one batch with the samples: a pass of its own would move spectral norm's vectors once more
         x = torch.cat([self.reference.to(x.dtype), x])
         labels = None if y is None else torch.cat([self.labels, y])
         for layer in self:
