@@ -51,7 +51,7 @@ lint: $(INSTALLED_DEV)    ## ruff, mending what it can
 	$(BIN)/ruff format
 
 bench: $(INSTALLED_DEV)   ## speed against a hand-written loop
-	$(BIN)/python -m lit_gan.bench
+	$(BIN)/python benchmarks/speed.py
 
 clean:           ## removes the virtual environment and build products
 	rm -rf .venv build dist src/*.egg-info

@@ -20,6 +20,20 @@ if TYPE_CHECKING:  # lit_gan.catalogue.settings loads torch
     from lit_gan.catalogue.settings import Composed, Setting
 
 
+def options(what: str | None, config_dir: Path | None = None, markdown: bool = False) -> None:
+    """Prints the choices that there are, everything about one of them, or the whole page docs/methods.md.
+
+    Raises:
+        UserError: there is no such folder, group or choice.
+    """
+    if markdown:
+        from lit_gan.catalogue.markdown import methods_page  # loads torch
+
+        print(methods_page(), end="")
+    else:
+        show_options(what, [config_dir] if config_dir else [])
+
+
 def show_options(what: str | None, own: Sequence[Path]) -> None:
     """Prints the groups with their choices, one group ("reg") or one choice ("reg=lecam").
 

@@ -1,4 +1,4 @@
-"""`python -m lit_gan.bench`: speed of the real thing against hand-written PyTorch, interleaved in one run."""
+"""`make bench`: the speed of lit_gan against hand-written PyTorch, interleaved in one run."""
 
 import statistics
 import time
@@ -31,10 +31,16 @@ CASES = {
     "SNGAN's CNN, n_dis 1": ["model=sngan_cnn", "optim=sngan_c"],
     "SNGAN's CNN, n_dis 5": ["model=sngan_cnn", "optim=sngan_a"],
 }
+"""What is trained: the overrides of each case."""
+
 ROUNDS = 7
-EVALUATIONS = {"quick": 21, "full": 3}
-"""Rounds for each protocol."""
+"""The paired rounds of a training that count; one before them warms up."""
+
 SECONDS = 2.0
+"""How long the bare loop trains in a round, about; ours makes as many updates."""
+
+EVALUATIONS = {"quick": 21, "full": 3}
+"""The paired rounds of an evaluation under each protocol."""
 
 
 def main() -> None:
@@ -54,7 +60,7 @@ def config_of(overrides: list[str]) -> DictConfig:
 
 
 def race(config: DictConfig) -> list[tuple[float, float]]:
-    """Updates per second, ours and bare, of ROUNDS rounds on the same machine at nearly the same time."""
+    """The updates per second of lit_gan and of the bare loop, one pair for each round."""
     source = build_source(config)
     gan, data = build_gan(config), build_data(config, source)
     rounds = Rounds(BareLoop(config, source))
@@ -74,7 +80,7 @@ def race(config: DictConfig) -> list[tuple[float, float]]:
 
 
 class Rounds(Callback):
-    """After so many updates of Lightning's loop, as many of the bare one; the first round warms up."""
+    """Lets the bare loop make as many updates after each round of Lightning's, so that both meet the same machine."""
 
     def __init__(self, bare: "BareLoop"):
         self.bare = bare
@@ -82,7 +88,7 @@ class Rounds(Callback):
         self.updates, self.start = 0, 0.0
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:
-        """Finds how many updates take SECONDS."""
+        """Finds how many updates the bare loop makes in `SECONDS`."""
         self.bare.to(pl_module.device)
         self.bare.update()
         self.updates = max(3, round(SECONDS * rate(self.bare.update, 3, pl_module.device)))
@@ -94,7 +100,7 @@ class Rounds(Callback):
             self.start = time.perf_counter()
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
-        """Stops it at the end of a round, and gives the bare loop its turn."""
+        """Stops our clock at the end of a round, and gives the bare loop its turn."""
         if trainer.global_step % self.updates == 0:
             synchronise(pl_module.device)
             ours = self.updates / (time.perf_counter() - self.start)
@@ -103,7 +109,7 @@ class Rounds(Callback):
 
 
 class BareLoop:
-    """What a researcher writes in an afternoon: the same networks, loss, regularizer and optimizer."""
+    """The loop that a researcher writes in an afternoon: the same networks, loss, regularizer and optimizer."""
 
     def __init__(self, config: DictConfig, source: Source):
         torch.manual_seed(config.seed)
@@ -120,18 +126,18 @@ class BareLoop:
         self.shuffled = self.shuffle()
 
     def to(self, device: torch.device) -> None:
-        """Moves networks and images."""
+        """Moves the networks and the images to a device."""
         self.G.to(device)
         self.D.to(device)
         self.images = self.images.to(device)
 
     def shuffle(self) -> Iterator[Tensor]:
-        """Endless batches of image numbers."""
+        """Endless batches of image numbers, each epoch in another order."""
         while True:
             yield from torch.randperm(len(self.images)).split(self.batch_size)[:-1]
 
     def update(self) -> None:
-        """One generator update."""
+        """Makes one generator update, and the `n_dis` updates of D before it."""
         for _ in range(self.n_dis):
             x = to_unit(self.images[next(self.shuffled).to(self.images.device)])
             with torch.no_grad():
@@ -147,7 +153,7 @@ class BareLoop:
         self.D.requires_grad_(True)
 
     def d_loss(self, x: Tensor, fake: Tensor) -> Tensor:
-        """Hinge, or Wasserstein with gradient penalty."""
+        """D's hinge loss, or its Wasserstein loss with gradient penalty."""
         real_logits, fake_logits = self.D(x).logits, self.D(fake).logits
         if not self.penalty:
             return F.relu(1 - real_logits).mean() + F.relu(1 + fake_logits).mean()
@@ -158,7 +164,7 @@ class BareLoop:
 
 
 def metrics_table() -> Table:
-    """Images per second of the whole evaluation against generator and extractor alone."""
+    """The images per second of a whole evaluation, and of generator and extractor alone."""
     table = Table(
         "extractor, protocol", "lit_gan, images/s", "bare, images/s", "ratio", title="medians of paired rounds"
     )
@@ -174,7 +180,7 @@ def metrics_table() -> Table:
 
 
 def evaluation_round(gan: GAN, suite: Suite, source: Source, protocol: EvalProtocol) -> tuple[float, float]:
-    """Images per second of one whole evaluation, and of drawing, quantising and extracting as many and no more."""
+    """The images per second of a whole evaluation, and of nothing but drawing, quantising and extracting as many."""
     seconds = measure(gan, suite, source, protocol, 0, "last")["seconds"]
     n = max(protocol.generated, protocol.inception_score)
     draw, batches = Sampler(gan.G, protocol.seed), protocol.batches(n)
@@ -183,14 +189,14 @@ def evaluation_round(gan: GAN, suite: Suite, source: Source, protocol: EvalProto
 
 
 def medians(pairs: list[tuple[float, float]]) -> tuple[str, str, str]:
-    """Ours, bare, and the median of the rounds' ratios."""
+    """The medians of both speeds, and of the rounds' ratios."""
     ours, bare = (statistics.median(column) for column in zip(*pairs, strict=True))
     ratio = statistics.median(a / b for a, b in pairs)
     return f"{ours:.2f}", f"{bare:.2f}", f"{ratio:.3f}"
 
 
 def rate(action: Callable[[], Any], times: int, device: torch.device) -> float:
-    """How often per second an action is done."""
+    """How often per second an action can be done, measured over a number of times."""
     synchronise(device)
     start = time.perf_counter()
     for _ in range(times):
@@ -200,7 +206,7 @@ def rate(action: Callable[[], Any], times: int, device: torch.device) -> float:
 
 
 def synchronise(device: torch.device) -> None:
-    """Waits for what the GPU still has to do."""
+    """Waits until the GPU has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
