@@ -116,6 +116,6 @@ def remove(path: Path) -> None:
 
 
 def links_below(folder: Path) -> dict[Path, str | None]:
-    """The paths in a folder and one level below it, each with the target of a link, or None for what is no link."""
+    """The paths in a folder and one level below it, each with its target if it is a link, else None."""
     paths = [*folder.glob("*"), *folder.glob("*/*")]
     return {path: os.readlink(path) if path.is_symlink() else None for path in paths}

@@ -49,7 +49,7 @@ def read_cells(directory: Path) -> list[Cell]:
 
 
 def cell_names(directory: Path) -> list[str]:
-    """The planned cells of a sweep in their order, then whatever other runs lie in its directory.
+    """The names of the planned cells of a sweep in their order, then those of other runs in its directory.
 
     Raises:
         UserError: there are none, or the plan is damaged.
@@ -69,7 +69,7 @@ def read_cell_or_damage(directory: Path, name: str) -> Cell:
 
 
 def read_cell(directory: Path, name: str) -> Cell:
-    """One cell.
+    """A cell with its state and its results.
 
     Raises:
         UserError: its `results.json` is damaged.

@@ -17,7 +17,7 @@ from lit_gan.tasks.trainer import is_refusal, refusal
 
 @contextmanager
 def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
-    """Raises a UserError in place of what Lightning, W&B or a worker of the data raises in the block, where it can.
+    """Turns the errors of Lightning, W&B or a worker of the data into UserErrors, where one sentence can answer them.
 
     Args:
         processes: that train together.

@@ -30,7 +30,10 @@ def facts_of_run(config: DictConfig, source: Source, device: torch.device) -> di
 
 
 def own_choices(choices: DictConfig) -> dict[str, Any]:
-    """The choices of the package's config groups: not Hydra's, nor the second ones, as of `optim@prescribed.optim`."""
+    """The choices of the package's config groups.
+
+    Hydra's own groups are left out, and second choices of a group, as `optim@prescribed.optim`.
+    """
     return {group: choice for group, choice in choices.items() if "hydra" not in group and "@" not in group}
 
 

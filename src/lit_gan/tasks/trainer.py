@@ -147,7 +147,7 @@ def check_precision(settings: DictConfig, trainer: Trainer) -> None:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether an error was raised on purpose in Lightning's or W&B's code, and is no fault of ours that ends there."""
+    """Whether Lightning or W&B raised an error on purpose; a fault of this package may only surface in their code."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
     return package_of(error) in ("lightning", "wandb") and raised
@@ -160,9 +160,10 @@ def package_of(error: BaseException) -> str | None:
 
 
 def refusal(settings: DictConfig, error: BaseException) -> str:
-    """The sentence for what Lightning refuses: the settings that its reason names, or those that say where to run.
+    """The sentence for what Lightning or W&B refuses, with the settings that are to be corrected.
 
-    What W&B refuses in the middle of a training is about its logger.
+    These are the settings that Lightning's reason names, or else those that say where to run. What W&B refuses in the
+    middle of a training is about its logger.
     """
     reason = " ".join(str(error).split()).rstrip(".")
     if package_of(error) == "wandb":
