@@ -9,27 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from hydra.utils import instantiate
-from lightning.pytorch import Callback
-from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
 from omegaconf import DictConfig
 
 from lit_gan.build import build_data, build_gan, build_source, check_training
-from lit_gan.callbacks import (
-    Checkpoints,
-    Clock,
-    CurvesFigure,
-    EpochLog,
-    Evaluation,
-    ProgressBar,
-    RandomState,
-    SaveFirst,
-    SharedFailure,
-    Stopped,
-    essential_callbacks,
-    who_ends,
-)
-from lit_gan.callbacks.branch import Branch
+from lit_gan.callbacks import Stopped, who_ends
 from lit_gan.errors import UserError
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import FIXES_WEIGHTS, parent_record, unfit_state
@@ -50,6 +33,7 @@ from lit_gan.tasks.failures import advising, explaining
 from lit_gan.tasks.first_record import facts_of_run
 from lit_gan.tasks.loading import load_weights, read_checkpoint
 from lit_gan.tasks.loggers import build_loggers, closing_wandb, start_loggers
+from lit_gan.tasks.run_callbacks import RunCallbacks
 from lit_gan.tasks.scoring import Scoring
 from lit_gan.tasks.summary import print_summary
 from lit_gan.tasks.trainer import build_trainer, check_shares, trainer_arguments
@@ -114,14 +98,11 @@ class TrainingRun:
         self.source = build_source(config)
         self.scoring = Scoring(config, self.source)
         self.gan, self.data = build_gan(config), build_data(config, self.source)
-        self.clock = Clock(self.data.images_per_update)
-        self.random_state = RandomState(config.seed)
-        self.followers = self.build_followers()
-        self.essential = essential_callbacks(self.gan)
-        *_, curves_log, soundness = self.essential
-        self.checkpoints = Checkpoints(self.directory / "checkpoints", results, curves_log, soundness, self.followers)
+        self.callbacks = RunCallbacks(config, results, self.scoring, self.gan, self.data.images_per_update)
+        self.clock, self.checkpoints = self.callbacks.clock, self.callbacks.checkpoints
         # the other loggers join the table when the run begins
-        self.trainer = build_trainer(config, self.directory, self.table, self.callbacks())
+        in_order = self.callbacks.in_order(self.begin, self.branches)
+        self.trainer = build_trainer(config, self.directory, self.table, in_order)
         self.device = self.trainer.strategy.root_device
         check_shares(config, self.trainer.world_size)
         self.scoring.prepare(self.device)
@@ -130,42 +111,6 @@ class TrainingRun:
     def branches(self) -> bool:
         """Whether the run begins in the state of another run."""
         return self.checkpoint is not None and self.checkpoint.parent.parent != self.directory
-
-    def build_followers(self) -> list[Callback]:
-        """The callbacks that act between the two saves at the end of an epoch, in their order."""
-        followers = [instantiate(entry) for entry in self.config.callbacks.values()]
-        scoring = self.scoring
-        if scoring.suite is not None:
-            arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
-            followers.append(Evaluation(scoring.suite, self.source, scoring.during, *arguments))
-        followers.append(EpochLog(self.results, self.clock, self.gan.curves))
-        # Lightning calls these after all others, wherever they stand, and `Checkpoints` must catch up in that order
-        return sorted(followers, key=lambda callback: isinstance(callback, EarlyStopping | Checkpoint))
-
-    def callbacks(self) -> list[Callback]:
-        """All callbacks, in the order in which they act.
-
-        The clock and what belongs to an update come first, then a save, then what measures and shows, then the curves
-        and the soundness check, and a save with the epoch's results last.
-        """
-        with_bar = self.config.trainer.enable_progress_bar
-        average, rates, curves_log, soundness = self.essential
-        return [
-            LambdaCallback(on_train_start=lambda *_: self.begin()),
-            *([Branch()] if self.branches else []),
-            self.clock,
-            self.random_state,
-            average,
-            rates,
-            SaveFirst(self.checkpoints),
-            *self.followers,
-            CurvesFigure(self.results, self.scoring.suite.SCORES if self.scoring.suite else {}),
-            *([ProgressBar(self.clock, self.gan.curves, self.scoring.monitor)] if with_bar else []),
-            SharedFailure(self.results),
-            curves_log,
-            soundness,
-            self.checkpoints,
-        ]
 
     def load(self, content: dict[str, Any]) -> None:
         """Puts the weights of the content of `checkpoint` into the players.
@@ -221,7 +166,7 @@ class TrainingRun:
             return
         start_loggers(self.config, self.loggers, self.directory)
         if self.branches:  # first of all, as without it the directory would be that of a run from its very beginning
-            self.random_state.on_train_start(self.trainer, self.gan)
+            self.callbacks.random_state.on_train_start(self.trainer, self.gan)
             self.checkpoints.save(self.trainer)
         self.write_first_files()
         remove_unfinished_files(self.directory)
@@ -244,7 +189,7 @@ class TrainingRun:
         """Does what a kill has left undone, if the training was at its last update already and so has not begun."""
         if not self.results.started:
             self.begin()
-            self.random_state.on_train_start(self.trainer, self.gan.to(self.device))
+            self.callbacks.random_state.on_train_start(self.trainer, self.gan.to(self.device))
             self.checkpoints.catch_up(self.trainer, self.gan)
 
     def take_final_scores(self) -> None:
