@@ -1,13 +1,16 @@
-"""The commands of README and docs/ and README's example of a method are run as they stand there, made small."""
+"""The commands and examples of README and docs/ are run as they stand there, made small."""
 
 import re
 import shlex
 import shutil
 import sys
+import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 from PIL import Image
 
 from lit_gan.cli.launch import launch
@@ -15,9 +18,15 @@ from lit_gan.tasks.train import train
 
 ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
-PAGES = [TEXT, *(path.read_text(encoding="utf-8") for path in sorted((ROOT / "docs").glob("*.md")))]
-LINES = [line for page in PAGES for line in re.findall(r"^    (python -m lit_gan.*)$", page, re.MULTILINE)]
-COMMANDS = [line.split("   #")[0].strip() for line in LINES if "--config-dir" not in line]
+FILES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8").replace(" \\\n        ", " ") for path in FILES}
+LINES = [
+    (name, line.split("   #")[0].strip())
+    for name, page in PAGES.items()
+    for line in re.findall(r"^    (python -m lit_gan.*)$", page, re.MULTILINE)
+]
+COMMANDS = list(dict.fromkeys(line for _, line in LINES if "--config-dir" not in line))
+OWN = [(name, line) for name, line in LINES if "--config-dir" in line]
 SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
 SMALL += ["protocol.quick.inception_score=16", "protocol.full.generated=16", "protocol.full.inception_score=16"]
 SMALL += ["protocol.quick.real=64", "protocol.full.real=64"]
@@ -26,19 +35,29 @@ SHORT = {
     "evaluate": SMALL[3:],
     "sample": ["interpolations=1"],
     "analyze": [],
+    "classify": ["updates=2", "output=classifier.pt"],
+    "options": [],
     "status": [],
     "report": [],
 }
-CELLS = ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"]
 MORE = {
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
     "resume=DIR": ["updates=4"],
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
-    "sweep=sngan_fig1_cifar10": CELLS,
+    "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
+    "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
+    "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }
 LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launcher=ray")
 """Engines, which tests/test_grid.py runs."""
+CURVES = {
+    "reg=[spectral,drift]": "d/drift",
+    "method=drift_gan": "d/drift",
+    "loss=squared_hinge": "g/squared_hinge",
+    "metrics=centre": "centre/distance",
+}
+"""What a command with an example of a page logs."""
 
 
 @pytest.fixture(scope="module")
@@ -56,17 +75,29 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize(
-    "command", [command for command in dict.fromkeys(COMMANDS) if not any(engine in command for engine in LONG)]
-)
+@pytest.mark.parametrize("command", [command for command in COMMANDS if not any(engine in command for engine in LONG)])
 def test_command(command, folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    sweep = re.search(r"lit_gan\.(?:status|report) runs/(\S+)", command)
+    if sweep and not Path("runs", sweep[1]).exists():
+        run_small(sweep_into(sweep[1]), monkeypatch)
+    run_small(command, monkeypatch)
+
+
+def run_small(command, monkeypatch):
+    """Runs a command of a page with few updates of small networks."""
     _, _, module, *arguments = shlex.split(command)
     name = module.removeprefix("lit_gan.")
     small = [] if {"--help", "resume=DIR"} & set(arguments) else SHORT[name]
     more = next((more for key, more in MORE.items() if key in arguments), [])
-    monkeypatch.chdir(folder)
     monkeypatch.setattr(sys, "argv", [name, *arguments, *small, *more])
     assert not exit_code(import_module(module).main)
+
+
+def sweep_into(name):
+    """The command of a page whose sweep lies in runs/NAME."""
+    words = [f"hydra.sweep.dir=runs/{name}"], [f"sweep={name.removesuffix('-small')}", "scale=small"]
+    return next(line for line in COMMANDS if any(set(some) <= set(line.split()) for some in words))
 
 
 def exit_code(main):
@@ -80,29 +111,78 @@ def exit_code(main):
 
 def test_there_are_commands():
     assert len(COMMANDS) > 10
-    assert len(TEXT.splitlines()) <= 150
+    assert 60 <= len(TEXT.splitlines()) <= 90
 
 
 def test_make_targets_exist():
     makefile = (ROOT / "Makefile").read_text()
-    for target in re.findall(r"^    make (\w+)", TEXT, re.MULTILINE):
+    for target in re.findall(r"(?:^    |`)make (\w+)", "\n".join(PAGES.values()), re.MULTILINE):
         assert re.search(rf"^{target}:", makefile, re.MULTILINE), target
 
 
-def test_files_named_exist():
-    for name in re.findall(r"\]\((docs/[^)]+)\)", TEXT) + re.findall(r"`((?:src|conf)/[\w/]+\.\w+)`", TEXT):
+@pytest.mark.parametrize("page", PAGES)
+def test_files_named_exist(page):
+    for name in re.findall(r"\]\((?!http)([^)#]+)\)", PAGES[page]):
+        assert (ROOT / page).parent.joinpath(name).exists(), name
+    for name in re.findall(r"`((?:src|conf|docs|tests)/[\w/]+\.\w+)`", PAGES[page]):
         assert (ROOT / name).exists(), name
 
 
-def test_a_method_of_ones_own(tmp_path, monkeypatch):
-    code = re.search(r"^    from lit_gan.game import Regularizer\n.*?(?=\n\nand)", TEXT, re.MULTILINE | re.DOTALL)[0]
-    (tmp_path / "tricks.py").write_text(re.sub(r"^    ", "", code, flags=re.MULTILINE))
-    (tmp_path / "mine" / "reg").mkdir(parents=True)
-    (tmp_path / "mine" / "reg" / "drift.yaml").write_text(re.search(r"drift: \{_target_.*\}", TEXT)[0])
-    arguments = re.search(r"python -m lit_gan.train (--config-dir .*)", TEXT)[1]
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    length = ["updates=2", "trainer.log_every_n_steps=1", "metrics=none", "hydra.run.dir=run"]
-    monkeypatch.setattr(sys, "argv", ["train", *shlex.split(arguments), *SMALL, *length])
+def test_the_claims_are_counted():
+    rows = re.findall(r"^\|.*\| (yes|no)\b[^|]*\|$", PAGES["docs/claims.md"], re.MULTILINE)
+    assert f"{rows.count('yes')} of {len(rows)} hold" in TEXT
+
+
+def write_examples(page, folder, monkeypatch):
+    """Writes the Python and YAML files that a page shows after their names, where a command of it looks for them."""
+    shown = re.findall(r"`([\w/]+\.(?:py|yaml))`:\n\n((?:    .*\n|\n)+)", PAGES[page])
+    for name, block in shown:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(textwrap.dedent(block))
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
+    monkeypatch.chdir(folder)
+    monkeypatch.syspath_prepend(str(folder))
+    return [name for name, _ in shown]
+
+
+@pytest.mark.parametrize(("page", "command"), OWN)
+def test_a_method_of_ones_own(page, command, tmp_path, monkeypatch):
+    assert write_examples(page, tmp_path, monkeypatch)
+    arguments = shlex.split(command)[3:]
+    length = ["updates=2", "updates_per_epoch=2", "trainer.log_every_n_steps=1", "hydra.run.dir=run"]
+    if not any(word.startswith("metrics=") for word in arguments):
+        length.append("metrics=none")
+    monkeypatch.setattr(sys, "argv", ["train", *arguments, *SMALL, *length])
     launch(train, "train")
-    assert "d/drift" in (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0]
+    columns = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
+    assert {CURVES[word] for word in arguments if word in CURVES} <= set(columns)
+
+
+def test_an_argument_out_of_its_range(tmp_path, monkeypatch, capsys):
+    write_examples("docs/extending.md", tmp_path, monkeypatch)
+    (sentence,) = re.findall(r"^    (lit_gan: .*)$", PAGES["docs/extending.md"], re.MULTILINE)
+    setting = re.match(r"lit_gan: (\S+)", sentence)[1]
+    words = ["--config-dir", "mine", "data=moons", "model=silu", "metrics=modes", setting]
+    monkeypatch.setattr(sys, "argv", ["train", *words])
+    with pytest.raises(SystemExit):
+        launch(train, "train")
+    assert sentence in capsys.readouterr().err.splitlines()
+
+
+def test_python(folder, monkeypatch):
+    monkeypatch.chdir(folder)
+    (code,) = re.findall(r"^    import lit_gan\n(?:    .*\n|\n)+", PAGES["docs/getting-started.md"], re.MULTILINE)
+    names = {}
+    exec(textwrap.dedent(code), names)
+    assert names["images"].shape == (16, 1, 32, 32)
+    assert names["curves"]["d/hinge"]
+
+
+def test_notebook(folder):
+    pages = folder / "docs"
+    pages.mkdir()
+    shutil.copytree(folder / "DIR", folder / "runs" / "first")
+    notebook = nbformat.read(ROOT / "docs" / "quickstart.ipynb", as_version=4)
+    stored = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
+    NotebookClient(notebook, timeout=120, resources={"metadata": {"path": str(pages)}}).execute()
+    assert sum(map(bool, stored)) == 5
