@@ -587,7 +587,7 @@ class Stages:
         self.G = Painter()
         self.G.layers[1].running_mean.add_(rank)  # only the first process's statistics count
 
-    def sampler(self, ema):
+    def generator(self, ema):
         return self.G
 
 
