@@ -8,13 +8,12 @@ from typing import Any
 import hydra
 import torch
 import torch.nn.functional as F
-from hydra.utils import instantiate
 from lightning.pytorch import Callback, Trainer
 from omegaconf import DictConfig
 from rich.table import Table
 from torch import Tensor, nn
 
-from lit_gan.build import build_data, build_gan, build_protocol, build_source
+from lit_gan.build import build_data, build_gan, build_part, build_protocol, build_source
 from lit_gan.callbacks import essential_callbacks
 from lit_gan.data import Source, to_uint8, to_unit
 from lit_gan.metrics import EvalProtocol, Suite
@@ -113,7 +112,7 @@ class BareLoop:
 
     def __init__(self, config: DictConfig, source: Source):
         torch.manual_seed(config.seed)
-        self.G, self.D = instantiate(config.model.G), instantiate(config.model.D)
+        self.G, self.D = build_part(config.model.G), build_part(config.model.D)
         self.penalty = "gradient_penalty" in config.reg
         if not self.penalty:
             for layer in [layer for layer in self.D.modules() if isinstance(layer, nn.Conv2d | nn.Linear)]:
@@ -170,7 +169,7 @@ def metrics_table() -> Table:
     )
     for metrics in ("classifier", "efficientnet_lite0"):
         config = config_of([f"metrics={metrics}"])
-        source, gan, suite = build_source(config), build_gan(config), instantiate(config.metrics.suite)
+        source, gan, suite = build_source(config), build_gan(config), build_part(config.metrics.suite)
         for name, rounds in EVALUATIONS.items():
             protocol = build_protocol(config, name)
             measure(gan, suite, source, protocol, 0, "last")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import hydra
 import lit_gan.conf
@@ -22,10 +23,11 @@ from lit_gan.cli.mistakes import causes, explain
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
+from lit_gan.ranges import Allowed, Count, Range, Switch
 from lit_gan.records import results
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
-from lit_gan.settings import Allowed, check_settings
+from lit_gan.settings import check_settings
 from lit_gan.system.shell import interpreter
 from lit_gan.tasks.classify import classify
 from lit_gan.tasks.evaluate import evaluate
@@ -419,7 +421,7 @@ class TestOurOwnFaults:
 
 class TestAllowed:
     def test_values(self):
-        whole, decay, switch = Allowed(int, 1), Allowed(int | float | None, 0, 1), Allowed(bool)
+        whole, decay, switch = map(Allowed.by, (Count, Annotated[float | None, Range(0, below=1)], Switch))
         assert [value in whole for value in (1, 0, True, 1.0, "1", None)] == [True] + [False] * 5
         assert [value in decay for value in (0, 0.5, None, 1, -0.1, float("nan"), "0", False)] == [True] * 3 + [
             False
@@ -427,8 +429,8 @@ class TestAllowed:
         assert [value in switch for value in (True, False, 1, 0, "true", None)] == [True] * 2 + [False] * 4
 
     def test_words(self):
-        assert str(Allowed(int, 1)) == "a whole number, 1 or more"
-        assert str(Allowed(int | float | None, 0, 1)) == "a number or null, at least 0 and below 1"
+        assert str(Allowed.by(Count)) == "a whole number, 1 or more"
+        assert str(Allowed.by(Annotated[float | None, Range(0, below=1)])) == "a number or null, at least 0 and below 1"
 
     def test_every_row_of_the_tables_is_a_setting(self):
         every = [f"reg=[{','.join(choices('reg'))}]", "logger=wandb"]
@@ -444,7 +446,7 @@ class TestAllowed:
                 assert any(leaf in node for node in owners if node is not None), f"{name}: {setting}"
 
     def test_a_setting_that_is_not_there_is_not_looked_for(self, compose):
-        check_settings(compose("model=mlp").model, {"kernel_size": Allowed(int, 1)})
+        check_settings(compose("model=mlp").model, {"kernel_size": Count})
 
 
 def record(update: int, **scores: float | None) -> dict:

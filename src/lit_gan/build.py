@@ -1,16 +1,22 @@
 """From a config to objects: the table of contents of a run, which says what each group of the config becomes."""
 
+import importlib.util
+import re
+import sys
+from typing import Any
+
 import torch
+from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import GANData, Source
-from lit_gan.errors import UserError, written
+from lit_gan.errors import UserError, one_line, written
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
-from lit_gan.settings import PROTOCOL, TRAIN, check_settings
+from lit_gan.settings import TRAIN, check_arguments, check_config
 
 
 def check_training(config: DictConfig) -> None:
@@ -19,7 +25,7 @@ def check_training(config: DictConfig) -> None:
     Raises:
         UserError: names the first such setting.
     """
-    check_settings(config, TRAIN)
+    check_config(config, TRAIN)
     for name in config.protocol:
         build_protocol(config, name)
 
@@ -34,12 +40,12 @@ def build_gan(config: DictConfig) -> GAN:
     """
     seed_everything(config.seed, workers=True, verbose=False)
     return GAN(
-        G=instantiate(config.model.G),
-        D=instantiate(config.model.D),
-        loss=instantiate(config.loss),
-        regs={name: instantiate(config.reg[name]) for name in selected(config.reg)},
-        optim=instantiate(config.optim),
-        order=instantiate(config.order),
+        G=build_part(config.model.G),
+        D=build_part(config.model.D),
+        loss=build_part(config.loss),
+        regs={name: build_part(config.reg[name]) for name in selected(config.reg)},
+        optim=build_part(config.optim),
+        order=build_part(config.order),
         g_batch_size=config.g_batch_size,
         ema=config.ema,
         ema_start=OmegaConf.select(config, "ema_start"),
@@ -52,12 +58,48 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
     Args:
         regs: the names of the regularizers that change G's modules.
     """
-    G = instantiate(config.model.G)
+    G = build_part(config.model.G)
     if regs:
-        D = instantiate(config.model.D)
+        D = build_part(config.model.D)
         for name in regs:
-            instantiate(config.reg[name]).attach(G, D)
+            build_part(config.reg[name]).attach(G, D)
     return G
+
+
+def build_part(part: DictConfig | None) -> Any:
+    """The object that a part of a config describes by its `_target_`; None for None.
+
+    Raises:
+        UserError: it cannot be imported or made; the sentence has the full key of the part, or of the part of it, that
+            cannot.
+    """
+    try:
+        return instantiate(part)
+    except InstantiationException as error:
+        raise UserError(impossible(error)) from error
+
+
+def impossible(error: InstantiationException) -> str:
+    """The sentence for a part that cannot be made: which, and why."""
+    message, cause = str(error), error
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    target, key = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
+    key = key[1] if key else "the config"
+    if "Error locating" in message:
+        return f"{key}._target_={target[1]} cannot be imported: {one_line(str(cause))}, so {remedy(target[1])}."
+    if isinstance(cause, UserError):
+        names_it = re.search(rf"\b{key.split('.')[0]}[.=]", str(cause))
+        return str(cause) if names_it else f"{key} cannot be made with its present settings: {cause}"
+    return f"{key} cannot be made with its present settings: {one_line(str(cause))}, so correct the one named."
+
+
+def remedy(target: str) -> str:
+    """What to do about a class that cannot be imported: its module is nowhere, or holds no such class."""
+    module = target.split(".")[0]
+    if module in sys.modules or importlib.util.find_spec(module):
+        return "correct the name"
+    return f"correct the name, or say where {module}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
 
 
 def selected(regs: DictConfig) -> list[str]:
@@ -82,7 +124,7 @@ def build_data(config: DictConfig, source: Source) -> GANData:
 
 def build_source(config: DictConfig) -> Source:
     """The data set: real samples, with what is known of them."""
-    return instantiate(config.data)
+    return build_part(config.data)
 
 
 def build_protocol(config: DictConfig, name: str) -> EvalProtocol:
@@ -96,7 +138,7 @@ def build_protocol(config: DictConfig, name: str) -> EvalProtocol:
         raise UserError(
             f"There is no protocol '{written(name)}': there are {known}, and protocol=[quick,full,MINE] adds one."
         )
-    check_settings(config.protocol[name], PROTOCOL, f"protocol.{name}.")
+    check_arguments(config.protocol[name], EvalProtocol)
     try:
         return EvalProtocol(**OmegaConf.to_container(config.protocol[name], resolve=True))
     except TypeError as error:

@@ -27,8 +27,12 @@ def package_folders() -> list[Path]:
 
 
 def choices(group: str, own: Sequence[Path] = ()) -> list[str]:
-    """The files of a config group, in the package's configs and sweeps and in folders of one's own."""
-    return sorted({path.stem for folder in [*package_folders(), *own] for path in (folder / group).glob("*.yaml")})
+    """The choices of a config group, in the package's configs and sweeps and in folders of one's own.
+
+    A file whose name begins with an underscore is read by other files and is no choice.
+    """
+    folders = [folder / group for folder in [*package_folders(), *own]]
+    return sorted({path.stem for folder in folders for path in folder.glob("[!_]*.yaml")})
 
 
 def default_choices(config_name: str) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
+from lit_gan.ranges import Number, checked
 
 Player = Literal["d", "g"]
 Images = Float[Tensor, "b *shape"]
@@ -255,7 +256,8 @@ class Loss(Term):
     """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not move it as long as D
     does not depend on G."""
 
-    def __init__(self, g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(self, g_weight: Number = 1.0):
         super().__init__()
         self.g_weight = g_weight
 
@@ -288,7 +290,8 @@ class Regularizer(Term):
     moves_d: bool = False
     """Whether it changes D's weights itself, beside the steps of D's optimizer."""
 
-    def __init__(self, weight: float = 1.0):
+    @checked("reg")
+    def __init__(self, weight: Number = 1.0):
         super().__init__()
         self.weight = weight
 

@@ -1,6 +1,7 @@
 """The adversarial losses: what each player minimises. Logits in, means over the batch out."""
 
 from collections.abc import Callable
+from typing import Annotated
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +11,7 @@ from torch import Tensor
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Loss, Turn
 from lit_gan.processes import mean_over_processes
+from lit_gan.ranges import NonNegative, Number, Positive, Range, Share, checked
 
 Scalar = Float[Tensor, ""]
 Logits = Float[Tensor, " b"]
@@ -28,12 +30,11 @@ class NonSaturating(Loss):
         UserError: a target or a probability out of its range.
     """
 
-    def __init__(self, real_label: float = 1.0, flip: float = 0.0, g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(
+        self, real_label: Share = 1.0, flip: Annotated[float, Range(0, below=0.5)] = 0.0, g_weight: Number = 1.0
+    ):
         super().__init__(g_weight)
-        if not 0 < real_label <= 1:
-            raise UserError(f"loss.real_label={real_label} is no target of a probability: set it between 0 and 1.")
-        if not 0 <= flip < 0.5:
-            raise UserError(f"loss.flip={flip} must be at least 0 and below 0.5, where labels say nothing any more.")
         self.real_label, self.flip = real_label, flip
 
     def d(self, turn: Turn) -> Scalar:
@@ -107,7 +108,8 @@ class LeastSquares(Loss):
         g_weight: multiplies G's objective.
     """
 
-    def __init__(self, fake: float = 0.0, real: float = 1.0, belief: float = 1.0, g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(self, fake: Number = 0.0, real: Number = 1.0, belief: Number = 1.0, g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.fake, self.real, self.belief = fake, real, belief
 
@@ -147,7 +149,8 @@ class Relativistic(Loss):
         g_weight: multiplies G's objective.
     """
 
-    def __init__(self, cost: Callable[[Tensor], Tensor], g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(self, cost: Callable[[Tensor], Tensor], g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.cost = cost
 
@@ -208,10 +211,9 @@ class EBGAN(Energy):
         UserError: a margin that is not positive.
     """
 
-    def __init__(self, margin: float = 1.0, g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(self, margin: Positive = 1.0, g_weight: Number = 1.0):
         super().__init__(g_weight)
-        if not margin > 0:
-            raise UserError(f"loss.margin={margin} leaves nothing for D to push away: set it above 0.")
         self.margin = margin
 
     def d(self, turn: Turn) -> Scalar:
@@ -235,12 +237,9 @@ class BEGAN(Energy):
         UserError: a ratio or a rate out of its range.
     """
 
-    def __init__(self, gamma: float = 0.5, lambda_k: float = 0.001, g_weight: float = 1.0):
+    @checked("loss")
+    def __init__(self, gamma: Share = 0.5, lambda_k: NonNegative = 0.001, g_weight: Number = 1.0):
         super().__init__(g_weight)
-        if not 0 < gamma <= 1:
-            raise UserError(f"loss.gamma={gamma} must be above 0 and at most 1: it is error(fake) / error(real).")
-        if not lambda_k >= 0:
-            raise UserError(f"loss.lambda_k={lambda_k} would drive k away from its equilibrium: set it to 0 or above.")
         self.gamma, self.lambda_k = gamma, lambda_k
         self.register_buffer("k", torch.zeros(()))
 

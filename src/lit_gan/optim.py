@@ -1,7 +1,7 @@
 """The players' optimizers: one setting of the literature is learning rates, betas and n_dis together."""
 
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from torch import nn
@@ -9,6 +9,9 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_gan.errors import UserError
+from lit_gan.ranges import Count, Range, checked
+
+Length = Annotated[float | None, Range(above=0)]
 
 
 class Optimizers:
@@ -26,24 +29,18 @@ class Optimizers:
         UserError: n_dis or accumulate below 1, a clip that is not positive, or a decay that ends before it starts.
     """
 
+    @checked("optim")
     def __init__(
         self,
-        n_dis: int,
+        n_dis: Count,
         d: Callable[[Iterable[nn.Parameter]], Optimizer],
         g: Callable[[Iterable[nn.Parameter]], Optimizer],
-        decay_start: int | None = None,
-        decay_end: int = 0,
-        d_clip: float | None = None,
-        g_clip: float | None = None,
-        accumulate: int = 1,
+        decay_start: Annotated[int | None, Range()] = None,
+        decay_end: Count = 0,
+        d_clip: Length = None,
+        g_clip: Length = None,
+        accumulate: Count = 1,
     ):
-        if n_dis < 1:
-            raise UserError(f"optim.n_dis={n_dis} leaves D without updates: set it to 1 or more.")
-        if accumulate < 1:
-            raise UserError(f"optim.accumulate={accumulate} leaves the players without turns: set it to 1 or more.")
-        for name, clip in (("d_clip", d_clip), ("g_clip", g_clip)):
-            if clip is not None and not clip > 0:
-                raise UserError(f"optim.{name}={clip} must be a positive length, or null for gradients of any length.")
         if decay_start is not None and not 0 <= decay_start < decay_end:
             raise UserError(
                 f"optim.decay_start={decay_start} must lie between 0 and optim.decay_end={decay_end}, "

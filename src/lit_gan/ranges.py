@@ -1,67 +1,82 @@
 """What values an argument may have, said where it is declared: `def __init__(self, sigma: NonNegative = 0.1)`.
 
 The annotation is checked in a config before anything is made of it, and by the constructor itself under `@checked`; the
-documentation of a choice shows it.
+documentation of a choice shows it. A class from outside the package is checked in the same way.
 """
 
 import functools
 import inspect
 import math
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
-from types import NoneType, UnionType
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from lit_gan.errors import UserError, written
 
 
 @dataclass(frozen=True)
 class Range:
-    """The bounds of an annotated number: at least `least`, below `below`, and finite."""
+    """The bounds of an annotated number: at least `least`, below `below`, above `above`, at most `most`, and finite."""
 
     least: float = -math.inf
     below: float = math.inf
+    above: float = -math.inf
+    most: float = math.inf
+
+    def __contains__(self, number: float) -> bool:
+        return self.least <= number < self.below and self.above < number <= self.most
+
+    def __str__(self) -> str:
+        bounds = {"at least": self.least, "above": self.above, "below": self.below, "at most": self.most}
+        finite = [f"{words} {bound}" for words, bound in bounds.items() if math.isfinite(bound)]
+        return f"{self.least} or more" if finite == [f"at least {self.least}"] else " and ".join(finite)
 
 
 Count = Annotated[int, Range(1)]
+AtLeastTwo = Annotated[int, Range(2)]
+Whole = Annotated[int, Range(0)]
+CountOrNone = Annotated[int | None, Range(1)]
+WholeOrNone = Annotated[int | None, Range(0)]
 Number = Annotated[float, Range()]
 NonNegative = Annotated[float, Range(0)]
+Positive = Annotated[float, Range(above=0)]
+Probability = Annotated[float, Range(0, below=1)]
+Share = Annotated[float, Range(above=0, most=1)]
 Switch = Annotated[bool, Range()]
-Seed = Annotated[int, Range(0, 2**32)]
+Seed = Annotated[int, Range(0, below=2**32)]
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "one word or path", NoneType: "null"}
 
 
 @dataclass(frozen=True)
 class Allowed:
-    """The values that a setting may have: of this type, at least `least`, below `below`, and finite."""
+    """The values that an annotation allows: one of `choices`, or any of `types`, numbers within `bounds`."""
 
-    kind: type | UnionType
-    least: float = -math.inf
-    below: float = math.inf
+    types: tuple[type, ...] = ()
+    bounds: Range = Range()
+    choices: tuple[str, ...] = ()
 
     @classmethod
     def by(cls, annotation: Any) -> "Allowed":
-        """What an annotation such as `Count` or `Annotated[int | None, Range(1)]` allows; a float may be whole."""
-        kind, bounds = get_args(annotation)
-        wider = kind | int if float in (get_args(kind) or (kind,)) else kind
-        return cls(wider, bounds.least, bounds.below)
-
-    @property
-    def kinds(self) -> tuple[type, ...]:
-        """The types, one by one."""
-        return get_args(self.kind) or (self.kind,)
+        """What `Count`, `Annotated[int | None, Range(1)]`, `str | None` or `Literal["g", "d"]` allow."""
+        if get_origin(annotation) is Literal:
+            return cls(choices=get_args(annotation))
+        kind, *notes = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
+        bounds = next((note for note in notes if isinstance(note, Range)), Range())
+        return cls(get_args(kind) or (kind,), bounds)
 
     def __contains__(self, value: Any) -> bool:
-        in_range = not isinstance(value, int | float) or self.least <= value < self.below
-        return type(value) in self.kinds and in_range
+        if self.choices:
+            return value in self.choices
+        whole_for_float = type(value) is int and float in self.types
+        is_number = isinstance(value, int | float)
+        return (type(value) in self.types or whole_for_float) and (not is_number or value in self.bounds)
 
     def __str__(self) -> str:
-        kinds = sorted(self.kinds, key=list(KINDS).index)
-        words = " or ".join(KINDS[kind] for kind in kinds if kind is not int or float not in kinds)
-        if math.isfinite(self.below):
-            return f"{words}, at least {self.least} and below {self.below}"
-        return f"{words}, {self.least} or more" if math.isfinite(self.least) else words
+        words = " or ".join(self.choices or [KINDS[kind] for kind in self.types])
+        return f"{words}, {self.bounds}" if str(self.bounds) else words
 
 
 def require(name: str, value: Any, allowed: Allowed) -> None:
@@ -75,23 +90,41 @@ def require(name: str, value: Any, allowed: Allowed) -> None:
 
 
 def argument_ranges(target: Callable) -> dict[str, Allowed]:
-    """What the annotated arguments of a class or function may be; the others may be anything."""
+    """What those arguments of a class or function may be that are annotated with a `Range` or a `Literal`."""
     function = target.__init__ if isinstance(target, type) else target
-    hints = get_type_hints(inspect.unwrap(function), include_extras=True)
-    ranged = {name: hint for name, hint in hints.items() if get_origin(hint) is Annotated}
-    return {name: Allowed.by(hint) for name, hint in ranged.items() if isinstance(get_args(hint)[1], Range)}
+    try:
+        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError, AttributeError):  # another library's annotations need not be resolvable
+        return {}
+    return {name: Allowed.by(hint) for name, hint in hints.items() if name != "return" and is_range(hint)}
 
 
-def checked(init: Callable) -> Callable:
-    """Lets a constructor refuse, by UserError, what the annotations of its arguments exclude."""
-    signature = inspect.signature(init)
+def is_range(annotation: Any) -> bool:
+    """Whether an annotation says which values are possible, and not only of which type they are."""
+    if get_origin(annotation) is Literal:
+        return all(isinstance(choice, str) for choice in get_args(annotation))
+    return any(isinstance(note, Range) for note in getattr(annotation, "__metadata__", ()))
 
-    @functools.wraps(init)
-    def checking(*args: Any, **kwargs: Any) -> None:
-        given = signature.bind(*args, **kwargs).arguments
-        for name, allowed in argument_ranges(init).items():
-            if name in given:
-                require(name, given[name], allowed)
-        init(*args, **kwargs)
 
-    return checking
+def checked(key: str) -> Callable[[Callable], Callable]:
+    """A decorator: the constructor refuses what the annotations of its arguments exclude.
+
+    Args:
+        key: of the part in the configs, which the sentence names: `reg.spectral`.
+    """
+
+    def decorate(init: Callable) -> Callable:
+        signature = inspect.signature(init)
+
+        @functools.wraps(init)
+        def checking(*args: Any, **kwargs: Any) -> None:
+            with suppress(TypeError):  # of arguments that do not fit: the constructor raises it again, with its name
+                given = signature.bind(*args, **kwargs).arguments
+                for name, allowed in argument_ranges(init).items():
+                    if name in given:
+                        require(f"{key}.{name}", given[name], allowed)
+            init(*args, **kwargs)
+
+        return checking
+
+    return decorate

@@ -1,22 +1,22 @@
 """Sums and differences of latent vectors."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 from jaxtyping import Float
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_images
 from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Latents
 from lit_gan.metrics.classifier import Classifier
+from lit_gan.ranges import Allowed, Count, NonNegative, Range, checked, require
 from lit_gan.sampling import n_classes_of
-from lit_gan.settings import COUNT, POSITIVE, Allowed
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
 """What the samples of the new latent vectors are: three means, then the result in the middle of eight neighbours."""
@@ -39,21 +39,21 @@ class Arithmetic(Analysis):
         noise: how far the neighbours are in each coordinate at most, 0.25 in the paper.
     """
 
+    @checked("analysis.arithmetic")
     def __init__(
         self,
         a: int | Sequence[int],
         b: int | Sequence[int],
         c: int | Sequence[int],
-        exemplars: int = 3,
-        among: int = 2000,
-        noise: float = 0.25,
+        exemplars: Count = 3,
+        among: Count = 2000,
+        noise: NonNegative = 0.25,
     ):
-        check_numbers("arithmetic", COUNT, exemplars=exemplars, among=among)
-        check_numbers("arithmetic", POSITIVE, noise=noise)
+        allowed = Allowed.by(Annotated[int, Range(0, below=among)])
         self.concepts = {"a": a, "b": b, "c": c}
         for name, concept in self.concepts.items():
             for number in [concept] if isinstance(concept, int) else concept or [None]:
-                check_numbers("arithmetic", Allowed(int, 0, among), **{name: number})
+                require(f"analysis.arithmetic.{name}", number, allowed)
         self.exemplars, self.among, self.noise = exemplars, among, noise
 
     def check(self, subject: Subject) -> None:

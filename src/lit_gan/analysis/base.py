@@ -8,10 +8,9 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
-from lit_gan.errors import UserError, written
+from lit_gan.errors import UserError
 from lit_gan.figures.style import save_figure
 from lit_gan.records.files import replacing
-from lit_gan.settings import Allowed
 
 
 @dataclass
@@ -54,17 +53,6 @@ class Analysis:
     def find(self, subject: Subject) -> Finding:
         """Looks into the run and returns what it found there."""
         raise NotImplementedError
-
-
-def check_numbers(name: str, allowed: Allowed, **values: Any) -> None:
-    """Refuses impossible settings of the analysis `name`.
-
-    Raises:
-        UserError: names the first setting that is not among `allowed`, and its value.
-    """
-    for key, value in values.items():
-        if value not in allowed:
-            raise UserError(f"analysis.{name}.{key}={written(value)} must be {allowed}.")
 
 
 def check_images(name: str, subject: Subject) -> None:

@@ -7,14 +7,14 @@ from jaxtyping import Bool, Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
 from lit_gan.analysis.figures import contact_sheet, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
 from lit_gan.game import Images
 from lit_gan.metrics.extractors import resized
 from lit_gan.metrics.reading import subset_indices
-from lit_gan.settings import COUNT, Allowed
+from lit_gan.ranges import AtLeastTwo, Count, Probability, checked
 
 SIZE = 32
 """The height and width to which images are shrunk, in pixels, as in the paper."""
@@ -40,12 +40,15 @@ class Duplicates(Analysis):
         shown: at most so many pairs stand in the picture.
     """
 
+    @checked("analysis.duplicates")
     def __init__(
-        self, bits: int = 128, updates: int = 2000, dropout: float = 0.5, images: int = 200_000, shown: int = 40
+        self,
+        bits: Count = 128,
+        updates: Count = 2000,
+        dropout: Probability = 0.5,
+        images: AtLeastTwo = 200_000,
+        shown: Count = 40,
     ):
-        check_numbers("duplicates", COUNT, bits=bits, updates=updates, shown=shown)
-        check_numbers("duplicates", Allowed(int, 2), images=images)
-        check_numbers("duplicates", Allowed(int | float, 0, 1), dropout=dropout)
         self.bits, self.updates, self.dropout, self.images, self.shown = bits, updates, dropout, images, shown
 
     def check(self, subject: Subject) -> None:

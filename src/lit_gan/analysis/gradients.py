@@ -7,14 +7,14 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_numbers
+from lit_gan.analysis.base import Analysis, Finding
 from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE
 from lit_gan.game import Turn
 from lit_gan.layers import weight_layers
-from lit_gan.settings import Allowed
+from lit_gan.ranges import AtLeastTwo, checked
 
 
 class Gradients(Analysis):
@@ -29,8 +29,8 @@ class Gradients(Analysis):
         batch: number of samples of each kind.
     """
 
-    def __init__(self, batch: int = 256):
-        check_numbers("gradients", Allowed(int, 2), batch=batch)
+    @checked("analysis.gradients")
+    def __init__(self, batch: AtLeastTwo = 256):
         self.batch = batch
 
     def find(self, subject: Subject) -> Finding:

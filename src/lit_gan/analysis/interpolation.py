@@ -4,11 +4,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_images
 from lit_gan.analysis.figures import contact_sheet
 from lit_gan.analysis.subject import Subject
+from lit_gan.ranges import AtLeastTwo, Count, checked
 from lit_gan.sampling import n_classes_of
-from lit_gan.settings import COUNT, Allowed
 
 
 class Interpolation(Analysis):
@@ -23,9 +23,8 @@ class Interpolation(Analysis):
         steps: number of samples from one of them to the next.
     """
 
-    def __init__(self, rows: int = 10, points: int = 9, steps: int = 2):
-        check_numbers("interpolation", COUNT, rows=rows, steps=steps)
-        check_numbers("interpolation", Allowed(int, 2), points=points)
+    @checked("analysis.interpolation")
+    def __init__(self, rows: Count = 10, points: AtLeastTwo = 9, steps: Count = 2):
         self.rows, self.points, self.steps = rows, points, steps
 
     def check(self, subject: Subject) -> None:

@@ -4,13 +4,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_numbers
+from lit_gan.analysis.base import Analysis, Finding
 from lit_gan.analysis.figures import SHADES, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, VERMILION
+from lit_gan.ranges import AtLeastTwo, Count, checked
 from lit_gan.sampling import n_classes_of
-from lit_gan.settings import COUNT, Allowed
 
 
 class LevelSets(Analysis):
@@ -24,9 +24,8 @@ class LevelSets(Analysis):
         levels: number of levels between D's lowest and highest output.
     """
 
-    def __init__(self, resolution: int = 100, points: int = 500, levels: int = 20):
-        check_numbers("level_sets", Allowed(int, 2), resolution=resolution, levels=levels)
-        check_numbers("level_sets", COUNT, points=points)
+    @checked("analysis.level_sets")
+    def __init__(self, resolution: AtLeastTwo = 100, points: Count = 500, levels: AtLeastTwo = 20):
         self.resolution, self.points, self.levels = resolution, points, levels
 
     def check(self, subject: Subject) -> None:

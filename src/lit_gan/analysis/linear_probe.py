@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_images
 from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
@@ -18,7 +18,7 @@ from lit_gan.figures.style import BLUE, GREY, MARKERS
 from lit_gan.game import Images
 from lit_gan.layers import weight_layers
 from lit_gan.metrics.reading import subset_indices
-from lit_gan.settings import COUNT, Allowed
+from lit_gan.ranges import Allowed, AtLeastTwo, Count, Range, checked, require
 
 SIDE = 4
 """Every feature map is pooled to so many rows and columns, as in the paper."""
@@ -45,14 +45,17 @@ class LinearProbe(Analysis):
         folds: number of parts of the cross-validation.
     """
 
+    @checked("analysis.linear_probe")
     def __init__(
-        self, c: list[float] | float = (1e-4, 1e-3, 1e-2), train: int = 10_000, test: int = 10_000, folds: int = 3
+        self,
+        c: list[float] | float = (1e-4, 1e-3, 1e-2),
+        train: Count = 10_000,
+        test: Count = 10_000,
+        folds: AtLeastTwo = 3,
     ):
         self.c = [c] if isinstance(c, int | float) else list(c)
         for value in self.c or [None]:
-            check_numbers("linear_probe", Allowed(int | float, 1e-12), c=value)
-        check_numbers("linear_probe", COUNT, train=train, test=test)
-        check_numbers("linear_probe", Allowed(int, 2), folds=folds)
+            require("analysis.linear_probe.c", value, Allowed.by(Annotated[float, Range(1e-12)]))
         self.train, self.test, self.folds = train, test, folds
 
     def check(self, subject: Subject) -> None:

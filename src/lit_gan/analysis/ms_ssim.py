@@ -5,14 +5,14 @@ from statistics import fmean
 
 from matplotlib.figure import Figure
 
-from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
 from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, MARKERS, VERMILION
 from lit_gan.metrics.ms_ssim import WINDOW, Pixels, n_scales, similarity
+from lit_gan.ranges import Count, checked
 from lit_gan.sampling import n_classes_of
-from lit_gan.settings import COUNT
 
 
 class MSSSIM(Analysis):
@@ -30,8 +30,8 @@ class MSSSIM(Analysis):
         pairs_per_class: number of pairs within each class, 100 in the paper.
     """
 
-    def __init__(self, pairs: int = 500, pairs_per_class: int = 100):
-        check_numbers("ms_ssim", COUNT, pairs=pairs, pairs_per_class=pairs_per_class)
+    @checked("analysis.ms_ssim")
+    def __init__(self, pairs: Count = 500, pairs_per_class: Count = 100):
         self.pairs, self.pairs_per_class = pairs, pairs_per_class
 
     def check(self, subject: Subject) -> None:

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
-from hydra.utils import instantiate
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images, check_numbers
+from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
 from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
+from lit_gan.build import build_part
 from lit_gan.data import to_unit
 from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.metrics import Suite
-from lit_gan.settings import COUNT, Allowed
+from lit_gan.ranges import AtLeastTwo, Count, checked
 
 Pixels = UInt8[Tensor, "n c h w"]
 Points = Float[Tensor, "n d"]
@@ -63,9 +63,8 @@ class Neighbours(Analysis):
         images: at most so many training images are searched.
     """
 
-    def __init__(self, samples: int = 500, neighbours: int = 5, shown: int = 8, images: int = 50_000):
-        check_numbers("neighbours", COUNT, samples=samples, neighbours=neighbours, shown=shown)
-        check_numbers("neighbours", Allowed(int, 2), images=images)
+    @checked("analysis.neighbours")
+    def __init__(self, samples: Count = 500, neighbours: Count = 5, shown: Count = 8, images: AtLeastTwo = 50_000):
         self.samples, self.neighbours, self.shown, self.images = samples, neighbours, shown, images
 
     def check(self, subject: Subject) -> None:
@@ -105,7 +104,7 @@ class Neighbours(Analysis):
 
 def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
     """The functions that turn images into points to compare: by their pixels, and by the run's own extractor."""
-    suite: Suite | None = instantiate(subject.config.metrics.suite)
+    suite: Suite | None = build_part(subject.config.metrics.suite)
     ways = {"pixels": lambda images: to_unit(images).flatten(1)}
     if suite is not None and (extractor := suite.extractor) is not None:
         extractor.prepare(subject.source, subject.device)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_numbers
+from lit_gan.analysis.base import Analysis, Finding
 from lit_gan.analysis.figures import SHADES, panels, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.curves import SPECTRAL_NORM
@@ -12,9 +12,9 @@ from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
+from lit_gan.ranges import Count, checked
 from lit_gan.records.metrics_csv import read_table
 from lit_gan.records.score_names import four_digits
-from lit_gan.settings import COUNT
 
 
 def stable_rank(sigma: Float[Tensor, " r"]) -> float:
@@ -113,8 +113,8 @@ class Weights(Analysis):
         bins: how many each histogram has.
     """
 
-    def __init__(self, bins: int = 60):
-        check_numbers("weights", COUNT, bins=bins)
+    @checked("analysis.weights")
+    def __init__(self, bins: Count = 60):
         self.bins = bins
 
     def find(self, subject: Subject) -> Finding:

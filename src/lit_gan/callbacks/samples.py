@@ -5,6 +5,7 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.figures.pictures import render
+from lit_gan.ranges import Count, Seed, checked
 from lit_gan.sampling import Sampler
 
 
@@ -20,7 +21,8 @@ class SampleGrid(Callback):
         seed: decides the latent vectors.
     """
 
-    def __init__(self, count: int = 64, points: int = 512, seed: int = 0):
+    @checked("callbacks.samples")
+    def __init__(self, count: Count = 64, points: Count = 512, seed: Seed = 0):
         self.count, self.points, self.seed = count, points, seed
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:

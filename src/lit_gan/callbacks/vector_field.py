@@ -13,6 +13,7 @@ from torch import Tensor
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, VERMILION, new_figure, save_figure
 from lit_gan.game import Turn
+from lit_gan.ranges import AtLeastTwo, Positive, checked
 from lit_gan.records.files import replacing
 
 SAMPLES = 256
@@ -27,7 +28,8 @@ class VectorField(Callback):
         points: arrows along each axis.
     """
 
-    def __init__(self, limit: float = 2.0, points: int = 17):
+    @checked("callbacks.vector_field")
+    def __init__(self, limit: Positive = 2.0, points: AtLeastTwo = 17):
         self.limit, self.points = limit, points
         self.path: list[list[float]] = []
 

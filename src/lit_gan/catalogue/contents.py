@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from lit_gan.catalogue.choice import Choice
+from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.catalogue.settings import in_short
 
 UNSEEN = ("hydra", "figure", "label", "prescribed")
@@ -18,12 +18,19 @@ def stands_for(choice: Choice) -> str:
 def chosen(choice: Choice) -> Iterator[str]:
     """The choices of other groups, and the choice of its own group that it builds on."""
     for entry in choice.defaults:
-        if isinstance(entry, str) and entry != "_self_":
+        if isinstance(entry, str) and "/_" in entry:
+            yield from shared(*entry.removeprefix("/").split("/"))
+        elif isinstance(entry, str) and entry != "_self_":
             yield f"{choice.group}={entry}"
         elif isinstance(entry, dict):
             (key, value), *_ = entry.items()
             if key.startswith("override /"):
                 yield f"{key.removeprefix('override /')}={in_short(value)}"
+
+
+def shared(group: str, name: str) -> Iterator[str]:
+    """The settings of a file of another group that several choices read: "optim", "_sngan_resnet"."""
+    yield from set_to(read_choice(group, name).values, f"{group}.")
 
 
 def set_to(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

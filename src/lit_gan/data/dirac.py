@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 
 from lit_gan.data.source import Images, Source
+from lit_gan.ranges import Count, checked
 
 
 class Dirac(Source):
@@ -17,7 +18,8 @@ class Dirac(Source):
         n: samples in the data set.
     """
 
-    def __init__(self, name: str, shape: Sequence[int], n_classes: None, n: int):
+    @checked("data")
+    def __init__(self, name: str, shape: Sequence[int], n_classes: None, n: Count):
         super().__init__(name, shape, n_classes)
         self.n = n
 

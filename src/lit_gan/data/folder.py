@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural_key, pillow_endings, survey
 from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, first_few
 from lit_gan.errors import UserError
+from lit_gan.ranges import Count, CountOrNone, NonNegative, Range, checked
 from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -43,23 +44,22 @@ class ImageFolder(ImageSource):
         endings: endings of the files that are used; None for all that Pillow can decode.
     """
 
+    @checked("data")
     def __init__(
         self,
         name: str,
-        image_size: int,
-        channels: int,
+        image_size: Count,
+        channels: Count,
         shape: Sequence[int],
-        n_classes: int | None,
+        n_classes: CountOrNone,
         root: str | None,
         on_broken: Literal["error", "skip"],
-        in_memory: int,
+        in_memory: NonNegative,
         class_order: Literal["natural", "alphabetical"] = "alphabetical",
-        split_folders: bool | None = True,
+        split_folders: Annotated[bool | None, Range()] = True,
         endings: Sequence[str] | None = FIRST_ENDINGS,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory)
-        require_choice("on_broken", on_broken, ("error", "skip"))
-        require_choice("class_order", class_order, ("natural", "alphabetical"))
         self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken
         self.class_order, self.split_folders = class_order, split_folders
         self.endings = chosen_endings(endings)
@@ -161,16 +161,6 @@ class ImageFolder(ImageSource):
                 f"set data.n_classes={len(names) or 'null'}."
             )
         return names
-
-
-def require_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    """Refuses a setting of `data` with another value.
-
-    Raises:
-        UserError: names them.
-    """
-    if value not in choices:
-        raise UserError(f"data.{name}={value} is not possible: choose from {', '.join(choices)}.")
 
 
 def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:

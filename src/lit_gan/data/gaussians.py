@@ -11,10 +11,11 @@ from jaxtyping import Float
 from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
-from lit_gan.data.source import Images, Source
+from lit_gan.data.source import Images, Source, SplitSeed
+from lit_gan.ranges import Count, NonNegative, checked
 
 
-def ring(n: int, radius: float) -> Float[Tensor, "n 2"]:
+def ring(n: Count, radius: NonNegative) -> Float[Tensor, "n 2"]:
     """n points at equal distances on a circle.
 
     Args:
@@ -25,7 +26,7 @@ def ring(n: int, radius: float) -> Float[Tensor, "n 2"]:
     return radius * torch.stack([angle.cos(), angle.sin()], 1)
 
 
-def grid(n: int, spacing: float) -> Float[Tensor, "n*n 2"]:
+def grid(n: Count, spacing: NonNegative) -> Float[Tensor, "n*n 2"]:
     """The n x n points of a square grid around the origin.
 
     Args:
@@ -52,16 +53,17 @@ class Gaussians(Source):
 
     splits = ("train", "test")
 
+    @checked("data")
     def __init__(
         self,
         name: str,
         shape: Sequence[int],
-        n_classes: int,
+        n_classes: Count,
         centers: Float[Tensor, "k 2"],
-        std: float,
-        scale: float,
-        n: int,
-        seed: int,
+        std: NonNegative,
+        scale: NonNegative,
+        n: Count,
+        seed: SplitSeed,
     ):
         super().__init__(name, shape, n_classes)
         self.centers, self.std, self.n, self.seed = centers / scale, std / scale, n, seed
@@ -88,7 +90,17 @@ class SwissRoll(Source):
 
     splits = ("train", "test")
 
-    def __init__(self, name: str, shape: Sequence[int], n_classes: None, noise: float, scale: float, n: int, seed: int):
+    @checked("data")
+    def __init__(
+        self,
+        name: str,
+        shape: Sequence[int],
+        n_classes: None,
+        noise: NonNegative,
+        scale: NonNegative,
+        n: Count,
+        seed: SplitSeed,
+    ):
         super().__init__(name, shape, n_classes)
         self.noise, self.scale, self.n, self.seed = noise, scale, n, seed
 

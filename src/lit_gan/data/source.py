@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import zip_longest
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 
 import numpy as np
 import torch
@@ -18,8 +18,12 @@ from torch.utils.data import Dataset
 
 from lit_gan.data.scale import to_unit
 from lit_gan.errors import UserError
+from lit_gan.ranges import Count, CountOrNone, NonNegative, Range, Whole, checked
 
 log = logging.getLogger(__name__)
+
+SplitSeed = Annotated[int, Range(0, below=2**31)]
+"""The seed of points or stacks; twice it, and one more, must be seeds too."""
 
 
 class BrokenImage(UserError):
@@ -325,15 +329,16 @@ class ImageSource(Source):
         in_memory: the most bytes that a decoded split may take; a larger one is decoded on access.
     """
 
+    @checked("data")
     def __init__(
         self,
         name: str,
-        image_size: int,
-        channels: int,
+        image_size: Count,
+        channels: Count,
         shape: Sequence[int],
-        n_classes: int | None,
-        in_memory: int,
-        pad: int = 0,
+        n_classes: CountOrNone,
+        in_memory: NonNegative,
+        pad: Whole = 0,
     ):
         super().__init__(name, shape, n_classes)
         self.in_memory, self.pad = in_memory, pad

@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from lit_gan.data.source import ImageFiles, Images, Source, decode
+from lit_gan.data.source import ImageFiles, Images, Source, SplitSeed, decode
 from lit_gan.errors import UserError
+from lit_gan.ranges import Count, checked
 
 
 class Stacked(Source):
@@ -26,7 +27,8 @@ class Stacked(Source):
         UserError: a base that is not grey or has not ten classes.
     """
 
-    def __init__(self, name: str, shape: Sequence[int], n_classes: int, base: Source, n: int, seed: int):
+    @checked("data")
+    def __init__(self, name: str, shape: Sequence[int], n_classes: Count, base: Source, n: Count, seed: SplitSeed):
         super().__init__(name, shape, n_classes)
         if base.shape[0] != 1 or base.n_classes != 10:
             raise UserError(

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
+from lit_gan.ranges import Range, checked
 from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class Text(Source):
 
     splits = ("train", "test")
 
+    @checked("data")
     def __init__(
         self,
         name: str,
@@ -58,20 +60,15 @@ class Text(Source):
         n_classes: None,
         file: str | None,
         cut: Literal["lines", "running"],
-        length: int,
-        vocabulary: int,
+        length: Annotated[int, Range(2, most=2**20)],
+        vocabulary: Annotated[int, Range(3, most=2**15)],
     ):
         super().__init__(name, shape, n_classes)
-        for key, value, least, most in (("length", length, 2, 2**20), ("vocabulary", vocabulary, 3, 2**15)):
-            if type(value) is not int or not least <= value <= most:
-                raise UserError(f"data.{key}={value} must be a whole number from {least} to {most}.")
         if self.shape != (vocabulary, length):
             raise UserError(
                 f"data.shape={list(self.shape)} contradicts data.vocabulary={vocabulary} and data.length={length}: "
                 f"set these two, the shape follows."
             )
-        if cut not in CUTS:
-            raise UserError(f"data.cut={cut} is not possible: choose from {', '.join(CUTS)}.")
         self.file, self.cut, self.length, self.vocabulary = file, cut, length, vocabulary
 
     @cached_property

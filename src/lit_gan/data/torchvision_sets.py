@@ -13,6 +13,7 @@ from torchvision import datasets
 
 from lit_gan.data.source import DatasetPictures, ImageFiles, Images, ImageSource
 from lit_gan.errors import UserError
+from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 from lit_gan.records.paths import absolute
 
 
@@ -28,19 +29,20 @@ class TorchvisionSet(ImageSource):
         remedy: how missing data can be got, for the message that says it is missing.
     """
 
+    @checked("data")
     def __init__(
         self,
         name: str,
-        image_size: int,
-        channels: int,
+        image_size: Count,
+        channels: Count,
         shape: Sequence[int],
-        n_classes: int | None,
+        n_classes: CountOrNone,
         dataset: Callable[..., Dataset],
         splits: Mapping[str, Mapping],
         root: str,
-        download: bool,
-        in_memory: int,
-        pad: int = 0,
+        download: Switch,
+        in_memory: NonNegative,
+        pad: Whole = 0,
         remedy: str = "run the same command once with internet access and data.download=true",
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad)

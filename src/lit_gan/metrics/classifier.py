@@ -16,6 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features, resized
 from lit_gan.metrics.reading import read_batches, subset_indices
+from lit_gan.ranges import Count, Seed, checked
 
 log = logging.getLogger(__name__)
 
@@ -129,10 +130,9 @@ class Classifier(Extractor):
     input_size = ConvNet.SIZE
     resize = "bilinear, antialiased"
 
-    def __init__(self, updates: int = 3000, seed: int = 0):
+    @checked("metrics.suite.extractor")
+    def __init__(self, updates: Count = 3000, seed: Seed = 0):
         super().__init__()
-        if updates < 1:
-            raise UserError(f"metrics.suite.extractor.updates={updates} trains no classifier: set it to 1 or more.")
         self.updates, self.seed = updates, seed
 
     def prefix(self, source: Source) -> str:

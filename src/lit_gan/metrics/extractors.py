@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import io
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from lit_gan.data import Source
 from lit_gan.errors import UserError
+from lit_gan.ranges import Range, checked
 
 OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
 
@@ -160,10 +161,9 @@ class EfficientNetLite0(Extractor):
     name = "efficientnet_lite0"
     resize = "bilinear, antialiased"
 
-    def __init__(self, input_size: int = 64):
+    @checked("metrics.suite.extractor")
+    def __init__(self, input_size: Annotated[int, Range(32)] = 64):
         super().__init__()
-        if input_size < 32:
-            raise UserError(f"metrics.suite.extractor.input_size={input_size} is too small: set it to 32 or more.")
         self.input_size = input_size
 
     def load(self, source: Source, device: torch.device | str) -> nn.Module:

@@ -1,9 +1,9 @@
 """What exactly is measured: the numbers that must agree before two scores can be compared."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Literal
+from dataclasses import dataclass, replace
+from typing import Annotated, Literal
 
-from lit_gan.errors import UserError
+from lit_gan.ranges import AtLeastTwo, Count, Range, Seed, Switch, argument_ranges, require
 
 
 @dataclass(frozen=True)
@@ -16,43 +16,36 @@ class EvalProtocol:
 
     name: str
     """Of the protocol, as in `protocol=NAME`."""
-    generated: int
+    generated: AtLeastTwo
     """Generated images for FID, KID, precision and recall."""
-    inception_score: int
+    inception_score: Count
     """Generated images for IS, in all `splits` together."""
-    splits: int
+    splits: Count
     """Parts of which IS is the mean."""
     real_split: Literal["train", "test"]
     """The part of the data set that the real images are taken from."""
-    real: int | None
+    real: Annotated[int | None, Range(2)]
     """Real images, a fixed random choice; None or more than there are: all."""
-    kid_subsets: int
+    kid_subsets: Count
     """Subsets of which KID is the mean."""
-    kid_subset_size: int
+    kid_subset_size: AtLeastTwo
     """Images in one subset of KID; fewer where there are fewer images."""
-    precision_recall: int
+    precision_recall: AtLeastTwo
     """Images of either kind for precision and recall, at most 10,000."""
-    neighbours: int
+    neighbours: Count
     """The k of precision and recall."""
-    batch_size: int
+    batch_size: Count
     """Images that are generated and looked at together."""
     batch_norm: Literal["running", "batch"]
     """G's batch normalisation: its running statistics, or those of each batch."""
-    ema: bool
+    ema: Switch
     """The moving average of G's weights, where there is one."""
-    seed: int
+    seed: Seed
     """Of the latent vectors, of IS's splits and of KID's subsets."""
 
     def __post_init__(self):
-        for field in fields(self):
-            value = getattr(self, field.name)
-            least = 2 if field.name in ("generated", "real", "kid_subset_size", "precision_recall") else 1
-            if isinstance(value, int) and value < least and field.name not in ("ema", "seed"):
-                raise UserError(f"protocol.{self.name}.{field.name}={value} is too small: it must be at least {least}.")
-        for key, known in {"batch_norm": ("running", "batch"), "real_split": ("train", "test")}.items():
-            if getattr(self, key) not in known:
-                choices = " or ".join(known)
-                raise UserError(f"protocol.{self.name}.{key}={getattr(self, key)} does not exist: choose {choices}.")
+        for name, allowed in argument_ranges(EvalProtocol).items():
+            require(f"protocol.{self.name}.{name}", getattr(self, name), allowed)
 
     def with_generated(self, n: int) -> "EvalProtocol":
         """The protocol with n generated images for every score."""

@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 from torch import nn
 
@@ -11,8 +12,10 @@ from lit_gan.errors import UserError
 from lit_gan.game import Images, Labels, Layers, Verdict
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Unflatten, halvings, image_shape
+from lit_gan.ranges import Count, Range, checked
 
 SIZES = (16, 32, 64, 128)
+Exponent = Annotated[float, Range(1)]
 
 
 class Autoencoder(game.Discriminator):
@@ -30,10 +33,9 @@ class Autoencoder(game.Discriminator):
 
     decoder: Layers
 
-    def __init__(self, code_size: int, exponent: float):
+    @checked("model.D")
+    def __init__(self, code_size: Count, exponent: Exponent):
         super().__init__()
-        if not exponent >= 1:
-            raise UserError(f"model.D.exponent={exponent} makes no error that training can lower: set it to 1 or 2.")
         self.code_size, self.exponent = code_size, exponent
 
     @property
@@ -73,7 +75,8 @@ class Discriminator(Autoencoder):
         UserError: a shape it cannot make, or an exponent below 1.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64, code_size: int = 64, exponent: float = 2.0):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 64, code_size: Count = 64, exponent: Exponent = 2.0):
         super().__init__(code_size, exponent)
         channels, size = image_shape("autoencoder", shape, SIZES)
         plan = [width * 2**stage for stage in range(halvings(size))]
@@ -102,8 +105,14 @@ class Dense(Autoencoder):
         UserError: an exponent below 1.
     """
 
+    @checked("model.D")
     def __init__(
-        self, shape: Sequence[int], width: int = 512, depth: int = 2, code_size: int = 2, exponent: float = 2.0
+        self,
+        shape: Sequence[int],
+        width: Count = 512,
+        depth: Count = 2,
+        code_size: Count = 2,
+        exponent: Exponent = 2.0,
     ):
         super().__init__(code_size, exponent)
         size = math.prod(shape)

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import (
@@ -27,6 +26,7 @@ from lit_gan.models.layers import (
     relu,
     transposed,
 )
+from lit_gan.ranges import Count, checked
 
 SIZES = (16, 32, 64, 128)
 
@@ -61,24 +61,23 @@ class Generator(game.Generator):
         UserError: a shape it cannot make, or a growth below 1.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 100,
-        width: int = 64,
-        kernel_size: int = 4,
+        z_dim: Count = 100,
+        width: Count = 64,
+        kernel_size: Count = 4,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
         activation: Activation = relu,
         upsample: Resampling = transposed,
-        growth: int = 2,
-        depth: int = 1,
+        growth: Count = 2,
+        depth: Count = 1,
         initialise: Callable[[nn.Module], None] = initialise_normal,
         model: str = "dcgan",
     ):
         super().__init__(shape, z_dim, prior)
-        if growth < 1:
-            raise UserError(f"model.G.growth={growth} must be 1 or more: it multiplies numbers of channels.")
         channels, size = image_shape(model, shape, SIZES)
         norm = norm or nn.Identity
         reads = channels_read(activation)
@@ -111,13 +110,14 @@ class Discriminator(game.Discriminator):
         initialise: draws the weights.
     """
 
+    @checked("model.D")
     def __init__(
         self,
         shape: Sequence[int],
-        width: int = 64,
-        kernel_size: int = 4,
+        width: Count = 64,
+        kernel_size: Count = 4,
         activation: Activation = leaky_relu,
-        depth: int = 1,
+        depth: Count = 1,
         initialise: Callable[[nn.Module], None] = initialise_normal,
     ):
         super().__init__()

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Layers
+from lit_gan.ranges import Number, checked
 
 
 class Constant(nn.Module):
@@ -33,7 +34,8 @@ class Generator(game.Generator):
         UserError: samples of another shape.
     """
 
-    def __init__(self, shape: Sequence[int], theta: float = 1.0):
+    @checked("model.G")
+    def __init__(self, shape: Sequence[int], theta: Number = 1.0):
         super().__init__(shape, z_dim=1)
         require_numbers(shape)
         self.body = Layers(Constant(theta))
@@ -47,7 +49,8 @@ class Discriminator(game.Discriminator):
         psi: where psi starts.
     """
 
-    def __init__(self, shape: Sequence[int], psi: float = 1.0):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], psi: Number = 1.0):
         super().__init__()
         require_numbers(shape)
         self.body, self.head = Layers(nn.Flatten()), nn.Linear(1, 1, bias=False)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Activation, Scale, channels_read, relu
+from lit_gan.ranges import Count, Positive, checked
 
 Initialise = Callable[[nn.Module], None]
 
@@ -25,12 +25,13 @@ class Generator(game.Generator):
         initialise: draws the weights; None leaves them as torch draws them.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 2,
-        width: int = 512,
-        depth: int = 3,
+        z_dim: Count = 2,
+        width: Count = 512,
+        depth: Count = 3,
         prior: str = "normal",
         activation: Activation = relu,
         initialise: Initialise | None = None,
@@ -61,18 +62,17 @@ class Discriminator(game.Discriminator):
         UserError: a scale that is not above 0.
     """
 
+    @checked("model.D")
     def __init__(
         self,
         shape: Sequence[int],
-        width: int = 512,
-        depth: int = 3,
-        input_scale: float = 1.0,
+        width: Count = 512,
+        depth: Count = 3,
+        input_scale: Positive = 1.0,
         activation: Activation = relu,
         initialise: Initialise | None = None,
     ):
         super().__init__()
-        if not 0 < input_scale < math.inf:
-            raise UserError(f"model.D.input_scale={input_scale} must be above 0: D would not see the samples.")
         reads = channels_read(activation)
         scale = [Scale(input_scale)] if input_scale != 1 else []
         layers = [nn.Flatten(), *scale, nn.Linear(math.prod(shape), width * reads), activation()]

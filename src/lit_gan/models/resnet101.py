@@ -22,6 +22,7 @@ from lit_gan.models.layers import (
     pixel_shuffle,
     transposed,
 )
+from lit_gan.ranges import Count, checked
 
 SIZES = (16, 32, 64, 128)
 
@@ -93,11 +94,12 @@ class Generator(game.Generator):
         UserError: a shape or a width it cannot make.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 128,
-        width: int = 64,
+        z_dim: Count = 128,
+        width: Count = 64,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
     ):
@@ -128,7 +130,8 @@ class Discriminator(game.Discriminator):
         UserError: a shape or a width it cannot judge.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
         channels, size = image_shape("resnet101", shape, SIZES)
         plan = doubling_channels(size, width)

@@ -1,12 +1,10 @@
 """The standard CNN of the SNGAN paper. Miyato et al. 2018, Table 3."""
 
-import math
 from collections.abc import Sequence
 
 from torch import nn
 
 from lit_gan import game
-from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import (
@@ -18,6 +16,7 @@ from lit_gan.models.layers import (
     initialise_normal,
     transposed,
 )
+from lit_gan.ranges import Count, NonNegative, Positive, Switch, checked
 
 SIZES = (16, 32, 48, 64)
 TABLE_3 = (1, 1, 2, 2, 4, 4, 8)
@@ -40,11 +39,12 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 128,
-        width: int = 64,
+        z_dim: Count = 128,
+        width: Count = 64,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
         upsample: Resampling = transposed,
@@ -74,13 +74,17 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or a `last` that is not above 0.
     """
 
+    @checked("model.D")
     def __init__(
-        self, shape: Sequence[int], width: int = 64, wide: bool = False, slope: float = 0.1, last: float = 1.0
+        self,
+        shape: Sequence[int],
+        width: Count = 64,
+        wide: Switch = False,
+        slope: NonNegative = 0.1,
+        last: Positive = 1.0,
     ):
         super().__init__()
         channels, size = image_shape("sngan_cnn", shape, SIZES)
-        if not 0 < last < math.inf:
-            raise UserError(f"model.D.last={last} must be above 0: it multiplies numbers of channels.")
         layers: list[nn.Module] = []
         before = channels
         for index, factor in enumerate(WIDE if wide else TABLE_3):

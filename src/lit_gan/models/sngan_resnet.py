@@ -14,6 +14,7 @@ from lit_gan.game import Labelled, Labels, Layers
 from lit_gan.layers import widen
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, SumPool, Unflatten, image_shape, initialise_glorot
+from lit_gan.ranges import Count, checked
 
 
 class Plan(NamedTuple):
@@ -51,11 +52,12 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 128,
-        width: int = 64,
+        z_dim: Count = 128,
+        width: Count = 64,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
     ):
@@ -85,7 +87,8 @@ class Discriminator(game.Discriminator):
         width: the tables' unit of 64 channels; 128 for twice as wide.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
         channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
         plan = PLANS[size]

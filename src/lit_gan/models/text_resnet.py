@@ -14,6 +14,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Labelled, Labels, Layers
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import initialise_glorot
+from lit_gan.ranges import Count, checked
 
 CONVOLUTIONS = math.sqrt(2)
 """Gain of the first or last convolution, which the authors draw like those of the blocks."""
@@ -31,7 +32,10 @@ class Generator(game.Generator):
         UserError: a shape that is no text.
     """
 
-    def __init__(self, shape: Sequence[int], z_dim: int = 128, width: int = 512, depth: int = 5, prior: str = "normal"):
+    @checked("model.G")
+    def __init__(
+        self, shape: Sequence[int], z_dim: Count = 128, width: Count = 512, depth: Count = 5, prior: str = "normal"
+    ):
         super().__init__(shape, z_dim, prior)
         characters, length = text_shape(shape)
         self.body = Layers(
@@ -54,7 +58,8 @@ class Discriminator(game.Discriminator):
         depth: residual blocks, 5 in the paper.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 512, depth: int = 5):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 512, depth: Count = 5):
         super().__init__()
         characters, length = text_shape(shape)
         self.body = Layers(nn.Conv1d(characters, width, 1), *(Block(width, NormSlot) for _ in range(depth)))

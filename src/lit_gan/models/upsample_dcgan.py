@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from torch import nn
 
 from lit_gan import game
-from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Norm, Unflatten, image_shape, initialise_normal, leaky_relu, nearest
+from lit_gan.ranges import Count, Probability, checked
 
 SIZES = range(8, 1025, 4)
 WIDTHS = (1, 2, 4, 8, 32)
@@ -32,11 +32,12 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 500,
-        width: int = 16,
+        z_dim: Count = 500,
+        width: Count = 16,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
     ):
@@ -66,11 +67,10 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or a share outside [0, 1).
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 16, dropout: float = 0.25):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 16, dropout: Probability = 0.25):
         super().__init__()
         channels, size = image_shape("upsample_dcgan", shape, SIZES)
-        if not 0 <= dropout < 1:
-            raise UserError(f"model.D.dropout={dropout} must be at least 0 and below 1: it is a share of the channels.")
         widths = [channels, *(width * factor for factor in WIDTHS)]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):

@@ -10,6 +10,7 @@ from lit_gan import game
 from lit_gan.game import Layers
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, Unflatten, halvings, image_shape, initialise_glorot
+from lit_gan.ranges import Count, checked
 
 SIZES = (16, 32, 64, 128)
 
@@ -34,11 +35,12 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
+    @checked("model.G")
     def __init__(
         self,
         shape: Sequence[int],
-        z_dim: int = 128,
-        width: int = 64,
+        z_dim: Count = 128,
+        width: Count = 64,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
     ):
@@ -64,7 +66,8 @@ class Discriminator(game.Discriminator):
         width: channels at the image's resolution, 64 in the authors' code.
     """
 
-    def __init__(self, shape: Sequence[int], width: int = 64):
+    @checked("model.D")
+    def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
         channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
         plan = capped_channels(size, width)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform
 from lit_gan.layers import reader_positions, widen
+from lit_gan.ranges import Number, Whole, checked
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,13 @@ class InfoGAN(Regularizer):
         UserError: a code of fewer than two classes, fewer than 0 continuous codes, or no code at all.
     """
 
+    @checked("reg.infogan")
     def __init__(
         self,
-        weight: float = 1.0,
+        weight: Number = 1.0,
         categorical: Sequence[int] = (10,),
-        continuous: int = 2,
-        continuous_weight: float = 0.1,
+        continuous: Whole = 2,
+        continuous_weight: Number = 0.1,
     ):
         super().__init__(weight)
         if any(size < 2 for size in categorical):

@@ -1,5 +1,7 @@
 """Constraints and penalties on D's weights; one can be given to the generator instead."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,6 +9,7 @@ from torch import Tensor, nn
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
 from lit_gan.layers import LargestSingularValue, Matrix, applied_weights, out_axis, plain_weight_layers
+from lit_gan.ranges import NonNegative, Number, Switch, checked
 
 
 class WeightClip(Regularizer):
@@ -25,10 +28,11 @@ class WeightClip(Regularizer):
 
     moves_d = True
 
-    def __init__(self, limit: float = 0.01, convolutions_only: bool = False, when: str = "after"):
+    @checked("reg.weight_clip")
+    def __init__(
+        self, limit: NonNegative = 0.01, convolutions_only: Switch = False, when: Literal["after", "before"] = "after"
+    ):
         super().__init__()
-        if when not in ("after", "before"):
-            raise UserError(f"reg.weight_clip.when={when} is no moment of D's update: choose after or before.")
         self.limit, self.convolutions_only, self.when = limit, convolutions_only, when
         self.clipped: list[nn.Parameter] = []
 
@@ -73,7 +77,8 @@ class SpectralPenalty(Regularizer):
         weight: lambda, 0.01 in the paper.
     """
 
-    def __init__(self, weight: float = 0.01):
+    @checked("reg.spectral_penalty")
+    def __init__(self, weight: Number = 0.01):
         super().__init__(weight)
         self.norms = nn.ModuleList()
 
@@ -103,7 +108,8 @@ class Orthonormal(Regularizer):
         weight: the coefficient. The paper does not state it.
     """
 
-    def __init__(self, weight: float = 1e-4):
+    @checked("reg.orthonormal")
+    def __init__(self, weight: Number = 1e-4):
         super().__init__(weight)
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -147,10 +153,9 @@ class Orthogonal(Regularizer):
         UserError: another network.
     """
 
-    def __init__(self, weight: float = 1e-4, network: str = "g"):
+    @checked("reg.orthogonal")
+    def __init__(self, weight: Number = 1e-4, network: Literal["g", "d"] = "g"):
         super().__init__(weight)
-        if network not in ("g", "d"):
-            raise UserError(f"reg.orthogonal.network={network} is no player: choose g or d.")
         self.network = network
 
     def d(self, turn: Turn) -> Float[Tensor, ""] | None:

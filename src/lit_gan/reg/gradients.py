@@ -7,6 +7,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn
+from lit_gan.ranges import Number, Positive, Switch, checked
 
 
 def gradients(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, "logits n"]:
@@ -86,7 +87,8 @@ class GradientPenalty(Steepness):
         one_sided: E max(0, ||grad D(x_hat)||_2 - 1)^2, which lets D be flat; their section 4.
     """
 
-    def __init__(self, weight: float = 10.0, one_sided: bool = False):
+    @checked("reg.gradient_penalty")
+    def __init__(self, weight: Number = 10.0, one_sided: Switch = False):
         super().__init__(weight)
         self.one_sided = one_sided
 
@@ -106,7 +108,8 @@ class FiniteDifferencePenalty(Steepness):
         weight: lambda, 10 as in the gradient penalty.
     """
 
-    def __init__(self, weight: float = 10.0):
+    @checked("reg.finite_difference_penalty")
+    def __init__(self, weight: Number = 10.0):
         super().__init__(weight)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
@@ -131,10 +134,9 @@ class DRAGAN(Steepness):
         UserError: a spread that is not positive.
     """
 
-    def __init__(self, weight: float = 10.0, spread: float = 0.5):
+    @checked("reg.dragan")
+    def __init__(self, weight: Number = 10.0, spread: Positive = 0.5):
         super().__init__(weight)
-        if not spread > 0:
-            raise UserError(f"reg.dragan.spread={spread} leaves no neighbourhood of the data: set it to 0.5, say.")
         self.spread = spread
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
@@ -153,7 +155,8 @@ class R1(Steepness):
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
-    def __init__(self, weight: float = 10.0):
+    @checked("reg.r1")
+    def __init__(self, weight: Number = 10.0):
         super().__init__(weight)
 
     def stage(self, turn: Turn) -> None:
@@ -177,7 +180,8 @@ class R2(Steepness):
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
-    def __init__(self, weight: float = 10.0):
+    @checked("reg.r2")
+    def __init__(self, weight: Number = 10.0):
         super().__init__(weight)
 
     def stage(self, turn: Turn) -> None:
@@ -202,7 +206,8 @@ class ZeroCentered(Steepness):
         weight: lambda, without the factor of a half that R1 and R2 have.
     """
 
-    def __init__(self, weight: float = 10.0):
+    @checked("reg.zero_centered")
+    def __init__(self, weight: Number = 10.0):
         super().__init__(weight)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:

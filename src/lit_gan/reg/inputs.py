@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn
 from lit_gan.layers import n_inputs, reader_positions, widen
+from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, "b 1 1 1"]
@@ -36,12 +37,9 @@ class InstanceNoise(Regularizer):
         UserError: a negative sigma, or `until` below 1.
     """
 
-    def __init__(self, sigma: float = 0.1, until: int | None = None):
+    @checked("reg.instance_noise")
+    def __init__(self, sigma: NonNegative = 0.1, until: CountOrNone = None):
         super().__init__()
-        if sigma < 0:
-            raise UserError(f"reg.instance_noise.sigma={sigma} must not be negative: it is a standard deviation.")
-        if until is not None and until < 1:
-            raise UserError(f"reg.instance_noise.until={until} must be 1 or more generator updates, or null.")
         self.sigma, self.until = sigma, until
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
 
@@ -174,9 +172,8 @@ class FlipAndShift:
         UserError: a shift that is no whole number from 0 on.
     """
 
-    def __init__(self, pixels: int = 4, flip: bool = True):
-        if not (isinstance(pixels, int) and pixels >= 0):
-            raise UserError(f"T.pixels={pixels} must be a whole number of pixels, 0 or more.")
+    @checked("T")
+    def __init__(self, pixels: Whole = 4, flip: Switch = True):
         self.pixels, self.flip = pixels, flip
 
     def __call__(self, x: Pictures) -> Pictures:
@@ -201,10 +198,9 @@ class ExperienceReplay(Regularizer):
         UserError: a capacity that is no whole number from 1 on.
     """
 
-    def __init__(self, capacity: int = 3200):
+    @checked("reg.experience_replay")
+    def __init__(self, capacity: Count = 3200):
         super().__init__()
-        if not (isinstance(capacity, int) and capacity >= 1):
-            raise UserError(f"reg.experience_replay.capacity={capacity} must be a whole number of samples, 1 or more.")
         self.capacity = capacity
 
     def check(self, G: Generator, D: Discriminator) -> None:
@@ -278,10 +274,9 @@ class PacGAN(Regularizer):
         UserError: m is no whole number from 1 on.
     """
 
-    def __init__(self, m: int = 2):
+    @checked("reg.pacgan")
+    def __init__(self, m: Count = 2):
         super().__init__()
-        if not (isinstance(m, int) and m >= 1):
-            raise UserError(f"reg.pacgan.m={m} must be a whole number of samples, 1 or more.")
         self.m = m
 
     def attach(self, G: Generator, D: Discriminator) -> None:

@@ -3,6 +3,8 @@
 So what `reg` does to weights or features it does to those added here as well.
 """
 
+from typing import Literal
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -12,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
 from lit_gan.layers import reader_positions, require_plain, widen
+from lit_gan.ranges import Count, Number, Switch, checked
 
 Features = Float[Tensor, "b f"]
 
@@ -73,10 +76,9 @@ class LabelConcat(Conditional):
         UserError: data without labels, or another network.
     """
 
-    def __init__(self, n_classes: int | None, network: str = "both"):
+    @checked("reg.label_concat")
+    def __init__(self, n_classes: int | None, network: Literal["g", "d", "both"] = "both"):
         super().__init__(n_classes)
-        if network not in ("g", "d", "both"):
-            raise UserError(f"reg.label_concat.network={network} is no player: choose g, d or both.")
         self.network = network
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -120,12 +122,9 @@ class MiddleConcat(Conditional):
         UserError: data without labels, or a size below 1.
     """
 
-    def __init__(self, n_classes: int | None, size: int = 128):
+    @checked("reg.middle_concat")
+    def __init__(self, n_classes: int | None, size: Count = 128):
         super().__init__(n_classes)
-        if not (isinstance(size, int) and size >= 1):
-            raise UserError(
-                f"reg.middle_concat.size={size} must be a whole number of at least 1: it is the length of a vector."
-            )
         self.size = size
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -224,13 +223,14 @@ class ACGAN(Conditional):
             labels of their own.
     """
 
+    @checked("reg.acgan")
     def __init__(
         self,
         n_classes: int | None,
-        d_real: float = 1.0,
-        d_fake: float = 1.0,
-        g_fake: float = 1.0,
-        shared_labels: bool = False,
+        d_real: Number = 1.0,
+        d_fake: Number = 1.0,
+        g_fake: Number = 1.0,
+        shared_labels: Switch = False,
     ):
         super().__init__(n_classes)
         self.d_real, self.d_fake, self.g_fake, self.shared_labels = d_real, d_fake, g_fake, shared_labels

@@ -4,9 +4,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer
 from lit_gan.layers import widen
+from lit_gan.ranges import Count, checked
 
 
 class Closeness(nn.Module):
@@ -44,11 +44,9 @@ class MinibatchDiscrimination(Regularizer):
         UserError: one of them below 1.
     """
 
-    def __init__(self, n_kernels: int = 100, kernel_dim: int = 5):
+    @checked("reg.minibatch_discrimination")
+    def __init__(self, n_kernels: Count = 100, kernel_dim: Count = 5):
         super().__init__()
-        for name, number in (("n_kernels", n_kernels), ("kernel_dim", kernel_dim)):
-            if number < 1:
-                raise UserError(f"reg.minibatch_discrimination.{name}={number} compares nothing: set it to 1 or more.")
         self.n_kernels, self.kernel_dim = n_kernels, kernel_dim
 
     def attach(self, G: Generator, D: Discriminator) -> None:

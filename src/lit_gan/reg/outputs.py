@@ -9,6 +9,7 @@ from torch import Tensor
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
 from lit_gan.processes import mean_over_processes
+from lit_gan.ranges import Count, Number, Positive, Probability, Share, WholeOrNone, checked
 
 Scalar = Float[Tensor, ""]
 Augmentation = Callable[[Images], Images]
@@ -22,7 +23,8 @@ class Consistency(Regularizer):
         weight: lambda, 10 in the paper.
     """
 
-    def __init__(self, T: Augmentation, weight: float = 10.0):
+    @checked("reg.consistency")
+    def __init__(self, T: Augmentation, weight: Number = 10.0):
         super().__init__(weight)
         self.T = T
 
@@ -72,10 +74,9 @@ class LatentConsistency(Regularizer):
         UserError: sigma is not positive.
     """
 
-    def __init__(self, d_weight: float = 5.0, g_weight: float = 0.5, sigma: float = 0.05):
+    @checked("reg.latent_consistency")
+    def __init__(self, d_weight: Number = 5.0, g_weight: Number = 0.5, sigma: Positive = 0.05):
         super().__init__()
-        if not sigma > 0:
-            raise UserError(f"reg.latent_consistency.sigma={sigma} must be positive: 0 compares a sample with itself.")
         self.d_weight, self.g_weight, self.sigma = d_weight, g_weight, sigma
 
     def pair(self, turn: Turn) -> tuple[Images, Images]:
@@ -114,12 +115,9 @@ class LeCam(Regularizer):
         UserError: a decay outside [0, 1), or a start below 0.
     """
 
-    def __init__(self, weight: float = 0.3, decay: float = 0.99, start: int | None = None):
+    @checked("reg.lecam")
+    def __init__(self, weight: Number = 0.3, decay: Probability = 0.99, start: WholeOrNone = None):
         super().__init__(weight)
-        if not 0 <= decay < 1:
-            raise UserError(f"reg.lecam.decay={decay} must be at least 0 and below 1: it is what an average keeps.")
-        if start is not None and start < 0:
-            raise UserError(f"reg.lecam.start={start} must be 0 or more generator updates, or null for none.")
         self.decay, self.start = decay, start or 0
         for name in ("real", "fake"):
             self.register_buffer(name, torch.zeros(()))
@@ -155,13 +153,9 @@ class TopK(Regularizer):
         UserError: a share outside (0, 1], or `every` below 1.
     """
 
-    def __init__(self, gamma: float = 0.99, every: int = 2000, floor: float = 0.5):
+    @checked("reg.top_k")
+    def __init__(self, gamma: Share = 0.99, every: Count = 2000, floor: Share = 0.5):
         super().__init__()
-        for name, value in (("gamma", gamma), ("floor", floor)):
-            if not 0 < value <= 1:
-                raise UserError(f"reg.top_k.{name}={value} must be above 0 and at most 1: it is a share of samples.")
-        if every < 1:
-            raise UserError(f"reg.top_k.every={every} must be at least 1: it counts generator updates.")
         self.gamma, self.every, self.floor = gamma, every, floor
 
     def share(self, update: int) -> float:

@@ -6,6 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.game import Regularizer, Turn
+from lit_gan.ranges import Number, checked
 
 
 class PullAway(Regularizer):
@@ -17,7 +18,8 @@ class PullAway(Regularizer):
         weight: multiplies the term; 0.1 in the paper.
     """
 
-    def __init__(self, weight: float = 0.1):
+    @checked("reg.pull_away")
+    def __init__(self, weight: Number = 0.1):
         super().__init__(weight)
 
     def g(self, turn: Turn) -> Float[Tensor, ""]:

@@ -6,6 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer
 from lit_gan.layers import NormSlot
+from lit_gan.ranges import Probability, Switch, checked
 
 
 class Normalisation(Regularizer):
@@ -16,7 +17,8 @@ class Normalisation(Regularizer):
             Lipschitz constant, and keep the additive beta.
     """
 
-    def __init__(self, gamma: bool = False):
+    @checked("reg")
+    def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
 
@@ -123,10 +125,9 @@ class Dropout(Regularizer):
         UserError: p outside [0, 1).
     """
 
-    def __init__(self, p: float = 0.5):
+    @checked("reg.dropout")
+    def __init__(self, p: Probability = 0.5):
         super().__init__()
-        if not 0 <= p < 1:
-            raise UserError(f"reg.dropout.p={p} must be at least 0 and below 1: it is a share of the activations.")
         self.p = p
 
     def attach(self, G: Generator, D: Discriminator) -> None:

@@ -14,6 +14,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
+from lit_gan.ranges import Number, Whole, checked
 
 Scalar = Float[Tensor, ""]
 Values = dict[str, Tensor]
@@ -42,7 +43,8 @@ class HistoricalAveraging(Regularizer):
         weight: the coefficient. The paper does not state it.
     """
 
-    def __init__(self, weight: float = 1.0):
+    @checked("reg.historical_averaging")
+    def __init__(self, weight: Number = 1.0):
         super().__init__(weight)
         self.names: dict[str, list[str]] = {}
 
@@ -90,10 +92,9 @@ class Unrolled(Regularizer):
         UserError: steps that are no whole number from 0 on.
     """
 
-    def __init__(self, steps: int = 5):
+    @checked("reg.unrolled")
+    def __init__(self, steps: Whole = 5):
         super().__init__()
-        if not (isinstance(steps, int) and steps >= 0):
-            raise UserError(f"reg.unrolled.steps={steps} must be a whole number of D's updates, 0 or more.")
         self.steps = steps
 
     def check_others(self, regs: Mapping[str, Regularizer]) -> None:

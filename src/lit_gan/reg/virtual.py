@@ -1,6 +1,7 @@
 """Batch normalisation by a batch that is always the same."""
 
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -11,6 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer
 from lit_gan.layers import NormSlot
 from lit_gan.processes import as_the_first
+from lit_gan.ranges import AtLeastTwo, checked
 
 
 class VirtualNorm(nn.Module):
@@ -121,12 +123,9 @@ class VirtualBatchNorm(Regularizer):
         UserError: another network, or fewer than two samples.
     """
 
-    def __init__(self, network: str = "g", n_reference: int = 64):
+    @checked("reg.virtual_batch_norm")
+    def __init__(self, network: Literal["g", "d", "both"] = "g", n_reference: AtLeastTwo = 64):
         super().__init__()
-        if network not in ("g", "d", "both"):
-            raise UserError(f"reg.virtual_batch_norm.network={network} is no player: choose g, d or both.")
-        if n_reference < 2:
-            raise UserError(f"reg.virtual_batch_norm.n_reference={n_reference} has no statistics: set it to 2 or more.")
         self.network, self.n_reference = network, n_reference
         self.waits = True
 

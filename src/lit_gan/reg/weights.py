@@ -8,6 +8,7 @@ from torch.nn.utils import parametrizations, parametrize
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer
 from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers
+from lit_gan.ranges import Count, Positive, Switch, WholeOrNone, checked
 
 
 class FrobeniusLength(nn.Module):
@@ -58,16 +59,15 @@ class SpectralNorm(Regularizer):
             learned.
     """
 
+    @checked("reg.spectral")
     def __init__(
-        self, n_power_iterations: int = 1, factor: float = 1.0, gamma: bool = False, warm_up: int | None = None
+        self,
+        n_power_iterations: Count = 1,
+        factor: Positive = 1.0,
+        gamma: Switch = False,
+        warm_up: WholeOrNone = None,
     ):
         super().__init__()
-        if n_power_iterations < 1:
-            raise UserError(f"reg.spectral.n_power_iterations={n_power_iterations} finds nothing: set it to 1 or more.")
-        if warm_up is not None and warm_up < 0:
-            raise UserError(f"reg.spectral.warm_up={warm_up} must be 0 or more power iterations, or null for none.")
-        if not factor > 0:
-            raise UserError(f"reg.spectral.factor={factor} must be positive: 1 is the paper's.")
         if gamma and factor != 1:
             raise UserError(f"reg.spectral.gamma=true learns what reg.spectral.factor={factor} fixes: leave one out.")
         self.n_power_iterations, self.factor, self.gamma = n_power_iterations, factor, gamma
@@ -91,7 +91,8 @@ class FrobeniusNorm(Regularizer):
         gamma: learn each layer's length, from that of its first weight on, as they do; else it is 1.
     """
 
-    def __init__(self, gamma: bool = False):
+    @checked("reg.frobenius")
+    def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
 
@@ -110,7 +111,8 @@ class WeightNorm(Regularizer):
             Lipschitz constant; the original method learns them.
     """
 
-    def __init__(self, gamma: bool = False):
+    @checked("reg.weight_norm")
+    def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
 

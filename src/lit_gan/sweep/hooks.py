@@ -63,9 +63,9 @@ def check_cell_settings(cell: DictConfig) -> None:
     Raises:
         UserError: names the first such setting.
     """
-    from lit_gan.settings import TRAIN, check_settings
+    from lit_gan.settings import TRAIN, check_config
 
-    check_settings(cell, TRAIN)
+    check_config(cell, TRAIN)
 
 
 def compose_cell(config: DictConfig, overrides: list[str]) -> tuple[DictConfig, DictConfig]:

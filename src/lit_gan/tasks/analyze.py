@@ -2,30 +2,17 @@
 
 from pathlib import Path
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lit_gan.analysis.base import Analysis
 from lit_gan.analysis.subject import Subject
-from lit_gan.build import choose_device
+from lit_gan.build import build_part, choose_device
 from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.records.directory import load_config
-from lit_gan.settings import COUNT, SEED, SWITCH, Allowed, check_settings
+from lit_gan.settings import ANALYZE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
-
-ANALYZE = {
-    "checkpoint": Allowed(str),
-    "seed": SEED,
-    "ema": SWITCH,
-    "batch_size": COUNT,
-    "device": Allowed(str),
-    "output": Allowed(str),
-    "data.root": Allowed(str | None),
-    "data.file": Allowed(str | None),
-    "debug": SWITCH,
-}
 
 
 def analyze(config: DictConfig) -> None:
@@ -35,7 +22,7 @@ def analyze(config: DictConfig) -> None:
         UserError: something that the user can put right, before the first analysis is made.
     """
     directory = chosen_run(config)
-    check_settings(config, ANALYZE)
+    check_config(config, ANALYZE)
     device = choose_device(config.device)
     analyses = build_analyses(config)
     trained = load_config(directory)
@@ -59,4 +46,4 @@ def build_analyses(config: DictConfig) -> dict[str, Analysis]:
     """
     if not config.analysis:
         raise UserError(f"analysis=NAME is missing: choose one or a list of {', '.join(choices('analysis'))}.")
-    return {name: instantiate(entry) for name, entry in config.analysis.items()}
+    return {name: build_part(entry) for name, entry in config.analysis.items()}

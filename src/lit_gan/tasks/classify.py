@@ -3,15 +3,15 @@
 from pathlib import Path
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 from torch import nn
 
+from lit_gan.build import build_source
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.classifier import SHIPPED, train_classifier
 from lit_gan.records.files import replacing
-from lit_gan.settings import CLASSIFY, check_settings
+from lit_gan.settings import CLASSIFY, check_config
 
 
 def classify(config: DictConfig) -> None:
@@ -20,8 +20,8 @@ def classify(config: DictConfig) -> None:
     Raises:
         UserError: a setting is impossible, or the data set has no images with labels.
     """
-    check_settings(config, CLASSIFY)
-    source = instantiate(config.data)
+    check_config(config, CLASSIFY)
+    source = build_source(config)
     check_labelled_images(source)
     path = weights_file(config, source)
     network, accuracy = train_classifier(source, config.updates, config.seed)

@@ -5,12 +5,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig
 from rich.markup import escape
 from rich.table import Table
 
-from lit_gan.build import build_protocol, choose_device
+from lit_gan.build import build_part, build_protocol, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
@@ -22,7 +21,7 @@ from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results
 from lit_gan.records.score_names import footnotes, format_score, split_names
 from lit_gan.sampling import Sampler
-from lit_gan.settings import EVALUATE, check_settings
+from lit_gan.settings import EVALUATE, check_config
 from lit_gan.system.console import plain_console
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
@@ -35,7 +34,7 @@ def evaluate(config: DictConfig) -> None:
         UserError: something that the user can put right, before the first score is taken.
     """
     directory = chosen_run(config)
-    check_settings(config, EVALUATE)
+    check_config(config, EVALUATE)
     device = choose_device(config.device)
     trained = load_config(directory)
     check_writable(directory)
@@ -85,7 +84,7 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     Raises:
         UserError: there are none.
     """
-    suite = instantiate(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
+    suite = build_part(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
     if suite is None:
         owner = "the command line asks for" if "suite" in config.metrics else f"run={config.run} has"
         raise UserError(

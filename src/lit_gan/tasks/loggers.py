@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Any
 
 import wandb
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.build import build_part
 from lit_gan.errors import UserError
 from lit_gan.records.trace import restoring
 
 
 def build_loggers(config: DictConfig) -> dict[str, Logger]:
     """The loggers of the config group `logger`, which start nothing yet; `metrics.csv` is always kept beside them."""
-    return {name: instantiate(entry) for name, entry in config.logger.items()}
+    return {name: build_part(entry) for name, entry in config.logger.items()}
 
 
 def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:

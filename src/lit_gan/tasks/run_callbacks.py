@@ -2,11 +2,11 @@
 
 from collections.abc import Callable
 
-from hydra.utils import instantiate
 from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
 from omegaconf import DictConfig
 
+from lit_gan.build import build_part
 from lit_gan.callbacks import (
     Checkpoints,
     Clock,
@@ -55,7 +55,7 @@ class RunCallbacks:
     def build_followers(self) -> list[Callback]:
         """The callbacks that the config chooses, then the evaluation if there are metrics, then a line in the log."""
         scoring = self.scoring
-        followers = [instantiate(entry) for entry in self.config.callbacks.values()]
+        followers = [build_part(entry) for entry in self.config.callbacks.values()]
         if scoring.suite is not None:
             arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
             followers.append(Evaluation(scoring.suite, scoring.source, scoring.during, *arguments))

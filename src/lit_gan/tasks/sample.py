@@ -18,7 +18,7 @@ from lit_gan.records.directory import load_config
 from lit_gan.records.files import replacing
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
-from lit_gan.settings import SAMPLE, check_settings
+from lit_gan.settings import SAMPLE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_generator
 
@@ -39,7 +39,7 @@ def sample(config: DictConfig) -> None:
         UserError: something that the user can put right.
     """
     directory = chosen_run(config)
-    check_settings(config, SAMPLE)
+    check_config(config, SAMPLE)
     device = choose_device(config.device)
     trained = load_config(directory)
     G, update = load_generator(trained, directory, config.checkpoint, config.ema)

@@ -1,10 +1,9 @@
 """The metrics of a training: which score decides, how the generator is scored on the way, and how at the end."""
 
 import torch
-from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lit_gan.build import build_protocol
+from lit_gan.build import build_part, build_protocol
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol, Suite
@@ -30,7 +29,7 @@ class Scoring:
 
     def __init__(self, config: DictConfig, source: Source):
         self.config, self.source = config, source
-        self.suite: Suite | None = instantiate(config.metrics.suite)
+        self.suite: Suite | None = build_part(config.metrics.suite)
         self.during = self.protocol("during")
         self.final = self.protocol("final")
         self.monitor: str | None = None
