@@ -187,7 +187,7 @@ class TestCommand:
             run(*arguments)
 
     def test_the_list_comes_without_torch(self):
-        code = "import sys; from lit_gan.tasks.options import show_options; show_options(None, [])"
+        code = "import sys; from lit_gan.tasks.options import options; options()"
         code += "; sys.exit('torch' in sys.modules)"
         assert subprocess.run([sys.executable, "-c", code], check=False, stdout=subprocess.DEVNULL).returncode == 0
 

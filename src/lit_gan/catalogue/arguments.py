@@ -7,10 +7,9 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pkgutil import resolve_name
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
-
-from hydra.utils import get_object
 
 from lit_gan.errors import UserError, one_line
 from lit_gan.ranges import KINDS, argument_ranges
@@ -23,10 +22,12 @@ def locate(path: str) -> Callable:
         UserError: it cannot be imported.
     """
     try:
-        return get_object(path)
+        return resolve_name(path)
     except Exception as error:  # whatever a module of one's own raises when it is imported
-        reason = one_line(str(error.__cause__ or error))
-        raise UserError(f"_target_: {path} cannot be imported: {reason}; correct the name in its YAML file.") from error
+        reason = one_line(str(error))
+        raise UserError(
+            f"_target_: {path} cannot be imported ({reason}): correct the name in its YAML file."
+        ) from error
 
 
 @dataclass(frozen=True)

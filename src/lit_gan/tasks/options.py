@@ -20,33 +20,22 @@ if TYPE_CHECKING:  # lit_gan.catalogue.settings loads torch
     from lit_gan.catalogue.settings import Composed, Setting
 
 
-def options(what: str | None, config_dir: Path | None = None, markdown: bool = False) -> None:
-    """Prints the choices that there are, everything about one of them, or the whole page docs/methods.md.
+def options(what: str | None = None, config_dir: Path | None = None, markdown: bool = False) -> None:
+    """Prints the groups with their choices, one group ("reg") or everything about one choice ("reg=lecam").
+
+    Args:
+        config_dir: a folder of configs of one's own.
+        markdown: whether to print all of it as the page docs/methods.md instead.
 
     Raises:
         UserError: there is no such folder, group or choice.
     """
     if markdown:
-        from lit_gan.catalogue.markdown import methods_page  # loads torch
+        from lit_gan.catalogue.markdown import methods_page  # loads the classes, and torch
 
         print(methods_page(), end="")
-    else:
-        show_options(what, [config_dir] if config_dir else [])
-
-
-def show_options(what: str | None, own: Sequence[Path]) -> None:
-    """Prints the groups with their choices, one group ("reg") or one choice ("reg=lecam").
-
-    Args:
-        own: folders of configs of one's own.
-
-    Raises:
-        UserError: there is no such folder, group or choice.
-    """
-    for folder in own:
-        if not folder.is_dir():
-            raise UserError(f"--config-dir {folder} is no folder: name the one that holds the folders reg, loss, ...")
-    find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
+        return
+    own = own_folders(config_dir)
     group, equals, names = (what or "").partition("=")
     for name in names.strip("[]").split(",") if equals else []:
         show_choice(find_choice(group, name, own), own)
@@ -54,6 +43,20 @@ def show_options(what: str | None, own: Sequence[Path]) -> None:
         show_group(name, own)
     if not group:
         print("Everything about one of them: python -m lit_gan.options reg=gradient_penalty")
+
+
+def own_folders(config_dir: Path | None) -> list[Path]:
+    """The folders of configs of one's own, whose classes Python then finds as it does in a training.
+
+    Raises:
+        UserError: there is no such folder.
+    """
+    if config_dir is None:
+        return []
+    if not config_dir.is_dir():
+        raise UserError(f"--config-dir {config_dir} is no folder: name the one that holds the folders reg, loss, ...")
+    find_modules([Path.cwd(), config_dir.absolute().parent, config_dir.absolute()])
+    return [config_dir]
 
 
 def show_group(group: str, own: Sequence[Path]) -> None:
@@ -70,25 +73,27 @@ def show_group(group: str, own: Sequence[Path]) -> None:
 def show_choice(choice: Choice, own: Sequence[Path]) -> None:
     """Prints the meaning of a choice, its source, its settings, an example and the docstrings of its classes."""
     from lit_gan.catalogue.contents import stands_for
-    from lit_gan.catalogue.settings import compose  # loads the classes, and torch
+    from lit_gan.catalogue.settings import compose
 
+    composed = None if choice.group in WHOLE else compose(choice, own)
+    settings = composed.settings if composed else []  # refuses a class that cannot be imported
     console = plain_console(highlight=False)
     console.print(Text(str(choice), "bold"))
     console.print(f"{choice.meaning} {choice.source}\n")
-    if choice.group in WHOLE:
+    if composed is None:
         console.print(f"It stands for: {stands_for(choice)}\n", soft_wrap=True)
-        console.print(f"Example: {example(choice, [])}\n", soft_wrap=True)
+        console.print(f"Example: {example(choice, settings)}\n", soft_wrap=True)
     else:
-        show_settings(compose(choice, own), console)
+        show_settings(composed, settings, console)
 
 
-def show_settings(composed: "Composed", console: Console) -> None:
+def show_settings(composed: "Composed", settings: Sequence["Setting"], console: Console) -> None:
     """Prints the settings of a choice, an example and the docstrings of its classes."""
     if composed.base is not None:
         console.print(f"It is {composed.choice.group}={composed.base} with other values:")
-    if composed.settings:
-        console.print(settings_table(composed.settings))
-    console.print(f"Example: {example(composed.choice, composed.settings)}\n", soft_wrap=True)
+    if settings:
+        console.print(settings_table(settings))
+    console.print(f"Example: {example(composed.choice, settings)}\n", soft_wrap=True)
     for each in composed.classes:
         console.print(Text(f"{each.__module__}.{each.__qualname__}", "bold"))
         console.print(f"{inspect.getdoc(each)}\n", soft_wrap=True)
