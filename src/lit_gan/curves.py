@@ -21,8 +21,8 @@ class Diverged(UserError):
 class Curves:
     """Collects tensors under names without looking at them, so that no update waits for the device.
 
-    `history` are the values of the running interval, `latest` the means of the last one that was closed, `unlogged`
-    the same until they are logged.
+    `history` are the values of the running interval, `latest` the means of the last one that was
+    closed, `unlogged` the same until they are logged.
     """
 
     def __init__(self):
@@ -35,7 +35,7 @@ class Curves:
         self.history[name].append(value.detach())
 
     def close(self, first_update: int, last_update: int) -> None:
-        """Takes the mean of each curve over the generator updates of the interval, and starts the next interval.
+        """Takes the mean of each curve over the interval, and starts the next interval.
 
         Raises:
             Diverged: a value is not finite; names the first such update and the curve.
@@ -59,7 +59,7 @@ class Curves:
         return columns
 
     def restore_means(self, means: dict[str, float]) -> None:
-        """Takes up the means of an interval that was closed, but not logged, when a checkpoint was written."""
+        """Takes up the means that a checkpoint holds, as they were not logged before it."""
         self.latest = self.unlogged = means
 
     def state_dict(self) -> dict[str, list[Tensor]]:

@@ -173,9 +173,9 @@ class Turn:
     """One player's view of one mini-batch. What nobody asks for is never computed.
 
     `x_fake`, `real` and `fake` are computed on first use and kept; a `stage` may assign to any of them, or to
-    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. It calls `show` to put other samples before D,
-    and `forget` after any other change that makes a verdict out of date. `y` are the labels of the real samples,
-    `y_fake` those of the generated ones, the same if none are given.
+    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. It calls `show` to put other
+    samples before D, and `forget` after any other change that makes a verdict out of date. `y` are
+    the labels of the real samples, `y_fake` those of the generated ones, the same if none are given.
     """
 
     player: Player
@@ -208,7 +208,7 @@ class Turn:
         return self.D(self.x_fake, self.y_fake)
 
     def show(self, x_real: Images | None = None, x_fake: Images | None = None) -> None:
-        """Puts other samples before D and forgets its verdict on those they replace; None leaves a kind as it is."""
+        """Puts these samples before D and forgets its verdicts on those that they replace."""
         if x_real is not None:
             self.x_real = x_real
             self.forget("real")
@@ -299,7 +299,7 @@ class Regularizer(Term):
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add a head."""
 
     def check_others(self, regs: Mapping[str, "Regularizer"]) -> None:
-        """Called once, after every `check`, with all regularizers of the game: refuse those it cannot go with."""
+        """Called once, after every `check`, with all regularizers: refuse impossible company."""
 
     def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The term of the turn's player times `weight`; None for no term."""

@@ -100,10 +100,10 @@ def applied_weights(network: nn.Module) -> list[Matrix]:
 
 @torch.no_grad()
 def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
-    """Singular values of every layer with a weight, the largest first, on the CPU, by the layers' names.
+    """Singular values of every weight layer by the layers' names, the largest first, on the CPU.
 
-    They are those of a copy in eval mode: in training, reading a spectrally normalised weight moves its singular
-    vectors.
+    They are those of a copy in eval mode: in training, reading a spectrally normalised weight moves
+    its singular vectors.
     """
     still = copy.deepcopy(network).eval()
     matrices = {name: as_matrix(layer.weight, out_axis(layer)) for name, layer in weight_layers(still)}

@@ -21,8 +21,9 @@ from lit_gan.sampling import n_classes_of
 class GAN(LightningModule):
     """A game of G and D. One training step is one generator update: n_dis turns of D, then one of G.
 
-    In each turn the player minimises its loss and every regularizer's term. What follows an update is done by the
-    callbacks that `lit_gan.callbacks.essential_callbacks` builds, for a Trainer of one's own as well.
+    In each turn the player minimises its loss and every regularizer's term. What follows an update
+    is done by the callbacks that `lit_gan.callbacks.essential_callbacks` builds, for a Trainer of
+    one's own as well.
 
     Args:
         loss: what each player minimises.

@@ -80,15 +80,15 @@ class Checkpoints(Checkpoint):
         self.saved = trainer.global_step if name == "last" else self.saved
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Takes up what `on_save_checkpoint` has noted, and puts Lightning at the right update of the right epoch."""
+        """Takes up what `on_save_checkpoint` has noted, and puts Lightning at the right update."""
         self.saved = checkpoint["global_step"]
         self.resume_epoch_end(**checkpoint.get("epoch_end", {}))
-        # An epoch is saved before Lightning's loops have counted it: with their own counts, Lightning would play an
-        # epoch of one update after the resume.
+        # An epoch is saved before Lightning's loops have counted it: with their own counts,
+        # Lightning would play an epoch of one update after the resume.
         checkpoint["loops"]["fit_loop"] |= loop_progress(self.saved, trainer.limit_train_batches)
 
     def resume_epoch_end(self, unfinished: bool = False, curves: dict[str, float] | None = None) -> None:
-        """Takes up an epoch's end; checkpoints of earlier versions say nothing of it and are finished."""
+        """Takes up an epoch's end; it is finished where an earlier version says nothing of it."""
         self.unfinished = unfinished
         self.curves_log.curves.restore_means(curves or {})
 
@@ -151,7 +151,7 @@ class Checkpoints(Checkpoint):
             self.stop_if_asked(trainer)
 
     def save_within_epoch(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Saves in the middle of an epoch, from which a resume goes on as if there had been no stop.
+        """Saves in the middle of an epoch, so that a resume goes on as if there had been no stop.
 
         Raises:
             Diverged: there is nothing worth saving.

@@ -8,10 +8,10 @@ from lit_gan.curves import Curves
 
 
 class CurvesLog(Callback):
-    """Logs the mean of each curve, every `log_every_n_steps` generator updates and at the end of an epoch.
+    """Logs the mean of each curve every `log_every_n_steps` generator updates and at an epoch's end.
 
-    The means of an epoch's end wait until its checkpoint is written, which then holds them: `SaveFirst` logs them.
-    Comes after every callback that takes part in an update, as a logger may fail.
+    The means of an epoch's end wait until its checkpoint, which holds them, is written: `SaveFirst`
+    logs them then. Comes after every callback that takes part in an update, as a logger may fail.
 
     Args:
         curves: of the game, which adds to them in every turn.
@@ -28,7 +28,7 @@ class CurvesLog(Callback):
         checkpoint["curves"] = {"flushed": self.last_flushed_update, "history": history}
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Takes up the interval that was cut; in earlier versions a checkpoint ended an interval."""
+        """Takes up the cut interval; in earlier versions a checkpoint ended an interval."""
         saved = checkpoint.get("curves", {"flushed": checkpoint["global_step"], "history": {}})
         self.last_flushed_update = saved["flushed"]
         self.curves.load_state_dict(saved["history"], trainer.strategy.root_device)
@@ -64,7 +64,7 @@ class CurvesLog(Callback):
             self.last_flushed_update = trainer.global_step
 
     def log_means(self, trainer: Trainer) -> None:  # `log` is what Lightning gives to every callback
-        """Sends the means that no logger has seen to the loggers, at the present generator update."""
+        """Sends the means that no logger has seen to the loggers, at the present update."""
         if self.curves.unlogged:
             for logger in trainer.loggers:
                 logger.log_metrics(self.curves.unlogged, step=trainer.global_step)

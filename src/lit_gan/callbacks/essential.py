@@ -12,7 +12,7 @@ from lit_gan.module import GAN
 def essential_callbacks(gan: GAN) -> list[Callback]:
     """Builds the callbacks that a Trainer of one's own needs, too, in the order in which they act.
 
-    Without them the moving average and the learning rates stay where they are, the curves fill the memory, and a game
-    that has diverged goes on.
+    Without them the moving average and the learning rates stay where they are, the curves fill the
+    memory, and a game that has diverged goes on.
     """
     return [MovingAverage(), LearningRates(), CurvesLog(gan.curves), Soundness()]

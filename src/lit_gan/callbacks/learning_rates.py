@@ -18,7 +18,7 @@ class LearningRates(Callback):
     """
 
     def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:
-        """Takes up the decay where the config has it now, and warns if the checkpoint had it elsewhere."""
+        """Takes up the decay where the config has it now, and warns if that has changed."""
         factors = [realign(config.scheduler) for config in trainer.lr_scheduler_configs]
         before, now = factors[0] if factors else (1, 1)
         if before != now and trainer.is_global_zero:

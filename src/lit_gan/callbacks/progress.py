@@ -54,7 +54,7 @@ class Clock(Callback):
         self.first, self.speed = state_dict.get("first", 0), state_dict.get("speed", self.speed)
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Starts the clock after a resume in the middle of an epoch, where Lightning starts no epoch."""
+        """Starts the clock after a resume within an epoch, where Lightning starts no epoch."""
         if trainer.global_step % trainer.limit_train_batches:
             self.on_train_epoch_start(trainer, pl_module)
 
@@ -172,7 +172,7 @@ class ProgressBar(TQDMProgressBar):
             self.redirection.enter_context(logging_redirect_tqdm(tqdm_class=Tqdm))
 
     def on_train_epoch_start(self, trainer: Trainer, *_: Any) -> None:
-        """Leaves the bar as it is, where Lightning's own starts anew: this one is of the whole run."""
+        """Leaves the bar as it is: it is of the whole run, unlike Lightning's own."""
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: Any) -> None:
         """Moves the bar, a few times a second."""

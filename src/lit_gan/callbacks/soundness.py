@@ -12,9 +12,10 @@ from lit_gan.sampling import Sampler
 
 
 class Soundness(Callback):
-    """Ends the training before broken weights become a checkpoint. Comes between `CurvesLog` and `Checkpoints`.
+    """Ends the training before broken weights become a checkpoint.
 
-    No loss has seen yet what the last update has made of the weights.
+    No loss has seen yet what the last update has made of the weights. Comes between `CurvesLog` and
+    `Checkpoints`.
     """
 
     def __init__(self):

@@ -51,7 +51,8 @@ class DownBlock(Labelled):
             *pool,
         )
         changes = self.halve or before != after
-        convolution = nn.Conv2d(before, after, 1)  # made in any case: its draws are part of what a seed stands for
+        # made in any case: its draws are part of what a seed has stood for from the beginning
+        convolution = nn.Conv2d(before, after, 1)
         self.shortcut = nn.Sequential(*([convolution] if changes else []), *pool)
 
     def widen(self, extra: int) -> None:

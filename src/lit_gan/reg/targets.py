@@ -153,7 +153,7 @@ def unmoved(*modules: nn.Module) -> Iterator[None]:
 
 
 def objective_gradients(turn: Turn, D: Discriminator, values: Values) -> Values:
-    """Gradients of D's objective on the samples of G's turn, with a graph, for those parameters that it depends on."""
+    """Gradients of D's objective on the samples of G's turn, with a graph, where it has any."""
     inner = replace(turn, player="d", D=D)
     inner.x_fake = turn.x_fake  # with its graph, which a turn of D would not have made
     objective = sum(turn.game.terms(inner).values())

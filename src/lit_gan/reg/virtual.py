@@ -18,8 +18,8 @@ from lit_gan.ranges import AtLeastTwo, checked
 class VirtualNorm(nn.Module):
     """Batch normalisation of [b, c, ...] whose first `n_reference` rows are the reference.
 
-    Mean and mean square are the reference's; for the other rows they are mixed with the sample's own, over its
-    positions, at weight 1 / (n_reference + 1).
+    Mean and mean square are the reference's; for the other rows they are mixed with the sample's
+    own, over its positions, at weight 1 / (n_reference + 1).
 
     Args:
         weight, bias: gamma and beta at the start, [c]; None for none.
@@ -57,8 +57,8 @@ class Drop(nn.Identity):
 class Referenced(Layers):
     """Layers through which a reference batch goes in front of every batch, up to the member `Drop`.
 
-    Before each layer all its `VirtualNorm`s are told how many rows are the reference's: fewer than it has samples
-    behind a layer that packs several samples into one row.
+    Before each layer all its `VirtualNorm`s are told how many rows are the reference's: fewer than
+    it has samples behind a layer that packs several samples into one row.
     """
 
     reference: Tensor
