@@ -56,12 +56,12 @@ def check_choice(group: str, choice: Any, known: list[str]) -> None:
 
 
 def is_path(name: str, known: list[str]) -> bool:
-    """Whether what stands for a choice is a path."""
+    """Whether the value of a group is a path and no name of a choice."""
     return name.startswith(("/", "./", "../", "~")) or (name not in known and Path(name).exists())
 
 
 def path_as_data(path: str) -> str:
-    """The sentence for a path that stands where the kind of a data set does."""
+    """The sentence for a path in the place of a kind of data set."""
     a_text = Path(path).suffix == ".txt"
     instead = f"data=text data.file={path}" if a_text else f"data=image_folder data.root={path}"
     return f"data={path} is a path, but data names the kind of data set: write {instead}."

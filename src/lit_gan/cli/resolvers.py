@@ -1,4 +1,7 @@
-"""What configs may ask for as `${lit_gan.NAME:...}`."""
+"""The resolvers of the package: what configs may ask for as `${lit_gan.NAME:ARGUMENTS}`.
+
+The configs use them by the names of their functions, and so do the recorded configs of runs.
+"""
 
 import atexit
 import functools
@@ -14,7 +17,7 @@ from lit_gan.system.slurm import place_of_job
 
 
 def register_resolvers() -> None:
-    """Makes them known."""
+    """Makes the resolvers of this file known to OmegaConf."""
     for resolver in (names, run_id, sweeps, cell, output, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
     for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
@@ -22,35 +25,35 @@ def register_resolvers() -> None:
 
 
 def names(group: DictConfig) -> str:
-    """The chosen options of a group that takes a list: `spectral+gradient_penalty`, or `none`."""
+    """The choices of a group that takes a list, as one word: `spectral+gradient_penalty`, or `none`."""
     return "+".join(map(str, group)) or "none"
 
 
 def output() -> str:
-    """Hydra's present output directory; "???", as of every missing value, where a config is only shown (--cfg)."""
+    """Hydra's output directory; "???", which stands for a missing value, if a config is only shown (--cfg)."""
     runtime = HydraConfig.get().runtime
     return "???" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
 
 
 def run_id() -> str:
-    """The identity of the run in Hydra's present output directory, which it keeps when it is resumed."""
+    """The identity of the run in Hydra's output directory; a run keeps it when it is resumed."""
     return "???" if output() == "???" else run_id_of(Path(output()))
 
 
 def sweeps() -> str:
-    """The sweeps that there are, for `--help`."""
+    """The names of the package's sweeps, for `--help`."""
     import lit_gan.sweeps
 
     return ", ".join(sorted(path.stem for path in (Path(lit_gan.sweeps.__file__).parent / "sweep").glob("*.yaml")))
 
 
 def run_directory(time: str, overrides: ListConfig) -> str:
-    """Where a run lies; that of a SLURM job below the job's own folder, and at its restart where it was before."""
+    """The directory of a run. In a SLURM job it lies in the job's folder, and a restarted job finds it again."""
     return str(place_of_job("runs", time, ".hydra/hydra.yaml", overrides))
 
 
 def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
-    """Where a sweep's cells lie: always the same place for one that has a name, else as `run_directory` says."""
+    """The directory of a sweep: always the same if the sweep has a name, otherwise as `run_directory` says."""
     if sweep:
         return f"runs/{sweep.replace('/', '-')}"
     return str(place_of_job("multirun", time, "multirun.yaml", overrides))
@@ -58,26 +61,26 @@ def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
 
 @functools.cache
 def scratch() -> str:
-    """A folder, gone when the process ends, for what Hydra writes of its own about several runs of a command."""
+    """A folder for what Hydra itself writes about several runs of a command; it is removed when the process ends."""
     folder = tempfile.TemporaryDirectory(prefix="lit_gan-")
     atexit.register(folder.cleanup)
     return folder.name
 
 
 def cell(overrides: ListConfig, params: DictConfig | None, axes: ListConfig) -> str:
-    """The directory of a sweep's cell below that of the sweep; `all` for a run that is none."""
+    """The directory of a sweep's cell below that of the sweep; `all` for a run outside of a sweep."""
     return cell_name(overrides, axes_of_sweep(params or {}, axes))
 
 
 def coordinates(axes: ListConfig) -> list[str]:
-    """Where a sweep's cell stands on each axis: ["method=sn_gan", "seed=0"]; nothing for a run that is none."""
+    """The place of a sweep's cell on each axis: ["method=sn_gan", "seed=0"]; empty for a run outside of a sweep."""
     hydra = HydraConfig.get()
     place = cell(hydra.overrides.task, hydra.sweeper.get("params"), axes)
     return [part for part in place.split("/") if "=" in part]
 
 
 def group() -> str:
-    """The W&B group of a run: its sweep, or else its data and model."""
+    """The W&B group of a run: its sweep, or otherwise its data and model."""
     choices = HydraConfig.get().runtime.choices
     return shortened(choices.sweep or f"{choices.data}_{choices.model}", NAME)
 
@@ -90,7 +93,7 @@ def tags(reg: DictConfig, axes: ListConfig) -> ListConfig:
 
 
 def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
-    """The W&B name of a run: its coordinates in a sweep, or else what was chosen."""
+    """The W&B name of a run: its coordinates in a sweep, or otherwise its model, loss, regularizers and seed."""
     choices = HydraConfig.get().runtime.choices
     return shortened(" ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}", NAME)
 
@@ -100,6 +103,6 @@ TAG, NAME = 64, 128
 
 
 def shortened(text: str, length: int) -> str:
-    """A text of at most `length` characters: of a longer one the beginning and the end."""
+    """A text of at most `length` characters: the beginning and the end of a longer one, with dots between them."""
     half = (length - 3) // 2
     return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"
