@@ -12,7 +12,7 @@ UNSEEN = ("hydra", "figure", "label", "prescribed")
 
 def stands_for(choice: Choice) -> str:
     """The words of a command line that do what the choice does: "loss=hinge reg=[spectral] updates=100000"."""
-    return " ".join([*chosen(choice), *set_to(choice.values)])
+    return " ".join([*chosen(choice), *set_to(choice.values), *varied(choice.values)])
 
 
 def chosen(choice: Choice) -> Iterator[str]:
@@ -31,6 +31,12 @@ def chosen(choice: Choice) -> Iterator[str]:
 def shared(group: str, name: str) -> Iterator[str]:
     """The settings of a file of another group that several choices read: "optim", "_sngan_resnet"."""
     yield from set_to(read_choice(group, name).values, f"{group}.")
+
+
+def varied(values: Mapping[str, Any]) -> list[str]:
+    """The settings that a sweep varies, with their values."""
+    params = values.get("hydra", {}).get("sweeper", {}).get("params", {})
+    return [f"{key}={value}" for key, value in params.items()]
 
 
 def set_to(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -1,12 +1,14 @@
 """docs/methods.md, made from the configs and the classes that they name."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 from lit_gan.catalogue.choice import Choice
 from lit_gan.catalogue.contents import stands_for
 from lit_gan.catalogue.groups import GROUPS, WHOLE, choices_of
-from lit_gan.catalogue.settings import Setting, compose
+from lit_gan.catalogue.settings import Setting, compose, in_short
+from lit_gan.configs import package_folders
 
 INTRODUCTION = """\
 # Everything that can be chosen
@@ -23,12 +25,13 @@ python -m lit_gan.options reg                   # the choices of one group
 python -m lit_gan.options reg=gradient_penalty  # everything about one choice
 ```
 
-A default such as `${model.width}` is the value of another setting."""
+A default such as `${model.width}` is the value of another setting. What belongs to no group, such as the length of
+a training, stands under [Settings of every training](#settings-of-every-training)."""
 
 
 def methods_page() -> str:
     """The whole page."""
-    return "\n\n".join([INTRODUCTION, contents(), *(section(group) for group in GROUPS)]) + "\n"
+    return "\n\n".join([INTRODUCTION, contents(), *map(section, GROUPS), training_section()]) + "\n"
 
 
 def contents() -> str:
@@ -47,6 +50,23 @@ def section(group: str) -> str:
 def capital(text: str) -> str:
     """A text with a capital at its beginning."""
     return text[:1].upper() + text[1:]
+
+
+def training_section() -> str:
+    """The settings of a training that belong to no group, with what conf/train.yaml says of them."""
+    train = Choice("", "train", (package_folders()[0] / "train.yaml").read_text(encoding="utf-8"))
+    settings = {name: value for name, value in walk_values(train.values) if name in train.comments}
+    rows = [(code(name), code(in_short(value)), escaped(train.comments[name])) for name, value in settings.items()]
+    return "\n\n".join(["## Settings of every training", table(("setting", "default", "meaning"), rows)])
+
+
+def walk_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a file with their values, those of a mapping one by one."""
+    for key, value in values.items():
+        if isinstance(value, dict):
+            yield from walk_values(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
 
 
 def index(choices: Sequence[Choice]) -> str:
