@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shlex
 import shutil
 import subprocess
@@ -33,6 +34,97 @@ from lit_gan.losses import Wasserstein
 class Margin(Wasserstein):
     """A loss of one's own."""
 '''
+PARTS = '''
+from typing import Annotated
+
+import torch
+from lit_gan.data import Images, Source
+from lit_gan.losses import Wasserstein
+from lit_gan.metrics import ModeMetrics
+from lit_gan.models import mlp
+from lit_gan.ranges import Count, Range
+from lit_gan.reg.gradients import R1
+
+
+class Drift(R1):
+    """A regularizer.
+
+    Args:
+        weight: epsilon.
+    """
+
+    def __init__(self, weight: Annotated[float, Range(0, below=10)] = 0.1):
+        super().__init__(weight)
+        if weight == 9:
+            raise ValueError("nine is too much")
+
+
+class Scaled(Wasserstein):
+    """A loss.
+
+    Args:
+        scale: of its logits.
+    """
+
+    def __init__(self, scale: Annotated[float, Range(above=0)] = 1.0):
+        super().__init__()
+
+
+class Small(mlp.Generator):
+    """A network.
+
+    Args:
+        width: neurons.
+    """
+
+    def __init__(self, shape, width: Count = 4):
+        super().__init__(shape, width=width)
+
+
+class Ones(Source):
+    """A data set.
+
+    Args:
+        n: points.
+    """
+
+    splits = ("train", "test")
+
+    def __init__(self, name, shape, n_classes, n: Count):
+        super().__init__(name, shape, n_classes)
+        self.n = n
+
+    def load(self, which):
+        return Images(torch.ones(self.n, 2))
+
+
+class Spread(ModeMetrics):
+    """Scores.
+
+    Args:
+        directions: lines.
+    """
+
+    def __init__(self, directions: Count = 8):
+        super().__init__()
+'''
+YAML = {
+    "reg/drift": "# A drift. Me 2030.\ndrift: {_target_: parts.Drift, weight: 0.1}\n",
+    "loss/scaled": "# A loss. Me 2030.\n_target_: parts.Scaled\nscale: 1.0\n",
+    "model/small": """# A model. Me 2030.
+width: 4
+G: {_target_: parts.Small, shape: "${data.shape}", width: "${..width}"}
+D: {_target_: lit_gan.models.mlp.Discriminator, shape: "${data.shape}", width: "${..width}"}
+""",
+    "data/ones": "# Ones. Me 2030.\n_target_: parts.Ones\nname: ones\nshape: [2]\nn_classes: null\nn: 64\n",
+    "metrics/spread": """# Scores. Me 2030.
+suite: {_target_: parts.Spread, directions: 8}
+during: quick
+final: quick
+monitor: wasserstein
+""",
+}
+"""One of each: a class with an annotated argument in parts.py, and its file."""
 TINY = ["metrics=none", "model.width=4", "batch_size=4", "updates=2", "updates_per_epoch=2", "trainer=cpu"]
 OWN = ["reg=[spectral,logit_penalty]", "loss=margin"]
 
@@ -132,3 +224,79 @@ def test_samples_need_no_code_but_that_of_the_generator(project, elsewhere):
     assert run.returncode == 1
     assert "loss._target_=my_tricks.Margin cannot be imported: No module named 'my_tricks'" in run.stderr
     assert "where my_tricks.py lies: start in its folder, or set PYTHONPATH=FOLDER" in run.stderr
+
+
+OF_EACH = ["reg=[drift]", "loss=scaled", "model=small", "data=ones", "metrics=spread"]
+
+
+@pytest.fixture(scope="module")
+def parts(tmp_path_factory):
+    """A folder with a regularizer, a loss, a model, a data set and metrics of one's own."""
+    folder = tmp_path_factory.mktemp("parts")
+    (folder / "parts.py").write_text(PARTS)
+    for name, text in YAML.items():
+        path = folder / "mine" / f"{name}.yaml"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return folder
+
+
+def test_one_of_each_from_outside_the_package_trains(parts):
+    few = ["protocol.quick.generated=32", "protocol.quick.batch_size=32", "callbacks=none"]
+    length = ["updates=2", "updates_per_epoch=2", "batch_size=8", "trainer=cpu"]
+    run = call(parts, "train", "--config-dir", "mine", "hydra.run.dir=run", *length, *few, *OF_EACH)
+    assert run.returncode == 0, run.stderr
+    results = json.loads((parts / "run/results.json").read_text())
+    assert results["status"] == "finished"
+    assert "points/wasserstein" in results["final"]["scores"] or results["final"]["scores"]
+
+
+def test_help_lists_one_of_each_and_no_file_that_others_share(parts):
+    run = call(parts, "train", "--config-dir", "mine", "--help")
+    listed = dict(
+        line.split(": ", 1)
+        for line in run.stdout.splitlines()
+        if re.match(r"(reg|loss|model|data|metrics|optim): ", line)
+    )
+    choices = {f"{group}/{name}" for group, names in listed.items() for name in names.split(", ")}
+    assert set(YAML) <= choices
+    assert not [choice for choice in choices if "/_" in choice]
+
+
+@pytest.mark.parametrize(
+    ("setting", "allowed"),
+    [
+        ("reg.drift.weight=10", "a number, at least 0 and below 10"),
+        ("loss.scale=0", "a number, above 0"),
+        ("model.width=0", "a whole number, 1 or more"),
+        ("data.n=0", "a whole number, 1 or more"),
+        ("metrics.suite.directions=few", "a whole number, 1 or more"),
+    ],
+)
+def test_an_impossible_argument_is_refused_like_one_of_the_package(parts, setting, allowed):
+    run = call(parts, "train", "--config-dir", "mine", *OF_EACH, setting)
+    assert run.returncode == 1
+    assert run.stderr.splitlines()[-1] == f"lit_gan: {setting} must be {allowed}."
+
+
+def test_an_error_of_ones_own_constructor_has_the_key_of_the_part(parts):
+    run = call(parts, "train", "--config-dir", "mine", *OF_EACH, "reg.drift.weight=9")
+    assert run.returncode == 1
+    assert "lit_gan: reg.drift cannot be made with its present settings: nine is too much" in run.stderr
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ("reg=drift", ["A drift.", "epsilon", "a number, at least 0 and below 10"]),
+        ("loss=scaled", ["of its logits", "a number, above 0"]),
+        ("model=small", ["neurons", "a whole number, 1 or more"]),
+        ("data=ones", ["points", "a whole number, 1 or more"]),
+        ("metrics=spread", ["lines", "a whole number, 1 or more"]),
+    ],
+)
+def test_the_documentation_shows_the_arguments_and_their_ranges(parts, choice, words):
+    run = call(parts, "options", choice, "--config-dir", "mine")
+    assert run.returncode == 0, run.stderr
+    text = " ".join(run.stdout.split())
+    assert all(word in text for word in words), run.stdout

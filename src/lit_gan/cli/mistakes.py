@@ -129,7 +129,8 @@ def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:
     engine = choice.split("_")[0]
     if engine in ENGINES.get(group, ()) and not has_engine(group, engine):
         return f"{group}={choice} is not installed: pip install 'lit_gan[{engine}]'."
-    known = options or choices(group, own_folders(*typed_words()))
+    listed = options or choices(group, own_folders(*typed_words()))
+    known = [name for name in listed if not name.startswith("_")]
     return f"{group}={choice} does not exist{hint(choice, sorted(known))}"
 
 

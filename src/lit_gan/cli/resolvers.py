@@ -5,9 +5,11 @@ The configs use them by the names of their functions, and so do the recorded con
 
 import atexit
 import functools
+import re
 import tempfile
 from pathlib import Path
 
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
@@ -18,7 +20,7 @@ from lit_gan.system.slurm import place_of_job
 
 def register_resolvers() -> None:
     """Makes the resolvers of this file known to OmegaConf."""
-    for resolver in (names, run_id, sweeps, cell, output, group, tags, name, scratch):
+    for resolver in (names, run_id, sweeps, groups, cell, output, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
     for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
@@ -45,6 +47,12 @@ def sweeps() -> str:
     import lit_gan.sweeps
 
     return ", ".join(sorted(path.stem for path in (Path(lit_gan.sweeps.__file__).parent / "sweep").glob("*.yaml")))
+
+
+def groups() -> str:
+    """The config groups and their choices, for `--help`: a file such as `_image` is read by others and is no choice."""
+    listed = GlobalHydra.instance().hydra.format_config_groups(lambda name: not name.startswith("hydra"))
+    return re.sub(r"(?<= )_\w+(, |$)", "", listed, flags=re.MULTILINE)
 
 
 def run_directory(time: str, overrides: ListConfig) -> str:
