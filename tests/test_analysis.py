@@ -26,8 +26,8 @@ from lit_gan.analysis.neighbours import Queries, nearest_neighbours
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
-from lit_gan.configs import choices
 from lit_gan.data import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values

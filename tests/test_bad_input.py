@@ -18,9 +18,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from lit_gan import settings
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
 from lit_gan.cli.mistakes import causes, explain
-from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
 from lit_gan.ranges import Allowed, Count, Range, Switch

@@ -8,9 +8,9 @@ import lit_gan.conf
 import pytest
 from hydra.utils import instantiate
 
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import register_resolvers
-from lit_gan.configs import choices
 from lit_gan.tasks.train import train
 
 CONFIGS = Path(lit_gan.conf.__file__).parent

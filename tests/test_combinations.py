@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.callbacks import essential_callbacks
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.mistakes import explain
-from lit_gan.configs import choices
 from lit_gan.errors import UserError
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")

@@ -9,12 +9,12 @@ import hydra
 import pytest
 from hydra._internal.utils import get_args_parser
 
+from lit_gan.catalogue.configs import choices, compose_choices, default_choices
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
 from lit_gan.cli.resume import still_applicable
 from lit_gan.cli.suggestions import suggest_setting
-from lit_gan.configs import choices, compose_choices, default_choices
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
 

@@ -113,7 +113,7 @@ def late():
 
 
 def test_the_vocabulary_imports_nothing_of_the_package():
-    assert imports("lit_gan.processes") == set()
+    assert imports("lit_gan.system.processes") == set()
     assert imports("lit_gan.game") <= {"lit_gan.errors", "lit_gan.ranges"}
     assert imports("lit_gan.errors") == set()
     assert imports("lit_gan.ranges") == {"lit_gan.errors"}
@@ -122,7 +122,7 @@ def test_the_vocabulary_imports_nothing_of_the_package():
 
 @pytest.mark.parametrize("name", below(*METHODS))
 def test_losses_networks_and_tricks_know_the_vocabulary_only(name):
-    allowed = {"lit_gan.game", "lit_gan.layers", "lit_gan.errors", "lit_gan.ranges", "lit_gan.processes"}
+    allowed = {"lit_gan.game", "lit_gan.layers", "lit_gan.errors", "lit_gan.ranges", "lit_gan.system.processes"}
     if name.startswith("lit_gan.models"):
         allowed |= {"lit_gan.models.layers", "lit_gan.models.blocks"}
     assert imports(name) <= allowed

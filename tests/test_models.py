@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from lit_gan.configs import choices
+from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.game import Labelled
 from lit_gan.layers import NormSlot, n_inputs, reader_positions, weight_layers, widen

@@ -9,11 +9,11 @@ import pytest
 from lit_gan import __main__, options
 from lit_gan.catalogue.arguments import Arguments, arguments_section, in_words
 from lit_gan.catalogue.choice import Choice
+from lit_gan.catalogue.configs import package_folders
 from lit_gan.catalogue.contents import stands_for
 from lit_gan.catalogue.groups import GROUPS, choices_of, find_choice
 from lit_gan.catalogue.markdown import escaped, methods_page
 from lit_gan.catalogue.settings import compose
-from lit_gan.configs import package_folders
 
 ROOT = Path(__file__).parent.parent
 EXPLAINED = ("reg", "loss", "order", "optim", "labels", "model", "data", "metrics")

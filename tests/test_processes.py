@@ -14,8 +14,8 @@ from torch import distributed, multiprocessing
 from lit_gan.cli.launch import launch
 from lit_gan.game import Discriminator, Generator, Turn, Verdict
 from lit_gan.losses import BEGAN
-from lit_gan.processes import as_the_first
 from lit_gan.reg.outputs import LeCam
+from lit_gan.system.processes import as_the_first
 
 REAL, FAKE = torch.tensor([-3.0, -5.0, -1.0, -7.5]), torch.tensor([-1.0, -2.0, -0.5, -1.5])
 

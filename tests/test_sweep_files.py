@@ -13,9 +13,9 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import register_resolvers
-from lit_gan.configs import choices
 from lit_gan.overrides import parse_overrides
 from lit_gan.reporting.papers import read_paper
 from lit_gan.reporting.view import read_view

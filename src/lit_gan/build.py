@@ -1,21 +1,15 @@
 """From a config to objects: the table of contents of a run, which says what each group of the config becomes."""
 
-import importlib.util
-import re
-import sys
-from typing import Any
-
 import torch
-from hydra.errors import InstantiationException
-from hydra.utils import instantiate
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import GANData, Source
-from lit_gan.errors import UserError, one_line, written
+from lit_gan.errors import UserError, written
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
+from lit_gan.parts import build_part
 from lit_gan.settings import TRAIN, check_arguments, check_config
 
 
@@ -64,42 +58,6 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
         for name in regs:
             build_part(config.reg[name]).attach(G, D)
     return G
-
-
-def build_part(part: DictConfig | None) -> Any:
-    """The object that a part of a config describes by its `_target_`; None for None.
-
-    Raises:
-        UserError: it cannot be imported or made; the sentence has the full key of the part, or of the part of it, that
-            cannot.
-    """
-    try:
-        return instantiate(part)
-    except InstantiationException as error:
-        raise UserError(impossible(error)) from error
-
-
-def impossible(error: InstantiationException) -> str:
-    """The sentence for a part that cannot be made: which, and why."""
-    message, cause = str(error), error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    target, key = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
-    key = key[1] if key else "the config"
-    if "Error locating" in message:
-        return f"{key}._target_={target[1]} cannot be imported: {one_line(str(cause))}, so {remedy(target[1])}."
-    if isinstance(cause, UserError):
-        names_it = re.search(rf"\b{key.split('.')[0]}[.=]", str(cause))
-        return str(cause) if names_it else f"{key} cannot be made with its present settings: {cause}"
-    return f"{key} cannot be made with its present settings: {one_line(str(cause))}, so correct the one named."
-
-
-def remedy(target: str) -> str:
-    """What to do about a class that cannot be imported: its module is nowhere, or holds no such class."""
-    module = target.split(".")[0]
-    if module in sys.modules or importlib.util.find_spec(module):
-        return "correct the name"
-    return f"correct the name, or say where {module}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
 
 
 def selected(regs: DictConfig) -> list[str]:

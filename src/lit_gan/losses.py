@@ -10,8 +10,8 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Loss, Turn
-from lit_gan.processes import mean_over_processes
 from lit_gan.ranges import NonNegative, Number, Positive, Range, Share, checked
+from lit_gan.system.processes import mean_over_processes
 
 Scalar = Float[Tensor, ""]
 Logits = Float[Tensor, " b"]

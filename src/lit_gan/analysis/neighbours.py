@@ -11,10 +11,10 @@ from torch import Tensor
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
 from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
-from lit_gan.build import build_part
 from lit_gan.data import to_unit
 from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.metrics import Suite
+from lit_gan.parts import build_part
 from lit_gan.ranges import AtLeastTwo, Count, checked
 
 Pixels = UInt8[Tensor, "n c h w"]

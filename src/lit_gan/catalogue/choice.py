@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from lit_gan.configs import package_folders
+from lit_gan.catalogue.configs import package_folders
 
 SENTENCE_END = re.compile(r"(?<=[.?])(?<!et al\.)\s+(?=[A-Z(\[`])")
 """Where a sentence ends: not behind "et al.", and not before the number that follows "Eq."."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from lit_gan.catalogue.choice import Choice, read_choice
-from lit_gan.configs import choices
+from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError, hint
 
 GROUPS = {

@@ -5,10 +5,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from lit_gan.catalogue.choice import Choice
+from lit_gan.catalogue.configs import package_folders
 from lit_gan.catalogue.contents import stands_for
 from lit_gan.catalogue.groups import GROUPS, WHOLE, choices_of
 from lit_gan.catalogue.settings import Setting, compose, in_short
-from lit_gan.configs import package_folders
 
 INTRODUCTION = """\
 # Everything that can be chosen

@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
+from lit_gan.catalogue.configs import choices
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
 from lit_gan.cli.own_configs import own_folders, with_recorded_places
 from lit_gan.cli.resume import command_of_resume
-from lit_gan.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, override_key, parse_override, parse_overrides, quote_typed, swept_keys
 from lit_gan.records.paths import expand_home, with_whole_path

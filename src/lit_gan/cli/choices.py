@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from lit_gan.configs import choices, default_choices
+from lit_gan.catalogue.configs import choices, default_choices
 from lit_gan.errors import UserError, hint, written
 from lit_gan.overrides import override_values, parse_override
 

@@ -8,12 +8,13 @@ from importlib.util import find_spec
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_gan.catalogue.configs import choices, compose_choices
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
 from lit_gan.cli.suggestions import suggest_setting
-from lit_gan.configs import choices, compose_choices
 from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import as_override_value
+from lit_gan.parts import why_not_built
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
@@ -28,7 +29,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return one_line(str(cause))
     for cause in chain:
         if isinstance(cause, HydraException | OmegaConfBaseException):
-            return explain_config(cause, chain[-1], config_name)
+            return explain_config(cause, config_name)
     return explain_file(error, config_name)
 
 
@@ -39,16 +40,12 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
         error = error.__cause__
 
 
-def explain_config(error: Exception, cause: BaseException, config_name: str) -> str:
-    """The sentence for an exception of Hydra or OmegaConf.
-
-    Args:
-        cause: the innermost exception that it was raised from, or the exception itself.
-    """
+def explain_config(error: Exception, config_name: str) -> str:
+    """The sentence for an exception of Hydra or OmegaConf."""
     if isinstance(error, OverrideParseException):
         return unreadable(error.override)
     if isinstance(error, InstantiationException):
-        return impossible(str(error), str(cause))
+        return why_not_built(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return unknown_choice(error.missing_cfg_file, error.options)
     return unknown_setting(str(error), config_name) or config_error(str(error))
@@ -75,26 +72,6 @@ def unreadable(word: str) -> str:
 
 QUOTES = "'\""
 """What a value may have around it that Hydra could not read."""
-
-
-def impossible(message: str, cause: str) -> str:
-    """The sentence for a part of the config that cannot be made: which, and why.
-
-    Hydra's exception holds its text alone, so that the class and the key are read out of that.
-    """
-    target, name = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
-    name = name[1] if name else "the config"
-    if "Error locating" in message:
-        return f"{name}._target_={target[1]} cannot be imported: {one_line(cause)}, so {remedy(target[1])}."
-    return f"{name} cannot be made with its present settings: {one_line(cause)}, so correct the one named."
-
-
-def remedy(target: str) -> str:
-    """What to do about a class that cannot be imported: its module is nowhere, or holds no such class."""
-    module = target.split(".")[0]
-    if module in sys.modules or find_spec(module):
-        return "correct the name"
-    return f"correct the name, or say where {module}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
 
 
 def config_error(message: str) -> str:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from lit_gan.catalogue.configs import SEARCH_PATH
 from lit_gan.cli.flags import read_flags
-from lit_gan.configs import SEARCH_PATH
 from lit_gan.overrides import as_override_value, override_key, override_values, parse_override
 from lit_gan.records.search_path import SHIPPED_SWEEPS, SearchPath, find_modules, recorded_search_path
 

@@ -6,8 +6,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from lit_gan.catalogue.configs import compose_choices, default_choices
 from lit_gan.cli.choices import ONE_CHOICE
-from lit_gan.configs import compose_choices, default_choices
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, override_key, override_values, parse_override, parse_overrides
 from lit_gan.records.files import read_yaml

@@ -23,8 +23,8 @@ from lit_gan.metrics.scores import (
     to_scoring_device,
 )
 from lit_gan.metrics.sharing import Draw, own_batches
-from lit_gan.processes import rank_and_size
 from lit_gan.sampling import Sampler
+from lit_gan.system.processes import rank_and_size
 
 
 class FeatureMetrics(Suite):

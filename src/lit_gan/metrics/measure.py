@@ -7,8 +7,8 @@ from lit_gan.data import Source
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.classes import class_means
 from lit_gan.module import GAN
-from lit_gan.processes import as_the_first
 from lit_gan.sampling import Sampler
+from lit_gan.system.processes import as_the_first
 
 
 def measure(

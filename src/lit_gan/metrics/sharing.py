@@ -6,7 +6,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from lit_gan.processes import gathered, rank_and_size
+from lit_gan.system.processes import gathered, rank_and_size
 from lit_gan.system.watching import watched
 
 

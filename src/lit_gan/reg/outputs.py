@@ -8,8 +8,8 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
-from lit_gan.processes import mean_over_processes
 from lit_gan.ranges import Count, Number, Positive, Probability, Share, WholeOrNone, checked
+from lit_gan.system.processes import mean_over_processes
 
 Scalar = Float[Tensor, ""]
 Augmentation = Callable[[Images], Images]

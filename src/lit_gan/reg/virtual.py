@@ -11,8 +11,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer
 from lit_gan.layers import NormSlot
-from lit_gan.processes import as_the_first
 from lit_gan.ranges import AtLeastTwo, checked
+from lit_gan.system.processes import as_the_first
 
 
 class VirtualNorm(nn.Module):

@@ -6,9 +6,10 @@ from omegaconf import DictConfig
 
 from lit_gan.analysis.base import Analysis
 from lit_gan.analysis.subject import Subject
-from lit_gan.build import build_part, choose_device
-from lit_gan.configs import choices
+from lit_gan.build import choose_device
+from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError
+from lit_gan.parts import build_part
 from lit_gan.records.directory import load_config
 from lit_gan.settings import ANALYZE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source

@@ -9,13 +9,14 @@ from omegaconf import DictConfig, ListConfig
 from rich.markup import escape
 from rich.table import Table
 
-from lit_gan.build import build_part, build_protocol, choose_device
+from lit_gan.build import build_protocol, choose_device
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
+from lit_gan.parts import build_part
 from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results

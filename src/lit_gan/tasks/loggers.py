@@ -10,8 +10,8 @@ import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.build import build_part
 from lit_gan.errors import UserError
+from lit_gan.parts import build_part
 from lit_gan.records.trace import restoring
 
 

@@ -35,7 +35,7 @@ def options(what: str | None = None, config_dir: Path | None = None, markdown: b
 
         print(methods_page(), end="")
         return
-    own = own_folders(config_dir)
+    own = find_own_folders(config_dir)
     group, equals, names = (what or "").partition("=")
     for name in names.strip("[]").split(",") if equals else []:
         show_choice(find_choice(group, name, own), own)
@@ -45,7 +45,7 @@ def options(what: str | None = None, config_dir: Path | None = None, markdown: b
         print("Everything about one of them: python -m lit_gan.options reg=gradient_penalty")
 
 
-def own_folders(config_dir: Path | None) -> list[Path]:
+def find_own_folders(config_dir: Path | None) -> list[Path]:
     """The folders of configs of one's own, whose classes Python then finds as it does in a training.
 
     Raises:

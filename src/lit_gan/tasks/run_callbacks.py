@@ -6,7 +6,6 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
 from omegaconf import DictConfig
 
-from lit_gan.build import build_part
 from lit_gan.callbacks import (
     Checkpoints,
     Clock,
@@ -21,6 +20,7 @@ from lit_gan.callbacks import (
 )
 from lit_gan.callbacks.branch import Branch
 from lit_gan.module import GAN
+from lit_gan.parts import build_part
 from lit_gan.records.results import Results
 from lit_gan.tasks.scoring import Scoring
 

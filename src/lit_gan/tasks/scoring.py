@@ -3,10 +3,11 @@
 import torch
 from omegaconf import DictConfig
 
-from lit_gan.build import build_part, build_protocol
+from lit_gan.build import build_protocol
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.parts import build_part
 
 
 class Scoring:
