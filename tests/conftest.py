@@ -101,7 +101,7 @@ def compose():
 
 def choices(group):
     """The choices of a config group."""
-    return sorted(path.stem for path in (Path(lit_gan.conf.__file__).parent / group).glob("*.yaml"))
+    return sorted(path.stem for path in (Path(lit_gan.conf.__file__).parent / group).glob("[!_]*.yaml"))
 
 
 def pytest_generate_tests(metafunc):

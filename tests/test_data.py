@@ -153,7 +153,7 @@ def load_yaml(name: str, *overrides: str) -> Source:
     return instantiate(OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(overrides))).data)
 
 
-@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("*.yaml")))
+@pytest.mark.parametrize("name", sorted(path.stem for path in CONF.glob("[!_]*.yaml")))
 def test_every_yaml_instantiates_and_names_itself(compose, name):
     source = instantiate(compose(f"data={name}").data)
     assert isinstance(source, Source)
