@@ -87,7 +87,7 @@ class Listed(Loss):
 def points(affine_g, linear_d):
     """A small game on points in the plane."""
 
-    def make(loss=None, regs=None, n_dis=1, optimizer=SGD, decay=(None, 0), order=None, **settings):
+    def make(loss=None, regs=None, n_dis=1, optimizer=SGD, decay=(), order=None, **settings):
         optim = Optimizers(n_dis, optimizer, optimizer, *decay)
         parts = affine_g(), linear_d([0.1, 0.2]), loss or NonSaturating(), regs or {}, optim, order or Alternating()
         return GAN(*parts, **settings)
@@ -612,7 +612,7 @@ def test_a_plot_shows_more_points_than_a_grid_has_images(game, drawn, points, tm
         shown.append(len(samples))
         return Page([""])
 
-    monkeypatch.setattr("lit_gan.callbacks.samples.shown", keep)
+    monkeypatch.setattr("lit_gan.callbacks.samples.render", keep)
     gan = images() if game == "images" else points()
     datamodule = SimpleNamespace(source=None)
     trainer = SimpleNamespace(

@@ -36,7 +36,7 @@ class Optimizers:
         d: Callable[[Iterable[nn.Parameter]], Optimizer],
         g: Callable[[Iterable[nn.Parameter]], Optimizer],
         decay_start: Annotated[int | None, Range()] = None,
-        decay_end: Count = 0,
+        decay_end: Count = 1,
         d_clip: Length = None,
         g_clip: Length = None,
         accumulate: Count = 1,
