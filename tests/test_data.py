@@ -148,7 +148,8 @@ def test_every_kind_of_image_becomes_rgb(image, expected):
 def load_yaml(name: str, *overrides: str) -> Source:
     """The source that conf/data/`name`.yaml describes."""
     text = OmegaConf.load(CONF / f"{name}.yaml")
-    text.pop("defaults", None)
+    if "_image" in text.pop("defaults", []):
+        text = OmegaConf.merge(OmegaConf.load(CONF / "_image.yaml"), text)
     cfg = text if "data" in text else OmegaConf.create({"data": text})
     return instantiate(OmegaConf.merge(cfg, OmegaConf.from_dotlist(list(overrides))).data)
 
