@@ -17,7 +17,9 @@ def main() -> None:
 
 def commands() -> dict[str, str]:
     """Each command with what it does, as the docstring of its module begins; no module is imported for it."""
-    docstrings = (ast.get_docstring(ast.parse(path.read_text("utf-8"))) for path in sorted(FOLDER.glob("[!_]*.py")))
+    docstrings = (
+        ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("[!_]*.py"))
+    )
     found = (re.match(r"`(python -m lit_gan\.\w+)[^`]*`: (.*)", text or "") for text in docstrings)
     return {each[1]: each[2] for each in found if each}
 
