@@ -72,13 +72,13 @@ def test_processes_that_cannot_be_started_are_one_sentence(photos):
 KILLS = """
 import os, signal, sys
 from lit_gan.data import source
-whole = source.fit
-def fit(image, *rest):
+whole = source.as_pixels
+def as_pixels(image, *rest):
     if os.getppid() == int(os.environ["TRAINING"]):
         os.kill(os.getpid(), signal.SIGKILL)
     return whole(image, *rest)
 os.environ["TRAINING"] = str(os.getpid())
-source.fit = fit
+source.as_pixels = as_pixels
 from lit_gan.train import main
 sys.argv[0] = "train"
 main()
