@@ -1,7 +1,8 @@
 """GAN experiments: architecture, loss, regularizer, optimizer, data and metrics, each chosen on the command line.
 
-In Python, `lit_gan.load(run)` gives the trained generator of a run, `lit_gan.results(run)` its scores and curves, and
-the other names are what losses, regularizers, networks, data sets and metrics of one's own are written with.
+In Python, `lit_gan.load(run)` gives the trained generator of a run, `lit_gan.results(run)` its
+scores and curves, and the other names are what losses, regularizers, networks, data sets and
+metrics of one's own are written with.
 """
 
 import importlib

@@ -63,7 +63,8 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
 def selected(regs: DictConfig) -> list[str]:
     """The names of the chosen regularizers.
 
-    An experiment may hold settings for a regularizer that the command line has deselected; these name no class.
+    An experiment may hold settings for a regularizer that the command line has deselected; these
+    name no class.
     """
     return [name for name, reg in regs.items() if "_target_" in reg]
 

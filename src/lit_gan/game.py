@@ -79,7 +79,8 @@ class Generator(nn.Module):
     """A network from latent vectors to samples: `body` maps [b, z_dim] to [b, *shape], images in [-1, 1].
 
     Args:
-        shape: of a sample: (channels, height, width), (2,) for points, (characters, length) for text.
+        shape: of a sample: (channels, height, width), (2,) for points, (characters, length) for
+            text.
         z_dim: length of a latent vector.
         prior: what each of its numbers is drawn from: "normal", N(0, 1), or "uniform", U(-1, 1).
 
@@ -172,10 +173,11 @@ class Game(Protocol):
 class Turn:
     """One player's view of one mini-batch. What nobody asks for is never computed.
 
-    `x_fake`, `real` and `fake` are computed on first use and kept; a `stage` may assign to any of them, or to
-    `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. It calls `show` to put other
-    samples before D, and `forget` after any other change that makes a verdict out of date. `y` are
-    the labels of the real samples, `y_fake` those of the generated ones, the same if none are given.
+    `x_fake`, `real` and `fake` are computed on first use and kept; a `stage` may assign to any of
+    them, or to `x_real`, `z`, `y`, `y_fake`, `G` and `D`, before the loss looks. It calls `show` to
+    put other samples before D, and `forget` after any other change that makes a verdict out of
+    date. `y` are the labels of the real samples, `y_fake` those of the generated ones, the same if
+    none are given.
     """
 
     player: Player

@@ -128,8 +128,8 @@ def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
 class LargestSingularValue(nn.Module):
     """sigma(W) by power iteration from where the last one ended, never too large. Miyato et al. 2018, Algorithm 1.
 
-    The singular vector u is a buffer. It starts as a draw from N(0, I) and moves in training only, as in the authors'
-    code.
+    The singular vector u is a buffer. It starts as a draw from N(0, I) and moves in training only,
+    as in the authors' code.
 
     Args:
         n_power_iterations: per call.

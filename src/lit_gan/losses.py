@@ -21,8 +21,9 @@ class NonSaturating(Loss):
     """-E log D(x) - E log(1 - D(G(z))) for D, -E log D(G(z)) for G. Goodfellow et al. 2014, section 3.
 
     Args:
-        real_label: alpha, D's target for real samples, in (0, 1]; below 1 it is one-sided label smoothing, which keeps
-            an optimal D at or below alpha. Salimans et al. 2016, section 3.4.
+        real_label: alpha, D's target for real samples, in (0, 1]; below 1 it is one-sided label
+            smoothing, which keeps an optimal D at or below alpha. Salimans et al. 2016, section
+            3.4.
         flip: probability, below 0.5, with which D is told the other label, for each sample anew.
         g_weight: multiplies G's objective.
 
@@ -83,7 +84,8 @@ class Hinge(Loss):
 class Wasserstein(Loss):
     """E D(G(z)) - E D(x) for the critic, -E D(G(z)) for G. Arjovsky et al. 2017, Eq. 2; Gulrajani et al. 2017, Eq. 2.
 
-    It bounds nothing by itself: the critic needs a regularizer (weight_clip, gradient_penalty, spectral).
+    It bounds nothing by itself: the critic needs a regularizer (weight_clip, gradient_penalty,
+    spectral).
     """
 
     zero_sum = True
@@ -103,8 +105,8 @@ class LeastSquares(Loss):
     Args:
         fake: a, D's target for generated samples.
         real: b, D's target for real samples.
-        belief: c, what G wants D to say of its samples. (0, 1, 1) is the paper's Eq. 9, (-1, 1, 0) its Eq. 8, where G
-            minimises half of Pearson's chi-squared divergence.
+        belief: c, what G wants D to say of its samples. (0, 1, 1) is the paper's Eq. 9, (-1, 1, 0)
+            its Eq. 8, where G minimises half of Pearson's chi-squared divergence.
         g_weight: multiplies G's objective.
     """
 
@@ -141,8 +143,8 @@ def hinge(lead: Logits) -> Logits:
 class Relativistic(Loss):
     """D is to judge a real sample more real than a generated one, and G the other way round. Jolicoeur-Martineau 2018.
 
-    E cost(D(x) - D(G(z))) for D, E cost(D(G(z)) - D(x)) for G, over pairs of one real and one generated sample: the
-    paper's RGANs, of section 4.
+    E cost(D(x) - D(G(z))) for D, E cost(D(G(z)) - D(x)) for G, over pairs of one real and one
+    generated sample: the paper's RGANs, of section 4.
 
     Args:
         cost: what a lead of the one over the other costs the player who wants it large.
@@ -204,7 +206,8 @@ class EBGAN(Energy):
     """E error(x) + E max(0, m - error(G(z))) for D, E error(G(z)) for G. Zhao et al. 2017, Eqs. 1 and 2.
 
     Args:
-        margin: m > 0, in units of the mean error of a number of a sample; beyond it D no longer pushes.
+        margin: m > 0, in units of the mean error of a number of a sample; beyond it D no longer
+            pushes.
         g_weight: multiplies G's objective.
 
     Raises:
@@ -224,12 +227,13 @@ class EBGAN(Energy):
 class BEGAN(Energy):
     """E error(x) - k E error(G(z)) for D, E error(G(z)) for G. Berthelot et al. 2017, section 3.4.
 
-    k is moved after each of D's objectives so that E error(G(z)) = gamma E error(x), and kept in [0, 1]. The curves
-    d/real and d/fake, minus the errors, give the paper's measure E error(x) + |gamma E error(x) - E error(G(z))|; the
-    curve d/k is k.
+    k is moved after each of D's objectives so that E error(G(z)) = gamma E error(x), and kept in
+    [0, 1]. The curves d/real and d/fake, minus the errors, give the paper's measure E error(x) +
+    |gamma E error(x) - E error(G(z))|; the curve d/k is k.
 
     Args:
-        gamma: the ratio of errors at the equilibrium, in (0, 1]; the lower, the sharper and the less diverse.
+        gamma: the ratio of errors at the equilibrium, in (0, 1]; the lower, the sharper and the
+            less diverse.
         lambda_k: how fast k moves; 0.001 in the paper.
         g_weight: multiplies G's objective.
 

@@ -30,9 +30,11 @@ class GAN(LightningModule):
         regs: name -> regularizer, attached in this order.
         optim: n_dis and the players' optimizers.
         order: when the players' updates take effect.
-        g_batch_size: latent vectors in G's turn; null for as many as real images in one of D's turns.
+        g_batch_size: latent vectors in G's turn; null for as many as real images in one of D's
+            turns.
         ema: decay of the moving average of G's weights and buffers; null for none.
-        ema_start: generator update from which that decay holds; null for one that grows up to it (see `Average`).
+        ema_start: generator update from which that decay holds; null for one that grows up to it
+            (see `Average`).
 
     Raises:
         UserError: a start is given for a moving average that nobody asked for.
@@ -93,8 +95,8 @@ class GAN(LightningModule):
     def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
         """A turn on these real samples, with latent vectors of its own and, where somebody looks at them, labels.
 
-        Generated samples have labels drawn uniformly, as in the code of Miyato and Koyama 2018: other ones than the
-        real samples of the turn, whatever the frequencies of the classes.
+        Generated samples have labels drawn uniformly, as in the code of Miyato and Koyama 2018:
+        other ones than the real samples of the turn, whatever the frequencies of the classes.
         """
         z, n = self.G.draw(len(y)), self.n_classes
         y_fake = y if n is None else torch.randint(n, y.shape, device=y.device)
@@ -178,10 +180,11 @@ def structure(network: nn.Module) -> tuple:
 class Average(nn.Module):
     """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving average.
 
-    Without a `start` the decay grows with the updates n as TensorFlow's does, (1 + n) / (10 + n) until it is `decay`,
-    so that the first weights are soon forgotten: 0.999 is reached at update 8,990. With one the average is G itself
-    before that update, and the decay is `decay` from there on, as in the code of BigGAN (start 20,000, decay 0.9999)
-    and of StudioGAN. torch's own AveragedModel would make every update wait for the GPU, where it keeps its counter.
+    Without a `start` the decay grows with the updates n as TensorFlow's does, (1 + n) / (10 + n)
+    until it is `decay`, so that the first weights are soon forgotten: 0.999 is reached at update
+    8,990. With one the average is G itself before that update, and the decay is `decay` from there
+    on, as in the code of BigGAN (start 20,000, decay 0.9999) and of StudioGAN. torch's own
+    AveragedModel would make every update wait for the GPU, where it keeps its counter.
     """
 
     def __init__(self, G: Generator, decay: float, start: int | None = None):
@@ -220,7 +223,8 @@ def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) 
     """Refuses what a loss scale that changes between a gradient and its step, or a step left out, would falsify.
 
     Raises:
-        UserError: half precision together with an order of play or an optimizer that cannot have it.
+        UserError: half precision together with an order of play or an optimizer that cannot have
+            it.
     """
     unfit = [order.__class__.__name__] if isinstance(order, Simultaneous) else []
     unfit += {each.__class__.__name__ for each in optimizers if isinstance(each, OptimisticAdam)}

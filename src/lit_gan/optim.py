@@ -20,13 +20,16 @@ class Optimizers:
     Args:
         n_dis: D's updates for each of G's.
         d, g: from parameters to an optimizer.
-        decay_start: generator update from which both learning rates fall linearly; null for constant rates.
+        decay_start: generator update from which both learning rates fall linearly; null for
+            constant rates.
         decay_end: generator update at which they are 0.
-        d_clip, g_clip: longest gradient of a player's update, over all of its parameters; null for any length.
+        d_clip, g_clip: longest gradient of a player's update, over all of its parameters; null for
+            any length.
         accumulate: turns whose gradients make one update; each sees this part of a batch.
 
     Raises:
-        UserError: n_dis or accumulate below 1, a clip that is not positive, or a decay that ends before it starts.
+        UserError: n_dis or accumulate below 1, a clip that is not positive, or a decay that ends
+            before it starts.
     """
 
     @checked("optim")
@@ -87,7 +90,8 @@ def realign(scheduler: LambdaLR) -> tuple[float, float]:
 class OptimisticAdam(Adam):
     """Adam whose step is twice the new one less the one before. Daskalakis et al. 2018, Algorithm 1.
 
-    What a player expects the other to do next is what it has just done: the game's cycles become spirals inwards.
+    What a player expects the other to do next is what it has just done: the game's cycles become
+    spirals inwards.
     """
 
     @torch.no_grad()
@@ -107,8 +111,8 @@ class OptimisticAdam(Adam):
 class TensorFlowRMSprop(Optimizer):
     """RMSProp as TensorFlow 1 computes it: m <- alpha m + (1 - alpha) g^2 from m = 1, w <- w - lr g / sqrt(m + eps).
 
-    torch's RMSprop starts from m = 0, where its first steps are 1 / sqrt(1 - alpha) times as long, and adds eps to the
-    root. The defaults are those of `tf.train.RMSPropOptimizer`.
+    torch's RMSprop starts from m = 0, where its first steps are 1 / sqrt(1 - alpha) times as long,
+    and adds eps to the root. The defaults are those of `tf.train.RMSPropOptimizer`.
 
     Args:
         lr: the learning rate.
@@ -153,7 +157,8 @@ class TensorFlowRMSprop(Optimizer):
 class Clip:
     """Shortens an optimizer's gradient to a length just before its step.
 
-    Where a fused step takes the loss scale out itself, the gradient is still scaled, and so is the length.
+    Where a fused step takes the loss scale out itself, the gradient is still scaled, and so is the
+    length.
     """
 
     def __init__(self, length: float):

@@ -42,9 +42,10 @@ class Simultaneous(Order):
 class Extragradient(Simultaneous):
     """A look ahead: both players step, and step from where they stood with the gradient found there.
 
-    Gidel et al. 2019, Algorithm 2 without averaging and on the same samples in both steps (Algorithm 5); with Adam
-    Algorithm 4, both steps shaping the moments. Constraints (`project`) hold after the second step only, and what a
-    method keeps from turn to turn (k of BEGAN, a memory of samples) moves in both.
+    Gidel et al. 2019, Algorithm 2 without averaging and on the same samples in both steps
+    (Algorithm 5); with Adam Algorithm 4, both steps shaping the moments. Constraints (`project`)
+    hold after the second step only, and what a method keeps from turn to turn (k of BEGAN, a memory
+    of samples) moves in both.
     """
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:

@@ -68,9 +68,10 @@ TYPED = r"[\w@%+:./=-]+"
 def quote_typed(word: str) -> str:
     """An override as it was typed, with the quotes that Hydra's grammar wants.
 
-    A path is typed or completed by the shell without Hydra's quotes, but the grammar has no token for a letter beyond
-    ASCII, for an equals sign, which the directory of a sweep's cell has, or for the `~` of a home directory. `resume`
-    takes every path as it is, since a path is all that it takes.
+    A path is typed or completed by the shell without Hydra's quotes, but the grammar has no token
+    for a letter beyond ASCII, for an equals sign, which the directory of a sweep's cell has, or for
+    the `~` of a home directory. `resume` takes every path as it is, since a path is all that it
+    takes.
     """
     key, _, value = word.partition("=")
     is_path = value.startswith("~") or (key == "resume" and value not in ("", "null") and value[0] not in "'\"")

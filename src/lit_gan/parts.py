@@ -16,7 +16,8 @@ def build_part(part: DictConfig | None) -> Any:
     """The object that a part of a config describes; None for None.
 
     Raises:
-        UserError: it cannot be imported or made; the sentence has the full key of the part that cannot.
+        UserError: it cannot be imported or made; the sentence has the full key of the part that
+            cannot.
     """
     try:
         return instantiate(part)

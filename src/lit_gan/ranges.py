@@ -1,7 +1,8 @@
 """What values an argument may have, said where it is declared: `def __init__(self, sigma: NonNegative = 0.1)`.
 
-The annotation is checked in a config before anything is made of it, and by the constructor itself under `@checked`; the
-documentation of a choice shows it. A class from outside the package is checked in the same way.
+The annotation is checked in a config before anything is made of it, and by the constructor itself
+under `@checked`; the documentation of a choice shows it. A class from outside the package is
+checked in the same way.
 """
 
 import functools

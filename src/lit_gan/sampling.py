@@ -44,7 +44,8 @@ class Sampler:
 
     Args:
         seed: of the latent vectors, which are drawn on the CPU and so do not depend on the device.
-        batch_statistics: batch normalisation with each batch's own statistics instead of the running ones.
+        batch_statistics: batch normalisation with each batch's own statistics instead of the
+            running ones.
     """
 
     def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False):
@@ -76,7 +77,8 @@ class Sampler:
     def grid(self, count: int) -> tuple[Tensor, int | None]:
         """At most `count` samples for one picture, and how many of them make a row; None for any number.
 
-        Where G looks at labels, a row is a class, from the first one on, and a column has the same latent vector.
+        Where G looks at labels, a row is a class, from the first one on, and a column has the same
+        latent vector.
         """
         if self.n_classes is None:
             return self(count), None

@@ -1,7 +1,8 @@
 """The settings of a config, held against what they may be before anything is made of them.
 
-The tables name what belongs to a command. What belongs to a class or function (`reg.spectral.factor`) is annotated
-there, see `lit_gan.ranges`, and found by the config's `_target_`: a class from outside the package needs no row here.
+The tables name what belongs to a command. What belongs to a class or function
+(`reg.spectral.factor`) is annotated there, see `lit_gan.ranges`, and found by the config's
+`_target_`: a class from outside the package needs no row here.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -109,8 +110,8 @@ def check_arguments(part: DictConfig, target: Callable | None) -> None:
     """Holds a part of a config against the annotations of the class or function that it is given to.
 
     Raises:
-        UserError: names the setting, in full, with an impossible value: where the part refers to another setting, as
-            `width: ${model.width}` does, it names that one.
+        UserError: names the setting, in full, with an impossible value: where the part refers to
+            another setting, as `width: ${model.width}` does, it names that one.
     """
     for name, allowed in argument_ranges(target).items() if target else ():
         node = referred(part._get_node(name, validate_access=False))

@@ -25,12 +25,12 @@ MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour
 class Arithmetic(Analysis):
     """a - b + c on the mean latent vectors of three concepts, and 8 neighbours of it. Radford et al. 2016, Figure 7.
 
-    A concept is a class, whose exemplars are the samples that the data set's classifier (metrics=classifier) is surest
-    of, or a list of sample numbers, those of `lit_gan.sample` with n=`among` and the same seed and batch_size. The
-    neighbours are the result + U(-noise, noise).
+    A concept is a class, whose exemplars are the samples that the data set's classifier
+    (metrics=classifier) is surest of, or a list of sample numbers, those of `lit_gan.sample` with
+    n=`among` and the same seed and batch_size. The neighbours are the result + U(-noise, noise).
 
-    Columns: what (a, b, c, their means, result, neighbour), number of the sample, and on labelled data the class that
-    the classifier sees in it, and its probability.
+    Columns: what (a, b, c, their means, result, neighbour), number of the sample, and on labelled
+    data the class that the classifier sees in it, and its probability.
 
     Args:
         a, b, c: a class or a list of sample numbers each.

@@ -23,14 +23,15 @@ SIZE = 32
 class Duplicates(Analysis):
     """Training images that share the binary code of an autoencoder. Radford et al. 2016, section 4.1.
 
-    A denoising autoencoder with one hidden layer, pixels-`bits`-pixels with dropout on the pixels and a ReLU, learns
-    the images at 32 px, minus their mean. Which of its hidden units are positive is an image's code (a semantic hash):
-    of all images with the same code the first one stays. Deviations: whole images are resized, where the paper takes
-    centre crops; and the mean image is subtracted, without which most units are positive for every image, and images
-    with nothing in common share a code.
+    A denoising autoencoder with one hidden layer, pixels-`bits`-pixels with dropout on the pixels
+    and a ReLU, learns the images at 32 px, minus their mean. Which of its hidden units are positive
+    is an image's code (a semantic hash): of all images with the same code the first one stays.
+    Deviations: whole images are resized, where the paper takes centre crops; and the mean image is
+    subtracted, without which most units are positive for every image, and images with nothing in
+    common share a code.
 
-    Columns: index (in the split "train"), label, stays (the index of the image that stays in its place, or its own),
-    distance between the two (root mean square over the pixels in [-1, 1]).
+    Columns: index (in the split "train"), label, stays (the index of the image that stays in its
+    place, or its own), distance between the two (root mean square over the pixels in [-1, 1]).
 
     Args:
         bits: number of hidden units, 128 in the paper.
@@ -97,7 +98,8 @@ class Duplicates(Analysis):
 class HashingAutoencoder(nn.Module):
     """A denoising autoencoder with one hidden layer of `bits` ReLUs, whose signs are the code of an image.
 
-    It takes images as uint8, and centres and scales their pixels with the mean and deviation of those it is built from.
+    It takes images as uint8, and centres and scales their pixels with the mean and deviation of
+    those it is built from.
     """
 
     def __init__(self, images: UInt8[Tensor, "n c s s"], bits: int, dropout: float):

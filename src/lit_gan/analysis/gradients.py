@@ -20,8 +20,9 @@ from lit_gan.ranges import AtLeastTwo, checked
 class Gradients(Analysis):
     """The norm of the gradient of D's loss at the output of each layer of D. Gulrajani et al. 2017, Figure 1b, left.
 
-    It is the gradient of the loss alone, without regularizers, on one batch of real and generated samples, with the
-    networks in eval mode; the norm is over the whole batch, before the layer's activation function.
+    It is the gradient of the loss alone, without regularizers, on one batch of real and generated
+    samples, with the networks in eval mode; the norm is over the whole batch, before the layer's
+    activation function.
 
     Columns: place (1 at the input), layer, norm.
 

@@ -14,8 +14,9 @@ from lit_gan.sampling import n_classes_of
 class Interpolation(Analysis):
     """Samples on straight lines through random latent vectors, row by row. Radford et al. 2016, Figure 4.
 
-    A G that takes labels makes one class per row. Columns: row, step, and the distance (root mean square over the
-    pixels in [-1, 1]) to the sample before, which leaps where G has memorised instead of learnt.
+    A G that takes labels makes one class per row. Columns: row, step, and the distance (root mean
+    square over the pixels in [-1, 1]) to the sample before, which leaps where G has memorised
+    instead of learnt.
 
     Args:
         rows: number of lines.

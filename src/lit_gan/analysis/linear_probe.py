@@ -27,14 +27,15 @@ SIDE = 4
 class LinearProbe(Analysis):
     """Accuracy of a linear L2-SVM on D's features. Radford et al. 2016, section 5.
 
-    The output of each of D's convolutions, after the normalisation and activation that follow it, is max-pooled to
-    4x4, flattened, and all are concatenated. Every feature is then centred and scaled to unit variance, so that C
-    means the same for every D, which the paper does not do. D's batch normalisation has the statistics of the
-    training, of real and generated images, where the paper takes those of the labelled set. Beside it stand the pixels,
-    treated the same way.
+    The output of each of D's convolutions, after the normalisation and activation that follow it,
+    is max-pooled to 4x4, flattened, and all are concatenated. Every feature is then centred and
+    scaled to unit variance, so that C means the same for every D, which the paper does not do. D's
+    batch normalisation has the statistics of the training, of real and generated images, where the
+    paper takes those of the labelled set. Beside it stand the pixels, treated the same way.
 
-    Trained on the split "train" and tested on "test"; without a "test", by cross-validation. Columns: features
-    ("discriminator" or "pixels"), dimensions, c, fold, trained_on, tested_on, accuracy.
+    Trained on the split "train" and tested on "test"; without a "test", by cross-validation.
+    Columns: features ("discriminator" or "pixels"), dimensions, c, fold, trained_on, tested_on,
+    accuracy.
 
     The SVM (liblinear) takes some 25 bytes for each feature of each training image.
 
@@ -107,7 +108,8 @@ class LinearProbe(Analysis):
         """The images to learn from and those to test on: one such pair, or one for each fold.
 
         Raises:
-            UserError: all images to learn from are of one class, or no class has an image for each fold.
+            UserError: all images to learn from are of one class, or no class has an image for each
+                fold.
         """
         seen = read_views(subject, "train", self.train)
         if len(np.unique(seen.labels)) < 2:
@@ -181,8 +183,8 @@ def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
 def convolutions(network: nn.Module) -> dict[nn.Module, nn.Conv2d]:
     """The convolution to which each layer belongs: itself, or the one before it with no other weights in between.
 
-    Of the layers behind a convolution, those count that keep the shape of its output: normalisation, activation,
-    dropout.
+    Of the layers behind a convolution, those count that keep the shape of its output:
+    normalisation, activation, dropout.
     """
     owners = {layer: layer for layer in network.modules() if isinstance(layer, nn.Conv2d)}
     for block in network.modules():

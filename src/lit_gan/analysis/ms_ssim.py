@@ -18,10 +18,10 @@ from lit_gan.sampling import n_classes_of
 class MSSSIM(Analysis):
     """Mean MS-SSIM of random pairs of samples, against that of real images. Odena et al. 2017, section 4.2.
 
-    It is 1 for identical images; samples that are more alike than real ones lack diversity. The pairs are of all
-    samples, and if G takes labels, also of each class. Images smaller than 176 px leave room for fewer than the five
-    scales of Wang et al. 2003: the first that fit are used, their weights scaled to sum 1, so values of different sizes
-    cannot be compared.
+    It is 1 for identical images; samples that are more alike than real ones lack diversity. The
+    pairs are of all samples, and if G takes labels, also of each class. Images smaller than 176 px
+    leave room for fewer than the five scales of Wang et al. 2003: the first that fit are used,
+    their weights scaled to sum 1, so values of different sizes cannot be compared.
 
     Columns: images ("generated", "real"), class ("all" or a number), pairs, scales, ms_ssim.
 

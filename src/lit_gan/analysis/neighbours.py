@@ -49,12 +49,14 @@ class Queries(NamedTuple):
 class Neighbours(Analysis):
     """The nearest training images of samples, and whether they are nearer than those of real images are.
 
-    They are looked for in pixel space, and in the feature space of the run's metrics if these have one. The reference
-    is the distance from images of the split "test" to their nearest training image, or, without a "test", from training
-    images to their nearest other one. Samples much nearer than that are copies.
+    They are looked for in pixel space, and in the feature space of the run's metrics if these have
+    one. The reference is the distance from images of the split "test" to their nearest training
+    image, or, without a "test", from training images to their nearest other one. Samples much
+    nearer than that are copies.
 
-    Columns: space, kind ("sample", "test" or "train"), number (of the sample, or of the image in its split), rank,
-    index (of the neighbour in "train"), distance (root mean square difference of the coordinates; pixels in [-1, 1]).
+    Columns: space, kind ("sample", "test" or "train"), number (of the sample, or of the image in
+    its split), rank, index (of the neighbour in "train"), distance (root mean square difference of
+    the coordinates; pixels in [-1, 1]).
 
     Args:
         samples: number of generated samples, and of reference images.

@@ -25,11 +25,11 @@ def stable_rank(sigma: Float[Tensor, " r"]) -> float:
 class SingularValues(Analysis):
     """Squared singular values of D's layers, scaled so that the first is 1. Miyato et al. 2018, Figure 3.
 
-    The weights are those that D applies, so under spectral and weight normalisation the normalised ones. The matrix of
-    a layer is [out, in * height * width].
+    The weights are those that D applies, so under spectral and weight normalisation the normalised
+    ones. The matrix of a layer is [out, in * height * width].
 
-    Columns: layer, index, sigma, scaled_square = sigma^2 / sigma_1^2, and the layer's stable rank, the sum of its
-    scaled squares.
+    Columns: layer, index, sigma, scaled_square = sigma^2 / sigma_1^2, and the layer's stable rank,
+    the sum of its scaled squares.
     """
 
     def find(self, subject: Subject) -> Finding:
@@ -53,7 +53,8 @@ class SingularValues(Analysis):
 class SpectralNorms(Analysis):
     """The spectral norm of every layer of D over training. Miyato et al. 2018, Figure 9.
 
-    The norms are read from `metrics.csv`, where the callback `Spectra` wrote them. Columns: update, layer, sigma.
+    The norms are read from `metrics.csv`, where the callback `Spectra` wrote them. Columns: update,
+    layer, sigma.
     """
 
     def check(self, subject: Subject) -> None:
@@ -106,8 +107,9 @@ def shades(n: int) -> list:
 class Weights(Analysis):
     """Histograms of the weights that D applies. Gulrajani et al. 2017, Figure 1b.
 
-    Columns: layer ("all" for all together), left and right end of a bin, weights in it, and the layer's `at_extremes`:
-    the share of weights with |w| >= 0.99 max |w|, which weight clipping drives to 1.
+    Columns: layer ("all" for all together), left and right end of a bin, weights in it, and the
+    layer's `at_extremes`: the share of weights with |w| >= 0.99 max |w|, which weight clipping
+    drives to 1.
 
     Args:
         bins: how many each histogram has.

@@ -36,9 +36,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 class Checkpoints(Checkpoint):
     """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or a signal.
 
-    An epoch is saved twice: by `SaveFirst` before anything else is done with it, marked as unfinished, and here, last
-    of all, with its scores taken. Training that goes on from an unfinished one makes up for what is missing, so that a
-    kill in between costs nothing and leaves no trace.
+    An epoch is saved twice: by `SaveFirst` before anything else is done with it, marked as
+    unfinished, and here, last of all, with its scores taken. Training that goes on from an
+    unfinished one makes up for what is missing, so that a kill in between costs nothing and leaves
+    no trace.
 
     Args:
         directory: where the files go.
@@ -194,7 +195,8 @@ class SaveFirst(Callback):
 def loop_progress(update: int, updates_per_epoch: int) -> dict[str, Any]:
     """The counts of Lightning's loops where a training goes on after a generator update.
 
-    In the middle of an epoch its last batch is not completed yet, which is when Lightning itself saves.
+    In the middle of an epoch its last batch is not completed yet, which is when Lightning itself
+    saves.
     """
     epoch, place = divmod(update, updates_per_epoch)
     within = int(place > 0)

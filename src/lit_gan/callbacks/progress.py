@@ -91,7 +91,8 @@ class Clock(Callback):
 class EpochLog(Callback):
     """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after Evaluation.
 
-    In an epoch that takes longer than `SILENCE`, also a line with the time left after so many seconds.
+    In an epoch that takes longer than `SILENCE`, also a line with the time left after so many
+    seconds.
     """
 
     def __init__(self, results: Results, clock: Clock, curves: Curves):
@@ -136,8 +137,8 @@ def scores_at(results: Results, update: int) -> tuple[dict[str, float], dict[str
 class ProgressBar(TQDMProgressBar):
     """How far the whole run is, in generator updates, and the time left; silent where nobody watches a terminal.
 
-    Beside it stand losses, real images per second and the last monitored score. The time left counts evaluations in.
-    What is logged meanwhile stands above the bar.
+    Beside it stand losses, real images per second and the last monitored score. The time left
+    counts evaluations in. What is logged meanwhile stands above the bar.
 
     Args:
         curves: of the game; the newest means are shown.

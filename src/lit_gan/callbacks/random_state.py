@@ -9,8 +9,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 class RandomState(Callback):
     """Saves torch's random state with every checkpoint and restores it when training starts.
 
-    On the CPU and on one GPU a resumed run so draws what the uninterrupted one would have. With several processes
-    each draws from its own seed, and a resumed run draws other numbers.
+    On the CPU and on one GPU a resumed run so draws what the uninterrupted one would have. With
+    several processes each draws from its own seed, and a resumed run draws other numbers.
     """
 
     def __init__(self, seed: int):

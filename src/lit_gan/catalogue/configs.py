@@ -46,7 +46,8 @@ def default_choices(config_name: str) -> dict[str, Any]:
 def compose_choices(config_name: str, settings: list[str]) -> DictConfig:
     """A config with those settings only that choose configs, and of several choices the first.
 
-    Which settings there are follows from the choices, so that what cannot be composed with them can be explained.
+    Which settings there are follows from the choices, so that what cannot be composed with them can
+    be explained.
     """
     groups, found = default_choices(config_name), [word for word in settings if override_key(word) == SEARCH_PATH]
     for override in parse_overrides(settings):

@@ -18,7 +18,8 @@ def check_choices(settings: list[str], config_name: str, own: list[Path]) -> lis
         own: folders of configs of one's own.
 
     Raises:
-        UserError: the value of a group is no name of a choice, or null although the group needs a choice.
+        UserError: the value of a group is no name of a choice, or null although the group needs a
+            choice.
     """
     defaults, kept = default_choices(config_name), []
     for setting in settings:

@@ -1,7 +1,7 @@
 """The doors of the package: what `python -m lit_gan.NAME` and the console script `lit-gan-NAME` call.
 
-A door names its task by a string and imports it when the task starts, because PyTorch takes seconds to load and
---help, --cfg job and the announcement of what is going to be done must not wait for it.
+A door names its task by a string and imports it when the task starts, because PyTorch takes seconds
+to load and --help, --cfg job and the announcement of what is going to be done must not wait for it.
 """
 
 import argparse

@@ -32,8 +32,8 @@ Task = Callable[[DictConfig], Any]
 def launch(task: Task, config_name: str) -> None:
     """Runs a task on the config of the command line; a cell's own process, on the one that its sweep composed.
 
-    A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for an end with exit
-    code 130; `debug=true` gives the traceback instead.
+    A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for
+    an end with exit code 130; `debug=true` gives the traceback instead.
     """
     take_streams()
     register_resolvers()

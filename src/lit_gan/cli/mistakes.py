@@ -100,7 +100,8 @@ def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:
 
     Args:
         path: the group and the choice, "loss/hinged".
-        options: what Hydra has found in the group; None for the package's choices and those of one's own folders.
+        options: what Hydra has found in the group; None for the package's choices and those of
+            one's own folders.
     """
     group, choice = next(group_and_choice(path))
     engine = choice.split("_")[0]

@@ -19,7 +19,8 @@ def named_runs(settings: list[str]) -> list[Path]:
 def with_recorded_places(settings: list[str], config_name: str) -> list[str]:
     """The settings, with the places of the named runs' own configs on Hydra's search path.
 
-    The folders of their classes go on Python's search path. A folder that no longer exists is left out.
+    The folders of their classes go on Python's search path. A folder that no longer exists is left
+    out.
     """
     recorded = [recorded_search_path(run) for run in named_runs(settings)]
     for places in recorded:

@@ -16,7 +16,8 @@ from lit_gan.records.files import read_yaml
 def command_of_resume(settings: list[str]) -> list[str]:
     """The settings that `resume=DIR` stands for; without it, the settings as they are.
 
-    With a `hydra.run.dir` of its own it is a branch: a new run there that begins in the state of DIR.
+    With a `hydra.run.dir` of its own it is a branch: a new run there that begins in the state of
+    DIR.
 
     Raises:
         UserError: DIR is no run directory, or its overrides are damaged.
@@ -95,7 +96,8 @@ def is_inside(key: str, groups: dict[str, Any]) -> bool:
 def applies(override: Override, chosen: dict[str, Any], before: dict[str, Any], config: DictConfig) -> bool:
     """Whether an override of the old run means something with the new choice of its group.
 
-    Settings of groups with one choice belong to that choice, even where another has some of the same name.
+    Settings of groups with one choice belong to that choice, even where another has some of the
+    same name.
     """
     name = override.key_or_group
     group = name.split(".")[0]

@@ -30,7 +30,8 @@ LISTED = 4
 def suggest_setting(name: str, config: DictConfig) -> str:
     """The end of a sentence about a setting that a config does not have: the setting that was meant, or its neighbours.
 
-    A setting of the same name elsewhere in the config is what was meant: `lr` is `optim.d.lr` or `optim.g.lr`.
+    A setting of the same name elsewhere in the config is what was meant: `lr` is `optim.d.lr` or
+    `optim.g.lr`.
     """
     parent, _, word = name.rpartition(".")
     neighbours = settings_below(config, parent)

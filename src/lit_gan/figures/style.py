@@ -126,8 +126,9 @@ def label_score(
 def scale_logarithmically(axes: Axes, smallest: float, largest: float) -> None:
     """Makes the y axis logarithmic, with plain numbers at its ticks.
 
-    Over less than a factor of 20 there is at most one power of ten, so the ticks between them are labelled too: those
-    at 2, 3 and 5, or all of them where the axis is so short that it holds none of these.
+    Over less than a factor of 20 there is at most one power of ten, so the ticks between them are
+    labelled too: those at 2, 3 and 5, or all of them where the axis is so short that it holds none
+    of these.
     """
     axes.set_yscale("log")
     axes.set_ylim(0.75 * smallest, 1.25 * largest)

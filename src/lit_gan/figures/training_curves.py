@@ -49,7 +49,8 @@ class Panel:
 
     Attributes:
         title: says what they show.
-        score: the name of the score by which the y axis is labelled and scaled; None for losses and outputs.
+        score: the name of the score by which the y axis is labelled and scaled; None for losses and
+            outputs.
         curves: label -> the points of a curve.
     """
 

@@ -69,7 +69,8 @@ class Discriminator(Autoencoder):
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the outermost hidden layers, doubled at every halving.
         code_size: length of the code between the two halves.
-        exponent: what the differences between a sample and its reconstruction are raised to, 1 or 2.
+        exponent: what the differences between a sample and its reconstruction are raised to, 1 or
+            2.
 
     Raises:
         UserError: a shape it cannot make, or an exponent below 1.
@@ -97,9 +98,10 @@ class Dense(Autoencoder):
         shape: (2,) for points, (channels, height, width) for images.
         width: neurons in each hidden layer.
         depth: number of hidden layers on either side of the code.
-        code_size: length of the code in the middle. A code as long as a sample does not make all errors 0: training D
-            raises them where G's samples are.
-        exponent: what the differences between a sample and its reconstruction are raised to, 1 or 2.
+        code_size: length of the code in the middle. A code as long as a sample does not make all
+            errors 0: training D raises them where G's samples are.
+        exponent: what the differences between a sample and its reconstruction are raised to, 1 or
+            2.
 
     Raises:
         UserError: an exponent below 1.

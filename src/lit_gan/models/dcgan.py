@@ -1,6 +1,7 @@
 """DCGAN: strided and transposed convolutions only. Radford et al. 2016, Figure 1 and the guidelines of section 3.
 
-Its arguments reach the variants of Gulrajani et al. 2017: the random architectures of Table 1 and those of Figure 2.
+Its arguments reach the variants of Gulrajani et al. 2017: the random architectures of Table 1 and
+those of Figure 2.
 """
 
 from collections.abc import Callable, Sequence
@@ -48,11 +49,13 @@ class Generator(game.Generator):
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
         width: channels of the last hidden layer; the paper's faces at 64 px have 128.
-        kernel_size: side of the kernels; 5 in the paper; an even 4 costs two thirds and leaves no checkerboard.
+        kernel_size: side of the kernels; 5 in the paper; an even 4 costs two thirds and leaves no
+            checkerboard.
         norm: normalisation layer, called with the number of channels; None for none.
         activation: the nonlinearity behind each hidden layer, called without arguments.
         upsample: `transposed`, `nearest` or `pixel_shuffle` of `lit_gan.models.layers`.
-        growth: how many times wider a layer is than the one of twice its resolution; 1 for constant widths.
+        growth: how many times wider a layer is than the one of twice its resolution; 1 for constant
+            widths.
         depth: weight layers at each resolution.
         initialise: draws the weights.
         model: the name that its refusal of a shape gives.
@@ -98,8 +101,8 @@ class Generator(game.Generator):
 class Discriminator(game.Discriminator):
     """Halves the resolution down to 4 x 4 with leaky ReLUs of slope 0.2, then one linear layer.
 
-    The paper's batch normalisation is `reg=batch_norm`: as a choice of its own it can be left out or replaced, and
-    most other regularizers ask for that.
+    The paper's batch normalisation is `reg=batch_norm`: as a choice of its own it can be left out
+    or replaced, and most other regularizers ask for that.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.

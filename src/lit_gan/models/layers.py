@@ -159,7 +159,8 @@ def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True)
 
     Args:
         std: the standard deviation.
-        gamma: whether batch norm's gamma is drawn, too, as in the code of Radford et al.; else it stays at 1.
+        gamma: whether batch norm's gamma is drawn, too, as in the code of Radford et al.; else it
+            stays at 1.
     """
     for _, layer in weight_layers(network):
         nn.init.normal_(layer.weight, 0.0, std)
@@ -173,9 +174,9 @@ def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True)
 def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float | None = None) -> None:
     """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases 0.
 
-    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2), and 1 for the linear
-    layers, it is what the former calls He's for convolutions. Where a stride thins out one side of a layer, its fan
-    counts by so much less, as in the former.
+    The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2),
+    and 1 for the linear layers, it is what the former calls He's for convolutions. Where a stride
+    thins out one side of a layer, its fan counts by so much less, as in the former.
 
     Args:
         gain: multiplies the standard deviations.
@@ -189,8 +190,8 @@ def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float 
 def initialise_he_uniform(network: nn.Module) -> None:
     """Uniform of variance 2 / fan_in, in the last layer of 2 / (fan_in + fan_out), biases 0.
 
-    He et al. 2015, Eq. 10, and Glorot and Bengio 2010, Eq. 12, as in the fully connected networks in the code of
-    Gulrajani et al. 2017: those of its toy sets, and the G of Figure 2.
+    He et al. 2015, Eq. 10, and Glorot and Bengio 2010, Eq. 12, as in the fully connected networks
+    in the code of Gulrajani et al. 2017: those of its toy sets, and the G of Figure 2.
     """
     *hidden, last = (layer for _, layer in weight_layers(network))
     for layer in hidden:

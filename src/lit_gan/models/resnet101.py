@@ -86,8 +86,10 @@ class Generator(game.Generator):
     """Dense, six blocks at each resolution and one to the next, five at the image's, 1x1 convolution, tanh(x / 5).
 
     Args:
-        shape: (channels, size, size), size a power of two from 16 to 128; at 64 px there are 101 layers.
-        width: twice the channels at the image's resolution, 64 in the authors' code; a multiple of 4.
+        shape: (channels, size, size), size a power of two from 16 to 128; at 64 px there are 101
+            layers.
+        width: twice the channels at the image's resolution, 64 in the authors' code; a multiple of
+            4.
         norm: normalisation layer, called with the number of channels; None for none.
 
     Raises:
@@ -119,8 +121,8 @@ class Generator(game.Generator):
 class Discriminator(game.Discriminator):
     """G's mirror image: 1x1 convolution, five blocks, one to each next resolution with six there, dense, over 5.
 
-    The features are divided by 5 instead of the logit: the same but for the bias. The authors' normalisation at the
-    end of each block is `reg=layer_norm`.
+    The features are divided by 5 instead of the logit: the same but for the bias. The authors'
+    normalisation at the end of each block is `reg=layer_norm`.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.

@@ -26,8 +26,8 @@ WIDE = (1, 2, 2, 4, 4, 8, 8)
 class Generator(game.Generator):
     """Table 3 (a): dense to (size/8)^2 x 512, three transposed 4x4 convolutions to 64 channels, 3x3 convolution, tanh.
 
-    The table lists no normalisation after the dense layer, so there is none; the authors' released code has one.
-    Weights start as there: from N(0, 0.02), the gamma of batch normalisation at 1.
+    The table lists no normalisation after the dense layer, so there is none; the authors' released
+    code has one. Weights start as there: from N(0, 0.02), the gamma of batch normalisation at 1.
 
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.
@@ -66,9 +66,11 @@ class Discriminator(game.Discriminator):
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.
         width: channels of the first layer, 64 in the paper.
-        wide: widen at the convolutions of stride 2, as the authors' released code does, instead of after them.
+        wide: widen at the convolutions of stride 2, as the authors' released code does, instead of
+            after them.
         slope: slope of the leaky ReLUs below 0; 0.1 in the paper, 0.2 in the released code.
-        last: multiplies the channels that the last convolution reads and writes; 0.5 to 8 in Figure 4.
+        last: multiplies the channels that the last convolution reads and writes; 0.5 to 8 in Figure
+            4.
 
     Raises:
         UserError: a shape it cannot judge, or a `last` that is not above 0.

@@ -1,7 +1,8 @@
 """The DCGAN of PyTorch tutorials: upsampling and 3x3 convolutions in G, dropout in D. Agnihotri 2020.
 
-Three things are not as in its code: batch norm's epsilon is torch's 1e-5 (0.8 there, meant as the momentum), the
-linear layers are drawn like the convolutions, and D's last layer fits every size (64 px only there).
+Three things are not as in its code: batch norm's epsilon is torch's 1e-5 (0.8 there, meant as the
+momentum), the linear layers are drawn like the convolutions, and D's last layer fits every size (64
+px only there).
 """
 
 import itertools
@@ -55,12 +56,13 @@ class Generator(game.Generator):
 class Discriminator(game.Discriminator):
     """Five times 3x3 convolution of stride 2, leaky ReLU, dropout of whole channels, norm; then one linear layer.
 
-    A resolution that cannot be halved is rounded up. The batch normalisation of the source, after every dropout but
-    the first, is `reg=batch_norm`.
+    A resolution that cannot be halved is rounded up. The batch normalisation of the source, after
+    every dropout but the first, is `reg=batch_norm`.
 
     Args:
         shape: (channels, size, size), size a multiple of 4 from 8 to 1024.
-        width: channels of the first layer, 16 in the source; the others have 2, 4, 8 and 32 times as many.
+        width: channels of the first layer, 16 in the source; the others have 2, 4, 8 and 32 times
+            as many.
         dropout: share of the channels set to 0.
 
     Raises:

@@ -28,8 +28,8 @@ def open_run(config: DictConfig, directory: Path) -> Iterator[Path | None]:
     """Holds a directory for a run of this process alone, and gives the checkpoint that its training starts from.
 
     Raises:
-        UserError: a setting is impossible, a folder cannot be written, another process trains there, or the directory
-            holds a run of another game.
+        UserError: a setting is impossible, a folder cannot be written, another process trains
+            there, or the directory holds a run of another game.
     """
     make_paths_absolute(config)
     for folder in folders_of(directory):
@@ -78,7 +78,8 @@ def check_writable(folder: Path) -> None:
 def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
     """The texts of the files below `.hydra`, by their paths.
 
-    They are Hydra's own three files, the places of the user's configs and classes, and the run's identity.
+    They are Hydra's own three files, the places of the user's configs and classes, and the run's
+    identity.
     """
     hydra = HydraConfig.get()
     contents = {
@@ -95,7 +96,8 @@ def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
 def set_aside_old_checkpoints(directory: Path) -> None:
     """Puts checkpoints that Lightning's own requeuing has left, in earlier versions, among the others.
 
-    Where they were, Lightning would silently go on from one of them, with a `metrics.csv` that begins in the middle.
+    Where they were, Lightning would silently go on from one of them, with a `metrics.csv` that
+    begins in the middle.
     """
     for path in directory.glob("hpc_ckpt_*.ckpt"):
         (directory / "checkpoints").mkdir(exist_ok=True)

@@ -47,11 +47,12 @@ class Damaged(UserError):
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
     """A temporary path beside `path`; what the block writes there becomes `path` at its end, or nothing changes.
 
-    The folder is made if it is missing. Nothing temporary stays behind if the block fails, whatever its error is.
+    The folder is made if it is missing. Nothing temporary stays behind if the block fails, whatever
+    its error is.
 
     Args:
-        durable: whether the content is on the disk itself before the old file goes, so that a power cut leaves one of
-            the two. A thousand pictures that can be drawn again do without.
+        durable: whether the content is on the disk itself before the old file goes, so that a power
+            cut leaves one of the two. A thousand pictures that can be drawn again do without.
 
     Raises:
         Unwritable: the folder or the file cannot be written, on a full disk for one.

@@ -84,7 +84,8 @@ class RunFrames(NamedTuple):
 
     Attributes:
         scores: one row for each evaluation, during the training, at its end and later ones.
-        curves: one row for each generator update at which a loss or another curve was logged, as in metrics.csv.
+        curves: one row for each generator update at which a loss or another curve was logged, as in
+            metrics.csv.
     """
 
     scores: Frame
@@ -100,8 +101,8 @@ class RunFrames(NamedTuple):
 def results(run: str | PathLike) -> RunFrames:
     """The scores and the curves of a run, finished or not, each as a table.
 
-    `scores, curves = lit_gan.results("runs/...")`; a column is `curves["d/hinge"]`, a pandas data frame
-    `curves.to_pandas()`. Everything else that a run records is in its results.json.
+    `scores, curves = lit_gan.results("runs/...")`; a column is `curves["d/hinge"]`, a pandas data
+    frame `curves.to_pandas()`. Everything else that a run records is in its results.json.
 
     Args:
         run: the run's directory.

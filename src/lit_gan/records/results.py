@@ -23,25 +23,31 @@ class Results:
     """The file and its content, with a method for everything that happens to a run.
 
     Keys:
-        status: "running", "finished", "stopped" or "failed"; error: the sentence, or null; stopped_by: the setting or
-            callback that ended the training early, null for Ctrl-C and other signals.
+        status: "running", "finished", "stopped" or "failed"; error: the sentence, or null;
+            stopped_by: the setting or callback that ended the training early, null for Ctrl-C and
+            other signals.
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
-        best: {"metric", "value"} of the course since that metric has decided, with that record's "update", "scores",
-            "protocol", "weights"; or null. `checkpoints/best.ckpt` is of that update.
+        best: {"metric", "value"} of the course since that metric has decided, with that record's
+            "update", "scores", "protocol", "weights"; or null. `checkpoints/best.ckpt` is of that
+            update.
         evaluations: records made later by `lit_gan.evaluate`.
-        seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images) of training alone.
+        seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images)
+            of training alone.
         class_names: of the classes by their numbers, or null where they have none.
-        parent: of a branch, the run that it began in, as {"directory", "run_id", "checkpoint", "update"}; else null.
+        parent: of a branch, the run that it began in, as {"directory", "run_id", "checkpoint",
+            "update"}; else null.
         device, seed, choices (the option of each config group), overrides, versions, git_commit.
-        warnings: sentences: where the run departs from what the paper of its method prescribes, and what its end shows
-            of a collapse (losses beyond 1e6, a monitored score far worse than its best, samples that are all alike).
+        warnings: sentences: where the run departs from what the paper of its method prescribes, and
+            what its end shows of a collapse (losses beyond 1e6, a monitored score far worse than
+            its best, samples that are all alike).
 
-    A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay", and its "warm_up" or
-    its "start"; null for raw weights), "scores" {name: value}, "protocol" (all of it, with the extractor, the data and
-    the numbers that were used), "ends" {name: "min" or "max", the good end of a score}, "caveats" {name: why a score
-    cannot bear comparison}, "seconds"}.
+    A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay",
+    and its "warm_up" or its "start"; null for raw weights), "scores" {name: value}, "protocol" (all
+    of it, with the extractor, the data and the numbers that were used), "ends" {name: "min" or
+    "max", the good end of a score}, "caveats" {name: why a score cannot bear comparison},
+    "seconds"}.
     """
 
     def __init__(self, directory: Path):
@@ -57,7 +63,8 @@ class Results:
         """Begins or resumes a run at a generator update: what was recorded after it is forgotten.
 
         Args:
-            texts: the contents of other files, which are written together with this one, or none of them.
+            texts: the contents of other files, which are written together with this one, or none of
+                them.
             facts: the keys of the file that are known at the start, as "seed" and "device".
         """
         self.content = {
@@ -95,7 +102,8 @@ class Results:
     def add_to_course(self, record: Record, metric: str, mode: str) -> None:
         """Adds a record of an evaluation during training; on disk with the next save.
 
-        It becomes the best one if its value of `metric` is, for which `mode` says the good end, "min" or "max".
+        It becomes the best one if its value of `metric` is, for which `mode` says the good end,
+        "min" or "max".
         """
         self.content["course"].append(record)
         value, best = record["scores"].get(metric), self.content["best"]

@@ -50,8 +50,8 @@ def check_resume(old: DictConfig, new: DictConfig, typed: set[str], directory: P
 def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> None:
     """Removes from the data of a config what the run's own version of lit_gan did not have yet.
 
-    The data set's class has a default for each such key, which is what was done before. One that the command line names
-    stays, to be refused where it makes another game.
+    The data set's class has a default for each such key, which is what was done before. One that
+    the command line names stays, to be refused where it makes another game.
     """
     if old.data.get("_target_") != new.data.get("_target_"):
         return

@@ -10,8 +10,8 @@ ADVICE = "compare with scores of the same numbers of images only"
 def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     """The extractor that all names begin with, and each name without it.
 
-    `["digits/fid", "digits/kid"]` gives "digits" and `{"digits/fid": "fid", "digits/kid": "kid"}`. Names of several
-    extractors, or of none, stay whole, and the extractor is "".
+    `["digits/fid", "digits/kid"]` gives "digits" and `{"digits/fid": "fid", "digits/kid": "kid"}`.
+    Names of several extractors, or of none, stay whole, and the extractor is "".
     """
     parts = {name: name.rpartition("/") for name in names}
     prefixes = {prefix for prefix, _, _ in parts.values()}

@@ -29,7 +29,8 @@ class SearchPath:
     """Places of configs and classes beside those of the package.
 
     Attributes:
-        configs: places of configs, in Hydra's spelling: "file:///home/me/mine" or "pkg://mine.conf".
+        configs: places of configs, in Hydra's spelling: "file:///home/me/mine" or
+            "pkg://mine.conf".
         modules: folders of Python files.
     """
 

@@ -28,18 +28,21 @@ class OneHot:
 class InfoGAN(Regularizer):
     """A lower bound of the mutual information of codes and samples, for both players. Chen et al. 2016, Eqs. 5 and 6.
 
-    The codes are appended to G's latent vectors. Q, a linear layer on D's features, reads them from a sample: the
-    logits of each categorical code, the mean of each continuous one, whose standard deviation is 1 as in the authors'
-    MNIST code. D's turn trains Q, and D's layers for it, on generated samples.
+    The codes are appended to G's latent vectors. Q, a linear layer on D's features, reads them from
+    a sample: the logits of each categorical code, the mean of each continuous one, whose standard
+    deviation is 1 as in the authors' MNIST code. D's turn trains Q, and D's layers for it, on
+    generated samples.
 
     Args:
         weight: lambda, 1 in the paper.
         categorical: number of classes of each categorical code.
         continuous: number of continuous codes, from U(-1, 1).
-        continuous_weight: multiplies the continuous codes' part; the paper asks for a smaller lambda there.
+        continuous_weight: multiplies the continuous codes' part; the paper asks for a smaller
+            lambda there.
 
     Raises:
-        UserError: a code of fewer than two classes, fewer than 0 continuous codes, or no code at all.
+        UserError: a code of fewer than two classes, fewer than 0 continuous codes, or no code at
+            all.
     """
 
     @checked("reg.infogan")

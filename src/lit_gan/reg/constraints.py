@@ -17,10 +17,10 @@ class WeightClip(Regularizer):
 
     Args:
         limit: c, 0.01 in the paper.
-        convolutions_only: clamp the weights of convolutions and nothing else, as Miyato et al. 2018 do, instead of
-            every parameter.
-        when: "after" each of D's updates, as in the paper, or "before" it, as in the authors' code, where G meets a D
-            whose last step has left the box.
+        convolutions_only: clamp the weights of convolutions and nothing else, as Miyato et al. 2018
+            do, instead of every parameter.
+        when: "after" each of D's updates, as in the paper, or "before" it, as in the authors' code,
+            where G meets a D whose last step has left the box.
 
     Raises:
         UserError: another `when`.
@@ -40,8 +40,8 @@ class WeightClip(Regularizer):
         """Finds what is to be clamped.
 
         Raises:
-            UserError: D's weights are reparametrised, and clamping what is divided by its norm bounds nothing; or D has
-                no convolutions and nothing else is to be clamped.
+            UserError: D's weights are reparametrised, and clamping what is divided by its norm
+                bounds nothing; or D has no convolutions and nothing else is to be clamped.
         """
         layers = plain_weight_layers(D, "weight_clip")
         if self.convolutions_only:
@@ -86,7 +86,8 @@ class SpectralPenalty(Regularizer):
         """Starts a power iteration for each of D's weights.
 
         Raises:
-            UserError: they are reparametrised, and what divides them by their norm makes the penalty mean nothing.
+            UserError: they are reparametrised, and what divides them by their norm makes the
+                penalty mean nothing.
         """
         plain_weight_layers(D, "spectral_penalty")
         self.norms.extend(LargestSingularValue(matrix.detach()) for matrix in applied_weights(D))
@@ -101,8 +102,9 @@ class SpectralPenalty(Regularizer):
 class Orthonormal(Regularizer):
     """||W^T W - I||_F^2 over D's weights, which start orthonormal. Brock et al. 2017; Miyato et al. 2018, Eq. 14.
 
-    Uses the smaller of the two Gram matrices: for a weight with fewer rows than columns ||W^T W - I||^2 is
-    ||W W^T - I||^2 plus the constant (columns - rows), so the gradient is the same and the minimum is 0.
+    Uses the smaller of the two Gram matrices: for a weight with fewer rows than columns ||W^T W -
+    I||^2 is ||W W^T - I||^2 plus the constant (columns - rows), so the gradient is the same and the
+    minimum is 0.
 
     Args:
         weight: the coefficient. The paper does not state it.
@@ -143,7 +145,8 @@ def smaller_gram(matrix: Matrix) -> Float[Tensor, "n n"]:
 class Orthogonal(Regularizer):
     """||W W^T (1 - I)||_F^2 over a player's weights: their rows orthogonal, of any length. Brock et al. 2019, Eq. 3.
 
-    The rows of W are filters, whose pairwise overlaps the paper wants small. Initial weights are left as they are.
+    The rows of W are filters, whose pairwise overlaps the paper wants small. Initial weights are
+    left as they are.
 
     Args:
         weight: beta, 1e-4 in the paper.

@@ -66,8 +66,8 @@ class Steepness(Regularizer):
     def check(self, G: Generator, D: Discriminator) -> None:
         """Batch normalisation subtracts what all samples share, so the gradient of the summed logits misses it.
 
-        Other layers that look across a batch leave most of it, and are common beside such penalties (minibatch standard
-        deviation in Karras et al. 2018).
+        Other layers that look across a batch leave most of it, and are common beside such penalties
+        (minibatch standard deviation in Karras et al. 2018).
 
         Raises:
             UserError: D has batch normalisation.
@@ -101,8 +101,9 @@ class GradientPenalty(Steepness):
 class FiniteDifferencePenalty(Steepness):
     """E (|D(x_1) - D(x_2)| / ||x_1 - x_2||_2 - 1)^2, two points of a line between a real and a generated sample.
 
-    The penalty of Gulrajani et al. 2017, Eq. 3, without second derivatives. It sees D's slope along the line, at most
-    the length of its gradient. In half precision the quotient is noisy where the two points are near each other.
+    The penalty of Gulrajani et al. 2017, Eq. 3, without second derivatives. It sees D's slope along
+    the line, at most the length of its gradient. In half precision the quotient is noisy where the
+    two points are near each other.
 
     Args:
         weight: lambda, 10 as in the gradient penalty.
@@ -123,8 +124,9 @@ class FiniteDifferencePenalty(Steepness):
 class DRAGAN(Steepness):
     """E (||grad D(x_hat)||_2 - 1)^2 around real samples. Kodali et al. 2017, section 2.3.
 
-    As in the authors' code, x_hat = x + a * spread * std(x) * u with a from U[0, 1) once per sample, u from U[0, 1)
-    for each of its dimensions and one standard deviation over the whole batch; the paper writes N(0, c) noise.
+    As in the authors' code, x_hat = x + a * spread * std(x) * u with a from U[0, 1) once per
+    sample, u from U[0, 1) for each of its dimensions and one standard deviation over the whole
+    batch; the paper writes N(0, c) noise.
 
     Args:
         weight: lambda, 10 in the paper.
@@ -149,7 +151,8 @@ class DRAGAN(Steepness):
 class R1(Steepness):
     """1/2 E ||grad D(x)||_2^2 on real samples. Mescheder et al. 2018, Eq. 9.
 
-    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D looks once.
+    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D
+    looks once.
 
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
@@ -174,7 +177,8 @@ class R1(Steepness):
 class R2(Steepness):
     """1/2 E ||grad D(G(z))||_2^2 on generated samples. Mescheder et al. 2018, Eq. 10.
 
-    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D looks once.
+    Where the samples have been staged, it differentiates the verdict that the loss has asked for: D
+    looks once.
 
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
@@ -199,8 +203,8 @@ class R2(Steepness):
 class ZeroCentered(Steepness):
     """E ||grad D(x_hat)||_2^2 on lines between real and generated samples. Thanh-Tung et al. 2019.
 
-    The gradient is the logit's, as of all penalties here; the authors' code for points in the plane takes that of the
-    probability, which is at most a quarter of it.
+    The gradient is the logit's, as of all penalties here; the authors' code for points in the plane
+    takes that of the probability, which is at most a quarter of it.
 
     Args:
         weight: lambda, without the factor of a half that R1 and R2 have.

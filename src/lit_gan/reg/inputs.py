@@ -62,11 +62,13 @@ class InstanceNoise(Regularizer):
 class DiffAugment(Regularizer):
     """Every image that D sees, real or generated, in either player's turn, is augmented. Zhao et al. 2020, Eqs. 4-6.
 
-    Gradients pass through to G. Each image is changed in its own random way; the strengths are the authors'.
+    Gradients pass through to G. Each image is changed in its own random way; the strengths are the
+    authors'.
 
     Args:
-        policy: any of "color" (brightness, saturation, contrast; grey images have no saturation), "translation" (up
-            to an eighth of the size, zeros enter) and "cutout" (a square of half the size is 0), applied in this order.
+        policy: any of "color" (brightness, saturation, contrast; grey images have no saturation),
+            "translation" (up to an eighth of the size, zeros enter) and "cutout" (a square of half
+            the size is 0), applied in this order.
 
     Raises:
         UserError: another word.
@@ -187,12 +189,14 @@ class FlipAndShift:
 class ExperienceReplay(Regularizer):
     """Half of the generated samples that D learns from are old ones. Shrivastava et al. 2017, section 2.3.
 
-    A buffer keeps `capacity` samples; each turn of D takes half a batch from it at random, and then replaces as many
-    random entries by those fresh samples that D was shown. It fills first, and is used from its first entries on.
-    Before what changes D's input in `reg` it keeps samples as G made them, behind as D saw them.
+    A buffer keeps `capacity` samples; each turn of D takes half a batch from it at random, and then
+    replaces as many random entries by those fresh samples that D was shown. It fills first, and is
+    used from its first entries on. Before what changes D's input in `reg` it keeps samples as G
+    made them, behind as D saw them.
 
     Args:
-        capacity: samples in the buffer; 50 batches in the popular implementation. They are part of every checkpoint.
+        capacity: samples in the buffer; 50 batches in the popular implementation. They are part of
+            every checkpoint.
 
     Raises:
         UserError: a capacity that is no whole number from 1 on.
@@ -207,7 +211,8 @@ class ExperienceReplay(Regularizer):
         """Makes the buffer.
 
         Raises:
-            UserError: a network looks at labels, and those of old samples are not those of the batch.
+            UserError: a network looks at labels, and those of old samples are not those of the
+                batch.
         """
         if looks_at_labels(G) or looks_at_labels(D) or len(D.heads):
             raise UserError(
@@ -264,8 +269,9 @@ class Pack(nn.Module):
 class PacGAN(Regularizer):
     """D judges m samples at once, so that it sees a lack of variety. Lin et al. 2018, section 3.
 
-    D's first layer reads m times the channels; there is one logit for each pack. It wants the last place among the
-    entries of `reg` that change D's layers, but before those that reparametrise its weights.
+    D's first layer reads m times the channels; there is one logit for each pack. It wants the last
+    place among the entries of `reg` that change D's layers, but before those that reparametrise its
+    weights.
 
     Args:
         m: samples in a pack, 2 to 4 in the paper.

@@ -111,8 +111,8 @@ def embedding(n_classes: int, size: int) -> nn.Embedding:
 class MiddleConcat(Conditional):
     """A vector of the label beside the feature maps in the middle of D. Miyato et al. 2018, Table 6 (c).
 
-    The middle is before layer m // 2 of the m, counted from 0, that read channels: after the third of the paper's six
-    blocks.
+    The middle is before layer m // 2 of the m, counted from 0, that read channels: after the third
+    of the paper's six blocks.
 
     Args:
         n_classes: number of classes of the data.
@@ -190,8 +190,8 @@ class ClassNorm(Labelled):
 class ConditionalBatchNorm(Conditional):
     """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al. 2017, Eq. 5.
 
-    All classes start from those of the layer. Of a ResNet it is that in the blocks; the last one stays as it is, as in
-    the authors' code of Miyato and Koyama 2018 and of Gulrajani et al. 2017.
+    All classes start from those of the layer. Of a ResNet it is that in the blocks; the last one
+    stays as it is, as in the authors' code of Miyato and Koyama 2018 and of Gulrajani et al. 2017.
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -216,11 +216,11 @@ class ACGAN(Conditional):
 
     Args:
         n_classes: number of classes of the data.
-        d_real, d_fake: weights of the cross entropy in D's turn, on real and on generated samples; 1 and 1 in the
-            paper, 1 and 0 in the code of Gulrajani et al. 2017.
+        d_real, d_fake: weights of the cross entropy in D's turn, on real and on generated samples;
+            1 and 1 in the paper, 1 and 0 in the code of Gulrajani et al. 2017.
         g_fake: weight of the cross entropy in G's turn; 1 in the paper, 0.1 in that code.
-        shared_labels: in D's turn generated samples have the labels of the real ones, as in that code, instead of
-            labels of their own.
+        shared_labels: in D's turn generated samples have the labels of the real ones, as in that
+            code, instead of labels of their own.
     """
 
     @checked("reg.acgan")

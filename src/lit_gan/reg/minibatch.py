@@ -12,8 +12,8 @@ from lit_gan.ranges import Count, checked
 class Closeness(nn.Module):
     """Features followed by how close those of the batch's other samples are.
 
-    o_b(x_i) = sum over j other than i of exp(-||M_ib - M_jb||_1) with M_i = f(x_i) T, for each of B kernels of
-    dimension C: between 0, all far away, and the number of other samples, all the same.
+    o_b(x_i) = sum over j other than i of exp(-||M_ib - M_jb||_1) with M_i = f(x_i) T, for each of B
+    kernels of dimension C: between 0, all far away, and the number of other samples, all the same.
     """
 
     def __init__(self, n_features: int, n_kernels: int, kernel_dim: int):
@@ -33,8 +33,8 @@ class Closeness(nn.Module):
 class MinibatchDiscrimination(Regularizer):
     """D's last layer also sees how close a sample's features are to the others'. Salimans et al. 2016, section 3.2.
 
-    The paper's sum counts the sample itself, which adds 1 to all; here, as in the authors' code, it is left out. Real
-    and generated samples are compared among themselves.
+    The paper's sum counts the sample itself, which adds 1 to all; here, as in the authors' code, it
+    is left out. Real and generated samples are compared among themselves.
 
     Args:
         n_kernels: B, number of kernels; 100 in the authors' CIFAR-10 code.

@@ -19,7 +19,8 @@ class Consistency(Regularizer):
     """CR: E (D(x) - D(T(x)))^2 on real images, for D. Zhang et al. 2020, Eq. 3.
 
     Args:
-        T: changes each image of a batch in its own random way that leaves what it shows; gradients need not pass.
+        T: changes each image of a batch in its own random way that leaves what it shows; gradients
+            need not pass.
         weight: lambda, 10 in the paper.
     """
 
@@ -61,10 +62,10 @@ class BalancedConsistency(Consistency):
 class LatentConsistency(Regularizer):
     """zCR: samples of nearby latents should look alike to D and be unlike. Zhao et al. 2021, section 3.2, Algorithm 2.
 
-    d_weight * E (D(G(z)) - D(G(z + dz)))^2 for D, -g_weight * E (G(z) - G(z + dz))^2 for G, dz from N(0, sigma^2).
-    The paper writes G's as a squared norm; here it is the mean over pixels, so that it means the same at any size.
-    Together with `balanced_consistency` this is the paper's ICR. Both samples are made here, as other regularizers may
-    have changed those of the turn.
+    d_weight * E (D(G(z)) - D(G(z + dz)))^2 for D, -g_weight * E (G(z) - G(z + dz))^2 for G, dz from
+    N(0, sigma^2). The paper writes G's as a squared norm; here it is the mean over pixels, so that
+    it means the same at any size. Together with `balanced_consistency` this is the paper's ICR.
+    Both samples are made here, as other regularizers may have changed those of the turn.
 
     Args:
         d_weight, g_weight: lambda_dis and lambda_gen, 5 and 0.5.
@@ -99,17 +100,18 @@ class LatentConsistency(Regularizer):
 class LeCam(Regularizer):
     """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et al. 2021, Eqs. 3-5.
 
-    The averages are those of the updates before this one, 0 before the first, and plain means until 1 / (1 - decay)
-    outputs have come: of an update's last part with `optim.accumulate`, of all processes together. The authors' code
-    has a ReLU inside each square, which their Eq. 3 has not.
+    The averages are those of the updates before this one, 0 before the first, and plain means until
+    1 / (1 - decay) outputs have come: of an update's last part with `optim.accumulate`, of all
+    processes together. The authors' code has a ReLU inside each square, which their Eq. 3 has not.
 
-    The paper has the term from the first update on, and so has the default here; the authors' code, whose runs are of
-    100,000 updates, adds it after 1,000.
+    The paper has the term from the first update on, and so has the default here; the authors' code,
+    whose runs are of 100,000 updates, adds it after 1,000.
 
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.
         decay: share of the moving averages that is kept at each update; 0.99 in the paper.
-        start: generator updates without the term, in which the averages move all the same; None for none.
+        start: generator updates without the term, in which the averages move all the same; None for
+            none.
 
     Raises:
         UserError: a decay outside [0, 1), or a start below 0.
@@ -142,11 +144,13 @@ class LeCam(Regularizer):
 class TopK(Regularizer):
     """Only those samples teach G that D finds most real. Sinha et al. 2020, Algorithm 1.
 
-    All of G's turn is cut to these samples, real ones and labels too, so that losses of pairs stay paired. It belongs
-    behind what changes D's input or D, in `reg`: what comes later makes D look at the samples kept once more.
+    All of G's turn is cut to these samples, real ones and labels too, so that losses of pairs stay
+    paired. It belongs behind what changes D's input or D, in `reg`: what comes later makes D look
+    at the samples kept once more.
 
     Args:
-        gamma, every: the share of samples that is kept is multiplied by gamma each `every` generator updates.
+        gamma, every: the share of samples that is kept is multiplied by gamma each `every`
+            generator updates.
         floor: the smallest share of samples that is kept.
 
     Raises:

@@ -13,8 +13,8 @@ class Normalisation(Regularizer):
     """Fills D's normalisation slots.
 
     Args:
-        gamma: whether the layers learn a multiplier. Miyato et al. 2018, section 4, leave it out, to bound the
-            Lipschitz constant, and keep the additive beta.
+        gamma: whether the layers learn a multiplier. Miyato et al. 2018, section 4, leave it out,
+            to bound the Lipschitz constant, and keep the additive beta.
     """
 
     @checked("reg")

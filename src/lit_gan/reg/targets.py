@@ -37,7 +37,8 @@ class FeatureMatching(Regularizer):
 class HistoricalAveraging(Regularizer):
     """||theta - (1/t) sum_i theta[i]||^2 for either player. Salimans et al. 2016, section 3.3.
 
-    theta[i] are the parameters at the start and after each of the player's updates so far; their mean is kept online.
+    theta[i] are the parameters at the start and after each of the player's updates so far; their
+    mean is kept online.
 
     Args:
         weight: the coefficient. The paper does not state it.
@@ -78,12 +79,13 @@ class HistoricalAveraging(Regularizer):
 class Unrolled(Regularizer):
     """G answers the D that is `steps` updates ahead, and differentiates through those. Metz et al. 2017, Eqs. 7-10.
 
-    The updates are those of D's optimizer, SGD or Adam, with its present rates and moments, on D's whole objective, all
-    on the samples of G's turn; D itself does not move, nor does what the loss and the regularizers keep from turn to
-    turn. It belongs behind what changes D's input, in `reg`.
+    The updates are those of D's optimizer, SGD or Adam, with its present rates and moments, on D's
+    whole objective, all on the samples of G's turn; D itself does not move, nor does what the loss
+    and the regularizers keep from turn to turn. It belongs behind what changes D's input, in `reg`.
 
-    In a zero-sum game (loss=minimax, loss=wasserstein) G minimises all of f_K: a D that has answered G's samples judges
-    the real ones accordingly, so that this term, too, has a gradient for G. Other losses keep their own objective of G.
+    In a zero-sum game (loss=minimax, loss=wasserstein) G minimises all of f_K: a D that has
+    answered G's samples judges the real ones accordingly, so that this term, too, has a gradient
+    for G. Other losses keep their own objective of G.
 
     Args:
         steps: K; 5 and 10 in the paper, 0 for none.
@@ -184,7 +186,8 @@ def sgd(value: Tensor, gradient: Tensor, moments: Moments, group: Group) -> tupl
 def adam(value: Tensor, gradient: Tensor, moments: Moments, group: Group) -> tuple[Tensor, Moments]:
     """One step of torch.optim.Adam, and the moments after it, as functions of the gradient.
 
-    Where the second moment is 0, as behind a ReLU that never opens, its root has gradient 0 instead of infinity.
+    Where the second moment is 0, as behind a ReLU that never opens, its root has gradient 0 instead
+    of infinity.
     """
     beta1, beta2 = group["betas"]
     count = torch.as_tensor(moments.get("step", 0), dtype=torch.float64) + 1

@@ -111,13 +111,15 @@ def rows_behind(n_reference: int, before: int, after: int) -> int:
 class VirtualBatchNorm(Regularizer):
     """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et al. 2016, 3.5.
 
-    The reference is fixed: latent vectors for G, whose batch normalisation it replaces, with its gamma and beta; the
-    first real samples for D, whose places for a normalisation it fills, with gamma and beta of its own. It passes
-    through the network along with every batch, normalised by itself. The paper uses it in G alone.
+    The reference is fixed: latent vectors for G, whose batch normalisation it replaces, with its
+    gamma and beta; the first real samples for D, whose places for a normalisation it fills, with
+    gamma and beta of its own. It passes through the network along with every batch, normalised by
+    itself. The paper uses it in G alone.
 
     Args:
         network: the player that is changed: "g", "d" or "both".
-        n_reference: samples in the reference batch. D's repeats those of the first batch if they are fewer.
+        n_reference: samples in the reference batch. D's repeats those of the first batch if they
+            are fewer.
 
     Raises:
         UserError: another network, or fewer than two samples.
@@ -133,7 +135,8 @@ class VirtualBatchNorm(Regularizer):
         """Replaces the normalisations and sends the reference along.
 
         Raises:
-            UserError: there is nothing to replace, or it is somewhere else than in the network's body.
+            UserError: there is nothing to replace, or it is somewhere else than in the network's
+                body.
         """
         if self.network in ("g", "both"):
             norms = {name: layer for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)}
@@ -147,7 +150,8 @@ class VirtualBatchNorm(Regularizer):
     def stage(self, turn: Turn) -> None:
         """The first real samples of a training, and the first labels of either kind, become the reference.
 
-        For D as what stands before this in `reg` shows them: noise and augmentations belong behind it.
+        For D as what stands before this in `reg` shows them: noise and augmentations belong behind
+        it.
         """
         if self.waits:
             for network, images, labels in ((turn.G, None, turn.y_fake), (turn.D, turn.x_real, turn.y)):

@@ -41,22 +41,23 @@ class Normalised(nn.Module):
 class SpectralNorm(Regularizer):
     """Every weight of D divided by its largest singular value. Miyato et al. 2018, Eq. 8 and Algorithm 1.
 
-    The singular vector is updated in every forward pass of a training D, as in the authors' code: with their loss
-    twice in D's turn and once in G's. Regularizers and losses that ask D more often update it more often. It starts at
-    random, so that the first norms are underestimated: in the standard CNN's first forward pass the convolutions have
-    norms of 1.2 to 1.4, after three updates of about 1.05 at most (the beginning of Figure 9).
+    The singular vector is updated in every forward pass of a training D, as in the authors' code:
+    with their loss twice in D's turn and once in G's. Regularizers and losses that ask D more often
+    update it more often. It starts at random, so that the first norms are underestimated: in the
+    standard CNN's first forward pass the convolutions have norms of 1.2 to 1.4, after three updates
+    of about 1.05 at most (the beginning of Figure 9).
 
     Args:
         n_power_iterations: power iterations in each forward pass; 1 in the paper.
         factor: K, what the largest singular values become.
-        gamma: learn each layer's largest singular value, from that of its first weight on. Their appendix E, where a
-            gradient penalty bounds D instead.
-        warm_up: power iterations before the training; None for none, as in the authors' code. torch's spectral_norm
-            has 15.
+        gamma: learn each layer's largest singular value, from that of its first weight on. Their
+            appendix E, where a gradient penalty bounds D instead.
+        warm_up: power iterations before the training; None for none, as in the authors' code.
+            torch's spectral_norm has 15.
 
     Raises:
-        UserError: fewer than one power iteration, a warm-up below 0, a factor that is not positive, or one that is
-            learned.
+        UserError: fewer than one power iteration, a warm-up below 0, a factor that is not positive,
+            or one that is learned.
     """
 
     @checked("reg.spectral")
@@ -88,7 +89,8 @@ class FrobeniusNorm(Regularizer):
     """Every weight of D divided by its Frobenius norm. Miyato et al. 2018, appendix E.
 
     Args:
-        gamma: learn each layer's length, from that of its first weight on, as they do; else it is 1.
+        gamma: learn each layer's length, from that of its first weight on, as they do; else it is
+            1.
     """
 
     @checked("reg.frobenius")
@@ -107,8 +109,8 @@ class WeightNorm(Regularizer):
     """Every row of D's weights divided by its length. Salimans and Kingma 2016, Eq. 2.
 
     Args:
-        gamma: whether the lengths are learned. Miyato et al. 2018, section 4, fix them at 1, to bound the
-            Lipschitz constant; the original method learns them.
+        gamma: whether the lengths are learned. Miyato et al. 2018, section 4, fix them at 1, to
+            bound the Lipschitz constant; the original method learns them.
     """
 
     @checked("reg.weight_norm")

@@ -179,8 +179,9 @@ def differing_facts(panel: PanelKey, others: list[PanelKey]) -> list[str]:
 def good_end(scores: Iterable[Score]) -> str | None:
     """Which end of scores of one name is the good one, "min" or "max"; None if nobody knows it.
 
-    The records say so. Those of earlier versions do not, so that the class of the run's metrics is asked, and then
-    the metrics of this package, because a run trained without metrics may have been scored later.
+    The records say so. Those of earlier versions do not, so that the class of the run's metrics is
+    asked, and then the metrics of this package, because a run trained without metrics may have been
+    scored later.
     """
     scores = list(scores)
     if recorded := next((score.end for score in scores if score.end), None):

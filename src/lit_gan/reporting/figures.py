@@ -111,8 +111,8 @@ def marker_handle(marker: str, label: str) -> Line2D:
 def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
     """Draws a group of bars for each x and one for the best x, with a bar for each hue. Miyato et al. 2018, Figure 1.
 
-    Bars are means over seeds, error bars standard deviations, dots single seeds, diamonds the paper's numbers, and
-    crosses failed cells.
+    Bars are means over seeds, error bars standard deviations, dots single seeds, diamonds the
+    paper's numbers, and crosses failed cells.
     """
     sweep = comparison.sweep
     groups = [*sweep.xs, BEST] if len(sweep.xs) > 1 and comparison.settings else sweep.xs

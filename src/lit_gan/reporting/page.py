@@ -52,7 +52,8 @@ class CaptionedFigure:
 
     Attributes:
         name: of its files, without an ending.
-        raster: whether the page holds it as PNG instead of SVG, for a figure that is made of images.
+        raster: whether the page holds it as PNG instead of SVG, for a figure that is made of
+            images.
     """
 
     name: str

@@ -18,7 +18,8 @@ class PaperScore:
     """A number that a paper prints.
 
     Attributes:
-        axes: the values to which it belongs, ("method", "spectral_norm"), without the axes that the file leaves empty.
+        axes: the values to which it belongs, ("method", "spectral_norm"), without the axes that the
+            file leaves empty.
         label: the paper's name of the row.
         std: the paper's own ±; None if it prints none.
         source: the paper's table or figure.

@@ -16,8 +16,9 @@ class View:
 
     Attributes:
         title: of the sweep, which names the paper and its figure.
-        kind: of the main figure: "bars" (a group along x, a bar for each hue), "lines" (score against a numeric x),
-            "curves" (score against generator updates), "table" or "time" (seconds per 100 generator updates).
+        kind: of the main figure: "bars" (a group along x, a bar for each hue), "lines" (score
+            against a numeric x), "curves" (score against generator updates), "table" or "time"
+            (seconds per 100 generator updates).
         x, hue: axes of the sweep.
         scores: last parts of the names of scores, "fid"; if empty, all that were measured.
         paper: name of the file of the paper's numbers, `papers/<paper>.csv`.

@@ -27,7 +27,8 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
         The path of `report.html`.
 
     Raises:
-        UserError: a directory holds no sweep, two hold the same one, or nothing has been measured yet.
+        UserError: a directory holds no sweep, two hold the same one, or nothing has been measured
+            yet.
     """
     sweeps = [read_sweep(directory) for directory in directories]
     check_different(sweeps)

@@ -56,7 +56,8 @@ def variables_of(cell: Cell) -> dict[str, str]:
 def training_command(directory: Path) -> list[str]:
     """The command line that trains a cell alone.
 
-    The config comes from `cell.json`; the directory is named only for people who look at a list of processes.
+    The config comes from `cell.json`; the directory is named only for people who look at a list of
+    processes.
     """
     return [sys.executable, "-m", "lit_gan.train", f"hydra.run.dir={as_override_value(str(directory))}"]
 
@@ -97,8 +98,9 @@ def passing_on(process: subprocess.Popen) -> Iterator[list[int]]:
 def end_with_parent() -> None:
     """In a cell's own process: ends it at once if the sweep that began it dies.
 
-    The sweep holds the other end of this process' standard input, and never writes to it: a read that returns says that
-    the other end is closed. Nothing else would tell of a parent that was killed.
+    The sweep holds the other end of this process' standard input, and never writes to it: a read
+    that returns says that the other end is closed. Nothing else would tell of a parent that was
+    killed.
     """
     if PARENT in os.environ:
         threading.Thread(target=lambda: (os.read(0, 1), os._exit(1)), daemon=True).start()
@@ -107,8 +109,8 @@ def end_with_parent() -> None:
 def reason_of_end(cell: Cell, code: int, log_start: int, before: bytes | None) -> str:
     """The reason why the process of a cell has ended early.
 
-    It is left in `results.json` unless the process has done so. A process that was refused leaves the directory of a
-    cell with results as it was.
+    It is left in `results.json` unless the process has done so. A process that was refused leaves
+    the directory of a cell with results as it was.
 
     Args:
         cell: as it was before.

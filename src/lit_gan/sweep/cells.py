@@ -23,9 +23,10 @@ class Cell:
     Attributes:
         name: its directory below the sweep's, "method=sn_gan/optim=sngan_a/seed=0".
         directory: its run directory, which does not exist before the cell begins.
-        state: "finished", "failed", "running" (a living process trains it), "stopped" (half done, to be resumed),
-            "waiting" (not begun) or "damaged" (its `results.json` cannot be read).
-        results: the content of its `results.json`, empty before it has one; of a damaged one, only an "error".
+        state: "finished", "failed", "running" (a living process trains it), "stopped" (half done,
+            to be resumed), "waiting" (not begun) or "damaged" (its `results.json` cannot be read).
+        results: the content of its `results.json`, empty before it has one; of a damaged one, only
+            an "error".
     """
 
     name: str

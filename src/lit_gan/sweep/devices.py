@@ -40,8 +40,8 @@ def visible_devices() -> list[str]:
 def take_device(devices: list[str]) -> tuple[FileLock, str]:
     """The device with the fewest cells on it, and the lock that counts one more.
 
-    Each device has a first place, a second, and so on, each of which is a lock; every device's first place is tried
-    before any second one. The system frees the place of a process that dies.
+    Each device has a first place, a second, and so on, each of which is a lock; every device's
+    first place is tried before any second one. The system frees the place of a process that dies.
     """
     folder = Path(tempfile.gettempdir()) / f"lit_gan-{os.getuid()}"
     folder.mkdir(exist_ok=True)

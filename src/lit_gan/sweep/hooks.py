@@ -41,7 +41,8 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     """Composes the cells of a grid, checks whether each may be run, and writes the plan and the configs of new ones.
 
     Raises:
-        UserError: two cells have the same directory, or there is another sweep or another cell in its place.
+        UserError: two cells have the same directory, or there is another sweep or another cell in
+            its place.
     """
     hydra = config.hydra
     sweep = hydra.runtime.choices.get("sweep")

@@ -63,8 +63,8 @@ def close_log_file() -> None:
 def planned_config(config: DictConfig, directory: Path, name: str) -> DictConfig:
     """The config that the sweep composed for a cell at its start.
 
-    A cell that has begun keeps the present config, which is compared with the one it began with; so does a cell that a
-    search has just made up.
+    A cell that has begun keeps the present config, which is compared with the one it began with; so
+    does a cell that a search has just made up.
 
     Raises:
         UserError: the directory holds another cell.

@@ -56,8 +56,8 @@ def handling(handler: Handler) -> Iterator[None]:
 def takeable() -> list[int]:
     """The signals of `STOPPING` that this process may handle; an empty list in any thread but the main one.
 
-    A signal that is ignored, as SIGHUP is under nohup, or that somebody else handles, as submitit does SIGUSR2, stays
-    as it is; SIGTERM is always taken.
+    A signal that is ignored, as SIGHUP is under nohup, or that somebody else handles, as submitit
+    does SIGUSR2, stays as it is; SIGTERM is always taken.
     """
     if threading.current_thread() is not threading.main_thread():
         return []
@@ -72,8 +72,9 @@ def is_free(number: int) -> bool:
 def leave_to_parent(*_: Any) -> None:
     """Lets a process that only helps another, as a worker of the data, ignore signals that are sent to both.
 
-    A scheduler and a terminal signal all processes of a command, and the parent decides when its helpers end. The first
-    SIGTERM is ignored too; the second one is the parent's, and ends the process.
+    A scheduler and a terminal signal all processes of a command, and the parent decides when its
+    helpers end. The first SIGTERM is ignored too; the second one is the parent's, and ends the
+    process.
     """
     for number in (signal.SIGINT, *STOPPING):
         signal.signal(number, signal.SIG_IGN)

@@ -60,8 +60,8 @@ def requeue(job: str) -> None:
 def place_of_job(root: str, time: str, file: str, overrides: Sequence[str]) -> Path:
     """A directory below `root`, named by the time.
 
-    In a SLURM job it lies in a folder of the job, and once SLURM has started the job again it is the newest one there
-    that the same command line has written.
+    In a SLURM job it lies in a folder of the job, and once SLURM has started the job again it is
+    the newest one there that the same command line has written.
 
     Args:
         root: "runs" or "multirun".

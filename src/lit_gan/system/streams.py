@@ -10,9 +10,10 @@ DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
 def take_streams() -> None:
     """Makes this process, and those that it starts, independent of the terminal that it was started from.
 
-    File names are read as UTF-8, as the content of every file is. A stream that was closed takes everything and shows
-    nothing. Letters that the terminal's encoding lacks are printed as escapes. A reader that leaves, as `head` does,
-    ends nothing. Streams that somebody has put in the place of Python's own are left alone.
+    File names are read as UTF-8, as the content of every file is. A stream that was closed takes
+    everything and shows nothing. Letters that the terminal's encoding lacks are printed as escapes.
+    A reader that leaves, as `head` does, ends nothing. Streams that somebody has put in the place
+    of Python's own are left alone.
     """
     speak_utf8()
     open_closed()
@@ -30,8 +31,8 @@ def take_streams() -> None:
 def speak_utf8() -> None:
     """Starts this command again in Python's UTF-8 mode if the locale has another encoding.
 
-    Python fixes the encoding of file names when it starts; without this, a file name means another file to a run under
-    another locale, and Hydra's grammar cannot read an umlaut.
+    Python fixes the encoding of file names when it starts; without this, a file name means another
+    file to a run under another locale, and Hydra's grammar cannot read an umlaut.
     """
     if sys.getfilesystemencoding() == "utf-8":
         return
@@ -43,7 +44,8 @@ def speak_utf8() -> None:
 def open_closed() -> None:
     """Opens the null device in place of each standard stream that was closed.
 
-    Otherwise the next file to be opened would get the stream's number, and with it whatever a library prints.
+    Otherwise the next file to be opened would get the stream's number, and with it whatever a
+    library prints.
     """
     for name, descriptor in DESCRIPTORS.items():
         try:

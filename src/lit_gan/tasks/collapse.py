@@ -1,9 +1,9 @@
 """Signs that a training has collapsed although it came to its last update.
 
-They are few, and far from what sound runs show. Measured with DCGANs of width 8 on digits of 16 px after 400 to 600
-updates: sound runs end with losses and outputs of D below 25, at 1.8 times their best FID or less, and with samples of
-0.2 to 1.1 times the data's variance (0.09 while they still learn). Collapsed ones end with losses of 3e6, or at 3 to 15
-times their best FID.
+They are few, and far from what sound runs show. Measured with DCGANs of width 8 on digits of 16 px
+after 400 to 600 updates: sound runs end with losses and outputs of D below 25, at 1.8 times their
+best FID or less, and with samples of 0.2 to 1.1 times the data's variance (0.09 while they still
+learn). Collapsed ones end with losses of 3e6, or at 3 to 15 times their best FID.
 """
 
 import math
@@ -53,7 +53,8 @@ def exploded_loss(table: Path) -> str | None:
 def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | None:
     """A sentence on the monitored score, if it ends far from its best.
 
-    That is at least `FACTOR` times worse, with at least half of what was won since the first evaluation lost again.
+    That is at least `FACTOR` times worse, with at least half of what was won since the first
+    evaluation lost again.
 
     Args:
         course: the records of the evaluations during training, as `results.json` has them.

@@ -27,7 +27,8 @@ def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
     """A W&B report, which is not on the server yet: final scores by method, curves by setting, samples.
 
     Raises:
-        UserError: no cell was logged to W&B or has a score, or the package that makes reports is missing.
+        UserError: no cell was logged to W&B or has a score, or the package that makes reports is
+            missing.
     """
     wr = import_reports()
     group, figure = logged_as(cells)

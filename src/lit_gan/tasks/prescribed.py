@@ -13,7 +13,8 @@ def departures(config: DictConfig, choices: dict[str, str]) -> list[str]:
     """A sentence on the settings that differ from `prescribed`, which the file of the method fills; [] if none differ.
 
     Args:
-        choices: the option of each config group; that of `optim@prescribed.optim` is the paper's optimizer.
+        choices: the option of each config group; that of `optim@prescribed.optim` is the paper's
+            optimizer.
     """
     prescribed = OmegaConf.select(config, "prescribed")
     wanted = dict(prescribed_values(OmegaConf.to_container(prescribed))) if prescribed else {}

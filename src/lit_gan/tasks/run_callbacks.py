@@ -66,8 +66,8 @@ class RunCallbacks:
     def in_order(self, begin: Callable[[], None], branches: bool) -> list[Callback]:
         """All callbacks, in the order in which they act.
 
-        The clock and what belongs to an update come first, then a save, then what measures and shows, then the curves
-        and the soundness check, and a save with the epoch's results last.
+        The clock and what belongs to an update come first, then a save, then what measures and
+        shows, then the curves and the soundness check, and a save with the epoch's results last.
 
         Args:
             begin: writes the run's first files; it is called when the training starts.

@@ -65,7 +65,8 @@ def sample(config: DictConfig) -> None:
 def class_names_of(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
     """The names of a run's classes by their numbers, None if they have no names.
 
-    A run from before names were recorded has those of its data, which are looked at only where a name is asked for.
+    A run from before names were recorded has those of its data, which are looked at only where a
+    name is asked for.
     """
     names = Results(directory).content.get("class_names")
     return source.class_names if names is None and isinstance(wanted, str) else names

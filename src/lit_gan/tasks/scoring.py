@@ -21,11 +21,13 @@ class Scoring:
         suite: None for a run that measures nothing.
         during: the protocol of the evaluations during training.
         final: the protocol of the one after the last update.
-        monitor: full name of the score that chooses the best checkpoint, "digits/fid"; None without a suite.
+        monitor: full name of the score that chooses the best checkpoint, "digits/fid"; None without
+            a suite.
         mode: the good end of that score, "min" or "max".
 
     Raises:
-        UserError: there is no such protocol or score, or the data set does not have the split that a protocol needs.
+        UserError: there is no such protocol or score, or the data set does not have the split that
+            a protocol needs.
     """
 
     def __init__(self, config: DictConfig, source: Source):

@@ -39,7 +39,8 @@ def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]
 def course_table(course: list[dict[str, Any]]) -> Table:
     """A table of at most `ROWS` evaluations with the last one's scores, evenly spread from the first to the last.
 
-    The title names the extractor and the protocol, a caption says how many evaluations are left out.
+    The title names the extractor and the protocol, a caption says how many evaluations are left
+    out.
     """
     alike = [record for record in course if record["scores"].keys() == course[-1]["scores"].keys()]
     extractor, short = split_names(course[-1]["scores"])

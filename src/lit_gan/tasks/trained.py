@@ -25,7 +25,8 @@ BATCH = 250
 class TrainedGenerator(nn.Module):
     """The generator of a run, with the weights of a checkpoint.
 
-    It is a module like any other: `.to("cuda")` moves it, and calling it with latent vectors gives samples.
+    It is a module like any other: `.to("cuda")` moves it, and calling it with latent vectors gives
+    samples.
 
     Args:
         network: maps latent vectors to samples.
@@ -44,9 +45,9 @@ class TrainedGenerator(nn.Module):
     def sample(self, n: int, seed: int = 0, label: int | str | None = None) -> Tensor:
         """n samples as float32 on the CPU: images [n, channels, height, width] in [-1, 1], or points [n, 2].
 
-        They are those of `python -m lit_gan.sample` with the same seed, and the first ones are the same, up to
-        rounding, whatever n is.
-        `(images + 1) / 2` has the range that matplotlib and torchvision expect, and `grid` makes a picture.
+        They are those of `python -m lit_gan.sample` with the same seed, and the first ones are the
+        same, up to rounding, whatever n is. `(images + 1) / 2` has the range that matplotlib and
+        torchvision expect, and `grid` makes a picture.
 
         Args:
             seed: decides the latent vectors.
@@ -81,7 +82,8 @@ def load(run: str | PathLike, checkpoint: str = "last", ema: bool = True) -> Tra
         ema: whether to take the moving average of the weights, where the run has one.
 
     Raises:
-        UserError: the directory is not that of a run, or it has no such checkpoint, or a file is damaged.
+        UserError: the directory is not that of a run, or it has no such checkpoint, or a file is
+            damaged.
     """
     directory = Path(expand_home("run", str(run)))
     network, update = load_generator(load_config(directory), directory, checkpoint, ema)

@@ -35,8 +35,8 @@ def build_trainer(config: DictConfig, directory: Path, logger: Logger, callbacks
     """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
 
     Raises:
-        UserError: the config group `trainer` holds an argument that is decided by other settings, or Lightning refuses
-            one.
+        UserError: the config group `trainer` holds an argument that is decided by other settings,
+            or Lightning refuses one.
     """
     arguments = trainer_arguments(config.trainer)
     own = {
@@ -89,7 +89,8 @@ def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
     """Lightning's arguments for the config group `trainer`; sets the rank of this process among those of its training.
 
     Raises:
-        UserError: Lightning cannot do what is asked for, here or at all, or would do something else.
+        UserError: Lightning cannot do what is asked for, here or at all, or would do something
+            else.
     """
     arguments: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)
     try:
@@ -111,7 +112,8 @@ def trial_trainer(arguments: dict[str, Any], *plugins: ClusterEnvironment) -> Tr
 def strategy_for_games(name: Any, processes: int) -> Any:
     """A strategy as asked for, in the variant that bears parameters without a gradient.
 
-    Each turn of the game leaves the other player's parameters unused, at which Lightning's plain DDP stops.
+    Each turn of the game leaves the other player's parameters unused, at which Lightning's plain
+    DDP stops.
     """
     if name == "auto" and processes > 1:
         name = "ddp"
@@ -121,9 +123,9 @@ def strategy_for_games(name: Any, processes: int) -> Any:
 def environments(processes: int) -> list[ClusterEnvironment]:
     """The plugins by which the processes of a training find each other; an empty list leaves it to Lightning.
 
-    A single process needs nobody: a rank that srun or torchrun has given it is that of one among independent runs.
-    Under SLURM it is this package that has the job queued again: Lightning's own way saves a checkpoint of another
-    name, which a later start would take for the run's last.
+    A single process needs nobody: a rank that srun or torchrun has given it is that of one among
+    independent runs. Under SLURM it is this package that has the job queued again: Lightning's own
+    way saves a checkpoint of another name, which a later start would take for the run's last.
     """
     if processes == 1:
         return [LightningEnvironment()]
@@ -162,8 +164,8 @@ def package_of(error: BaseException) -> str | None:
 def refusal(settings: DictConfig, error: BaseException) -> str:
     """The sentence for what Lightning or W&B refuses, with the settings that are to be corrected.
 
-    These are the settings that Lightning's reason names, or else those that say where to run. What W&B refuses in the
-    middle of a training is about its logger.
+    These are the settings that Lightning's reason names, or else those that say where to run. What
+    W&B refuses in the middle of a training is about its logger.
     """
     reason = " ".join(str(error).split()).rstrip(".")
     if package_of(error) == "wandb":

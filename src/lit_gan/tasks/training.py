@@ -79,13 +79,14 @@ def train_from(checkpoint: Path | None, config: DictConfig, results: Results) ->
 class TrainingRun:
     """The parts of a run, made from its config, and the order in which they are used.
 
-    Whatever can be refused is refused while the parts are made or before Lightning's first update, and nothing is
-    written until then: the first bytes are those of `begin`.
+    Whatever can be refused is refused while the parts are made or before Lightning's first update,
+    and nothing is written until then: the first bytes are those of `begin`.
 
     Args:
         config: of the run, with all paths absolute.
         results: the run's record, which lies in the run's directory.
-        checkpoint: the one to start from: the run's own, or its parent's if the run is a branch that begins; or None.
+        checkpoint: the one to start from: the run's own, or its parent's if the run is a branch
+            that begins; or None.
         update: the generator update of that checkpoint.
     """
 
