@@ -79,7 +79,8 @@ def race(config: DictConfig) -> list[tuple[float, float]]:
 
 
 class Rounds(Callback):
-    """Lets the bare loop make as many updates after each round of Lightning's, so that both meet the same machine."""
+    """Lets the bare loop make as many updates after each round of Lightning's, so that both meet
+    the same machine."""
 
     def __init__(self, bare: "BareLoop"):
         self.bare = bare
@@ -108,7 +109,8 @@ class Rounds(Callback):
 
 
 class BareLoop:
-    """The loop that a researcher writes in an afternoon: the same networks, loss, regularizer and optimizer."""
+    """The loop that a researcher writes in an afternoon: the same networks, loss, regularizer and
+    optimizer."""
 
     def __init__(self, config: DictConfig, source: Source):
         torch.manual_seed(config.seed)
@@ -179,7 +181,8 @@ def metrics_table() -> Table:
 
 
 def evaluation_round(gan: GAN, suite: Suite, source: Source, protocol: EvalProtocol) -> tuple[float, float]:
-    """The images per second of a whole evaluation, and of nothing but drawing, quantising and extracting as many."""
+    """The images per second of a whole evaluation, and of nothing but drawing, quantising and
+    extracting as many."""
     seconds = measure(gan, suite, source, protocol, 0, "last")["seconds"]
     n = max(protocol.generated, protocol.inception_score)
     draw, batches = Sampler(gan.G, protocol.seed), protocol.batches(n)

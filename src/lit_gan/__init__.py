@@ -1,4 +1,5 @@
-"""GAN experiments: architecture, loss, regularizer, optimizer, data and metrics, each chosen on the command line.
+"""GAN experiments: architecture, loss, regularizer, optimizer, data and metrics, each chosen on the
+command line.
 
 In Python, `lit_gan.load(run)` gives the trained generator of a run, `lit_gan.results(run)` its
 scores and curves, and the other names are what losses, regularizers, networks, data sets and
@@ -31,7 +32,8 @@ MODULES = {
     "load": "lit_gan.tasks.trained",
     "results": "lit_gan.records.frame",
 }
-"""Where each exported name is defined; it is imported when it is first asked for, so that `import lit_gan` is quick."""
+"""Where each exported name is defined; it is imported when it is first asked for, so that `import
+lit_gan` is quick."""
 
 __all__ = [
     "GAN",

@@ -4,9 +4,12 @@ import ast
 import re
 from pathlib import Path
 
+from lit_gan.system.streams import take_streams
+
 
 def main() -> None:
     """The console script."""
+    take_streams()
     found = commands()
     width = max(map(len, found))
     print("The commands of lit_gan:\n")
@@ -16,11 +19,14 @@ def main() -> None:
 
 
 def commands() -> dict[str, str]:
-    """Each command with what it does, as the docstring of its module begins; no module is imported for it."""
-    docstrings = (
-        ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in sorted(FOLDER.glob("[!_]*.py"))
-    )
-    found = (re.match(r"`(python -m lit_gan\.\w+)[^`]*`: (.*)", text or "") for text in docstrings)
+    """Each command with what it does, as the docstring of its module begins.
+
+    The docstrings are read out of the files, so that no module is imported for them.
+    """
+    files = sorted(FOLDER.glob("[!_]*.py"))
+    docstrings = (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) for path in files)
+    first = (" ".join((text or "").split("\n\n")[0].split()) for text in docstrings)
+    found = (re.match(r"`(python -m lit_gan\.\w+)[^`]*`: (.*)", text) for text in first)
     return {each[1]: each[2] for each in found if each}
 
 

@@ -1,4 +1,5 @@
-"""From a config to objects: the table of contents of a run, which says what each group of the config becomes."""
+"""From a config to objects: the table of contents of a run, which says what each group of the
+config becomes."""
 
 import torch
 from lightning.pytorch import seed_everything
@@ -47,7 +48,8 @@ def build_gan(config: DictConfig) -> GAN:
 
 
 def build_generator(config: DictConfig, regs: list[str]) -> Generator:
-    """The generator alone, as these regularizers change it; the loss and all other regularizers are not imported.
+    """The generator alone, as these regularizers change it; the loss and all other regularizers are
+    not imported.
 
     Args:
         regs: the names of the regularizers that change G's modules.

@@ -1,4 +1,5 @@
-"""`python -m lit_gan.classify data=digits`: trains the classifier that metrics=classifier ships for a data set."""
+"""`python -m lit_gan.classify data=digits`: trains the classifier that metrics=classifier ships for
+a data set."""
 
 from lit_gan.cli.door import door
 

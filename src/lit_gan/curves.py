@@ -73,7 +73,8 @@ class Curves:
 
 
 def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int) -> None:
-    """Refuses values that are not finite; a column holds equally many values of each update of the interval."""
+    """Refuses values that are not finite; a column holds equally many values of each update of the
+    interval."""
     broken = []
     for name, column in columns.items():
         bad = (~torch.isfinite(column)).nonzero()

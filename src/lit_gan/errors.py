@@ -1,4 +1,5 @@
-"""The one exception that reaches a user as a sentence instead of a traceback, and what its sentence is made of."""
+"""The one exception that reaches a user as a sentence instead of a traceback, and what its sentence
+is made of."""
 
 import difflib
 import re
@@ -9,7 +10,8 @@ from omegaconf import DictConfig, ListConfig
 
 
 class UserError(Exception):
-    """Something the user can put right. The message is one sentence: the setting, its value and the way out."""
+    """Something the user can put right. The message is one sentence: the setting, its value and the
+    way out."""
 
 
 def written(value: Any) -> str:

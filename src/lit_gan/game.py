@@ -1,4 +1,5 @@
-"""The vocabulary: a GAN is a game of two turns, a turn is a lazy value, a loss and every trick are small objects.
+"""The vocabulary: a GAN is a game of two turns, a turn is a lazy value, a loss and every trick are
+small objects.
 
 Every network pair, loss and regularizer is written in these words and in nothing else.
 """
@@ -76,7 +77,8 @@ PRIORS = {"normal": Normal, "uniform": Uniform}
 
 
 class Generator(nn.Module):
-    """A network from latent vectors to samples: `body` maps [b, z_dim] to [b, *shape], images in [-1, 1].
+    """A network from latent vectors to samples: `body` maps [b, z_dim] to [b, *shape], images in
+    [-1, 1].
 
     Args:
         shape: of a sample: (channels, height, width), (2,) for points, (characters, length) for
@@ -114,7 +116,8 @@ class Generator(nn.Module):
 
 
 class Discriminator(nn.Module):
-    """A network that judges samples: `body` maps [b, *shape] to features, `head` maps those [b, f] to logits [b, 1].
+    """A network that judges samples: `body` maps [b, *shape] to features, `head` maps those [b, f]
+    to logits [b, 1].
 
     `heads` are whatever else looks at the features; D's optimizer trains them.
     """
@@ -235,7 +238,8 @@ class Term(nn.Module):
     """
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """Called once, when all regularizers are attached: refuse what cannot work, note what is needed later."""
+        """Called once, when all regularizers are attached: refuse what cannot work, note what is
+        needed later."""
 
     @property
     def name(self) -> str:
@@ -255,8 +259,8 @@ class Loss(Term):
     """
 
     zero_sum: bool = False
-    """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not move it as long as D
-    does not depend on G."""
+    """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not
+    move it as long as D does not depend on G."""
 
     @checked("loss")
     def __init__(self, g_weight: Number = 1.0):
@@ -281,7 +285,8 @@ class Loss(Term):
 
 
 class Regularizer(Term):
-    """A trick: a term for either player, times `weight`, and four hooks that do nothing unless overridden.
+    """A trick: a term for either player, times `weight`, and four hooks that do nothing unless
+    overridden.
 
     State that must survive a resume is a buffer.
 
@@ -298,7 +303,8 @@ class Regularizer(Term):
         self.weight = weight
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add a head."""
+        """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add
+        a head."""
 
     def check_others(self, regs: Mapping[str, "Regularizer"]) -> None:
         """Called once, after every `check`, with all regularizers: refuse impossible company."""

@@ -19,7 +19,8 @@ Matrix = Float[Tensor, "out rest"]
 
 
 class NormSlot(nn.Identity):
-    """A place in a network where a normalisation of `channels` channels may be put; the identity until one is."""
+    """A place in a network where a normalisation of `channels` channels may be put; the identity
+    until one is."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -31,7 +32,8 @@ OUTPUTS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
 
 
 def weight_layers(network: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """(name, layer) of every convolution and linear layer: the layers whose weight is an operator."""
+    """(name, layer) of every convolution and linear layer: the layers whose weight is an
+    operator."""
     return ((name, layer) for name, layer in network.named_modules() if isinstance(layer, OPERATORS))
 
 
@@ -41,7 +43,8 @@ def out_axis(layer: nn.Module) -> int:
 
 
 def as_matrix(weight: Tensor, axis: int) -> Matrix:
-    """A weight as the operator [out, in * height * width], `axis` its `out_axis`. Miyato et al. 2018, section 2.1."""
+    """A weight as the operator [out, in * height * width], `axis` its `out_axis`. Miyato et al.
+    2018, section 2.1."""
     return weight.movedim(axis, 0).flatten(1)
 
 
@@ -69,7 +72,8 @@ def require_plain(layer: nn.Module) -> None:
 
 
 def widen(layer: nn.Module, extra: int) -> None:
-    """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it has.
+    """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it
+    has.
 
     The new weights are drawn as large as the old ones, in the root mean square.
 
@@ -89,7 +93,8 @@ def widen(layer: nn.Module, extra: int) -> None:
 
 
 def operators(network: nn.Module) -> list[nn.Module]:
-    """The layers whose weight is an operator: convolutions, linear layers and embeddings, those of heads included."""
+    """The layers whose weight is an operator: convolutions, linear layers and embeddings, those of
+    heads included."""
     return [layer for layer in network.modules() if isinstance(layer, (*OPERATORS, nn.Embedding))]
 
 
@@ -111,7 +116,8 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
 
 
 def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
-    """The layers of D with a weight, for a regularizer called `name` that needs weights nobody reparametrises.
+    """The layers of D with a weight, for a regularizer called `name` that needs weights nobody
+    reparametrises.
 
     Raises:
         UserError: another reparametrisation has them already.
@@ -126,7 +132,8 @@ def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
 
 
 class LargestSingularValue(nn.Module):
-    """sigma(W) by power iteration from where the last one ended, never too large. Miyato et al. 2018, Algorithm 1.
+    """sigma(W) by power iteration from where the last one ended, never too large. Miyato et al.
+    2018, Algorithm 1.
 
     The singular vector u is a buffer. It starts as a draw from N(0, I) and moves in training only,
     as in the authors' code.

@@ -18,7 +18,8 @@ Logits = Float[Tensor, " b"]
 
 
 class NonSaturating(Loss):
-    """-E log D(x) - E log(1 - D(G(z))) for D, -E log D(G(z)) for G. Goodfellow et al. 2014, section 3.
+    """-E log D(x) - E log(1 - D(G(z))) for D, -E log D(G(z)) for G. Goodfellow et al. 2014, section
+    3.
 
     Args:
         real_label: alpha, D's target for real samples, in (0, 1]; below 1 it is one-sided label
@@ -60,7 +61,8 @@ class NonSaturating(Loss):
 
 
 class Minimax(NonSaturating):
-    """The zero-sum game: G minimises E log(1 - D(G(z))), which saturates. Goodfellow et al. 2014, Eq. 1."""
+    """The zero-sum game: G minimises E log(1 - D(G(z))), which saturates. Goodfellow et al. 2014,
+    Eq. 1."""
 
     zero_sum = True
 
@@ -70,7 +72,8 @@ class Minimax(NonSaturating):
 
 
 class Hinge(Loss):
-    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for D, -E D(G(z)) for G. Miyato et al. 2018, Eqs. 16 and 17."""
+    """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for D, -E D(G(z)) for G. Miyato et al. 2018, Eqs.
+    16 and 17."""
 
     def d(self, turn: Turn) -> Scalar:
         """Zero once every verdict is beyond its margin."""
@@ -82,7 +85,8 @@ class Hinge(Loss):
 
 
 class Wasserstein(Loss):
-    """E D(G(z)) - E D(x) for the critic, -E D(G(z)) for G. Arjovsky et al. 2017, Eq. 2; Gulrajani et al. 2017, Eq. 2.
+    """E D(G(z)) - E D(x) for the critic, -E D(G(z)) for G. Arjovsky et al. 2017, Eq. 2; Gulrajani
+    et al. 2017, Eq. 2.
 
     It bounds nothing by itself: the critic needs a regularizer (weight_clip, gradient_penalty,
     spectral).
@@ -126,7 +130,8 @@ class LeastSquares(Loss):
 
 
 def logistic(lead: Logits) -> Logits:
-    """-log sigmoid of a lead: the cost of a comparison in the standard form of the relativistic losses."""
+    """-log sigmoid of a lead: the cost of a comparison in the standard form of the relativistic
+    losses."""
     return F.softplus(-lead)
 
 
@@ -141,7 +146,8 @@ def hinge(lead: Logits) -> Logits:
 
 
 class Relativistic(Loss):
-    """D is to judge a real sample more real than a generated one, and G the other way round. Jolicoeur-Martineau 2018.
+    """D is to judge a real sample more real than a generated one, and G the other way round.
+    Jolicoeur-Martineau 2018.
 
     E cost(D(x) - D(G(z))) for D, E cost(D(G(z)) - D(x)) for G, over pairs of one real and one
     generated sample: the paper's RGANs, of section 4.
@@ -171,7 +177,8 @@ class Relativistic(Loss):
 
 
 class RelativisticAverage(Relativistic):
-    """As above, but each sample against the mean of the other kind: the RaGANs of Jolicoeur-Martineau 2018, section 4.
+    """As above, but each sample against the mean of the other kind: the RaGANs of
+    Jolicoeur-Martineau 2018, section 4.
 
     Half the sum of both directions, as in the author's code; the paper writes the sum.
     """
@@ -183,7 +190,8 @@ class RelativisticAverage(Relativistic):
 
 
 class Energy(Loss):
-    """A loss of reconstruction errors: D is an autoencoder whose logits are minus its error. G wants a small error."""
+    """A loss of reconstruction errors: D is an autoencoder whose logits are minus its error. G
+    wants a small error."""
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """D must reconstruct.
@@ -203,7 +211,8 @@ class Energy(Loss):
 
 
 class EBGAN(Energy):
-    """E error(x) + E max(0, m - error(G(z))) for D, E error(G(z)) for G. Zhao et al. 2017, Eqs. 1 and 2.
+    """E error(x) + E max(0, m - error(G(z))) for D, E error(G(z)) for G. Zhao et al. 2017, Eqs. 1
+    and 2.
 
     Args:
         margin: m > 0, in units of the mean error of a number of a sample; beyond it D no longer
@@ -252,7 +261,8 @@ class BEGAN(Energy):
         return {"k": self.k.clone()}
 
     def d(self, turn: Turn) -> Scalar:
-        """With k as it was; then k follows the errors of all processes, of each part with `optim.accumulate`."""
+        """With k as it was; then k follows the errors of all processes, of each part with
+        `optim.accumulate`."""
         real, fake = -turn.real.logits.mean(), -turn.fake.logits.mean()
         objective = real - self.k.clone() * fake
         self.k.add_(self.lambda_k * mean_over_processes(self.gamma * real - fake)).clamp_(0, 1)

@@ -1,4 +1,5 @@
-"""The one LightningModule: a training step is a loop over turns, and a turn is a loop over terms."""
+"""The one LightningModule: a training step is a loop over turns, and a turn is a loop over
+terms."""
 
 import copy
 import itertools
@@ -19,7 +20,8 @@ from lit_gan.sampling import n_classes_of
 
 
 class GAN(LightningModule):
-    """A game of G and D. One training step is one generator update: n_dis turns of D, then one of G.
+    """A game of G and D. One training step is one generator update: n_dis turns of D, then one of
+    G.
 
     In each turn the player minimises its loss and every regularizer's term. What follows an update
     is done by the callbacks that `lit_gan.callbacks.essential_callbacks` builds, for a Trainer of
@@ -88,12 +90,14 @@ class GAN(LightningModule):
         yield self.move("g", *(repeated(part, n) for part in share))
 
     def move(self, player: Player, x: Images, y: Labels) -> Move:
-        """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a batch into."""
+        """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a
+        batch into."""
         parts = zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True)
         return [self.turn(player, *part) for part in parts]
 
     def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
-        """A turn on these real samples, with latent vectors of its own and, where somebody looks at them, labels.
+        """A turn on these real samples, with latent vectors of its own and, where somebody looks at
+        them, labels.
 
         Generated samples have labels drawn uniformly, as in the code of Miyato and Koyama 2018:
         other ones than the real samples of the turn, whatever the frequencies of the classes.
@@ -137,7 +141,8 @@ class GAN(LightningModule):
         return terms
 
     def uncounted_step(self, optimizer) -> None:
-        """Steps through the precision plugin but past Lightning's counter: `global_step` counts G's updates alone."""
+        """Steps through the precision plugin but past Lightning's counter: `global_step` counts G's
+        updates alone."""
         self.trainer.strategy.optimizer_step(optimizer.optimizer, lambda: None)
 
     def record(self, turn: Turn, terms: dict[str, Tensor]) -> None:
@@ -159,12 +164,14 @@ class GAN(LightningModule):
         check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
 
     def generator(self, ema: bool) -> Generator:
-        """G with its moving average's weights where there is one and `ema` asks for it, else as it trains."""
+        """G with its moving average's weights where there is one and `ema` asks for it, else as it
+        trains."""
         return self.G_ema.G if ema and self.G_ema is not None else self.G
 
 
 def changes(network: nn.Module, act: Callable[[], None]) -> bool:
-    """Whether an act changes of what layers a network is made, the shapes of its weights or what it hooks into them."""
+    """Whether an act changes of what layers a network is made, the shapes of its weights or what it
+    hooks into them."""
     before = structure(network)
     act()
     return structure(network) != before
@@ -178,7 +185,8 @@ def structure(network: nn.Module) -> tuple:
 
 
 class Average(nn.Module):
-    """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving average.
+    """A copy of G that follows its weights, and its batch-norm statistics, as an exponential moving
+    average.
 
     Without a `start` the decay grows with the updates n as TensorFlow's does, (1 + n) / (10 + n)
     until it is `decay`, so that the first weights are soon forgotten: 0.999 is reached at update
@@ -204,7 +212,8 @@ class Average(nn.Module):
 
     @torch.no_grad()
     def update_from(self, G: Generator, update: int) -> None:
-        """average <- decay * average + (1 - decay) * G, after the update of this number, the first being 1."""
+        """average <- decay * average + (1 - decay) * G, after the update of this number, the first
+        being 1."""
         decay = self.decay_at(update)
         pairs = list(zip(self.tensors(self.G), self.tensors(G), strict=True))
         floating = [pair for pair in pairs if pair[0].is_floating_point()]
@@ -220,7 +229,8 @@ class Average(nn.Module):
 
 
 def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) -> None:
-    """Refuses what a loss scale that changes between a gradient and its step, or a step left out, would falsify.
+    """Refuses what a loss scale that changes between a gradient and its step, or a step left out,
+    would falsify.
 
     Raises:
         UserError: half precision together with an order of play or an optimizer that cannot have
@@ -236,13 +246,15 @@ def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) 
 
 
 def repeated(part: Tensor, n: int | None) -> Tensor:
-    """The first n rows, from the beginning again where there are fewer; all of them if n is None."""
+    """The first n rows, from the beginning again where there are fewer; all of them if n is
+    None."""
     return part if n is None else part[torch.arange(n, device=part.device) % len(part)]
 
 
 @contextmanager
 def without_gradients_of(network: nn.Module) -> Iterator[None]:
-    """Computes no gradients for a network's parameters: on G's turn D's would only be thrown away."""
+    """Computes no gradients for a network's parameters: on G's turn D's would only be thrown
+    away."""
     parameters = trainable(network)
     for parameter in parameters:
         parameter.requires_grad_(False)

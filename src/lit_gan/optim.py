@@ -1,4 +1,5 @@
-"""The players' optimizers: one setting of the literature is learning rates, betas and n_dis together."""
+"""The players' optimizers: one setting of the literature is learning rates, betas and n_dis
+together."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any
@@ -88,7 +89,8 @@ def realign(scheduler: LambdaLR) -> tuple[float, float]:
 
 
 class OptimisticAdam(Adam):
-    """Adam whose step is twice the new one less the one before. Daskalakis et al. 2018, Algorithm 1.
+    """Adam whose step is twice the new one less the one before. Daskalakis et al. 2018, Algorithm
+    1.
 
     What a player expects the other to do next is what it has just done: the game's cycles become
     spirals inwards.
@@ -109,7 +111,8 @@ class OptimisticAdam(Adam):
 
 
 class TensorFlowRMSprop(Optimizer):
-    """RMSProp as TensorFlow 1 computes it: m <- alpha m + (1 - alpha) g^2 from m = 1, w <- w - lr g / sqrt(m + eps).
+    """RMSProp as TensorFlow 1 computes it: m <- alpha m + (1 - alpha) g^2 from m = 1, w <- w - lr g
+    / sqrt(m + eps).
 
     torch's RMSprop starts from m = 0, where its first steps are 1 / sqrt(1 - alpha) times as long,
     and adds eps to the root. The defaults are those of `tf.train.RMSPropOptimizer`.
@@ -130,7 +133,8 @@ class TensorFlowRMSprop(Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Every parameter that has a gradient, after `closure`, whose value is returned, has computed it."""
+        """Every parameter that has a gradient, after `closure`, whose value is returned, has
+        computed it."""
         loss = None
         if closure is not None:
             with torch.enable_grad():

@@ -1,4 +1,5 @@
-"""`python -m lit_gan.options [GROUP | GROUP=CHOICE]`: what can be chosen, what it means and how it is set."""
+"""`python -m lit_gan.options [GROUP | GROUP=CHOICE]`: what can be chosen, what it means and how it
+is set."""
 
 import argparse
 from pathlib import Path

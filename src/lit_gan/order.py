@@ -40,7 +40,8 @@ class Simultaneous(Order):
 
 
 class Extragradient(Simultaneous):
-    """A look ahead: both players step, and step from where they stood with the gradient found there.
+    """A look ahead: both players step, and step from where they stood with the gradient found
+    there.
 
     Gidel et al. 2019, Algorithm 2 without averaging and on the same samples in both steps
     (Algorithm 5); with Adam Algorithm 4, both steps shaping the moments. Constraints (`project`)
@@ -49,7 +50,8 @@ class Extragradient(Simultaneous):
     """
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
-        """Steps ahead, finds the gradients there, and makes the updates with them from the start."""
+        """Steps ahead, finds the gradients there, and makes the updates with them from the
+        start."""
         moves = one_each(moves, "extragradient")
         ahead = [[replace(turn) for turn in move] for move in moves]
         parameters = [p for optimizer in game.optimizers() for group in optimizer.param_groups for p in group["params"]]

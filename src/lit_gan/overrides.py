@@ -1,4 +1,5 @@
-"""Overrides, the settings of a command line such as `model.width=8`: read and written in Hydra's own grammar."""
+"""Overrides, the settings of a command line such as `model.width=8`: read and written in Hydra's
+own grammar."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +11,8 @@ from hydra.core.override_parser.types import Override, Quote, QuotedString, Valu
 
 
 def parse_overrides(words: Iterable[str]) -> list[Override]:
-    """The overrides in Hydra's reading, which knows the choices that a pattern such as `loss=glob(h*)` means.
+    """The overrides in Hydra's reading, which knows the choices that a pattern such as
+    `loss=glob(h*)` means.
 
     Raises:
         OverrideParseException: a word is not in Hydra's grammar.

@@ -49,7 +49,8 @@ def innermost(error: BaseException) -> BaseException:
 
 
 def import_advice(target: str) -> str:
-    """What to do about a class that cannot be imported: its module is nowhere, or holds no such class."""
+    """What to do about a class that cannot be imported: its module is nowhere, or holds no such
+    class."""
     module = target.split(".")[0]
     if module in sys.modules or find_spec(module):
         return "correct the name"

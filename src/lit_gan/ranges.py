@@ -1,4 +1,5 @@
-"""What values an argument may have, said where it is declared: `def __init__(self, sigma: NonNegative = 0.1)`.
+"""What values an argument may have, said where it is declared: `def __init__(self, sigma:
+NonNegative = 0.1)`.
 
 The annotation is checked in a config before anything is made of it, and by the constructor itself
 under `@checked`; the documentation of a choice shows it. A class from outside the package is
@@ -19,7 +20,8 @@ from lit_gan.errors import UserError, written
 
 @dataclass(frozen=True)
 class Range:
-    """The bounds of an annotated number: at least `least`, below `below`, above `above`, at most `most`, and finite."""
+    """The bounds of an annotated number: at least `least`, below `below`, above `above`, at most
+    `most`, and finite."""
 
     least: float = -math.inf
     below: float = math.inf
@@ -53,7 +55,8 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 @dataclass(frozen=True)
 class Allowed:
-    """The values that an annotation allows: one of `choices`, or any of `types`, numbers within `bounds`."""
+    """The values that an annotation allows: one of `choices`, or any of `types`, numbers within
+    `bounds`."""
 
     types: tuple[type, ...] = ()
     bounds: Range = Range()
@@ -61,7 +64,8 @@ class Allowed:
 
     @classmethod
     def by(cls, annotation: Any) -> "Allowed":
-        """What `Count`, `Annotated[int | None, Range(1)]`, `str | None` or `Literal["g", "d"]` allow."""
+        """What `Count`, `Annotated[int | None, Range(1)]`, `str | None` or `Literal["g", "d"]`
+        allow."""
         if get_origin(annotation) is Literal:
             return cls(choices=get_args(annotation))
         kind, *notes = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
@@ -91,7 +95,8 @@ def require(name: str, value: Any, allowed: Allowed) -> None:
 
 
 def argument_ranges(target: Callable) -> dict[str, Allowed]:
-    """What those arguments of a class or function may be that are annotated with a `Range` or a `Literal`."""
+    """What those arguments of a class or function may be that are annotated with a `Range` or a
+    `Literal`."""
     function = target.__init__ if isinstance(target, type) else target
     try:
         hints = get_type_hints(inspect.unwrap(function), include_extras=True)

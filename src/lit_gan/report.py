@@ -1,4 +1,5 @@
-"""`python -m lit_gan.report DIR [DIR ...]`: the figures and tables of sweeps, finished or not, on one page."""
+"""`python -m lit_gan.report DIR [DIR ...]`: the figures and tables of sweeps, finished or not, on
+one page."""
 
 import argparse
 from pathlib import Path

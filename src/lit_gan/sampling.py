@@ -18,7 +18,8 @@ def n_classes_of(network: nn.Module) -> int | None:
 
 
 def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
-    """The number of the class that is asked for by its name or number; where a name is a number, the name decides.
+    """The number of the class that is asked for by its name or number; where a name is a number,
+    the name decides.
 
     Args:
         names: of the classes by their numbers; None where they have none.
@@ -75,7 +76,8 @@ class Sampler:
         return self.G.draw(n, self.generator), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
 
     def grid(self, count: int) -> tuple[Tensor, int | None]:
-        """At most `count` samples for one picture, and how many of them make a row; None for any number.
+        """At most `count` samples for one picture, and how many of them make a row; None for any
+        number.
 
         Where G looks at labels, a row is a class, from the first one on, and a column has the same
         latent vector.

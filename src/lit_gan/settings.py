@@ -84,7 +84,8 @@ CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switc
 
 
 def check_config(config: DictConfig, settings: Mapping[str, Any]) -> None:
-    """Holds a command's config against its table, and everything that it names by `_target_` against its annotations.
+    """Holds a command's config against its table, and everything that it names by `_target_`
+    against its annotations.
 
     Raises:
         UserError: names the first setting with an impossible value, and what it may be.
@@ -107,7 +108,8 @@ def check_settings(config: DictConfig, settings: Mapping[str, Any]) -> None:
 
 
 def check_arguments(part: DictConfig, target: Callable | None) -> None:
-    """Holds a part of a config against the annotations of the class or function that it is given to.
+    """Holds a part of a config against the annotations of the class or function that it is given
+    to.
 
     Raises:
         UserError: names the setting, in full, with an impossible value: where the part refers to
@@ -141,13 +143,15 @@ def names_target(node: Node) -> bool:
 
 
 def referred(node: Node | None) -> Node | None:
-    """The node whose value a node takes over by interpolation, or itself; None where there is no value at all."""
+    """The node whose value a node takes over by interpolation, or itself; None where there is no
+    value at all."""
     node = None if node is None else node._maybe_dereference_node(throw_on_resolution_failure=False)
     return None if node is None or node._is_missing() else node
 
 
 def located(target: Any) -> Callable | None:
-    """The class or function of a name; None if it cannot be imported, which is answered when it is to be called."""
+    """The class or function of a name; None if it cannot be imported, which is answered when it is
+    to be called."""
     try:
         return _locate(target)
     except Exception:  # an import can fail in any way

@@ -1,4 +1,5 @@
-"""Looks into a trained GAN. Each analysis is one class that turns a run into a table, a figure and a sentence."""
+"""Looks into a trained GAN. Each analysis is one class that turns a run into a table, a figure and
+a sentence."""
 
 from lit_gan.analysis.arithmetic import Arithmetic
 from lit_gan.analysis.base import Analysis, Finding

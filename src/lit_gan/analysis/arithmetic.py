@@ -19,11 +19,13 @@ from lit_gan.ranges import Allowed, Count, NonNegative, Range, checked, require
 from lit_gan.sampling import n_classes_of
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
-"""What the samples of the new latent vectors are: three means, then the result in the middle of eight neighbours."""
+"""What the samples of the new latent vectors are: three means, then the result in the middle of
+eight neighbours."""
 
 
 class Arithmetic(Analysis):
-    """a - b + c on the mean latent vectors of three concepts, and 8 neighbours of it. Radford et al. 2016, Figure 7.
+    """a - b + c on the mean latent vectors of three concepts, and 8 neighbours of it. Radford et
+    al. 2016, Figure 7.
 
     A concept is a class, whose exemplars are the samples that the data set's classifier
     (metrics=classifier) is surest of, or a list of sample numbers, those of `lit_gan.sample` with
@@ -57,7 +59,8 @@ class Arithmetic(Analysis):
         self.exemplars, self.among, self.noise = exemplars, among, noise
 
     def check(self, subject: Subject) -> None:
-        """Refuses points and text, a G that is told its class, and a class that the data does not have.
+        """Refuses points and text, a G that is told its class, and a class that the data does not
+        have.
 
         Raises:
             UserError: names which of them it is.
@@ -78,7 +81,8 @@ class Arithmetic(Analysis):
                 )
 
     def find(self, subject: Subject) -> Finding:
-        """Draws the exemplars and their means on the left, the result among its neighbours on the right."""
+        """Draws the exemplars and their means on the left, the result among its neighbours on the
+        right."""
         x, z = samples_with_latents(subject, self.among)
         seen = classified(subject, x)
         numbers = {name: self.exemplars_of(name, seen) for name in self.concepts}
@@ -128,7 +132,8 @@ def samples_with_latents(subject: Subject, n: int) -> tuple[Images, Latents]:
 
 
 def classified(subject: Subject, x: Images) -> Float[Tensor, "n k"] | None:
-    """The probabilities that the data set's classifier gives to the classes; None for data without labels."""
+    """The probabilities that the data set's classifier gives to the classes; None for data without
+    labels."""
     if subject.source.n_classes is None:
         return None
     classifier = Classifier()
@@ -138,7 +143,8 @@ def classified(subject: Subject, x: Images) -> Float[Tensor, "n k"] | None:
 
 
 def class_and_probability(seen: Float[Tensor, "n k"] | None, place: int) -> dict[str, Any]:
-    """The columns about what a classifier sees in a sample; an empty mapping without a classifier."""
+    """The columns about what a classifier sees in a sample; an empty mapping without a
+    classifier."""
     if seen is None:
         return {}
     return {"class": int(seen[place].argmax()), "probability": seen[place].max().item()}
@@ -152,7 +158,8 @@ def nine_around(z: Float[Tensor, " z"], noise: float, seed: int) -> Float[Tensor
 
 
 def show_arithmetic(concepts: list[Images], result: Images) -> Figure:
-    """A figure with three columns of exemplars, their mean at the bottom, and the result among its neighbours."""
+    """A figure with three columns of exemplars, their mean at the bottom, and the result among its
+    neighbours."""
     plot = titled_figure(8, 4.5, "Latent arithmetic: the mean of each column (its last picture), a - b + c")
     grid = plot.subplots(1, 4, width_ratios=[1, 1, 1, 3.2])
     for axes, title, images in zip(grid, ("a", "- b", "+ c"), concepts, strict=False):

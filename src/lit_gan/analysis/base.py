@@ -44,7 +44,8 @@ class Analysis:
     """A look into a trained GAN, which its key in the config group `analysis` names."""
 
     def check(self, subject: Subject) -> None:
-        """Refuses, before anything is computed, a run that the analysis cannot look into; accepts all by default.
+        """Refuses, before anything is computed, a run that the analysis cannot look into; accepts
+        all by default.
 
         Raises:
             UserError: says why, and which run would do.
@@ -68,7 +69,8 @@ def check_images(name: str, subject: Subject) -> None:
 
 
 def check_enough(name: str, subject: Subject, least: int = 2) -> None:
-    """Refuses a run on too few images for the analysis `name`, which compares training images with each other.
+    """Refuses a run on too few images for the analysis `name`, which compares training images with
+    each other.
 
     Raises:
         UserError: there are fewer than `least` images.

@@ -21,7 +21,8 @@ SIZE = 32
 
 
 class Duplicates(Analysis):
-    """Training images that share the binary code of an autoencoder. Radford et al. 2016, section 4.1.
+    """Training images that share the binary code of an autoencoder. Radford et al. 2016, section
+    4.1.
 
     A denoising autoencoder with one hidden layer, pixels-`bits`-pixels with dropout on the pixels
     and a ReLU, learns the images at 32 px, minus their mean. Which of its hidden units are positive
@@ -58,7 +59,8 @@ class Duplicates(Analysis):
         check_enough("duplicates", subject)
 
     def find(self, subject: Subject) -> Finding:
-        """Draws the pairs side by side, the image that stays and its duplicate, the most different pairs first."""
+        """Draws the pairs side by side, the image that stays and its duplicate, the most different
+        pairs first."""
         numbers, images, labels = self.read(subject)
         autoencoder = self.train(images, subject)
         codes = torch.cat([autoencoder.code(part.to(subject.device)).cpu() for part in images.split(1000)])
@@ -81,7 +83,8 @@ class Duplicates(Analysis):
         return numbers, torch.cat(images), torch.cat(labels)
 
     def train(self, images: UInt8[Tensor, "n c s s"], subject: Subject) -> "HashingAutoencoder":
-        """The autoencoder after its training, in eval mode. Torch's random numbers are left as they were."""
+        """The autoencoder after its training, in eval mode. Torch's random numbers are left as they
+        were."""
         with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
             torch.manual_seed(subject.seed)
             autoencoder = HashingAutoencoder(images, self.bits, self.dropout).to(subject.device)
@@ -96,7 +99,8 @@ class Duplicates(Analysis):
 
 
 class HashingAutoencoder(nn.Module):
-    """A denoising autoencoder with one hidden layer of `bits` ReLUs, whose signs are the code of an image.
+    """A denoising autoencoder with one hidden layer of `bits` ReLUs, whose signs are the code of an
+    image.
 
     It takes images as uint8, and centres and scales their pixels with the mean and deviation of
     those it is built from.
@@ -138,7 +142,8 @@ def first_of_its_code(codes: Bool[Tensor, "n bits"]) -> Int[Tensor, " n"]:
 
 
 def show_pairs(pairs: Images, found: str) -> Figure:
-    """A figure of pairs of images, four pairs in a row, under the sentence `found`; the bare sentence without pairs."""
+    """A figure of pairs of images, four pairs in a row, under the sentence `found`; the bare
+    sentence without pairs."""
     if len(pairs):
         return contact_sheet(pairs, 8, f"{found}\n(left: stays, right: its duplicate; the most different pairs first)")
     return titled_figure(7, 1, found)

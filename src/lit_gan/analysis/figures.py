@@ -24,7 +24,8 @@ def titled_figure(width: float, height: float, title: str) -> Figure:
 
 
 def panels(titles: Sequence[str], title: str, xlabel: str, ylabel: str, **shared: bool) -> tuple[Figure, list[Axes]]:
-    """A figure with one panel for each of `titles`, in rows of at most four, and the axes of the panels.
+    """A figure with one panel for each of `titles`, in rows of at most four, and the axes of the
+    panels.
 
     Args:
         title: of the figure.

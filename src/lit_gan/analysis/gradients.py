@@ -18,7 +18,8 @@ from lit_gan.ranges import AtLeastTwo, checked
 
 
 class Gradients(Analysis):
-    """The norm of the gradient of D's loss at the output of each layer of D. Gulrajani et al. 2017, Figure 1b, left.
+    """The norm of the gradient of D's loss at the output of each layer of D. Gulrajani et al. 2017,
+    Figure 1b, left.
 
     It is the gradient of the loss alone, without regularizers, on one batch of real and generated
     samples, with the networks in eval mode; the norm is over the whole batch, before the layer's
@@ -75,7 +76,8 @@ def joint_norm(gradients: list[Tensor | None]) -> float | None:
 
 @contextmanager
 def probed(network: nn.Module) -> Iterator[dict[str, list[Tensor]]]:
-    """Adds a zero to the output of every layer with a weight; the loss's gradient there is the gradient of the output.
+    """Adds a zero to the output of every layer with a weight; the loss's gradient there is the
+    gradient of the output.
 
     Unlike the output itself, the zero is safe from activation functions that work in place.
     """

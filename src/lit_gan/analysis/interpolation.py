@@ -12,7 +12,8 @@ from lit_gan.sampling import n_classes_of
 
 
 class Interpolation(Analysis):
-    """Samples on straight lines through random latent vectors, row by row. Radford et al. 2016, Figure 4.
+    """Samples on straight lines through random latent vectors, row by row. Radford et al. 2016,
+    Figure 4.
 
     A G that takes labels makes one class per row. Columns: row, step, and the distance (root mean
     square over the pixels in [-1, 1]) to the sample before, which leaps where G has memorised
@@ -51,7 +52,8 @@ class Interpolation(Analysis):
 
 
 def polyline(corners: Float[Tensor, "rows points z"], steps: int) -> Float[Tensor, "rows length z"]:
-    """Each row's line from corner to corner in `steps` equal steps: (points - 1) * steps + 1 latent vectors."""
+    """Each row's line from corner to corner in `steps` equal steps: (points - 1) * steps + 1 latent
+    vectors."""
     share = torch.arange(steps, device=corners.device)[:, None] / steps
     legs = torch.lerp(corners[:, :-1, None], corners[:, 1:, None], share)
     return torch.cat([legs.flatten(1, 2), corners[:, -1:]], 1)

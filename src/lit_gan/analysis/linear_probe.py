@@ -162,7 +162,8 @@ def read_views(subject: Subject, split: str, n: int) -> Views:
 
 @torch.no_grad()
 def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
-    """The outputs of all convolutions, pooled to 4x4, flattened and concatenated: 16 numbers for each channel.
+    """The outputs of all convolutions, pooled to 4x4, flattened and concatenated: 16 numbers for
+    each channel.
 
     A D that looks at labels is shown 0 for every image: the true ones are what is to be read out.
     """
@@ -181,7 +182,8 @@ def pooled_features(subject: Subject, x: Images) -> Float[Tensor, "b d"]:
 
 
 def convolutions(network: nn.Module) -> dict[nn.Module, nn.Conv2d]:
-    """The convolution to which each layer belongs: itself, or the one before it with no other weights in between.
+    """The convolution to which each layer belongs: itself, or the one before it with no other
+    weights in between.
 
     Of the layers behind a convolution, those count that keep the shape of its output:
     normalisation, activation, dropout.

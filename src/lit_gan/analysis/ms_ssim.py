@@ -16,7 +16,8 @@ from lit_gan.sampling import n_classes_of
 
 
 class MSSSIM(Analysis):
-    """Mean MS-SSIM of random pairs of samples, against that of real images. Odena et al. 2017, section 4.2.
+    """Mean MS-SSIM of random pairs of samples, against that of real images. Odena et al. 2017,
+    section 4.2.
 
     It is 1 for identical images; samples that are more alike than real ones lack diversity. The
     pairs are of all samples, and if G takes labels, also of each class. Images smaller than 176 px
@@ -68,7 +69,8 @@ class MSSSIM(Analysis):
             yield group, subject.pixels(2 * self.pairs_per_class, group)
 
     def real(self, subject: Subject, groups: range) -> Iterator[tuple[str | int, Pixels]]:
-        """Training images of all classes together, then of each class that has two among 20,000 random ones."""
+        """Training images of all classes together, then of each class that has two among 20,000
+        random ones."""
         yield "all", subject.real("train", 2 * self.pairs)[1]
         if groups:
             _, images, labels = subject.real("train", 20_000)
@@ -83,7 +85,8 @@ KINDS = ("generated", "real")
 
 
 def overall_and_within(values: dict[str | int, float]) -> str:
-    """The value over all images and the mean of those within classes, "0.337 (within classes 0.637)"."""
+    """The value over all images and the mean of those within classes, "0.337 (within classes
+    0.637)"."""
     within = [value for group, value in values.items() if group != "all"]
     return f"{values['all']:.3f}" + (f" (within classes {fmean(within):.3f})" if within else "")
 

@@ -47,7 +47,8 @@ class Queries(NamedTuple):
 
 
 class Neighbours(Analysis):
-    """The nearest training images of samples, and whether they are nearer than those of real images are.
+    """The nearest training images of samples, and whether they are nearer than those of real images
+    are.
 
     They are looked for in pixel space, and in the feature space of the run's metrics if these have
     one. The reference is the distance from images of the split "test" to their nearest training
@@ -75,7 +76,8 @@ class Neighbours(Analysis):
         check_enough("neighbours", subject)
 
     def find(self, subject: Subject) -> Finding:
-        """Draws for each space the first samples with their neighbours, and the distances to the nearest."""
+        """Draws for each space the first samples with their neighbours, and the distances to the
+        nearest."""
         numbers, images, _ = subject.real("train", self.images)
         asked = [Queries("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
         rows, words = [], []
@@ -105,7 +107,8 @@ class Neighbours(Analysis):
 
 
 def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
-    """The functions that turn images into points to compare: by their pixels, and by the run's own extractor."""
+    """The functions that turn images into points to compare: by their pixels, and by the run's own
+    extractor."""
     suite: Suite | None = build_part(subject.config.metrics.suite)
     ways = {"pixels": lambda images: to_unit(images).flatten(1)}
     if suite is not None and (extractor := suite.extractor) is not None:

@@ -19,7 +19,8 @@ from lit_gan.sampling import Sampler
 
 @dataclass
 class Subject:
-    """A trained GAN, on `device` and in eval mode, its data set, and the settings that every analysis shares.
+    """A trained GAN, on `device` and in eval mode, its data set, and the settings that every
+    analysis shares.
 
     Attributes:
         config, directory: of the run.
@@ -79,11 +80,13 @@ class Subject:
         return to_uint8(self.samples(n, label))
 
     def batches(self, split: str, numbers: Int[Tensor, " n"]) -> Iterator[tuple[Tensor, Labels]]:
-        """Batches of the samples with the given numbers, as the data set holds them (images uint8), with labels."""
+        """Batches of the samples with the given numbers, as the data set holds them (images uint8),
+        with labels."""
         return read_batches(self.source.split(split), numbers, self.batch_size)
 
     def real(self, split: str, n: int | None = None) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
-        """Numbers, samples as the data set holds them and labels of n random samples, always the same ones."""
+        """Numbers, samples as the data set holds them and labels of n random samples, always the
+        same ones."""
         numbers = subset_indices(self.source.split(split), n)
         samples, labels = zip(*self.batches(split, numbers), strict=True)
         return numbers, torch.cat(samples), torch.cat(labels)
@@ -93,5 +96,6 @@ class Subject:
         return self.source.samples(samples.to(self.device))
 
     def judge(self, x: Images, y: Labels) -> Verdict:
-        """D's verdict on each sample by itself; a D that judges several at once sees copies of the sample."""
+        """D's verdict on each sample by itself; a D that judges several at once sees copies of the
+        sample."""
         return self.D(x.repeat_interleave(self.packed, 0), y.repeat_interleave(self.packed, 0))

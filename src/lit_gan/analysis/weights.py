@@ -18,12 +18,14 @@ from lit_gan.records.score_names import four_digits
 
 
 def stable_rank(sigma: Float[Tensor, " r"]) -> float:
-    """The number of directions that a layer uses, sum(sigma^2) / sigma_1^2, from its singular values, largest first."""
+    """The number of directions that a layer uses, sum(sigma^2) / sigma_1^2, from its singular
+    values, largest first."""
     return (sigma.square().sum() / sigma[0].square()).item()
 
 
 class SingularValues(Analysis):
-    """Squared singular values of D's layers, scaled so that the first is 1. Miyato et al. 2018, Figure 3.
+    """Squared singular values of D's layers, scaled so that the first is 1. Miyato et al. 2018,
+    Figure 3.
 
     The weights are those that D applies, so under spectral and weight normalisation the normalised
     ones. The matrix of a layer is [out, in * height * width].
@@ -98,7 +100,8 @@ class SpectralNorms(Analysis):
 
 
 def shades(n: int) -> list:
-    """The colours of n shades from dark to bright, without the palest, which would be lost on white paper."""
+    """The colours of n shades from dark to bright, without the palest, which would be lost on white
+    paper."""
     from matplotlib import colormaps
 
     return list(colormaps[SHADES](torch.linspace(0, 0.9, n).numpy()))
@@ -143,7 +146,8 @@ class Weights(Analysis):
 
 @torch.no_grad()
 def all_weights(D: Discriminator) -> dict[str, Float[Tensor, " n"]]:
-    """The weights of each layer of D by its name, on the CPU, after those of "all" layers together."""
+    """The weights of each layer of D by its name, on the CPU, after those of "all" layers
+    together."""
     layers = {name: flat_weight(layer) for name, layer in weight_layers(D)}
     return {"all": torch.cat(list(layers.values())), **layers}
 

@@ -6,7 +6,8 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 
 class Branch(Callback):
-    """Takes over a parent's weights, its optimizers' memory and its place in the data, with the settings of the branch.
+    """Takes over a parent's weights, its optimizers' memory and its place in the data, with the
+    settings of the branch.
 
     Learning rates, betas and decay are those of the branch's config, as they are at the update
     where it begins; the clock starts anew. Comes before every callback that has a state.

@@ -34,7 +34,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class Checkpoints(Checkpoint):
-    """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on Ctrl-C or a signal.
+    """`last.ckpt` after every epoch, `best.ckpt` too if it was the best so far, and a stop on
+    Ctrl-C or a signal.
 
     An epoch is saved twice: by `SaveFirst` before anything else is done with it, marked as
     unfinished, and here, last of all, with its scores taken. Training that goes on from an
@@ -65,7 +66,8 @@ class Checkpoints(Checkpoint):
         self.handlers: dict[int, Any] = {}
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Notes whether the epoch's end is still to come, and which curves no logger has seen yet."""
+        """Notes whether the epoch's end is still to come, and which curves no logger has seen
+        yet."""
         checkpoint["epoch_end"] = {"unfinished": self.unfinished, "curves": self.curves_log.curves.unlogged}
 
     def save(self, trainer: Trainer, name: str = "last") -> None:
@@ -122,7 +124,8 @@ class Checkpoints(Checkpoint):
             raise Stopped(trainer.global_step, None if self.stopping or not ended else who_ends(trainer))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Remembers who takes the signals, before Lightning does: these are to have them back after the training."""
+        """Remembers who takes the signals, before Lightning does: these are to have them back after
+        the training."""
         numbers = takeable()
         self.handlers = {number: signal.getsignal(number) for number in [signal.SIGINT, *numbers] if numbers}
 
@@ -162,7 +165,8 @@ class Checkpoints(Checkpoint):
         self.save(trainer)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Saves the updates since the last checkpoint if what failed came after one of them, as a logger does."""
+        """Saves the updates since the last checkpoint if what failed came after one of them, as a
+        logger does."""
         batches = trainer.fit_loop.epoch_loop.batch_progress.current
         between_updates = batches.completed < batches.processed == batches.ready
         harmless = isinstance(exception, Exception) and not isinstance(exception, Diverged | Stopped)
@@ -212,7 +216,8 @@ def loop_progress(update: int, updates_per_epoch: int) -> dict[str, Any]:
 
 
 def ends_early(trainer: Trainer) -> bool:
-    """Whether a setting of the trainer or a callback ends the training before its last update, and may."""
+    """Whether a setting of the trainer or a callback ends the training before its last update, and
+    may."""
     least = max(trainer.min_steps or 0, (trainer.min_epochs or 0) * trainer.limit_train_batches)
     return trainer.should_stop and least <= trainer.global_step < trainer.max_steps
 

@@ -38,7 +38,8 @@ class CurvesFigure(Callback):
             self.save()
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Draws after a stop or a failure, unless nothing was trained or a second Ctrl-C cannot wait."""
+        """Draws after a stop or a failure, unless nothing was trained or a second Ctrl-C cannot
+        wait."""
         trained = self.first_update is not None and trainer.global_step > self.first_update
         if not trained or trainer.fast_dev_run or isinstance(exception, KeyboardInterrupt):
             return

@@ -8,7 +8,8 @@ from lit_gan.curves import Curves
 
 
 class CurvesLog(Callback):
-    """Logs the mean of each curve every `log_every_n_steps` generator updates and at an epoch's end.
+    """Logs the mean of each curve every `log_every_n_steps` generator updates and at an epoch's
+    end.
 
     The means of an epoch's end wait until its checkpoint, which holds them, is written: `SaveFirst`
     logs them then. Comes after every callback that takes part in an update, as a logger may fail.

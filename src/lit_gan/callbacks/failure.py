@@ -13,13 +13,15 @@ GRACE = 3.0
 
 
 class SharedFailure(Callback):
-    """Ends all processes when one fails, so that none waits for it for ever, and lets only that one say why."""
+    """Ends all processes when one fails, so that none waits for it for ever, and lets only that one
+    say why."""
 
     def __init__(self, results: Results):
         self.results = results
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        """Kills the others from the first process; from another, leaves the reason where the first one finds it."""
+        """Kills the others from the first process; from another, leaves the reason where the first
+        one finds it."""
         if trainer.world_size == 1 or isinstance(exception, Stopped):
             return
         launcher = trainer.strategy.launcher

@@ -22,13 +22,15 @@ SILENCE = 600.0
 REFRESH = 0.2
 """Seconds between two states of the progress bar."""
 SMOOTHING = 0.05
-"""Weight of the newest interval in the speed that foretells the time left: low, as evaluations come at intervals."""
+"""Weight of the newest interval in the speed that foretells the time left: low, as evaluations come
+at intervals."""
 OUTPUTS = ("d/real", "d/fake")
 """Curves for which the line has no room."""
 
 
 class Clock(Callback):
-    """Seconds of training and of evaluation, over all the resumes of a run. Comes first among the callbacks.
+    """Seconds of training and of evaluation, over all the resumes of a run. Comes first among the
+    callbacks.
 
     It counts from update `first` on, which is 0 but for a branch.
 
@@ -82,14 +84,16 @@ class Clock(Callback):
         self.seconds[what] += seconds
 
     def rates(self, updates: int) -> dict[str, Any]:
-        """For `results.json`: the seconds, and generator updates and real images per second of training."""
+        """For `results.json`: the seconds, and generator updates and real images per second of
+        training."""
         per_second = (updates - self.first) / self.seconds["training"] if self.seconds["training"] else None
         images = per_second and per_second * self.images_per_update
         return {"seconds": dict(self.seconds), "updates_per_second": per_second, "images_per_second": images}
 
 
 class EpochLog(Callback):
-    """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after Evaluation.
+    """One line in `train.log` and a fresh `results.json` at the end of each epoch. Comes after
+    Evaluation.
 
     In an epoch that takes longer than `SILENCE`, also a line with the time left after so many
     seconds.
@@ -135,7 +139,8 @@ def scores_at(results: Results, update: int) -> tuple[dict[str, float], dict[str
 
 
 class ProgressBar(TQDMProgressBar):
-    """How far the whole run is, in generator updates, and the time left; silent where nobody watches a terminal.
+    """How far the whole run is, in generator updates, and the time left; silent where nobody
+    watches a terminal.
 
     Beside it stand losses, real images per second and the last monitored score. The time left
     counts evaluations in. What is logged meanwhile stands above the bar.

@@ -10,7 +10,8 @@ from lit_gan.sampling import Sampler
 
 
 class SampleGrid(Callback):
-    """What G makes of the same latent vectors after every epoch: `samples/<update>.png`, and in the loggers.
+    """What G makes of the same latent vectors after every epoch: `samples/<update>.png`, and in the
+    loggers.
 
     Images are a grid, points a plot, text is lines, `samples/<update>.txt`. Where G looks at
     labels, a row is a class, whose name stands beside it where it has one.

@@ -7,7 +7,8 @@ from lit_gan.layers import singular_values
 
 
 class Spectra(Callback):
-    """Logs the largest singular value of D's convolutions and dense layers, as applied: `sigma/<layer>`.
+    """Logs the largest singular value of D's convolutions and dense layers, as applied:
+    `sigma/<layer>`.
 
     Miyato et al. 2018, Figure 9. At the start and after every epoch. Under spectral normalisation
     it is the exact norm of W / sigma_hat, which one power iteration puts at 1 or a little above.

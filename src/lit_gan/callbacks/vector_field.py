@@ -21,7 +21,8 @@ SAMPLES = 256
 
 
 class VectorField(Callback):
-    """Writes `vector_field.png` and `path.csv` of a run on data=dirac. Mescheder et al. 2018, Figures 1 and 3.
+    """Writes `vector_field.png` and `path.csv` of a run on data=dirac. Mescheder et al. 2018,
+    Figures 1 and 3.
 
     Args:
         limit: the picture shows theta and psi from -limit to limit.
@@ -71,7 +72,8 @@ class VectorField(Callback):
             save_figure(figure, directory / "vector_field.png")
 
     def draw(self, grid: Tensor, arrows: Tensor) -> Figure:
-        """The arrows [p, 2] at the points [p, 2] of the grid, and the path from its start (o) to its end (x)."""
+        """The arrows [p, 2] at the points [p, 2] of the grid, and the path from its start (o) to
+        its end (x)."""
         figure = new_figure(5, 5, dpi=150)
         axes = figure.add_subplot()
         axes.quiver(*grid.T.numpy(), *arrows.T.numpy(), color="0.6")
@@ -94,7 +96,8 @@ def theta_and_psi(gan: LightningModule) -> list[float]:
 
 
 def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tensor]:
-    """Grid points [p, 2] and, at each, what either player's gradient descent would add to its number [p, 2].
+    """Grid points [p, 2] and, at each, what either player's gradient descent would add to its
+    number [p, 2].
 
     Leaves the players where they are and the regularizers what they remember.
     """

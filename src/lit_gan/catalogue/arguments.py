@@ -1,4 +1,5 @@
-"""The arguments of classes and functions: what their docstrings say of them, and what values they take."""
+"""The arguments of classes and functions: what their docstrings say of them, and what values they
+take."""
 
 import ast
 import functools
@@ -32,7 +33,8 @@ def locate(path: str) -> Callable:
 
 @dataclass(frozen=True)
 class Arguments:
-    """The arguments of a class or function; of None, which stands for settings that are read by name, nothing is known.
+    """The arguments of a class or function; of None, which stands for settings that are read by
+    name, nothing is known.
 
     Attributes:
         owner: the class or function.
@@ -41,7 +43,8 @@ class Arguments:
     owner: Callable | None
 
     def meaning(self, name: str, comment: str) -> str:
-        """What an argument does: by the docstring of the owner or of a class that it inherits from, else by a comment.
+        """What an argument does: by the docstring of the owner or of a class that it inherits from,
+        else by a comment.
 
         The docstrings of other libraries come last, and of them the first sentence.
         """
@@ -51,7 +54,8 @@ class Arguments:
         return comment or text.split(". ")[0] if is_foreign(explaining) else text or comment
 
     def range(self, name: str) -> str:
-        """The values that an argument can have, in words; the empty string where nothing says so."""
+        """The values that an argument can have, in words; the empty string where nothing says
+        so."""
         if self.owner is None:
             return ""
         ranges = {} if is_foreign(self.owner) else argument_ranges(self.owner)
@@ -69,7 +73,8 @@ def is_foreign(owner: Callable | None) -> bool:
 
 @functools.cache
 def documented(owner: Callable | None) -> dict[str, str]:
-    """The arguments that a docstring explains, in its section "Args:" or below a dataclass's fields."""
+    """The arguments that a docstring explains, in its section "Args:" or below a dataclass's
+    fields."""
     if owner is None or owner is object:
         return {}
     init = vars(owner).get("__init__") if inspect.isclass(owner) else None
@@ -79,7 +84,8 @@ def documented(owner: Callable | None) -> dict[str, str]:
 
 
 def arguments_section(docstring: str) -> Iterator[tuple[str, str]]:
-    """The entries of the section "Args:" of a docstring in Google's style; `a, b: text` is one for each."""
+    """The entries of the section "Args:" of a docstring in Google's style; `a, b: text` is one for
+    each."""
     section = re.search(r"^Args:\s*\n((?:[ \t]+.*\n?|[ \t]*\n)+)", docstring, re.MULTILINE)
     text = textwrap.dedent(section[1]) if section else ""
     for entry in re.split(r"\n(?=\S)", text):
@@ -99,7 +105,8 @@ def field_docstrings(owner: type) -> Iterator[tuple[str, str]]:
 
 @functools.cache
 def types_of(owner: Callable) -> dict[str, Any]:
-    """The annotations of the arguments of a class or function; empty where Python cannot read them."""
+    """The annotations of the arguments of a class or function; empty where Python cannot read
+    them."""
     try:
         return get_type_hints(inspect.unwrap(owner.__init__) if inspect.isclass(owner) else owner)
     except (NameError, TypeError):

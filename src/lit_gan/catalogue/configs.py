@@ -1,4 +1,5 @@
-"""The configs that the package ships: which groups there are, their choices, and what they compose to."""
+"""The configs that the package ships: which groups there are, their choices, and what they compose
+to."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,7 +28,8 @@ def package_folders() -> list[Path]:
 
 
 def choices(group: str, own: Sequence[Path] = ()) -> list[str]:
-    """The choices of a config group, in the package's configs and sweeps and in folders of one's own.
+    """The choices of a config group, in the package's configs and sweeps and in folders of one's
+    own.
 
     A file whose name begins with an underscore is read by other files and is no choice.
     """
@@ -36,7 +38,8 @@ def choices(group: str, own: Sequence[Path] = ()) -> list[str]:
 
 
 def default_choices(config_name: str) -> dict[str, Any]:
-    """The default choice of each group of a primary config: {"model": "dcgan", "reg": ["spectral"], "sweep": None}."""
+    """The default choice of each group of a primary config: {"model": "dcgan", "reg": ["spectral"],
+    "sweep": None}."""
     path = package_folders()[0] / f"{config_name}.yaml"
     entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", [])
     groups = [entry for entry in entries if isinstance(entry, dict)]

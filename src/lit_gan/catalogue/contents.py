@@ -11,7 +11,8 @@ UNSEEN = ("hydra", "figure", "label", "prescribed")
 
 
 def stands_for(choice: Choice) -> str:
-    """The words of a command line that do what the choice does: "loss=hinge reg=[spectral] updates=100000"."""
+    """The words of a command line that do what the choice does: "loss=hinge reg=[spectral]
+    updates=100000"."""
     return " ".join([*chosen(choice), *set_to(choice.values), *varied(choice.values)])
 
 
@@ -29,7 +30,8 @@ def chosen(choice: Choice) -> Iterator[str]:
 
 
 def shared(group: str, name: str) -> Iterator[str]:
-    """The settings of a file of another group that several choices read: "optim", "_sngan_resnet"."""
+    """The settings of a file of another group that several choices read: "optim",
+    "_sngan_resnet"."""
     yield from set_to(read_choice(group, name).values, f"{group}.")
 
 

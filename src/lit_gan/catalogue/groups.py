@@ -32,13 +32,15 @@ WHOLE = ("experiment", "method", "sweep")
 
 
 def all_groups(own: Sequence[Path] = ()) -> dict[str, str]:
-    """The groups with what each is for, and behind them those that only a folder of one's own has."""
+    """The groups with what each is for, and behind them those that only a folder of one's own
+    has."""
     folders = [path.parent.name for folder in own for path in sorted(folder.glob("*/*.yaml"))]
     return GROUPS | {name: "a group of your own" for name in folders if name not in GROUPS}
 
 
 def choices_of(group: str, own: Sequence[Path] = ()) -> list[Choice]:
-    """The choices of a group in the order of their names; files that are only parts of others, `_x.yaml`, are none.
+    """The choices of a group in the order of their names; files that are only parts of others,
+    `_x.yaml`, are none.
 
     Raises:
         UserError: there is no such group.
@@ -61,6 +63,7 @@ def find_choice(group: str, name: str, own: Sequence[Path] = ()) -> Choice:
 
 
 def owners(name: str, own: Sequence[Path]) -> str:
-    """The end of a sentence about a choice that was taken for a group; the empty string if it is none."""
+    """The end of a sentence about a choice that was taken for a group; the empty string if it is
+    none."""
     found = [f"{group}={name}" for group in all_groups(own) if name in choices(group, own)]
     return f", but there is the choice {' and '.join(found)}." if found else ""

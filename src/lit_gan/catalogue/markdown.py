@@ -53,7 +53,8 @@ def capital(text: str) -> str:
 
 
 def training_section() -> str:
-    """The settings of a training that belong to no group, with what conf/train.yaml says of them."""
+    """The settings of a training that belong to no group, with what conf/train.yaml says of
+    them."""
     train = Choice("", "train", (package_folders()[0] / "train.yaml").read_text(encoding="utf-8"))
     settings = {name: value for name, value in walk_values(train.values) if name in train.comments}
     rows = [(code(name), code(in_short(value)), escaped(train.comments[name])) for name, value in settings.items()]

@@ -1,4 +1,5 @@
-"""The settings of a choice: default, meaning and range, from its YAML and from the classes that the YAML names."""
+"""The settings of a choice: default, meaning and range, from its YAML and from the classes that the
+YAML names."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +93,8 @@ def compose(choice: Choice, own: Sequence[Path] = ()) -> Composed:
 
 
 def with_target(choice: Choice) -> dict[str, Any]:
-    """The settings of a file, with the class that is made of them where the file does not name it."""
+    """The settings of a file, with the class that is made of them where the file does not name
+    it."""
     if choice.group == "trainer":
         return {"_target_": TRAINER} | choice.values
     if choice.group == "protocol":
@@ -161,7 +163,8 @@ def target_names(values: Mapping[str, Any]) -> Iterator[str]:
 
 
 def readers(values: Mapping[str, Any], group: str) -> dict[str, str]:
-    """What a setting at the top of a file is that others take their value from: {"width": "G.width and D.width"}."""
+    """What a setting at the top of a file is that others take their value from: {"width": "G.width
+    and D.width"}."""
     found: dict[str, list[str]] = {}
     for name, value in texts(values):
         if value.startswith(f"${{{group}."):

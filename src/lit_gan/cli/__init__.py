@@ -1,1 +1,2 @@
-"""From the shell to a task: the command line, its settings, and mistakes answered in one sentence."""
+"""From the shell to a task: the command line, its settings, and mistakes answered in one
+sentence."""

@@ -1,4 +1,5 @@
-"""The command line that Hydra is given for what was typed: flags first, and every setting in full."""
+"""The command line that Hydra is given for what was typed: flags first, and every setting in
+full."""
 
 from pathlib import Path
 
@@ -13,7 +14,8 @@ from lit_gan.records.paths import expand_home, with_whole_path
 from lit_gan.records.search_path import find_modules
 
 PATHS = ("resume", "run", "output", "hydra.run.dir", "hydra.sweep.dir")
-"""The settings that are paths to write to, or of runs; those of files to read have whole paths (`with_whole_path`)."""
+"""The settings that are paths to write to, or of runs; those of files to read have whole paths
+(`with_whole_path`)."""
 
 
 def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
@@ -50,7 +52,8 @@ def with_home(setting: str) -> str:
 
 
 def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
-    """The settings of a sweep, with its file for the scale and with `axes`, the settings that are given several values.
+    """The settings of a sweep, with its file for the scale and with `axes`, the settings that are
+    given several values.
 
     Raises:
         UserError: the sweep has no such scale, or there is no sweep.

@@ -1,4 +1,5 @@
-"""What the settings of config groups may be: names of choices, checked before Hydra composes anything."""
+"""What the settings of config groups may be: names of choices, checked before Hydra composes
+anything."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,8 @@ from lit_gan.errors import UserError, hint, written
 from lit_gan.overrides import override_values, parse_override
 
 ONE_CHOICE = ("model", "loss", "optim", "order", "metrics", "data")
-"""The groups whose choices exclude each other: of two, the second would overwrite parts of the first."""
+"""The groups whose choices exclude each other: of two, the second would overwrite parts of the
+first."""
 
 
 def check_choices(settings: list[str], config_name: str, own: list[Path]) -> list[str]:
@@ -37,7 +39,8 @@ def check_choices(settings: list[str], config_name: str, own: list[Path]) -> lis
 
 
 def check_choice(group: str, choice: Any, known: list[str]) -> None:
-    """Refuses a value that is neither the name of a choice nor a list of names; Hydra checks whether a name exists.
+    """Refuses a value that is neither the name of a choice nor a list of names; Hydra checks
+    whether a name exists.
 
     Raises:
         UserError: names the group and the value.
@@ -69,7 +72,8 @@ def path_as_data(path: str) -> str:
 
 
 def instead_of_null(group: str, default: Any, known: list[str]) -> list[str]:
-    """What `group=null` stands for: an empty list, the choice `none`, or no setting where null is the default.
+    """What `group=null` stands for: an empty list, the choice `none`, or no setting where null is
+    the default.
 
     Raises:
         UserError: the group needs a choice.

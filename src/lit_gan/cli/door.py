@@ -1,4 +1,5 @@
-"""The doors of the package: what `python -m lit_gan.NAME` and the console script `lit-gan-NAME` call.
+"""The doors of the package: what `python -m lit_gan.NAME` and the console script `lit-gan-NAME`
+call.
 
 A door names its task by a string and imports it when the task starts, because PyTorch takes seconds
 to load and --help, --cfg job and the announcement of what is going to be done must not wait for it.
@@ -42,7 +43,8 @@ def door(config_name: str, task: str, deed: str | None = None) -> Callable[[], N
 
 
 def parser_door(parser: argparse.ArgumentParser, task: str) -> Callable[[], None]:
-    """The `main` of a command without a config, whose task gets what a parser reads as keyword arguments."""
+    """The `main` of a command without a config, whose task gets what a parser reads as keyword
+    arguments."""
 
     def main() -> None:
         take_streams()

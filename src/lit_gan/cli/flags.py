@@ -1,4 +1,5 @@
-"""Hydra's flags, `--multirun` and `--cfg job`, wherever they stand among the settings of a command line."""
+"""Hydra's flags, `--multirun` and `--cfg job`, wherever they stand among the settings of a command
+line."""
 
 import argparse
 import itertools
@@ -10,7 +11,8 @@ INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 
 def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:
-    """Hydra's flags with their values, and the settings; argparse alone reads settings that stand together only."""
+    """Hydra's flags with their values, and the settings; argparse alone reads settings that stand
+    together only."""
     flags = [f"{word}=all" if is_bare_info(word, after) else word for word, after in with_next(arguments)]
     known, unknown = get_args_parser().parse_known_args(flags)
     settings = [*known.overrides, *(word for word in unknown if not word.startswith("-"))]
@@ -25,7 +27,8 @@ def with_next(words: list[str]) -> list[tuple[str, str]]:
 
 
 def is_bare_info(word: str, after: str) -> bool:
-    """Whether a word is the flag `--info` without a value, for which argparse would take the next setting."""
+    """Whether a word is the flag `--info` without a value, for which argparse would take the next
+    setting."""
     return word in ("--info", "-i") and after not in INFO
 
 

@@ -30,7 +30,8 @@ Task = Callable[[DictConfig], Any]
 
 
 def launch(task: Task, config_name: str) -> None:
-    """Runs a task on the config of the command line; a cell's own process, on the one that its sweep composed.
+    """Runs a task on the config of the command line; a cell's own process, on the one that its
+    sweep composed.
 
     A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for
     an end with exit code 130; `debug=true` gives the traceback instead.
@@ -64,7 +65,8 @@ def answer(task: Task, config_name: str) -> None:
 
 
 def without_traceback(task: Task, config_name: str) -> Task:
-    """A task whose mistakes end a single run with nothing but the sentence; Hydra would print its own line first."""
+    """A task whose mistakes end a single run with nothing but the sentence; Hydra would print its
+    own line first."""
 
     @functools.wraps(task)
     def run(config: DictConfig) -> Any:

@@ -1,4 +1,5 @@
-"""Mistakes on the command line and in configs: every exception that is the user's, answered in one sentence."""
+"""Mistakes on the command line and in configs: every exception that is the user's, answered in one
+sentence."""
 
 import re
 import sys
@@ -75,7 +76,8 @@ QUOTES = "'\""
 
 
 def config_error(message: str) -> str:
-    """The sentence for what OmegaConf and Hydra refuse: the key and the reason, without the types of the nodes."""
+    """The sentence for what OmegaConf and Hydra refuse: the key and the reason, without the types
+    of the nodes."""
     ambiguous = re.search(r"Ambiguous value for argument '(.*)'", message)
     if ambiguous:
         name, _, value = ambiguous[1].partition("=")
@@ -86,7 +88,8 @@ def config_error(message: str) -> str:
 
 
 def unknown_setting(message: str, config_name: str) -> str | None:
-    """The sentence for a misspelt key: what was meant, and what there is; None for other messages."""
+    """The sentence for a misspelt key: what was meant, and what there is; None for other
+    messages."""
     found = re.search(r"Could not override '([^']+)'", message)
     if not found:
         return None
@@ -129,7 +132,8 @@ def group_and_choice(path: str) -> Iterator[tuple[str, str]]:
 
 
 ENGINES = {"hydra/launcher": ("joblib", "submitit", "ray"), "hydra/sweeper": ("optuna",)}
-"""What else may run the cells of a sweep or choose them; an extra of the package, of the same name, installs it."""
+"""What else may run the cells of a sweep or choose them; an extra of the package, of the same name,
+installs it."""
 
 
 def has_engine(group: str, engine: str) -> bool:

@@ -1,4 +1,5 @@
-"""Where Hydra and Python look for configs and classes of one's own: the folders that a command line or a run names."""
+"""Where Hydra and Python look for configs and classes of one's own: the folders that a command line
+or a run names."""
 
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,7 @@ def own_folders(flags: list[str], settings: list[str]) -> list[Path]:
 
 
 def flag_as_setting(flags: list[str]) -> list[str]:
-    """The folder that --config-dir names, as the setting that does the same; an empty list without that flag."""
+    """The folder that --config-dir names, as the setting that does the same; an empty list without
+    that flag."""
     folder = read_flags(flags).config_dir
     return [search_path_setting(f"file://{Path(folder).absolute()}", SHIPPED_SWEEPS)] if folder else []

@@ -27,12 +27,14 @@ def register_resolvers() -> None:
 
 
 def names(group: DictConfig) -> str:
-    """The choices of a group that takes a list, as one word: `spectral+gradient_penalty`, or `none`."""
+    """The choices of a group that takes a list, as one word: `spectral+gradient_penalty`, or
+    `none`."""
     return "+".join(map(str, group)) or "none"
 
 
 def output() -> str:
-    """Hydra's output directory; "???", which stands for a missing value, if a config is only shown (--cfg)."""
+    """Hydra's output directory; "???", which stands for a missing value, if a config is only shown
+    (--cfg)."""
     runtime = HydraConfig.get().runtime
     return "???" if OmegaConf.is_missing(runtime, "output_dir") else runtime.output_dir
 
@@ -50,18 +52,21 @@ def sweeps() -> str:
 
 
 def groups() -> str:
-    """The config groups and their choices, for `--help`: a file such as `_image` is read by others and is no choice."""
+    """The config groups and their choices, for `--help`: a file such as `_image` is read by others
+    and is no choice."""
     listed = GlobalHydra.instance().hydra.format_config_groups(lambda name: not name.startswith("hydra"))
     return re.sub(r"(?<= )_\w+(, |$)", "", listed, flags=re.MULTILINE)
 
 
 def run_directory(time: str, overrides: ListConfig) -> str:
-    """The directory of a run. In a SLURM job it lies in the job's folder, and a restarted job finds it again."""
+    """The directory of a run. In a SLURM job it lies in the job's folder, and a restarted job finds
+    it again."""
     return str(place_of_job("runs", time, ".hydra/hydra.yaml", overrides))
 
 
 def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
-    """The directory of a sweep: always the same if the sweep has a name, otherwise as `run_directory` says."""
+    """The directory of a sweep: always the same if the sweep has a name, otherwise as
+    `run_directory` says."""
     if sweep:
         return f"runs/{sweep.replace('/', '-')}"
     return str(place_of_job("multirun", time, "multirun.yaml", overrides))
@@ -69,19 +74,22 @@ def sweep_directory(sweep: str | None, time: str, overrides: ListConfig) -> str:
 
 @functools.cache
 def scratch() -> str:
-    """A folder for what Hydra itself writes about several runs of a command; it is removed when the process ends."""
+    """A folder for what Hydra itself writes about several runs of a command; it is removed when the
+    process ends."""
     folder = tempfile.TemporaryDirectory(prefix="lit_gan-")
     atexit.register(folder.cleanup)
     return folder.name
 
 
 def cell(overrides: ListConfig, params: DictConfig | None, axes: ListConfig) -> str:
-    """The directory of a sweep's cell below that of the sweep; `all` for a run outside of a sweep."""
+    """The directory of a sweep's cell below that of the sweep; `all` for a run outside of a
+    sweep."""
     return cell_name(overrides, axes_of_sweep(params or {}, axes))
 
 
 def coordinates(axes: ListConfig) -> list[str]:
-    """The place of a sweep's cell on each axis: ["method=sn_gan", "seed=0"]; empty for a run outside of a sweep."""
+    """The place of a sweep's cell on each axis: ["method=sn_gan", "seed=0"]; empty for a run
+    outside of a sweep."""
     hydra = HydraConfig.get()
     place = cell(hydra.overrides.task, hydra.sweeper.get("params"), axes)
     return [part for part in place.split("/") if "=" in part]
@@ -101,7 +109,8 @@ def tags(reg: DictConfig, axes: ListConfig) -> ListConfig:
 
 
 def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
-    """The W&B name of a run: its coordinates in a sweep, or otherwise its model, loss, regularizers and seed."""
+    """The W&B name of a run: its coordinates in a sweep, or otherwise its model, loss, regularizers
+    and seed."""
     choices = HydraConfig.get().runtime.choices
     return shortened(" ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}", NAME)
 
@@ -111,6 +120,7 @@ TAG, NAME = 64, 128
 
 
 def shortened(text: str, length: int) -> str:
-    """A text of at most `length` characters: the beginning and the end of a longer one, with dots between them."""
+    """A text of at most `length` characters: the beginning and the end of a longer one, with dots
+    between them."""
     half = (length - 3) // 2
     return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"

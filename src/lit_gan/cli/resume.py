@@ -1,4 +1,5 @@
-"""`resume=DIR` as the command that it stands for: the run's own overrides, the new ones, and its directory."""
+"""`resume=DIR` as the command that it stands for: the run's own overrides, the new ones, and its
+directory."""
 
 from pathlib import Path
 from typing import Any

@@ -28,7 +28,8 @@ LISTED = 4
 
 
 def suggest_setting(name: str, config: DictConfig) -> str:
-    """The end of a sentence about a setting that a config does not have: the setting that was meant, or its neighbours.
+    """The end of a sentence about a setting that a config does not have: the setting that was
+    meant, or its neighbours.
 
     A setting of the same name elsewhere in the config is what was meant: `lr` is `optim.d.lr` or
     `optim.g.lr`.
@@ -42,7 +43,8 @@ def suggest_setting(name: str, config: DictConfig) -> str:
 
 
 def shallowest(names: list[str]) -> list[str]:
-    """The full names with the fewest parts: `model.width` sets `model.G.width` and `model.D.width`."""
+    """The full names with the fewest parts: `model.width` sets `model.G.width` and
+    `model.D.width`."""
     fewest = min(name.count(".") for name in names)
     return [name for name in names if name.count(".") == fewest]
 

@@ -81,7 +81,8 @@ def render(
 
 
 def picture(samples: Tensor, columns: int | None = None) -> Tensor:
-    """Pixels, uint8 [height, width, 3], of images [n, c, h, w] in [-1, 1] as a grid, or of points [n, 2] as a plot."""
+    """Pixels, uint8 [height, width, 3], of images [n, c, h, w] in [-1, 1] as a grid, or of points
+    [n, 2] as a plot."""
     if samples.dim() == 2:
         return scatter(samples)
     columns = columns or math.ceil(math.sqrt(len(samples)))
@@ -96,7 +97,8 @@ LOWEST_ROW = 9
 
 
 def with_row_names(grid: UInt8[Tensor, "h w 3"], names: Sequence[str], height: int) -> UInt8[Tensor, "h v 3"]:
-    """A grid with a name at the left of each of its rows; the bare grid where the rows are too low for letters.
+    """A grid with a name at the left of each of its rows; the bare grid where the rows are too low
+    for letters.
 
     Args:
         height: of a row, in pixels.
@@ -112,7 +114,8 @@ def with_row_names(grid: UInt8[Tensor, "h w 3"], names: Sequence[str], height: i
 
 
 def label_font(size: int) -> ImageFont.FreeTypeFont:
-    """Matplotlib's own font, which has the letters of most alphabets; Pillow's has those of English alone."""
+    """Matplotlib's own font, which has the letters of most alphabets; Pillow's has those of English
+    alone."""
     import matplotlib
 
     return ImageFont.truetype(str(Path(matplotlib.get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size)

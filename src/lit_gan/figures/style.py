@@ -1,4 +1,5 @@
-"""What all figures share: their colours, how a score's axis looks, and how a figure is made and saved."""
+"""What all figures share: their colours, how a score's axis looks, and how a figure is made and
+saved."""
 
 import io
 import math
@@ -26,12 +27,14 @@ YELLOW = "#F0E442"
 BLACK = "#000000"
 GREY = "#767676"
 COLOURS = (BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY_BLUE, YELLOW, BLACK)
-"""The palette of Okabe and Ito 2008, whose colours colour-blind readers can tell apart, the plainest first."""
+"""The palette of Okabe and Ito 2008, whose colours colour-blind readers can tell apart, the
+plainest first."""
 MARKERS = "osD^vP*X"
 LINES = ("-", "--", ":", "-.")
 HATCHES = ("", "///", "...", "xxx")
 MOST_SHOWN = 32
-"""A legend has at most so many entries and a figure at most so many panels, for more do not fit on a page."""
+"""A legend has at most so many entries and a figure at most so many panels, for more do not fit on
+a page."""
 WIDTH = 7.2
 """The width of a page in inches."""
 SETTINGS = {
@@ -50,7 +53,8 @@ SETTINGS = {
     "savefig.dpi": 200,
     "svg.hashsalt": "lit_gan",
 }
-"""Matplotlib's settings inside `styled`; the fixed salt gives the same figure the same SVG file each time."""
+"""Matplotlib's settings inside `styled`; the fixed salt gives the same figure the same SVG file
+each time."""
 
 SCORE_NAMES = {
     "fid": "FID",
@@ -87,7 +91,8 @@ class Style:
 
 
 def styles(hues: Sequence[str]) -> dict[str, Style]:
-    """A colour for each of eight hues; the next eight have the same colours with other lines and hatches."""
+    """A colour for each of eight hues; the next eight have the same colours with other lines and
+    hatches."""
     return {
         hue: Style(
             COLOURS[index % len(COLOURS)],
@@ -108,7 +113,8 @@ def score_name(score: str, caveat: str | None = None) -> str:
 def label_score(
     axes: Axes, score: str, end: str | None, values: Sequence[float], zero: bool = True, caveat: str | None = None
 ) -> None:
-    """Puts a score's name and its good end (↑, ↓) on the y axis, and makes that logarithmic for FID.
+    """Puts a score's name and its good end (↑, ↓) on the y axis, and makes that logarithmic for
+    FID.
 
     Args:
         end: the good end of the score, "min" or "max"; None if nobody knows it.
@@ -192,7 +198,8 @@ def add_title(figure: Figure, title: str, letters: int = 105) -> None:
 
 
 def add_legend(figure: Figure, handles: Sequence[Artist], columns: int = 4) -> None:
-    """Puts one legend below the whole figure; none below a search, whose every cell is a hue of its own."""
+    """Puts one legend below the whole figure; none below a search, whose every cell is a hue of its
+    own."""
     if len(handles) <= MOST_SHOWN:
         figure.legend(handles=handles, loc="outside lower center", ncols=min(columns, len(handles)), handlelength=1.6)
 
@@ -211,7 +218,8 @@ def save_figure(figure: Figure, path: Path, durable: bool = True) -> None:
 
 
 def figure_bytes(figure: Figure, ending: str) -> bytes:
-    """The content of a figure's file, "png" or "svg"; SVG without the date, so that equal figures are equal files."""
+    """The content of a figure's file, "png" or "svg"; SVG without the date, so that equal figures
+    are equal files."""
     content = io.BytesIO()
     figure.savefig(content, format=ending, metadata={"Date": None} if ending == "svg" else None)
     return content.getvalue()

@@ -1,4 +1,5 @@
-"""The figure of one run: its losses, D's outputs and its scores over the generator updates, from `metrics.csv`."""
+"""The figure of one run: its losses, D's outputs and its scores over the generator updates, from
+`metrics.csv`."""
 
 import math
 from collections.abc import Mapping
@@ -30,14 +31,17 @@ COLUMNS = 3
 TOGETHER = ("precision", "recall")
 """Scores from 0 to 1 that share a panel."""
 LEFT_OUT = ("final/", "sigma/")
-"""How columns begin that belong to other figures, or were measured by another protocol than during training."""
+"""How columns begin that belong to other figures, or were measured by another protocol than during
+training."""
 OUTPUTS = {"d/real": "real", "d/fake": "generated"}
 MOST_LOSSES = 4
 """So many curves of losses fit into one panel."""
 DIVERGES = 1e3
-"""Losses that reach so many times their median, as diverging ones do, are drawn on a logarithmic axis."""
+"""Losses that reach so many times their median, as diverging ones do, are drawn on a logarithmic
+axis."""
 FEW_POWERS = 200
-"""A logarithmic axis over a smaller factor holds so few powers of ten that ticks between them are labelled too."""
+"""A logarithmic axis over a smaller factor holds so few powers of ten that ticks between them are
+labelled too."""
 
 Points = tuple[list[int], list[float]]
 """Generator updates and the values at them."""
@@ -83,7 +87,8 @@ def save_training_curves(directory: Path, title: str, ends: Mapping[str, str]) -
 
 
 def read_panels(path: Path) -> list[Panel]:
-    """The panels of the losses, of D's outputs and of each score, with those columns that have a finite value."""
+    """The panels of the losses, of D's outputs and of each score, with those columns that have a
+    finite value."""
     if not path.exists():
         return []
     columns, rows = read_table(path)
@@ -136,7 +141,8 @@ def draw_panels(panels: list[Panel], title: str, ends: Mapping[str, str]) -> Fig
 
 
 def draw_panel(axes: Axes, panel: Panel, ends: Mapping[str, str]) -> None:
-    """Draws the curves of one panel, with a marker at each evaluation of a score and a legend for several curves."""
+    """Draws the curves of one panel, with a marker at each evaluation of a score and a legend for
+    several curves."""
     drawn = styles(list(panel.curves))
     for label, (updates, values) in panel.curves.items():
         look = {"color": drawn[label].colour, "linestyle": drawn[label].line, "label": label}
@@ -155,7 +161,8 @@ def draw_panel(axes: Axes, panel: Panel, ends: Mapping[str, str]) -> None:
 
 
 def markers(style: Style, panel: Panel, count: int) -> dict[str, object]:
-    """Matplotlib's settings for the markers of a curve: at most about thirty, and none on losses and outputs.
+    """Matplotlib's settings for the markers of a curve: at most about thirty, and none on losses
+    and outputs.
 
     A curve of one point has its marker in any case, for it would be invisible without.
     """
@@ -165,7 +172,8 @@ def markers(style: Style, panel: Panel, count: int) -> dict[str, object]:
 
 
 def scale_losses(axes: Axes, values: list[float]) -> None:
-    """Makes the y axis logarithmic on either side of zero where the values leap by orders of magnitude."""
+    """Makes the y axis logarithmic on either side of zero where the values leap by orders of
+    magnitude."""
     usual = median(map(abs, values))
     if max(map(abs, values)) > DIVERGES * max(usual, 1.0):
         axes.set_yscale("symlog", linthresh=10 ** math.floor(math.log10(max(usual, 1.0))))

@@ -1,4 +1,5 @@
-"""Discriminators that reconstruct: their logit is minus the error. Zhao et al. 2017; Berthelot et al. 2017."""
+"""Discriminators that reconstruct: their logit is minus the error. Zhao et al. 2017; Berthelot et
+al. 2017."""
 
 import itertools
 import math
@@ -19,7 +20,8 @@ Exponent = Annotated[float, Range(1)]
 
 
 class Autoencoder(game.Discriminator):
-    """`body` encodes a sample to a code, the features; `decoder` turns a code into a sample. There is no `head`.
+    """`body` encodes a sample to a code, the features; `decoder` turns a code into a sample. There
+    is no `head`.
 
     The logit is minus the mean of |x - decoder(body(x))|^exponent over the numbers of a sample.
 
@@ -63,7 +65,8 @@ class Autoencoder(game.Discriminator):
 
 
 class Discriminator(Autoencoder):
-    """Convolutions of stride 2 down to 4 x 4 and a linear layer, and the same backwards. Zhao et al. 2017, section 2.3.
+    """Convolutions of stride 2 down to 4 x 4 and a linear layer, and the same backwards. Zhao et
+    al. 2017, section 2.3.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.
@@ -92,7 +95,8 @@ class Discriminator(Autoencoder):
 
 
 class Dense(Autoencoder):
-    """`depth` hidden layers of `width` ReLUs on the flattened sample down to the code, and as many back.
+    """`depth` hidden layers of `width` ReLUs on the flattened sample down to the code, and as many
+    back.
 
     Args:
         shape: (2,) for points, (channels, height, width) for images.

@@ -8,7 +8,8 @@ from lit_gan.models.layers import Norm, initialise_glorot
 
 
 class UpBlock(Labelled):
-    """norm-ReLU-upsample-conv-norm-ReLU-conv beside upsample-1x1: twice the resolution, nearest neighbour."""
+    """norm-ReLU-upsample-conv-norm-ReLU-conv beside upsample-1x1: twice the resolution, nearest
+    neighbour."""
 
     def __init__(self, before: int, after: int, norm: Norm):
         super().__init__()
@@ -29,7 +30,8 @@ class UpBlock(Labelled):
 
 
 class DownBlock(Labelled):
-    """ReLU-conv-ReLU-conv(-pool) beside 1x1(-pool); the shortcut is the identity where nothing changes."""
+    """ReLU-conv-ReLU-conv(-pool) beside 1x1(-pool); the shortcut is the identity where nothing
+    changes."""
 
     def __init__(self, before: int, after: int, halve: bool):
         super().__init__()
@@ -56,7 +58,8 @@ class DownBlock(Labelled):
         self.shortcut = nn.Sequential(*([convolution] if changes else []), *pool)
 
     def widen(self, extra: int) -> None:
-        """Makes all layers anew for `extra` more channels, as those between its convolutions are as many."""
+        """Makes all layers anew for `extra` more channels, as those between its convolutions are as
+        many."""
         require_plain(self)
         self.build(self.in_channels + extra)
         initialise_glorot(self)

@@ -1,4 +1,5 @@
-"""DCGAN: strided and transposed convolutions only. Radford et al. 2016, Figure 1 and the guidelines of section 3.
+"""DCGAN: strided and transposed convolutions only. Radford et al. 2016, Figure 1 and the guidelines
+of section 3.
 
 Its arguments reach the variants of Gulrajani et al. 2017: the random architectures of Table 1 and
 those of Figure 2.
@@ -33,18 +34,21 @@ SIZES = (16, 32, 64, 128)
 
 
 def growing_channels(size: int, width: int, growth: int = 2) -> list[int]:
-    """Channels per resolution, from half of the image's down to 4 x 4: `width`, times `growth` at every halving."""
+    """Channels per resolution, from half of the image's down to 4 x 4: `width`, times `growth` at
+    every halving."""
     return [width * growth**stage for stage in range(halvings(size))]
 
 
 def resampling_sequence(resample: Resampling, times: int, depth: int) -> list[Resampling]:
-    """The changes of resolution, with depth - 1 convolutions that change nothing before each and after the last."""
+    """The changes of resolution, with depth - 1 convolutions that change nothing before each and
+    after the last."""
     same = [convolve] * (depth - 1)
     return [*same, resample] * times + same
 
 
 class Generator(game.Generator):
-    """Projects z to 4 x 4 and doubles the resolution up to the image; norm and activation everywhere but at the output.
+    """Projects z to 4 x 4 and doubles the resolution up to the image; norm and activation
+    everywhere but at the output.
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128.

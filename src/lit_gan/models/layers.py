@@ -1,4 +1,5 @@
-"""What several network pairs share: sizes, activations, changes of resolution, weight initialisation."""
+"""What several network pairs share: sizes, activations, changes of resolution, weight
+initialisation."""
 
 import itertools
 import math
@@ -94,7 +95,8 @@ def leaky_relu() -> nn.LeakyReLU:
 
 
 class ShiftedSoftplus(nn.Softplus):
-    """softplus(2x + 2) / 2 - 1, an ELU whose second derivative is continuous. Gulrajani et al. 2017, Table 1."""
+    """softplus(2x + 2) / 2 - 1, an ELU whose second derivative is continuous. Gulrajani et al.
+    2017, Table 1."""
 
     def __init__(self):
         super().__init__(beta=2)
@@ -105,7 +107,8 @@ class ShiftedSoftplus(nn.Softplus):
 
 
 class Gated(nn.GLU):
-    """sigmoid(a) tanh(b) of the first and second half of the channels. Gulrajani et al. 2017, section 5.2."""
+    """sigmoid(a) tanh(b) of the first and second half of the channels. Gulrajani et al. 2017,
+    section 5.2."""
 
     def __init__(self):
         super().__init__(dim=1)
@@ -125,7 +128,8 @@ def channels_read(activation: Activation) -> int:
 
 
 def convolve(before: int, after: int, kernel_size: int) -> list[nn.Module]:
-    """A convolution that keeps the resolution; an even kernel is taken one smaller, to have a middle."""
+    """A convolution that keeps the resolution; an even kernel is taken one smaller, to have a
+    middle."""
     odd = kernel_size - 1 + kernel_size % 2
     return [nn.Conv2d(before, after, odd, padding=odd // 2)]
 
@@ -136,7 +140,8 @@ def downsample(before: int, after: int, kernel_size: int) -> list[nn.Module]:
 
 
 def transposed(before: int, after: int, kernel_size: int) -> list[nn.Module]:
-    """A transposed convolution of stride 2 that doubles the resolution exactly, for odd and even kernels."""
+    """A transposed convolution of stride 2 that doubles the resolution exactly, for odd and even
+    kernels."""
     padding = (kernel_size - 1) // 2
     return [nn.ConvTranspose2d(before, after, kernel_size, 2, padding, output_padding=kernel_size % 2)]
 
@@ -147,7 +152,8 @@ def nearest(before: int, after: int, kernel_size: int) -> list[nn.Module]:
 
 
 def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
-    """A convolution to four times the channels, which become 2 x 2 pixels. Shi et al. 2016, Eq. 4."""
+    """A convolution to four times the channels, which become 2 x 2 pixels. Shi et al. 2016, Eq.
+    4."""
     return [*convolve(before, 4 * after, kernel_size), nn.PixelShuffle(2)]
 
 
@@ -155,7 +161,8 @@ def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
 
 
 def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True) -> None:
-    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016, section 4.
+    """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016,
+    section 4.
 
     Args:
         std: the standard deviation.
@@ -172,7 +179,8 @@ def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True)
 
 
 def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float | None = None) -> None:
-    """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases 0.
+    """Uniform of variance 2 gain^2 / (fan_in + fan_out), in residual branches of twice that, biases
+    0.
 
     The authors' code of Gulrajani et al. 2017 and of Miyato et al. 2018; with a gain of sqrt(2),
     and 1 for the linear layers, it is what the former calls He's for convolutions. Where a stride
@@ -200,7 +208,8 @@ def initialise_he_uniform(network: nn.Module) -> None:
 
 
 def draw_uniform(layer: nn.Module, std: float) -> None:
-    """A layer's weight from the uniform distribution around 0 of this standard deviation, its bias 0."""
+    """A layer's weight from the uniform distribution around 0 of this standard deviation, its bias
+    0."""
     nn.init.uniform_(layer.weight, -math.sqrt(3) * std, math.sqrt(3) * std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
@@ -222,7 +231,8 @@ def initialise_orthogonal(network: nn.Module, gain: float = 1.0) -> None:
 
 @torch.no_grad()
 def equalise_subpixels(body: Layers) -> None:
-    """The pixels that come of one pixel start equal: no checkerboard at the beginning. Aitken et al. 2017 (ICNR)."""
+    """The pixels that come of one pixel start equal: no checkerboard at the beginning. Aitken et
+    al. 2017 (ICNR)."""
     for layer, following in itertools.pairwise(body):
         if isinstance(following, nn.PixelShuffle):
             layer.weight.copy_(layer.weight[::4].repeat_interleave(4, 0))

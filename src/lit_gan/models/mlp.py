@@ -1,4 +1,5 @@
-"""Fully connected networks, for points in the plane and for images as vectors. Gulrajani et al. 2017, section 3."""
+"""Fully connected networks, for points in the plane and for images as vectors. Gulrajani et al.
+2017, section 3."""
 
 import math
 from collections.abc import Callable, Sequence

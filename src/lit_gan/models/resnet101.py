@@ -1,4 +1,5 @@
-"""The ResNet of 101 layers in each player. Gulrajani et al. 2017, Figure 2 and section 5.2; details from their code."""
+"""The ResNet of 101 layers in each player. Gulrajani et al. 2017, Figure 2 and section 5.2; details
+from their code."""
 
 import itertools
 from collections.abc import Sequence
@@ -28,7 +29,8 @@ SIZES = (16, 32, 64, 128)
 
 
 class Bottleneck(Labelled):
-    """ReLU-1x1-ReLU-3x3-ReLU-1x1-norm, times 0.3, beside a 1x1 shortcut: the identity where nothing changes.
+    """ReLU-1x1-ReLU-3x3-ReLU-1x1-norm, times 0.3, beside a 1x1 shortcut: the identity where nothing
+    changes.
 
     Args:
         before, after: channels; half as many in between.
@@ -61,7 +63,8 @@ class Bottleneck(Labelled):
         self.shortcut = nn.Sequential(*(self.shortcut_resample(before, after, 1) if changes else []))
 
     def widen(self, extra: int) -> None:
-        """Makes all layers anew for `extra` more channels, as those between its convolutions are half as many."""
+        """Makes all layers anew for `extra` more channels, as those between its convolutions are
+        half as many."""
         require_plain(self)
         self.build(self.in_channels + extra)
         initialise_glorot(self)
@@ -72,7 +75,8 @@ class Bottleneck(Labelled):
 
 
 def doubling_channels(size: int, width: int) -> list[int]:
-    """Channels per resolution, from the image down to 4 x 4: half of `width`, doubled at every halving.
+    """Channels per resolution, from the image down to 4 x 4: half of `width`, doubled at every
+    halving.
 
     Raises:
         UserError: the narrowest layers would have a fraction of a channel.
@@ -83,7 +87,8 @@ def doubling_channels(size: int, width: int) -> list[int]:
 
 
 class Generator(game.Generator):
-    """Dense, six blocks at each resolution and one to the next, five at the image's, 1x1 convolution, tanh(x / 5).
+    """Dense, six blocks at each resolution and one to the next, five at the image's, 1x1
+    convolution, tanh(x / 5).
 
     Args:
         shape: (channels, size, size), size a power of two from 16 to 128; at 64 px there are 101
@@ -119,7 +124,8 @@ class Generator(game.Generator):
 
 
 class Discriminator(game.Discriminator):
-    """G's mirror image: 1x1 convolution, five blocks, one to each next resolution with six there, dense, over 5.
+    """G's mirror image: 1x1 convolution, five blocks, one to each next resolution with six there,
+    dense, over 5.
 
     The features are divided by 5 instead of the logit: the same but for the bias. The authors'
     normalisation at the end of each block is `reg=layer_norm`.

@@ -24,7 +24,8 @@ WIDE = (1, 2, 2, 4, 4, 8, 8)
 
 
 class Generator(game.Generator):
-    """Table 3 (a): dense to (size/8)^2 x 512, three transposed 4x4 convolutions to 64 channels, 3x3 convolution, tanh.
+    """Table 3 (a): dense to (size/8)^2 x 512, three transposed 4x4 convolutions to 64 channels, 3x3
+    convolution, tanh.
 
     The table lists no normalisation after the dense layer, so there is none; the authors' released
     code has one. Weights start as there: from N(0, 0.02), the gamma of batch normalisation at 1.
@@ -61,7 +62,8 @@ class Generator(game.Generator):
 
 
 class Discriminator(game.Discriminator):
-    """Table 3 (b): seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, leaky ReLU after each, then dense.
+    """Table 3 (b): seven convolutions, 3x3 stride 1 and 4x4 stride 2 in turn, leaky ReLU after
+    each, then dense.
 
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.

@@ -1,4 +1,5 @@
-"""The ResNets of Miyato et al. 2018: Tables 4 (32 px), 5 (48 px) and 6 (128 px), blocks of Figure 8.
+"""The ResNets of Miyato et al. 2018: Tables 4 (32 px), 5 (48 px) and 6 (128 px), blocks of Figure
+8.
 
 64 px is not in the paper: it is the 64 px model of mimicry, Lee and Town 2020.
 """
@@ -102,7 +103,8 @@ class Discriminator(game.Discriminator):
 
 
 class FirstBlock(Labelled):
-    """conv-ReLU-conv-pool beside pool-1x1: D's first block, without activation before its first convolution."""
+    """conv-ReLU-conv-pool beside pool-1x1: D's first block, without activation before its first
+    convolution."""
 
     def __init__(self, before: int, after: int):
         super().__init__()

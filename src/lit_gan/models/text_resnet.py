@@ -1,4 +1,5 @@
-"""The character-level networks of WGAN-GP. Gulrajani et al. 2017, section 5.3 and `gan_language.py`.
+"""The character-level networks of WGAN-GP. Gulrajani et al. 2017, section 5.3 and
+`gan_language.py`.
 
 One-dimensional residual blocks over the positions of a text. Samples are [characters, length]: at
 every position a distribution over the characters, which is one-hot for real text; nothing is drawn

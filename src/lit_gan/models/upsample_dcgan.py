@@ -1,4 +1,5 @@
-"""The DCGAN of PyTorch tutorials: upsampling and 3x3 convolutions in G, dropout in D. Agnihotri 2020.
+"""The DCGAN of PyTorch tutorials: upsampling and 3x3 convolutions in G, dropout in D. Agnihotri
+2020.
 
 Three things are not as in its code: batch norm's epsilon is torch's 1e-5 (0.8 there, meant as the
 momentum), the linear layers are drawn like the convolutions, and D's last layer fits every size (64
@@ -22,7 +23,8 @@ WIDTHS = (1, 2, 4, 8, 32)
 
 
 class Generator(game.Generator):
-    """Projects z to a quarter of the size, norm, then twice upsampling, convolution, norm and leaky ReLU.
+    """Projects z to a quarter of the size, norm, then twice upsampling, convolution, norm and leaky
+    ReLU.
 
     Args:
         shape: (channels, size, size), size a multiple of 4 from 8 to 1024.
@@ -54,7 +56,8 @@ class Generator(game.Generator):
 
 
 class Discriminator(game.Discriminator):
-    """Five times 3x3 convolution of stride 2, leaky ReLU, dropout of whole channels, norm; then one linear layer.
+    """Five times 3x3 convolution of stride 2, leaky ReLU, dropout of whole channels, norm; then one
+    linear layer.
 
     A resolution that cannot be halved is rounded up. The batch normalisation of the source, after
     every dropout but the first, is `reg=batch_norm`.

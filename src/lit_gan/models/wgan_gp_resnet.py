@@ -1,4 +1,5 @@
-"""The 64 px ResNet of WGAN-GP's code: its "GoodGenerator" and "GoodDiscriminator". Gulrajani et al. 2017, code."""
+"""The 64 px ResNet of WGAN-GP's code: its "GoodGenerator" and "GoodDiscriminator". Gulrajani et al.
+2017, code."""
 
 import itertools
 import math
@@ -16,7 +17,8 @@ SIZES = (16, 32, 64, 128)
 
 
 def capped_channels(size: int, width: int) -> list[int]:
-    """Channels per resolution, from the image down to 4 x 4: doubled at every halving but the last."""
+    """Channels per resolution, from the image down to 4 x 4: doubled at every halving but the
+    last."""
     stages = halvings(size)
     return [width * 2 ** min(stage, stages - 1) for stage in range(stages + 1)]
 

@@ -1,4 +1,5 @@
-"""`resume=DIR hydra.run.dir=NEW`: a new run that begins in the state of another one, with settings of its own."""
+"""`resume=DIR hydra.run.dir=NEW`: a new run that begins in the state of another one, with settings
+of its own."""
 
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,8 @@ FIXES_WEIGHTS = ("model", "reg", "loss", "ema", "data", "order")
 
 
 def parent_of(config: DictConfig, directory: Path) -> Path | None:
-    """The run in whose state a run in `directory` is to begin; None if `resume` names no other directory."""
+    """The run in whose state a run in `directory` is to begin; None if `resume` names no other
+    directory."""
     if config.resume in (None, ""):
         return None
     parent = Path(str(config.resume)).absolute()
@@ -35,7 +37,8 @@ def check_optimizers(parent: Path, old: DictConfig, new: DictConfig) -> None:
 
 
 def unfit_state(parent: Path, name: str, before: str, now: str) -> UserError:
-    """The error of a branch that its parent's state does not fit, because setting `name` was changed."""
+    """The error of a branch that its parent's state does not fit, because setting `name` was
+    changed."""
     return UserError(
         f"resume={parent} holds the state of a run with {name}={before}, which a branch with {name}={now} cannot begin "
         f"in: leave that as it was, or start a new run."
@@ -43,7 +46,8 @@ def unfit_state(parent: Path, name: str, before: str, now: str) -> UserError:
 
 
 def parent_record(checkpoint: Path, update: int) -> dict[str, Any]:
-    """The entry in a branch's `results.json` about the run, the checkpoint and the update at which it began."""
+    """The entry in a branch's `results.json` about the run, the checkpoint and the update at which
+    it began."""
     directory = checkpoint.parent.parent.absolute()
     return {
         "directory": str(directory),

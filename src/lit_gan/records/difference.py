@@ -10,7 +10,8 @@ from lit_gan.errors import written
 
 
 def first_difference(old: DictConfig, new: DictConfig, keys: Iterable[str]) -> tuple[str, str, str] | None:
-    """The full name of the first setting below `keys` in which two configs differ, and both its values as text.
+    """The full name of the first setting below `keys` in which two configs differ, and both its
+    values as text.
 
     None if the configs agree on all of them.
     """
@@ -23,20 +24,23 @@ def first_difference(old: DictConfig, new: DictConfig, keys: Iterable[str]) -> t
 
 
 def unresolved(config: DictConfig, key: str) -> Any:
-    """A setting with its interpolations as they stand, so that a decay until `${updates}` may end later on a resume."""
+    """A setting with its interpolations as they stand, so that a decay until `${updates}` may end
+    later on a resume."""
     node = OmegaConf.select(config, key)
     return without_nulls(OmegaConf.to_container(node)) if OmegaConf.is_config(node) else node
 
 
 def without_nulls(value: Any) -> Any:
-    """A value without the keys that are null: older runs were made before there were such settings."""
+    """A value without the keys that are null: older runs were made before there were such
+    settings."""
     if isinstance(value, dict):
         return {name: without_nulls(each) for name, each in value.items() if each is not None}
     return value
 
 
 def first_leaf(key: str, before: Any, now: Any) -> tuple[str, Any, Any]:
-    """The first single setting at which two different values of `key` differ: its full name and both its values."""
+    """The first single setting at which two different values of `key` differ: its full name and
+    both its values."""
     if isinstance(before, dict) and isinstance(now, dict):
         for name in [*before, *(name for name in now if name not in before)]:
             if before.get(name) != now.get(name):

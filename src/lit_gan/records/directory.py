@@ -1,4 +1,5 @@
-"""A run's directory: how it is opened for a training, what is written at its start, and how it is read again."""
+"""A run's directory: how it is opened for a training, what is written at its start, and how it is
+read again."""
 
 import os
 from collections.abc import Iterator
@@ -25,7 +26,8 @@ REQUIRED_GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metric
 
 @contextmanager
 def open_run(config: DictConfig, directory: Path) -> Iterator[Path | None]:
-    """Holds a directory for a run of this process alone, and gives the checkpoint that its training starts from.
+    """Holds a directory for a run of this process alone, and gives the checkpoint that its training
+    starts from.
 
     Raises:
         UserError: a setting is impossible, a folder cannot be written, another process trains
@@ -39,7 +41,8 @@ def open_run(config: DictConfig, directory: Path) -> Iterator[Path | None]:
 
 
 def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
-    """The last checkpoint of a run that is resumed, the parent's of a branch that begins, None of a new run.
+    """The last checkpoint of a run that is resumed, the parent's of a branch that begins, None of a
+    new run.
 
     Raises:
         UserError: as `open_run`.
@@ -94,7 +97,8 @@ def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
 
 @rank_zero_only
 def set_aside_old_checkpoints(directory: Path) -> None:
-    """Puts checkpoints that Lightning's own requeuing has left, in earlier versions, among the others.
+    """Puts checkpoints that Lightning's own requeuing has left, in earlier versions, among the
+    others.
 
     Where they were, Lightning would silently go on from one of them, with a `metrics.csv` that
     begins in the middle.
@@ -106,7 +110,8 @@ def set_aside_old_checkpoints(directory: Path) -> None:
 
 @rank_zero_only
 def remove_unfinished_files(directory: Path) -> None:
-    """Removes the unfinished files of killed processes from a run directory; the first process does it for all."""
+    """Removes the unfinished files of killed processes from a run directory; the first process does
+    it for all."""
     for folder in folders_of(directory):
         remove_leftovers(folder)
 

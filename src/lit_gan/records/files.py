@@ -45,7 +45,8 @@ class Damaged(UserError):
 
 @contextmanager
 def replacing(path: Path, durable: bool = True) -> Iterator[Path]:
-    """A temporary path beside `path`; what the block writes there becomes `path` at its end, or nothing changes.
+    """A temporary path beside `path`; what the block writes there becomes `path` at its end, or
+    nothing changes.
 
     The folder is made if it is missing. Nothing temporary stays behind if the block fails, whatever
     its error is.
@@ -79,7 +80,8 @@ def flush(path: Path) -> None:
 
 
 def discard(path: Path) -> None:
-    """Removes a file that may not be there, in a folder that may not be there or not be writable."""
+    """Removes a file that may not be there, in a folder that may not be there or not be
+    writable."""
     try:
         path.unlink(missing_ok=True)
     except OSError:  # the reason is already on its way to the user
@@ -109,7 +111,8 @@ def write_texts(texts: Mapping[Path, str]) -> None:
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Removes the unfinished files of killed processes from a folder to which nobody else is writing."""
+    """Removes the unfinished files of killed processes from a folder to which nobody else is
+    writing."""
     for path in folder.glob(LEFTOVERS):
         discard(path)
 

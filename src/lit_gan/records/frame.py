@@ -1,4 +1,5 @@
-"""`lit_gan.results`: the scores and the curves of a run as tables, for notebooks and other programs."""
+"""`lit_gan.results`: the scores and the curves of a run as tables, for notebooks and other
+programs."""
 
 import html
 import math

@@ -27,7 +27,8 @@ class InUse(UserError):
 
 @contextmanager
 def sole_use(directory: Path, name: str = TRAINING) -> Iterator[None]:
-    """Holds a lock of a run directory, which the system takes back from a process that dies, however it dies.
+    """Holds a lock of a run directory, which the system takes back from a process that dies,
+    however it dies.
 
     Of the processes of one training the first holds it for all.
 
@@ -64,7 +65,8 @@ def in_use(directory: Path) -> bool:
 
 
 def is_held(directory: Path, name: str) -> bool:
-    """Whether another process holds a lock of a run directory; False where this process may not write."""
+    """Whether another process holds a lock of a run directory; False where this process may not
+    write."""
     # `flock` tells who holds a lock only by taking it, and taking it would make the file where there is none
     if not (directory / ".hydra" / name).exists():
         return False

@@ -1,4 +1,5 @@
-"""The files that a run reads: recorded with whole paths, so that the run can be resumed from any folder."""
+"""The files that a run reads: recorded with whole paths, so that the run can be resumed from any
+folder."""
 
 import os
 from pathlib import Path
@@ -47,7 +48,8 @@ def absolute(name: str, path: str | os.PathLike) -> str:
 
 
 def with_whole_path(setting: str) -> str:
-    """An override, with its path made absolute if it is one of `PATH_SETTINGS`; values to sweep over stay as they are.
+    """An override, with its path made absolute if it is one of `PATH_SETTINGS`; values to sweep
+    over stay as they are.
 
     Raises:
         UserError: as `absolute`.
@@ -85,7 +87,8 @@ def keep_recorded_paths(old: DictConfig, new: DictConfig, typed: set[str]) -> No
 
 
 def find_moved_data(config: DictConfig) -> None:
-    """Lets a config read its data sets from the folder LIT_GAN_DATA where they are no longer in the recorded one.
+    """Lets a config read its data sets from the folder LIT_GAN_DATA where they are no longer in the
+    recorded one.
 
     Only data sets that can be downloaded are looked for; without that variable nothing changes.
     """

@@ -1,4 +1,5 @@
-"""`results.json`: what a run did, for people and for later tools. docs/runs.md and `Results` document its keys."""
+"""`results.json`: what a run did, for people and for later tools. docs/runs.md and `Results`
+document its keys."""
 
 import json
 import math
@@ -117,7 +118,8 @@ class Results:
         self.content |= {"final": record, **rates}
 
     def forget_final(self) -> None:
-        """Takes away the final record of a run that has trained on, so that its update is no longer the last."""
+        """Takes away the final record of a run that has trained on, so that its update is no longer
+        the last."""
         self.content["final"] = None
 
     def add_warnings(self, sentences: list[str]) -> None:
@@ -125,7 +127,8 @@ class Results:
         self.content["warnings"] += sentences
 
     def add_evaluation(self, record: Record) -> None:
-        """Adds a record of `lit_gan.evaluate` to the file, which other processes may have changed meanwhile.
+        """Adds a record of `lit_gan.evaluate` to the file, which other processes may have changed
+        meanwhile.
 
         Raises:
             InUse: the run is being trained, so that the file would be written over.
@@ -137,7 +140,8 @@ class Results:
 
     @contextmanager
     def ending(self) -> Iterator[None]:
-        """Sets the status by the error that ends the block; before a SystemExit somebody has set it already."""
+        """Sets the status by the error that ends the block; before a SystemExit somebody has set it
+        already."""
         try:
             yield
         except SystemExit:
@@ -170,7 +174,8 @@ class Results:
         self.write()
 
     def failure(self) -> str | None:
-        """The sentence with which another process has marked the run as failed; None if there is none."""
+        """The sentence with which another process has marked the run as failed; None if there is
+        none."""
         content = read_results(self.path)
         return content["error"] if content["status"] == "failed" else None
 
@@ -197,7 +202,8 @@ KEPT_OF_BEST = ("update", "scores", "protocol", "weights", "caveats")
 
 
 def is_complete(content: Record) -> bool:
-    """Whether every record has its update and scores, and a run with a status has what `EMPTY` has."""
+    """Whether every record has its update and scores, and a run with a status has what `EMPTY`
+    has."""
     try:
         records = [*content.get("course", []), *content.get("evaluations", [])]
         whole = all(isinstance(record["update"], int) and isinstance(record["scores"], dict) for record in records)
@@ -207,7 +213,8 @@ def is_complete(content: Record) -> bool:
 
 
 def records_until(content: Record, update: int) -> Record:
-    """The entries of a run's earlier content that still hold when it is resumed at a generator update."""
+    """The entries of a run's earlier content that still hold when it is resumed at a generator
+    update."""
     best, final = content.get("best"), content.get("final")
     return {
         "course": [record for record in content.get("course", []) if record["update"] <= update],

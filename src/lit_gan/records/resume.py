@@ -26,11 +26,13 @@ FIXED_ON_RESUME = (
 """Settings that a resume must not change: another value would make another experiment."""
 
 RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "on_broken")
-"""Keys of `data` that a resume may change: they say where the data lie and how they are read, not what they are."""
+"""Keys of `data` that a resume may change: they say where the data lie and how they are read, not
+what they are."""
 
 
 def check_resume(old: DictConfig, new: DictConfig, typed: set[str], directory: Path) -> None:
-    """Completes the config of a resumed run from the recorded one, and refuses what is another experiment.
+    """Completes the config of a resumed run from the recorded one, and refuses what is another
+    experiment.
 
     Args:
         old: the recorded config.

@@ -11,13 +11,15 @@ def run_id_path(directory: Path) -> Path:
 
 
 def recorded_run_id(directory: Path) -> str | None:
-    """The identity of the run in a directory; None if it has not begun, or is from before there were identities."""
+    """The identity of the run in a directory; None if it has not begun, or is from before there
+    were identities."""
     path = run_id_path(directory)
     return path.read_text(encoding="utf-8").strip() if path.is_file() else None
 
 
 def run_id_of(directory: Path) -> str:
-    """The identity of the run in a directory, which a resume keeps; a new one for a run that is about to begin."""
+    """The identity of the run in a directory, which a resume keeps; a new one for a run that is
+    about to begin."""
     return recorded_run_id(directory) or new_run_id(directory)
 
 

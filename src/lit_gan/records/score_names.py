@@ -1,4 +1,5 @@
-"""Scores as a person reads them: the extractor is named once, then short names with values of four digits."""
+"""Scores as a person reads them: the extractor is named once, then short names with values of four
+digits."""
 
 from collections.abc import Container, Iterable, Mapping
 from typing import Any
@@ -21,7 +22,8 @@ def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
 
 
 def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] = ()) -> str:
-    """One line, "digits: fid 5.03*  kid 0.21": missing scores are left out, those with a caveat have a star."""
+    """One line, "digits: fid 5.03*  kid 0.21": missing scores are left out, those with a caveat
+    have a star."""
     prefix, short = split_names(scores)
     there = {name: value for name, value in scores.items() if value is not None}
     values = [f"{short[name]} {format_score(value, name in caveats)}" for name, value in there.items()]
@@ -34,12 +36,14 @@ def four_digits(value: float) -> str:
 
 
 def format_score(value: float | None, starred: bool = False) -> str:
-    """A score with four digits, "-" if there is none, and a star if a footnote says why it cannot be compared."""
+    """A score with four digits, "-" if there is none, and a star if a footnote says why it cannot
+    be compared."""
     return ("-" if value is None else four_digits(value)) + "*" * starred
 
 
 def footnotes(record: Mapping[str, Any]) -> list[str]:
-    """A sentence for each reason why starred scores of a record cannot be compared; [] in records of old versions."""
+    """A sentence for each reason why starred scores of a record cannot be compared; [] in records
+    of old versions."""
     caveats = record.get("caveats", {})
     _, short = split_names(caveats)
     names = {reason: [short[name] for name in caveats if caveats[name] == reason] for reason in caveats.values()}

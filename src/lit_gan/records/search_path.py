@@ -1,4 +1,5 @@
-"""The places of a run's own configs and Python files: recorded, so that its directory is enough to resume it."""
+"""The places of a run's own configs and Python files: recorded, so that its directory is enough to
+resume it."""
 
 import importlib.util
 import sys
@@ -45,7 +46,8 @@ class SearchPath:
 
     @property
     def module_folders(self) -> list[Path]:
-        """The folders in which the classes of these configs may lie: beside a folder of configs, or in it."""
+        """The folders in which the classes of these configs may lie: beside a folder of configs, or
+        in it."""
         return [Path.cwd(), *(folder.parent for folder in self.folders), *self.folders]
 
     def as_config(self) -> DictConfig:
@@ -54,7 +56,8 @@ class SearchPath:
 
 
 def current_search_path(config: DictConfig) -> SearchPath:
-    """The places of configs of this process, and the folders of the Python files whose classes `config` names."""
+    """The places of configs of this process, and the folders of the Python files whose classes
+    `config` names."""
     sources = HydraConfig.get().runtime.config_sources
     return SearchPath(tuple(named_places(sources)), tuple(dict.fromkeys(map(str, own_modules(config)))))
 
@@ -76,7 +79,8 @@ def named_places(sources: Iterable[DictConfig], folder: Path | None = None) -> I
 
 
 def own_modules(config: DictConfig) -> Iterator[Path]:
-    """The folders from which Python takes the modules that a config names, but for installed ones."""
+    """The folders from which Python takes the modules that a config names, but for installed
+    ones."""
     tops = {path.split(".")[0] for path in class_paths(OmegaConf.to_container(config))} - {"lit_gan", "__main__"}
     for top in sorted(tops):
         folder = folder_of_module(top)
@@ -106,7 +110,8 @@ def class_paths(value: Any) -> Iterator[str]:
 
 
 def recorded_search_path(directory: Path) -> SearchPath:
-    """The places that a run recorded; those that Hydra noted for a run from before there was such a record.
+    """The places that a run recorded; those that Hydra noted for a run from before there was such a
+    record.
 
     Raises:
         Damaged: the record cannot be read.

@@ -1,4 +1,5 @@
-"""A command that is refused leaves nothing on disk: its log waits, and what was made for it is removed."""
+"""A command that is refused leaves nothing on disk: its log waits, and what was made for it is
+removed."""
 
 import logging
 import os
@@ -13,7 +14,8 @@ from omegaconf import DictConfig
 
 
 class RunLog(logging.FileHandler):
-    """`train.log`: lines from before a run begins are written when it begins, and not at all if it is refused."""
+    """`train.log`: lines from before a run begins are written when it begins, and not at all if it
+    is refused."""
 
     def __init__(self, filename: str):
         super().__init__(filename, encoding="utf-8", errors="backslashreplace", delay=True)
@@ -33,7 +35,8 @@ class RunLog(logging.FileHandler):
             super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Loses the line on a full disk: a traceback would help nobody, and the run's next file names the reason."""
+        """Loses the line on a full disk: a traceback would help nobody, and the run's next file
+        names the reason."""
 
 
 def begin_log() -> None:
@@ -55,7 +58,8 @@ class NewFolders(Callback):
 
 @contextmanager
 def leaving_nothing(directory: Path) -> Iterator[None]:
-    """Removes, if the block fails before it has written a config, the empty folders and the lock made for it."""
+    """Removes, if the block fails before it has written a config, the empty folders and the lock
+    made for it."""
     folder = directory / ".hydra"
     made = list(dict.fromkeys([*NewFolders.made, *missing(folder / "lock")]))
     before = fingerprint(folder / "config.yaml")
@@ -68,7 +72,8 @@ def leaving_nothing(directory: Path) -> Iterator[None]:
 
 
 def fingerprint(path: Path) -> tuple[int, int] | None:
-    """The number and the time of a file, which change when it is replaced; None if there is no file."""
+    """The number and the time of a file, which change when it is replaced; None if there is no
+    file."""
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.exists() else None
 
 
@@ -89,7 +94,8 @@ def remove_empty(paths: list[Path]) -> None:
 
 @contextmanager
 def restoring(folder: Path) -> Iterator[None]:
-    """Removes, if the block fails, what it has put into a folder, and points its links to where they pointed before.
+    """Removes, if the block fails, what it has put into a folder, and points its links to where
+    they pointed before.
 
     W&B, for one, keeps a link to its latest run, which would lead to a run that was never begun.
     """
@@ -116,6 +122,7 @@ def remove(path: Path) -> None:
 
 
 def links_below(folder: Path) -> dict[Path, str | None]:
-    """The paths in a folder and one level below it, each with its target if it is a link, else None."""
+    """The paths in a folder and one level below it, each with its target if it is a link, else
+    None."""
     paths = [*folder.glob("*"), *folder.glob("*/*")]
     return {path: os.readlink(path) if path.is_symlink() else None for path in paths}

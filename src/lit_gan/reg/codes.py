@@ -16,7 +16,8 @@ from lit_gan.ranges import Number, Whole, checked
 
 @dataclass(frozen=True)
 class OneHot:
-    """One latent variable that is one of `size` classes, all equally likely, as a one-hot vector."""
+    """One latent variable that is one of `size` classes, all equally likely, as a one-hot
+    vector."""
 
     size: int
 
@@ -26,7 +27,8 @@ class OneHot:
 
 
 class InfoGAN(Regularizer):
-    """A lower bound of the mutual information of codes and samples, for both players. Chen et al. 2016, Eqs. 5 and 6.
+    """A lower bound of the mutual information of codes and samples, for both players. Chen et al.
+    2016, Eqs. 5 and 6.
 
     The codes are appended to G's latent vectors. Q, a linear layer on D's features, reads them from
     a sample: the logits of each categorical code, the mean of each continuous one, whose standard
@@ -72,7 +74,8 @@ class InfoGAN(Regularizer):
 
     @property
     def sizes(self) -> list[int]:
-        """Numbers that each code takes in a latent vector: the categorical ones, then the continuous together."""
+        """Numbers that each code takes in a latent vector: the categorical ones, then the
+        continuous together."""
         return [*self.categorical, self.continuous]
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -99,7 +102,8 @@ class InfoGAN(Regularizer):
         return self.surprise(turn)
 
     def surprise(self, turn: Turn) -> Float[Tensor, ""]:
-        """-E log Q(c|x) in nats, the sum over codes, without the constants: -L_I but for the codes' entropy."""
+        """-E log Q(c|x) in nats, the sum over codes, without the constants: -L_I but for the codes'
+        entropy."""
         codes = turn.z[:, self.start : self.start + sum(self.sizes)].float().split(self.sizes, 1)
         read = turn.D.heads[self.name](turn.fake.features).float().split(self.sizes, 1)
         *pairs, (code, mean) = zip(codes, read, strict=True)

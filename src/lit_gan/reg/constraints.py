@@ -69,7 +69,8 @@ class WeightClip(Regularizer):
 
 
 class SpectralPenalty(Regularizer):
-    """1/2 sum sigma(W)^2 over D's weights, times lambda. Yoshida and Miyato 2017, Eq. 4 and Algorithm 1.
+    """1/2 sum sigma(W)^2 over D's weights, times lambda. Yoshida and Miyato 2017, Eq. 4 and
+    Algorithm 1.
 
     One power iteration in each of D's turns; the gradient is lambda sigma u v^T.
 
@@ -100,7 +101,8 @@ class SpectralPenalty(Regularizer):
 
 
 class Orthonormal(Regularizer):
-    """||W^T W - I||_F^2 over D's weights, which start orthonormal. Brock et al. 2017; Miyato et al. 2018, Eq. 14.
+    """||W^T W - I||_F^2 over D's weights, which start orthonormal. Brock et al. 2017; Miyato et al.
+    2018, Eq. 14.
 
     Uses the smaller of the two Gram matrices: for a weight with fewer rows than columns ||W^T W -
     I||^2 is ||W W^T - I||^2 plus the constant (columns - rows), so the gradient is the same and the
@@ -143,7 +145,8 @@ def smaller_gram(matrix: Matrix) -> Float[Tensor, "n n"]:
 
 
 class Orthogonal(Regularizer):
-    """||W W^T (1 - I)||_F^2 over a player's weights: their rows orthogonal, of any length. Brock et al. 2019, Eq. 3.
+    """||W W^T (1 - I)||_F^2 over a player's weights: their rows orthogonal, of any length. Brock et
+    al. 2019, Eq. 3.
 
     The rows of W are filters, whose pairwise overlaps the paper wants small. Initial weights are
     left as they are.
@@ -171,5 +174,6 @@ class Orthogonal(Regularizer):
 
 
 def overlap(matrix: Matrix) -> Float[Tensor, ""]:
-    """Squared inner products of all pairs of different rows: ||W W^T||_F = ||W^T W||_F, less the rows' own."""
+    """Squared inner products of all pairs of different rows: ||W W^T||_F = ||W^T W||_F, less the
+    rows' own."""
     return smaller_gram(matrix).square().sum() - matrix.square().sum(1).square().sum()

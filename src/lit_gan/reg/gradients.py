@@ -11,13 +11,15 @@ from lit_gan.ranges import Number, Positive, Switch, checked
 
 
 def gradients(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, "logits n"]:
-    """grad_x D(x) of each logit, a sample's or that of a pack of samples, with a graph for D's parameters."""
+    """grad_x D(x) of each logit, a sample's or that of a pack of samples, with a graph for D's
+    parameters."""
     x = differentiable(x)
     return gradients_of(D(x, y).logits, x)
 
 
 def differentiable(x: Images) -> Images:
-    """Samples whose gradient can be asked for: these, if they hang on parameters, as in unrolled turns."""
+    """Samples whose gradient can be asked for: these, if they hang on parameters, as in unrolled
+    turns."""
     return x if x.requires_grad else x.detach().requires_grad_(True)
 
 
@@ -61,10 +63,12 @@ def generated(turn: Turn) -> Images:
 
 
 class Steepness(Regularizer):
-    """A penalty of D's slope, a term of D's turn only. Its logits must be functions of single samples, or of packs."""
+    """A penalty of D's slope, a term of D's turn only. Its logits must be functions of single
+    samples, or of packs."""
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """Batch normalisation subtracts what all samples share, so the gradient of the summed logits misses it.
+        """Batch normalisation subtracts what all samples share, so the gradient of the summed
+        logits misses it.
 
         Other layers that look across a batch leave most of it, and are common beside such penalties
         (minibatch standard deviation in Karras et al. 2018).
@@ -80,7 +84,8 @@ class Steepness(Regularizer):
 
 
 class GradientPenalty(Steepness):
-    """E (||grad D(x_hat)||_2 - 1)^2 on lines between real and generated samples. Gulrajani et al. 2017, Eq. 3.
+    """E (||grad D(x_hat)||_2 - 1)^2 on lines between real and generated samples. Gulrajani et al.
+    2017, Eq. 3.
 
     Args:
         weight: lambda, 10 in the paper (0.1 on its toy sets).
@@ -99,7 +104,8 @@ class GradientPenalty(Steepness):
 
 
 class FiniteDifferencePenalty(Steepness):
-    """E (|D(x_1) - D(x_2)| / ||x_1 - x_2||_2 - 1)^2, two points of a line between a real and a generated sample.
+    """E (|D(x_1) - D(x_2)| / ||x_1 - x_2||_2 - 1)^2, two points of a line between a real and a
+    generated sample.
 
     The penalty of Gulrajani et al. 2017, Eq. 3, without second derivatives. It sees D's slope along
     the line, at most the length of its gradient. In half precision the quotient is noisy where the

@@ -27,7 +27,8 @@ def passes_on(layer: Labelled) -> bool:
 
 
 class InstanceNoise(Regularizer):
-    """N(0, sigma^2) on all that D sees, real and generated, in both players' turns. Sønderby et al. 2017, 3.2.1.
+    """N(0, sigma^2) on all that D sees, real and generated, in both players' turns. Sønderby et al.
+    2017, 3.2.1.
 
     Args:
         sigma: the standard deviation at the start, where images are in [-1, 1].
@@ -60,7 +61,8 @@ class InstanceNoise(Regularizer):
 
 
 class DiffAugment(Regularizer):
-    """Every image that D sees, real or generated, in either player's turn, is augmented. Zhao et al. 2020, Eqs. 4-6.
+    """Every image that D sees, real or generated, in either player's turn, is augmented. Zhao et
+    al. 2020, Eqs. 4-6.
 
     Gradients pass through to G. Each image is changed in its own random way; the strengths are the
     authors'.
@@ -128,12 +130,14 @@ def contrast(x: Pictures) -> Pictures:
 
 
 def translation(x: Pictures) -> Pictures:
-    """Each image moved by whole pixels, up to an eighth of its height and width either way; zeros enter."""
+    """Each image moved by whole pixels, up to an eighth of its height and width either way; zeros
+    enter."""
     return moved(x, *(int(size / 8 + 0.5) for size in x.shape[2:]))
 
 
 def moved(x: Pictures, up: int, aside: int, mode: str = "constant") -> Pictures:
-    """Each image moved by its own random whole numbers of pixels, up to these; `mode` says what enters (F.pad)."""
+    """Each image moved by its own random whole numbers of pixels, up to these; `mode` says what
+    enters (F.pad)."""
     n, _, height, width = x.shape
     rows = torch.randint(2 * up + 1, (n, 1), device=x.device) + torch.arange(height, device=x.device)
     columns = torch.randint(2 * aside + 1, (n, 1), device=x.device) + torch.arange(width, device=x.device)
@@ -143,13 +147,15 @@ def moved(x: Pictures, up: int, aside: int, mode: str = "constant") -> Pictures:
 
 
 def cutout(x: Pictures) -> Pictures:
-    """A square of half of each image's height and width is 0; its centre is anywhere, its rest may be outside."""
+    """A square of half of each image's height and width is 0; its centre is anywhere, its rest may
+    be outside."""
     rows, columns = hidden(x, x.shape[2]), hidden(x, x.shape[3])
     return x * ~(rows[:, None, :, None] & columns[:, None, None, :])
 
 
 def hidden(x: Pictures, size: int) -> Tensor:
-    """For each image the rows, or columns, of an interval of half the size around a random one, [b, size]."""
+    """For each image the rows, or columns, of an interval of half the size around a random one, [b,
+    size]."""
     length = int(size / 2 + 0.5)
     start = torch.randint(size + 1 - length % 2, (len(x), 1), device=x.device) - length // 2
     place = torch.arange(size, device=x.device)
@@ -164,7 +170,8 @@ POLICIES: dict[str, list[Callable[[Tensor], Tensor]]] = {
 
 
 class FlipAndShift:
-    """The T of consistency regularization: a random flip and a shift of a few pixels. Zhang et al. 2020, section 3.
+    """The T of consistency regularization: a random flip and a shift of a few pixels. Zhang et al.
+    2020, section 3.
 
     Args:
         pixels: longest shift in either direction; the image is reflected at its borders.
@@ -187,7 +194,8 @@ class FlipAndShift:
 
 
 class ExperienceReplay(Regularizer):
-    """Half of the generated samples that D learns from are old ones. Shrivastava et al. 2017, section 2.3.
+    """Half of the generated samples that D learns from are old ones. Shrivastava et al. 2017,
+    section 2.3.
 
     A buffer keeps `capacity` samples; each turn of D takes half a batch from it at random, and then
     replaces as many random entries by those fresh samples that D was shown. It fills first, and is
@@ -237,7 +245,8 @@ class ExperienceReplay(Regularizer):
 
     @torch.no_grad()
     def remember(self, x: Images) -> None:
-        """Puts samples into free entries, into random ones where there are none; all of them different."""
+        """Puts samples into free entries, into random ones where there are none; all of them
+        different."""
         x = x[: self.capacity].to(self.past.dtype)
         free = (self.filled + torch.arange(len(x), device=x.device)) % self.capacity
         used = torch.randperm(self.capacity, device=x.device)[: len(x)]

@@ -1,4 +1,5 @@
-"""What the players do with labels: the parts of the choices of `labels`, attached before the entries of `reg`.
+"""What the players do with labels: the parts of the choices of `labels`, attached before the
+entries of `reg`.
 
 So what `reg` does to weights or features it does to those added here as well.
 """
@@ -40,7 +41,8 @@ class Conditional(Regularizer):
 
 
 class Concat(Labelled):
-    """[b, c, ...] with the one-hot label as further channels, the same everywhere: [b, c + n_classes, ...]."""
+    """[b, c, ...] with the one-hot label as further channels, the same everywhere: [b, c +
+    n_classes, ...]."""
 
     def __init__(self, n_classes: int):
         super().__init__()
@@ -109,7 +111,8 @@ def embedding(n_classes: int, size: int) -> nn.Embedding:
 
 
 class MiddleConcat(Conditional):
-    """A vector of the label beside the feature maps in the middle of D. Miyato et al. 2018, Table 6 (c).
+    """A vector of the label beside the feature maps in the middle of D. Miyato et al. 2018, Table 6
+    (c).
 
     The middle is before layer m // 2 of the m, counted from 0, that read channels: after the third
     of the paper's six blocks.
@@ -134,7 +137,8 @@ class MiddleConcat(Conditional):
 
 
 class Projection(Labelled):
-    """A last layer that adds <v_y, f>, v_y a vector of the label, to what it made of the features f alone."""
+    """A last layer that adds <v_y, f>, v_y a vector of the label, to what it made of the features f
+    alone."""
 
     def __init__(self, linear: nn.Linear, n_classes: int):
         super().__init__()
@@ -168,7 +172,8 @@ class ProjectionDiscriminator(Conditional):
 
 
 class ClassNorm(Labelled):
-    """Batch normalisation with the gamma and beta of each sample's class; the statistics are the whole batch's."""
+    """Batch normalisation with the gamma and beta of each sample's class; the statistics are the
+    whole batch's."""
 
     def __init__(self, norm: _BatchNorm, n_classes: int):
         super().__init__()
@@ -188,7 +193,8 @@ class ClassNorm(Labelled):
 
 
 class ConditionalBatchNorm(Conditional):
-    """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al. 2017, Eq. 5.
+    """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al.
+    2017, Eq. 5.
 
     All classes start from those of the layer. Of a ResNet it is that in the blocks; the last one
     stays as it is, as in the authors' code of Miyato and Koyama 2018 and of Gulrajani et al. 2017.

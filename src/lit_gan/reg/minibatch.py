@@ -31,7 +31,8 @@ class Closeness(nn.Module):
 
 
 class MinibatchDiscrimination(Regularizer):
-    """D's last layer also sees how close a sample's features are to the others'. Salimans et al. 2016, section 3.2.
+    """D's last layer also sees how close a sample's features are to the others'. Salimans et al.
+    2016, section 3.2.
 
     The paper's sum counts the sample itself, which adds 1 to all; here, as in the authors' code, it
     is left out. Real and generated samples are compared among themselves.

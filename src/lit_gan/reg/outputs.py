@@ -1,4 +1,5 @@
-"""Regularizers of the discriminator's outputs: what it says of two views of a sample, of a batch, over time."""
+"""Regularizers of the discriminator's outputs: what it says of two views of a sample, of a batch,
+over time."""
 
 from collections.abc import Callable
 
@@ -60,7 +61,8 @@ class BalancedConsistency(Consistency):
 
 
 class LatentConsistency(Regularizer):
-    """zCR: samples of nearby latents should look alike to D and be unlike. Zhao et al. 2021, section 3.2, Algorithm 2.
+    """zCR: samples of nearby latents should look alike to D and be unlike. Zhao et al. 2021,
+    section 3.2, Algorithm 2.
 
     d_weight * E (D(G(z)) - D(G(z + dz)))^2 for D, -g_weight * E (G(z) - G(z + dz))^2 for G, dz from
     N(0, sigma^2). The paper writes G's as a squared norm; here it is the mean over pixels, so that
@@ -98,7 +100,8 @@ class LatentConsistency(Regularizer):
 
 
 class LeCam(Regularizer):
-    """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et al. 2021, Eqs. 3-5.
+    """E (D(x) - a_F)^2 + E (D(G(z)) - a_R)^2, a_R and a_F moving averages of D's outputs. Tseng et
+    al. 2021, Eqs. 3-5.
 
     The averages are those of the updates before this one, 0 before the first, and plain means until
     1 / (1 - decay) outputs have come: of an update's last part with `optim.accumulate`, of all

@@ -10,7 +10,8 @@ from lit_gan.ranges import Number, checked
 
 
 class PullAway(Regularizer):
-    """Mean squared cosine between D's features of any two generated samples, for G. Zhao et al. 2017, Eq. 4.
+    """Mean squared cosine between D's features of any two generated samples, for G. Zhao et al.
+    2017, Eq. 4.
 
     The paper takes the code of its autoencoder (`model=autoencoder`); with another D it is what its
     last layer sees.

@@ -1,4 +1,5 @@
-"""Regularizers in the discriminator's structure: what fills the places kept for normalisation, and dropout."""
+"""Regularizers in the discriminator's structure: what fills the places kept for normalisation, and
+dropout."""
 
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
@@ -66,7 +67,8 @@ class AnyBatchNorm(_BatchNorm):
 
 
 class BatchNorm(Normalisation):
-    """Batch normalisation in D, everywhere but after its first layer. Ioffe and Szegedy 2015; Radford et al. 2016.
+    """Batch normalisation in D, everywhere but after its first layer. Ioffe and Szegedy 2015;
+    Radford et al. 2016.
 
     A gamma starts at 1; that of Radford et al. is drawn from N(1, 0.02).
     """
@@ -77,7 +79,8 @@ class BatchNorm(Normalisation):
 
 
 class LayerNorm(Normalisation):
-    """Layer normalisation in D: each sample over channels and positions together. Ba et al. 2016."""
+    """Layer normalisation in D: each sample over channels and positions together. Ba et al.
+    2016."""
 
     def layer(self, channels: int) -> nn.Module:
         """One group of all channels, with one beta a channel."""
@@ -105,7 +108,8 @@ class PositionNorm(nn.GroupNorm):
 
 
 class InstanceNorm(Normalisation):
-    """Instance normalisation in D: each sample and channel over positions. Ulyanov et al. 2016, Eq. 4."""
+    """Instance normalisation in D: each sample and channel over positions. Ulyanov et al. 2016, Eq.
+    4."""
 
     def layer(self, channels: int) -> nn.Module:
         """As many groups as channels."""
@@ -116,7 +120,8 @@ ACTIVATIONS = (nn.ReLU, nn.LeakyReLU, nn.ELU, nn.GELU, nn.GLU, nn.SiLU, nn.Softp
 
 
 class Dropout(Regularizer):
-    """Dropout after every activation of D, while it trains. Srivastava et al. 2014; Salimans et al. 2016, code.
+    """Dropout after every activation of D, while it trains. Srivastava et al. 2014; Salimans et al.
+    2016, code.
 
     Args:
         p: share of the activations set to 0; the others are divided by 1 - p.

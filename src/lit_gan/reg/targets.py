@@ -1,4 +1,5 @@
-"""Regularizers of what the players aim at: other targets for G, a past to stay near, a D that has moved on."""
+"""Regularizers of what the players aim at: other targets for G, a past to stay near, a D that has
+moved on."""
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +25,8 @@ Rule = Callable[[Tensor, Tensor, Moments, Group], tuple[Tensor, Moments]]
 
 
 class FeatureMatching(Regularizer):
-    """||E f(x) - E f(G(z))||_2^2 for G, f what D's last layer sees. Salimans et al. 2016, section 3.1.
+    """||E f(x) - E f(G(z))||_2^2 for G, f what D's last layer sees. Salimans et al. 2016, section
+    3.1.
 
     In the paper it replaces G's objective (loss.g_weight=0); beside it, it is added.
     """
@@ -50,7 +52,8 @@ class HistoricalAveraging(Regularizer):
         self.names: dict[str, list[str]] = {}
 
     def check(self, G: Generator, D: Discriminator) -> None:
-        """The history begins with the parameters at the start, as all regularizers have left them."""
+        """The history begins with the parameters at the start, as all regularizers have left
+        them."""
         for player, network in (("d", D), ("g", G)):
             self.names[player] = [name for name, value in network.named_parameters() if value.requires_grad]
             self.register_buffer(f"{player}_mean", self.parameters_of(player, network).detach().clone())
@@ -77,7 +80,8 @@ class HistoricalAveraging(Regularizer):
 
 
 class Unrolled(Regularizer):
-    """G answers the D that is `steps` updates ahead, and differentiates through those. Metz et al. 2017, Eqs. 7-10.
+    """G answers the D that is `steps` updates ahead, and differentiates through those. Metz et al.
+    2017, Eqs. 7-10.
 
     The updates are those of D's optimizer, SGD or Adam, with its present rates and moments, on D's
     whole objective, all on the samples of G's turn; D itself does not move, nor does what the loss

@@ -109,7 +109,8 @@ def rows_behind(n_reference: int, before: int, after: int) -> int:
 
 
 class VirtualBatchNorm(Regularizer):
-    """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et al. 2016, 3.5.
+    """Batch normalisation by the statistics of a reference batch and the sample itself. Salimans et
+    al. 2016, 3.5.
 
     The reference is fixed: latent vectors for G, whose batch normalisation it replaces, with its
     gamma and beta; the first real samples for D, whose places for a normalisation it fills, with
@@ -148,7 +149,8 @@ class VirtualBatchNorm(Regularizer):
             D.body = Referenced(D.body, torch.zeros(self.n_reference, *G.shape))
 
     def stage(self, turn: Turn) -> None:
-        """The first real samples of a training, and the first labels of either kind, become the reference.
+        """The first real samples of a training, and the first labels of either kind, become the
+        reference.
 
         For D as what stands before this in `reg` shows them: noise and augmentations belong behind
         it.
@@ -179,7 +181,8 @@ def install_norms(network: Generator | Discriminator, norms: dict[str, VirtualNo
 
 @torch.no_grad()
 def fill(body: Referenced, images: Tensor | None, labels: Labels) -> None:
-    """Sets the reference, the same in all processes; from the beginning again where there are too few."""
+    """Sets the reference, the same in all processes; from the beginning again where there are too
+    few."""
     chosen = torch.arange(len(body.reference), device=labels.device) % len(labels)
     body.labels.copy_(labels[chosen])
     if images is not None:

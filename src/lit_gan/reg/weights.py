@@ -39,7 +39,8 @@ class Normalised(nn.Module):
 
 
 class SpectralNorm(Regularizer):
-    """Every weight of D divided by its largest singular value. Miyato et al. 2018, Eq. 8 and Algorithm 1.
+    """Every weight of D divided by its largest singular value. Miyato et al. 2018, Eq. 8 and
+    Algorithm 1.
 
     The singular vector is updated in every forward pass of a training D, as in the authors' code:
     with their loss twice in D's turn and once in G's. Regularizers and losses that ask D more often

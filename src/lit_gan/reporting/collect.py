@@ -18,7 +18,8 @@ from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan
 
 DEFINING = {"generated", "inception_score", "splits", "real_split", "batch_norm", "ema"}
-"""The settings that define a protocol: where one of them was changed, the same name means another protocol."""
+"""The settings that define a protocol: where one of them was changed, the same name means another
+protocol."""
 DAMAGED = "damaged"
 """The state of a cell whose files cannot be read."""
 
@@ -50,7 +51,8 @@ class PanelKey:
 
     @property
     def conditions(self) -> tuple[str, str, str]:
-        """Data, extractor and protocol, which a paper's number must share; a changed one has another name."""
+        """Data, extractor and protocol, which a paper's number must share; a changed one has
+        another name."""
         data, protocol = self.facts["data"], self.facts["name"]
         size = self.facts.get("shape", [None])[-1]
         if shipped_config("data", data).get("image_size", size) != size:
@@ -74,7 +76,8 @@ def extractor_title(facts: dict[str, Any]) -> str:
 
 
 def protocol_title(facts: dict[str, Any]) -> str:
-    """Which protocol was used and how many samples it took, "protocol full (10000 generated, 1797 real)"."""
+    """Which protocol was used and how many samples it took, "protocol full (10000 generated, 1797
+    real)"."""
     counts = [f"{facts[name]} {name}" for name in ("generated", "real") if facts.get(name)]
     return f"protocol {facts['name']}" + (f" ({', '.join(counts)})" if counts else "")
 
@@ -143,7 +146,8 @@ class Sweep:
         return list(dict.fromkeys(run.at(self.view.hue) for run in self.runs))
 
     def value_name(self, axis: str | None, value: str) -> str:
-        """The name of an axis's value: the one in `figure.names`, or a method's `label`, or the value itself.
+        """The name of an axis's value: the one in `figure.names`, or a method's `label`, or the
+        value itself.
 
         Where methods share a label, the value stands behind it.
         """
@@ -176,7 +180,8 @@ class Sweep:
 
     @cached_property
     def finals(self) -> list[Score]:
-        """The scores of finished runs: of the final evaluation, and of later ones of the last weights."""
+        """The scores of finished runs: of the final evaluation, and of later ones of the last
+        weights."""
         return [score for run in self.runs if run.complete for score in self.scores_of(run, last_records(run))]
 
     @cached_property
@@ -185,7 +190,8 @@ class Sweep:
         return [score for run in self.runs for score in self.scores_of(run, run.cell.results.get("course", []))]
 
     def scores_of(self, run: SweepRun, records: Sequence[dict]) -> Iterator[Score]:
-        """The scores in the records of a run; a later one replaces an earlier one of the same protocol and update."""
+        """The scores in the records of a run; a later one replaces an earlier one of the same
+        protocol and update."""
         found = {}
         for record in records:
             panel = PanelKey(json.dumps(record["protocol"], sort_keys=True), self.other_axes(run))
@@ -196,7 +202,8 @@ class Sweep:
         yield from found.values()
 
     def visible_scores(self, scores: Sequence[Score]) -> list[str]:
-        """The names of the scores that the report shows: those of the `figure` block, or all but deviations."""
+        """The names of the scores that the report shows: those of the `figure` block, or all but
+        deviations."""
         names = list(dict.fromkeys(score.name for score in scores))
         wanted = [name for name in self.view.scores if name in names]
         return wanted or [name for name in names if not name.endswith("_std")]
@@ -210,7 +217,8 @@ class Sweep:
 
 
 def same_measurement(one: DictConfig, other: DictConfig) -> bool:
-    """Whether two configs measure the same data in the same way, which an empty config is taken to do."""
+    """Whether two configs measure the same data in the same way, which an empty config is taken to
+    do."""
     return not one or all(one.get(group) == other.get(group) for group in ("data", "metrics"))
 
 
@@ -280,7 +288,8 @@ def check_records(cell: Cell) -> None:
 
 
 def begun_config(directory: Path) -> DictConfig:
-    """The config of a cell, empty before it has begun; Python then finds the classes that it names from outside."""
+    """The config of a cell, empty before it has begun; Python then finds the classes that it names
+    from outside."""
     path = directory / ".hydra" / "config.yaml"
     search_path.find_modules_of(directory)
     return read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()

@@ -1,4 +1,5 @@
-"""The comparison of methods by one score in one panel: our values over x and hue, and the paper's."""
+"""The comparison of methods by one score in one panel: our values over x and hue, and the
+paper's."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
@@ -46,7 +47,8 @@ class Comparison:
 
     @property
     def name(self) -> str:
-        """The name of the score in tables, with a star if there is a caveat, which `note` explains."""
+        """The name of the score in tables, with a star if there is a caveat, which `note`
+        explains."""
         return score_name(self.score, self.caveat)
 
     @property
@@ -77,7 +79,8 @@ class Comparison:
 
     @cached_property
     def settings(self) -> dict[str, str]:
-        """The best x of every hue that has a score, among those where the fewest of its seeds failed."""
+        """The best x of every hue that has a score, among those where the fewest of its seeds
+        failed."""
         if self.end is None:
             return {}
         found = {hue: best(self.most_reliable(hue), self.end) for hue in self.sweep.hues}
@@ -113,7 +116,8 @@ class Comparison:
         return choose(numbers, key=lambda number: number.value, default=None)
 
     def differences(self) -> Iterator[tuple[str, str, Difference]]:
-        """Every pair of hues at their best x, the better one first, with the difference of their means."""
+        """Every pair of hues at their best x, the better one first, with the difference of their
+        means."""
         hues = list(self.bests)
         for index, first in enumerate(hues):
             for second in hues[index + 1 :]:
@@ -151,7 +155,8 @@ def compare_score(sweep: Sweep, panel: PanelKey, name: str, scores: list[Score],
 
 
 def caveat_of(scores: Iterable[Score]) -> str | None:
-    """Why scores of one panel, which agree in their protocol, cannot bear comparison; None if they can."""
+    """Why scores of one panel, which agree in their protocol, cannot bear comparison; None if they
+    can."""
     return next((score.caveat for score in scores if score.caveat), None)
 
 

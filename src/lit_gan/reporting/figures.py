@@ -40,13 +40,15 @@ THUMBNAIL = 1.05
 MARGIN = 1.0
 """The space for names beside the pictures, in inches."""
 PIXELS = 240
-"""Pictures have at most so many pixels on their longer side, which print sharply at the size of a thumbnail."""
+"""Pictures have at most so many pixels on their longer side, which print sharply at the size of a
+thumbnail."""
 
 Draw = Callable[[Axes, Comparison, dict[str, Style]], None]
 
 
 def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) -> Figure:
-    """A figure of the scores of one panel, with the paper's numbers beside ours where they cannot stand among them."""
+    """A figure of the scores of one panel, with the paper's numbers beside ours where they cannot
+    stand among them."""
     drawn = styles(comparisons[0].sweep.hues)
     beside = any(each.paper_bests and not each.paper_agrees for each in comparisons)
     figure, places = laid_out(comparisons, beside)
@@ -64,7 +66,8 @@ def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) ->
 
 
 def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, list[list[Axes]]]:
-    """A figure, and for each comparison the axes of our numbers and, with `beside`, those of the paper's.
+    """A figure, and for each comparison the axes of our numbers and, with `beside`, those of the
+    paper's.
 
     The comparisons stand one below the other, or in tiles if there is no x.
     """
@@ -80,7 +83,8 @@ def laid_out(comparisons: Sequence[Comparison], beside: bool) -> tuple[Figure, l
 
 
 def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = False) -> list:
-    """The entries of a legend: the hues, and the marks of the paper and of failed cells where they are drawn."""
+    """The entries of a legend: the hues, and the marks of the paper and of failed cells where they
+    are drawn."""
     drawn = styles(sweep.hues)
     kind = line_handle if line else patch_handle
     entries = [kind(drawn[hue], sweep.hue_name(hue)) for hue in sweep.hues] if sweep.view.hue else []
@@ -109,7 +113,8 @@ def marker_handle(marker: str, label: str) -> Line2D:
 
 
 def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """Draws a group of bars for each x and one for the best x, with a bar for each hue. Miyato et al. 2018, Figure 1.
+    """Draws a group of bars for each x and one for the best x, with a bar for each hue. Miyato et
+    al. 2018, Figure 1.
 
     Bars are means over seeds, error bars standard deviations, dots single seeds, diamonds the
     paper's numbers, and crosses failed cells.
@@ -131,7 +136,8 @@ def draw_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> No
 
 
 def drawn_values(comparison: Comparison) -> list[float]:
-    """The numbers by which the axis is scaled: those of all seeds, and the paper's if they stand among ours."""
+    """The numbers by which the axis is scaled: those of all seeds, and the paper's if they stand
+    among ours."""
     ours = [value for seeds in comparison.values.values() for value in seeds]
     theirs = [number.value for number in comparison.paper_bests.values()]
     return [*ours, *theirs] if comparison.paper_agrees else ours
@@ -168,7 +174,8 @@ def draw_mean(axes: Axes, place: float, width: float, found: Summary, style: Sty
 
 
 def draw_cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
-    """Draws the mark of a failed cell at the bottom of the axes, and the word too where no score stands (`alone`)."""
+    """Draws the mark of a failed cell at the bottom of the axes, and the word too where no score
+    stands (`alone`)."""
     bottom = axes.get_xaxis_transform()
     axes.plot(place, 0.035, "x", color="white", markersize=7, markeredgewidth=3, transform=bottom, zorder=5)
     axes.plot(place, 0.035, "x", color=style.colour, markersize=5, markeredgewidth=1.6, transform=bottom, zorder=6)
@@ -187,7 +194,8 @@ def draw_paper_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style])
 
 
 def draw_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
-    """Draws a line over x for each hue: means with error bars, single seeds as dots, the paper's numbers dashed."""
+    """Draws a line over x for each hue: means with error bars, single seeds as dots, the paper's
+    numbers dashed."""
     for hue in comparison.sweep.hues:
         draw_line(axes, comparison, hue, drawn[hue])
         draw_seeds(axes, comparison, hue, drawn[hue])
@@ -218,7 +226,8 @@ def draw_seeds(axes: Axes, comparison: Comparison, hue: str, style: Style) -> No
 
 
 def label_x(axes: Axes, sweep: Sweep) -> None:
-    """Puts the values of x under lines, on a logarithmic axis if the largest is at least 8 times the smallest."""
+    """Puts the values of x under lines, on a logarithmic axis if the largest is at least 8 times
+    the smallest."""
     places = [x_position(sweep, x) for x in sweep.xs]
     if min(places) > 0 and max(places) / min(places) >= 8:
         axes.set_xscale("log")
@@ -228,7 +237,8 @@ def label_x(axes: Axes, sweep: Sweep) -> None:
 
 
 def x_position(sweep: Sweep, x: str) -> float:
-    """The place of a value on the x axis: its number if all values are numbers, else its index among them."""
+    """The place of a value on the x axis: its number if all values are numbers, else its index
+    among them."""
     try:
         return dict(zip(sweep.xs, map(float, sweep.xs), strict=True))[x]
     except ValueError:
@@ -257,7 +267,8 @@ def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]
 
 
 def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Figure:
-    """A figure of a score against generator updates, with a panel for each x: means over seeds thick, seeds thin."""
+    """A figure of a score against generator updates, with a panel for each x: means over seeds
+    thick, seeds thin."""
     xs = sweep.xs[:MOST_SHOWN]
     figure, grid = panel_grid(len(xs), COLUMNS, height=2.1, extra=0.7, sharex=True, sharey=True)
     for axes, x in zip(grid, xs, strict=True):
@@ -276,7 +287,8 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
 
 
 def draw_curves(axes: Axes, sweep: Sweep, scores: Sequence[Score]) -> None:
-    """Draws the curves of one panel: each seed thin, and the mean over the seeds at each update thick."""
+    """Draws the curves of one panel: each seed thin, and the mean over the seeds at each update
+    thick."""
     drawn = styles(sweep.hues)
     for hue in sweep.hues:
         mine = [each for each in scores if each.run.at(sweep.view.hue) == hue and each.value is not None]
@@ -319,7 +331,8 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
 
 
 def label_best_and_last(axes: Axes, score: str, values: Sequence[float]) -> None:
-    """Gives both axes the same scale, and draws the diagonal, on which the last score is the best one."""
+    """Gives both axes the same scale, and draws the diagonal, on which the last score is the best
+    one."""
     label_score(axes, score, None, values, zero=False)
     axes.set_ylabel(f"{score_name(score)}, last")
     axes.set_xlabel(f"{score_name(score)}, best")
@@ -336,7 +349,8 @@ def label_best_and_last(axes: Axes, score: str, values: Sequence[float]) -> None
 
 
 def samples(sweep: Sweep, pictures: dict[tuple[str, str], Path]) -> Figure:
-    """A figure of what G draws at the end: a row for each hue, a column for each x. Miyato et al. 2018, Figure 6.
+    """A figure of what G draws at the end: a row for each hue, a column for each x. Miyato et al.
+    2018, Figure 6.
 
     Of so many pictures as a search has, it shows the first few.
 
@@ -395,7 +409,8 @@ Spectrum = dict[str, list[float]]
 
 
 def spectra(sweep: Sweep, found: dict[str, Spectrum]) -> Figure:
-    """A figure of the squared singular values of D's layers, the first scaled to 1. Miyato et al. 2018, Figure 3.
+    """A figure of the squared singular values of D's layers, the first scaled to 1. Miyato et al.
+    2018, Figure 3.
 
     Args:
         found: hue -> its spectrum.

@@ -25,7 +25,8 @@ LINES_SHOWN = 6
 
 
 def score_table(name: str, comparison: Comparison) -> Table:
-    """A row for each hue: mean ± standard deviation over seeds at each x and at the best one, and the paper's."""
+    """A row for each hue: mean ± standard deviation over seeds at each x and at the best one, and
+    the paper's."""
     columns = score_columns(comparison)
     rows = [score_row(comparison, hue, columns) for hue in comparison.sweep.hues]
     ours = [NONE] * (len(columns) - 2)
@@ -47,7 +48,8 @@ def score_columns(comparison: Comparison) -> list[str]:
 
 
 def paper_note(comparison: Comparison) -> str:
-    """How the paper's numbers were measured, as a sentence; the empty string if they were measured as ours."""
+    """How the paper's numbers were measured, as a sentence; the empty string if they were measured
+    as ours."""
     if not comparison.paper or comparison.paper_agrees:
         return ""
     return f" (The {comparison.paper[0].title}: not to be compared number by number.)"
@@ -67,7 +69,8 @@ def score_row(comparison: Comparison, hue: str, columns: Sequence[str]) -> list[
 
 
 def seed_counts(comparison: Comparison, hue: str) -> str:
-    """The number of seeds that a hue has at each x, "3", or the fewest and the most of them, "2-3"."""
+    """The number of seeds that a hue has at each x, "3", or the fewest and the most of them,
+    "2-3"."""
     counts = [len(comparison.values.get((x, hue), [])) for x in comparison.sweep.xs]
     return "-".join(map(str, dict.fromkeys((min(counts), max(counts)))))
 
@@ -88,7 +91,8 @@ def paper_value(number: PaperScore | None) -> str:
 
 
 def paper_entries(number: PaperScore | None) -> list[str]:
-    """A number of the paper and the row of the paper where it stands; dashes where there is none."""
+    """A number of the paper and the row of the paper where it stands; dashes where there is
+    none."""
     return [paper_value(number), f"{number.label} ({number.source})"] if number else [NONE, NONE]
 
 
@@ -155,7 +159,8 @@ def difference_table(name: str, comparison: Comparison) -> Table:
 
 
 def difference_text(found: Difference | None) -> str:
-    """Whether a difference exceeds seed noise: "yes: 12.3 > 4.5", "no: 1.2 < 4.5" or "unknown: 12.3"."""
+    """Whether a difference exceeds seed noise: "yes: 12.3 > 4.5", "no: 1.2 < 4.5" or "unknown:
+    12.3"."""
     if found is None:
         return ""
     size = number_text(abs(found.value))
@@ -189,7 +194,8 @@ class BestAndLast(NamedTuple):
 
 
 def best_and_last(run: SweepRun) -> BestAndLast | None:
-    """The best and the last evaluation of a run; None if it lacks one, or they differ in their protocol."""
+    """The best and the last evaluation of a run; None if it lacks one, or they differ in their
+    protocol."""
     best, course = run.cell.results.get("best"), run.cell.results.get("course", [])
     if not best or not course or best.get("protocol") != course[-1]["protocol"]:
         return None
@@ -224,7 +230,8 @@ def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[SweepRun
 
 
 def best_last_entries(found: Sequence[BestAndLast]) -> list[str]:
-    """The best score and its update, the last score and its update, their ratio and the number of seeds."""
+    """The best score and its update, the last score and its update, their ratio and the number of
+    seeds."""
     best, last = summarize([each.best_value for each in found]), summarize([each.last_value for each in found])
     best_at, last_at = fmean(each.best["update"] for each in found), fmean(each.last["update"] for each in found)
     ratio = f"{last.mean / best.mean:.2f}" if best.mean else NONE
@@ -274,7 +281,8 @@ def warned_table(name: str, sweep: Sweep) -> Table:
 
 
 def last_samples(run: SweepRun, ending: str) -> Path | None:
-    """The file of the samples of the highest update, `samples/<update>.<ending>`; None if there is none."""
+    """The file of the samples of the highest update, `samples/<update>.<ending>`; None if there is
+    none."""
     paths = [path for path in run.cell.directory.glob(f"samples/*.{ending}") if path.stem.isdecimal()]
     return max(paths, key=lambda path: int(path.stem), default=None)
 
@@ -335,7 +343,8 @@ def choice_in(group: str, results: dict[str, Any]) -> str:
 
 
 def different_values(values: Iterable[Any]) -> str:
-    """Every different value that is not None; more than three successive whole numbers as "0 to 9"."""
+    """Every different value that is not None; more than three successive whole numbers as "0 to
+    9"."""
     values = list(dict.fromkeys(value for value in values if value is not None))
     if len(values) > 3 and all(isinstance(value, int) for value in values):
         values.sort()
@@ -355,7 +364,8 @@ def total_hours(sweep: Sweep) -> float:
 
 
 def sweep_command(sweep: Sweep) -> str:
-    """The command line of the sweep's last start; the empty string if its directory does not remember it."""
+    """The command line of the sweep's last start; the empty string if its directory does not
+    remember it."""
     path = sweep.directory / "multirun.yaml"
     saved = read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()
     settings = OmegaConf.select(saved, "hydra.overrides.task") or []
@@ -367,7 +377,8 @@ def sweep_command(sweep: Sweep) -> str:
 
 
 def own_config_flags(saved: DictConfig) -> list[str]:
-    """The words on the command line of a sweep's last start that named configs outside the package."""
+    """The words on the command line of a sweep's last start that named configs outside the
+    package."""
     sources = OmegaConf.select(saved, "hydra.runtime.config_sources") or []
     folders = [source.path for source in sources if source.provider == "command-line"]
     searched = [word for word in OmegaConf.select(saved, "hydra.overrides.hydra") or [] if "searchpath" in word]

@@ -41,7 +41,8 @@ class PaperScore:
 
     @property
     def conditions(self) -> tuple[str, str, str]:
-        """Data, extractor and protocol, which must be those of a panel before the number may stand in it."""
+        """Data, extractor and protocol, which must be those of a panel before the number may stand
+        in it."""
         return self.data, self.extractor, self.protocol
 
     @property
@@ -78,7 +79,8 @@ def paper_score(row: dict[str, str]) -> PaperScore:
 
 
 def most_alike(numbers: Sequence[PaperScore], ours: tuple[str, str, str]) -> list[PaperScore]:
-    """The numbers that were measured most like ours, all in one way: on our data, if there are such.
+    """The numbers that were measured most like ours, all in one way: on our data, if there are
+    such.
 
     Args:
         ours: our data, extractor and protocol.
@@ -90,5 +92,6 @@ def most_alike(numbers: Sequence[PaperScore], ours: tuple[str, str, str]) -> lis
 
 
 def agreement(theirs: tuple[str, str, str], ours: tuple[str, str, str]) -> list[bool]:
-    """Whether data, extractor and protocol are the same; of two such lists, the greater agrees in what matters more."""
+    """Whether data, extractor and protocol are the same; of two such lists, the greater agrees in
+    what matters more."""
     return [one == other for one, other in zip(theirs, ours, strict=True)]

@@ -64,7 +64,8 @@ Item = TypeVar("Item")
 
 
 def numbered(name: str, items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
-    """Each item with the name of its file: `name` for an only one, else `name_1`, `name_2` and so on."""
+    """Each item with the name of its file: `name` for an only one, else `name_1`, `name_2` and so
+    on."""
     items = list(items)
     for number, item in enumerate(items, start=1):
         yield (f"{name}_{number}" if len(items) > 1 else name), item
@@ -194,7 +195,8 @@ class Writer:
         return Section("Best and last", BEST_LAST + missing, pictures, hidden=tables)
 
     def show_best_and_last(self, name: str, title: str, runs: Sequence[SweepRun]) -> tuple[CaptionedFigure, Table]:
-        """The figure and the table of the best and the last evaluation of runs that one metric and panel share."""
+        """The figure and the table of the best and the last evaluation of runs that one metric and
+        panel share."""
         found = findings.best_and_last(runs[0])
         score, caveat = found.metric.rpartition("/")[2], found.last.get("caveats", {}).get(found.metric)
         called, note = score_name(score, caveat), caveat_note(caveat)
@@ -247,7 +249,8 @@ class Writer:
         return Section("Failed, stopped, running and waiting cells", tables=[table] if table.rows else [])
 
     def warnings(self) -> Section:
-        """The section about finished cells that collapsed, or depart from what their method's paper prescribes."""
+        """The section about finished cells that collapsed, or depart from what their method's paper
+        prescribes."""
         table = findings.warned_table(f"{self.prefix}warnings", self.sweep)
         return Section("Finished with warnings", tables=[table] if table.rows else [])
 

@@ -76,7 +76,8 @@ def ranks(values: Mapping[str, float], end: str) -> dict[str, float]:
 
 
 def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float | None, int]:
-    """Spearman's rank correlation over the keys in both, and their number; None for fewer than 3 or equal values."""
+    """Spearman's rank correlation over the keys in both, and their number; None for fewer than 3 or
+    equal values."""
     common = [key for key in first if key in second]
     a, b = [first[key] for key in common], [second[key] for key in common]
     if len(common) < 3 or len(set(a)) == 1 or len(set(b)) == 1:

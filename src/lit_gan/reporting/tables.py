@@ -59,7 +59,8 @@ def number_text(value: float | None) -> str:
 
 
 def plus_minus(value: float, std: float | None) -> str:
-    """Mean and deviation, "7.42 ± 0.08", to the second digit of the deviation; without one the mean alone."""
+    """Mean and deviation, "7.42 ± 0.08", to the second digit of the deviation; without one the mean
+    alone."""
     if not std:
         return number_text(value) if std is None else f"{number_text(value)} ± 0"
     decimals = max(0, 1 - math.floor(math.log10(std)))

@@ -35,7 +35,8 @@ class View:
 
 
 def read_view(block: DictConfig | None, axes: list[str], sweep: str) -> View:
-    """The view that a config's `figure` block describes; without one, the first axis is hue and the second x.
+    """The view that a config's `figure` block describes; without one, the first axis is hue and the
+    second x.
 
     Raises:
         UserError: it names a kind or an axis that does not exist.

@@ -44,7 +44,8 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
-    """Writes each file whole or not at all, and removes those of an earlier report that this one does not have."""
+    """Writes each file whole or not at all, and removes those of an earlier report that this one
+    does not have."""
     folder.mkdir(parents=True, exist_ok=True)
     listing = folder / LISTING
     earlier = listing.read_text(encoding="utf-8").splitlines() if listing.exists() else []
@@ -66,7 +67,8 @@ def titled_sections(sweep: Sweep, sweeps: Sequence[Sweep]) -> list[Section]:
 
 
 def file_prefix(sweep: Sweep, sweeps: Sequence[Sweep]) -> str:
-    """What the names of a sweep's files begin with, for one among several sweeps; else the empty string."""
+    """What the names of a sweep's files begin with, for one among several sweeps; else the empty
+    string."""
     return re.sub(r"\W+", "_", sweep.name) + "_" if len(sweeps) > 1 else ""
 
 

@@ -1,4 +1,5 @@
-"""`cell.json`: the config of a cell as its sweep composed it, so that a config file changed later changes no cell."""
+"""`cell.json`: the config of a cell as its sweep composed it, so that a config file changed later
+changes no cell."""
 
 import json
 import os
@@ -74,7 +75,8 @@ def read_cell_config(directory: Path) -> DictConfig | None:
 
 
 def config_of_own_cell() -> DictConfig | None:
-    """In a cell's own process, its config, after Hydra's part of it has taken effect; None in any other process."""
+    """In a cell's own process, its config, after Hydra's part of it has taken effect; None in any
+    other process."""
     if CELL not in os.environ:
         return None
     config = read_cell_config(Path(os.environ[CELL]))

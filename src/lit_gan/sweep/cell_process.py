@@ -1,4 +1,5 @@
-"""The process of its own in which a cell trains: how it is started, how it is stopped, and why it has ended."""
+"""The process of its own in which a cell trains: how it is started, how it is stopped, and why it
+has ended."""
 
 import os
 import signal
@@ -83,7 +84,8 @@ def run_until_end(arguments: list[str], environment: dict[str, str], output: Bin
 
 @contextmanager
 def passing_on(process: subprocess.Popen) -> Iterator[list[int]]:
-    """Hands the signals that ask for an end to another process, and gives the list of those that came."""
+    """Hands the signals that ask for an end to another process, and gives the list of those that
+    came."""
     passed = []
 
     def pass_on(number: int, _: object) -> None:
@@ -133,7 +135,8 @@ def reason_of_end(cell: Cell, code: int, log_start: int, before: bytes | None) -
 
 
 def last_sentence(log: Path, start: int) -> str | None:
-    """The sentence after byte `start` of a log with which a process refused what it was asked for; None without one."""
+    """The sentence after byte `start` of a log with which a process refused what it was asked for;
+    None without one."""
     lines = log.read_bytes()[start:].decode(errors="replace").splitlines()
     sentence = next((line for line in reversed(lines) if line.startswith("lit_gan: ")), None)
     return sentence and sentence.removeprefix("lit_gan: ")

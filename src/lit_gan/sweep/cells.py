@@ -50,7 +50,8 @@ def read_cells(directory: Path) -> list[Cell]:
 
 
 def cell_names(directory: Path) -> list[str]:
-    """The names of the planned cells of a sweep in their order, then those of other runs in its directory.
+    """The names of the planned cells of a sweep in their order, then those of other runs in its
+    directory.
 
     Raises:
         UserError: there are none, or the plan is damaged.

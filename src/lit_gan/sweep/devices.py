@@ -13,7 +13,8 @@ from omegaconf import DictConfig
 
 @contextmanager
 def free_device(trainer: DictConfig) -> Iterator[dict[str, str]]:
-    """The environment that gives a cell the GPU with the fewest cells on it; empty if there is no choice to make.
+    """The environment that gives a cell the GPU with the fewest cells on it; empty if there is no
+    choice to make.
 
     Args:
         trainer: the cell's settings for Lightning; a cell that asks for several devices gets all.

@@ -1,4 +1,5 @@
-"""The plan that is made before the first cell of a sweep, and the counts that are printed after the last one."""
+"""The plan that is made before the first cell of a sweep, and the counts that are printed after the
+last one."""
 
 import atexit
 import sys
@@ -21,10 +22,12 @@ from lit_gan.system.shell import shell_command
 
 
 class PlanCells(Callback):
-    """Writes the plan of a sweep before its first cell, and prints at the end how many cells are in which state."""
+    """Writes the plan of a sweep before its first cell, and prints at the end how many cells are in
+    which state."""
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        """Adds the cells to the plan that the directory may have; a sweep that is refused changes nothing in it."""
+        """Adds the cells to the plan that the directory may have; a sweep that is refused changes
+        nothing in it."""
         directory = Path(config.hydra.sweep.dir)
         try:
             plan_cells(config, directory)
@@ -38,7 +41,8 @@ class PlanCells(Callback):
 
 
 def plan_cells(config: DictConfig, directory: Path) -> None:
-    """Composes the cells of a grid, checks whether each may be run, and writes the plan and the configs of new ones.
+    """Composes the cells of a grid, checks whether each may be run, and writes the plan and the
+    configs of new ones.
 
     Raises:
         UserError: two cells have the same directory, or there is another sweep or another cell in

@@ -21,7 +21,8 @@ REWRITTEN = "delete it, and the next start of the sweep writes it"
 
 
 def cell_name(overrides: Iterable[str], axes: Iterable[str]) -> str:
-    """The directory of a cell below that of its sweep, by its values on the axes: "method=sn_gan/seed=0"."""
+    """The directory of a cell below that of its sweep, by its values on the axes:
+    "method=sn_gan/seed=0"."""
     values = dict(override.lstrip("+").split("=", 1) for override in overrides if not override.startswith("~"))
     return "/".join(f"{axis}={as_path_part(values[axis])}" for axis in axes if axis in values) or "all"
 
@@ -38,7 +39,8 @@ def axes_of_sweep(params: Iterable[str], more: Iterable[str]) -> list[str]:
 
 
 def planned_cells(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
-    """The names of a grid's cells with their overrides; empty for a search, which decides on its cells as it goes.
+    """The names of a grid's cells with their overrides; empty for a search, which decides on its
+    cells as it goes.
 
     Raises:
         UserError: two cells would have the same directory.
@@ -71,7 +73,8 @@ def cells_of(grid: Iterable[Override], axes: list[str]) -> dict[str, list[str]]:
 
 
 def clash(name: str, first: Sequence[str], second: Sequence[str]) -> str:
-    """The sentence about two cells with one directory, which names the values that it cannot tell apart."""
+    """The sentence about two cells with one directory, which names the values that it cannot tell
+    apart."""
     pairs = zip(first, second, strict=True)
     one, other = next((pair for pair in pairs if pair[0] != pair[1]), (name, name))
     return (

@@ -1,4 +1,5 @@
-"""One cell of a sweep: skipped if it is finished, resumed if it is half done, and trained in a process of its own."""
+"""One cell of a sweep: skipped if it is finished, resumed if it is half done, and trained in a
+process of its own."""
 
 import logging
 from collections.abc import Callable
@@ -118,7 +119,8 @@ def train_cell(config: DictConfig, cell: Cell, train_run: TrainRun) -> None:
 
 
 def record_refusal(cell: Cell, reason: str) -> None:
-    """Leaves in `results.json` why a cell could not begin; a cell that has results stays as it was."""
+    """Leaves in `results.json` why a cell could not begin; a cell that has results stays as it
+    was."""
     if not read_cell(cell.directory, cell.name).results:
         Results(cell.directory).mark_failed(reason)
 
@@ -139,7 +141,8 @@ def log_end(cell: Cell) -> None:
 
 
 def monitored_score(config: DictConfig, cell: Cell) -> float | None:
-    """The final value of the score that chooses the best checkpoint; None if the cell does not measure it."""
+    """The final value of the score that chooses the best checkpoint; None if the cell does not
+    measure it."""
     final, monitor = cell.results.get("final"), OmegaConf.select(config, "metrics.monitor")
     scores = final["scores"] if final else {}
     return next((value for name, value in scores.items() if name.rsplit("/")[-1] == monitor), None)

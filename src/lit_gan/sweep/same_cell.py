@@ -24,7 +24,8 @@ MAY_CHANGE_ON_RESUME = {
     "scale",
     "prescribed",
 }
-"""Settings that may change when a cell is resumed: they affect how it runs and is shown, not what it computes."""
+"""Settings that may change when a cell is resumed: they affect how it runs and is shown, not what
+it computes."""
 
 
 def has_begun(directory: Path) -> bool:

@@ -1,1 +1,2 @@
-"""The process and what surrounds it: the terminal, signals, a scheduler. Nothing here knows of runs."""
+"""The process and what surrounds it: the terminal, signals, a scheduler. Nothing here knows of
+runs."""

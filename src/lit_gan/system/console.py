@@ -4,7 +4,8 @@ from rich.console import Console
 
 
 def plain_console(highlight: bool = True, soft_wrap: bool = False) -> Console:
-    """A console that prints every text as it is: names of files and settings may hold what rich reads as markup.
+    """A console that prints every text as it is: names of files and settings may hold what rich
+    reads as markup.
 
     Args:
         highlight: whether numbers and paths are coloured.

@@ -6,7 +6,8 @@ from torch import Tensor, distributed
 
 @torch.no_grad()
 def mean_over_processes(x: Tensor) -> Tensor:
-    """The mean of what each process calls with, the same in all; all must call. It carries no gradient."""
+    """The mean of what each process calls with, the same in all; all must call. It carries no
+    gradient."""
     if not distributed.is_initialized():
         return x.detach()
     total = x.detach().clone()
@@ -22,7 +23,8 @@ def rank_and_size() -> tuple[int, int]:
 
 
 def gathered(x: Tensor) -> Tensor:
-    """What each process calls with, on the CPU, one after the other along the first axis; all must call."""
+    """What each process calls with, on the CPU, one after the other along the first axis; all must
+    call."""
     if not distributed.is_initialized():
         return x
     parts = [x] * distributed.get_world_size()

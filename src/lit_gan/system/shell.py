@@ -17,7 +17,8 @@ def shell_command(module: str, *words: str) -> str:
 
 
 def interpreter() -> str:
-    """The Python of this process, by the shortest name under which a shell in the present folder finds it.
+    """The Python of this process, by the shortest name under which a shell in the present folder
+    finds it.
 
     That is "python" if the shell finds this one by it, a relative path if it lies below the present
     folder, as ".venv/bin/python", and else its whole path.

@@ -9,7 +9,8 @@ from typing import Any
 STOPPING = tuple(
     getattr(signal, name) for name in ("SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU") if hasattr(signal, name)
 )
-"""Signals that ask for an end as Ctrl-C does: from kill, a closed terminal, a scheduler, a limit of processor time."""
+"""Signals that ask for an end as Ctrl-C does: from kill, a closed terminal, a scheduler, a limit of
+processor time."""
 
 STOPPED = 130
 """The exit code of a command that was asked to end, and did so in order."""
@@ -25,14 +26,16 @@ Handler = Callable[[int, Any], None]
 
 @contextmanager
 def stoppable() -> Iterator[None]:
-    """Lets each signal of `STOPPING` raise KeyboardInterrupt in the block, the first time that it comes."""
+    """Lets each signal of `STOPPING` raise KeyboardInterrupt in the block, the first time that it
+    comes."""
     received.clear()
     with handling(interrupt):
         yield
 
 
 def interrupt(number: int, frame: Any) -> None:
-    """Raises KeyboardInterrupt; a signal that comes again, as one passed on by two ways does, disturbs nothing.
+    """Raises KeyboardInterrupt; a signal that comes again, as one passed on by two ways does,
+    disturbs nothing.
 
     Raises:
         KeyboardInterrupt: at a signal that has not come before.
@@ -54,7 +57,8 @@ def handling(handler: Handler) -> Iterator[None]:
 
 
 def takeable() -> list[int]:
-    """The signals of `STOPPING` that this process may handle; an empty list in any thread but the main one.
+    """The signals of `STOPPING` that this process may handle; an empty list in any thread but the
+    main one.
 
     A signal that is ignored, as SIGHUP is under nohup, or that somebody else handles, as submitit
     does SIGUSR2, stays as it is; SIGTERM is always taken.
@@ -70,7 +74,8 @@ def is_free(number: int) -> bool:
 
 
 def leave_to_parent(*_: Any) -> None:
-    """Lets a process that only helps another, as a worker of the data, ignore signals that are sent to both.
+    """Lets a process that only helps another, as a worker of the data, ignore signals that are sent
+    to both.
 
     A scheduler and a terminal signal all processes of a command, and the parent decides when its
     helpers end. The first SIGTERM is ignored too; the second one is the parent's, and ends the

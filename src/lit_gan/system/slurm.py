@@ -25,7 +25,8 @@ INTERACTIVE = ("bash", "interactive")
 
 
 def job_id() -> str | None:
-    """The batch job whose command this process is, "4711" or "4711_3" of an array; None outside of such a job.
+    """The batch job whose command this process is, "4711" or "4711_3" of an array; None outside of
+    such a job.
 
     In a job that runs a sweep, the sweep is the command, not the processes of its cells.
     """
@@ -79,7 +80,8 @@ def place_of_job(root: str, time: str, file: str, overrides: Sequence[str]) -> P
 
 
 def read_overrides(path: Path) -> list[str] | None:
-    """The overrides in a file of Hydra's own settings; None if the file does not exist or is damaged."""
+    """The overrides in a file of Hydra's own settings; None if the file does not exist or is
+    damaged."""
     try:
         return yaml.safe_load(path.read_text(encoding="utf-8"))["hydra"]["overrides"]["task"]
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError):

@@ -1,4 +1,5 @@
-"""Standard streams that are closed, whose reader leaves early, or in another encoding. Imports nothing heavy."""
+"""Standard streams that are closed, whose reader leaves early, or in another encoding. Imports
+nothing heavy."""
 
 import io
 import os
@@ -8,7 +9,8 @@ DESCRIPTORS = {"stdin": 0, "stdout": 1, "stderr": 2}
 
 
 def take_streams() -> None:
-    """Makes this process, and those that it starts, independent of the terminal that it was started from.
+    """Makes this process, and those that it starts, independent of the terminal that it was started
+    from.
 
     File names are read as UTF-8, as the content of every file is. A stream that was closed takes
     everything and shows nothing. Letters that the terminal's encoding lacks are printed as escapes.

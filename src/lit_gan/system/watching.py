@@ -1,4 +1,5 @@
-"""Long loops that show how far they are: a bar with the time left on a terminal, a line a minute in a log."""
+"""Long loops that show how far they are: a bar with the time left on a terminal, a line a minute in
+a log."""
 
 import logging
 import sys

@@ -1,4 +1,5 @@
-"""The classifier with which metrics=classifier scores a data set: trained, measured and written to a file."""
+"""The classifier with which metrics=classifier scores a data set: trained, measured and written to
+a file."""
 
 from pathlib import Path
 
@@ -54,7 +55,8 @@ def weights_file(config: DictConfig, source: Source) -> Path:
 
 
 def save_half_precision(network: nn.Module, path: Path) -> None:
-    """Writes the weights of a network as 16-bit floats, which halves the file; whole numbers stay as they are."""
+    """Writes the weights of a network as 16-bit floats, which halves the file; whole numbers stay
+    as they are."""
     weights = {key: value.half() if value.is_floating_point() else value for key, value in network.state_dict().items()}
     with replacing(path) as temporary, temporary.open("wb") as file:
         torch.save(weights, file)

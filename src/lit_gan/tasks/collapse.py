@@ -33,11 +33,13 @@ SAMPLES = 64
 """The number of samples that are compared with as many real ones."""
 
 SETTLED = 100
-"""After fewer generator updates the running statistics of G's batch normalisation make samples alike by themselves."""
+"""After fewer generator updates the running statistics of G's batch normalisation make samples
+alike by themselves."""
 
 
 def exploded_loss(table: Path) -> str | None:
-    """A sentence on the largest of the last losses and outputs of D in `metrics.csv`, if it is beyond `LOSS`."""
+    """A sentence on the largest of the last losses and outputs of D in `metrics.csv`, if it is
+    beyond `LOSS`."""
     columns, rows = read_table(table) if table.exists() else ([], [])
     names = [name for name in columns if name.startswith(("d/", "g/"))]
     last = {name: next((float(row[name]) for row in reversed(rows) if row[name]), 0.0) for name in names}
@@ -76,14 +78,16 @@ def lost_score(course: list[dict[str, Any]], metric: str, mode: str) -> str | No
 
 
 def comparable_values(course: list[dict[str, Any]], metric: str) -> list[tuple[float, int]]:
-    """The finite values of a score with their updates, of the records under the same protocol as the last one."""
+    """The finite values of a score with their updates, of the records under the same protocol as
+    the last one."""
     alike = [record for record in course if record.get("protocol") == course[-1].get("protocol")]
     values = [(record["scores"].get(metric), record["update"]) for record in alike]
     return [(value, update) for value, update in values if value is not None and math.isfinite(value)]
 
 
 def equal_samples(G: Generator, source: Source) -> str | None:
-    """A sentence on `SAMPLES` samples of G, if they are all alike: the same text, or next to no variance."""
+    """A sentence on `SAMPLES` samples of G, if they are all alike: the same text, or next to no
+    variance."""
     samples = Sampler(G)(SAMPLES).cpu()
     if lines := source.lines(samples):
         return f"all of {len(lines)} samples are the same text" if len(set(lines)) == 1 else None

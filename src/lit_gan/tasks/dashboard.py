@@ -24,7 +24,8 @@ def dashboard(directory: Path, project: str, entity: str) -> None:
 
 
 def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
-    """A W&B report, which is not on the server yet: final scores by method, curves by setting, samples.
+    """A W&B report, which is not on the server yet: final scores by method, curves by setting,
+    samples.
 
     Raises:
         UserError: no cell was logged to W&B or has a score, or the package that makes reports is

@@ -29,7 +29,8 @@ from lit_gan.tasks.loading import load_gan
 
 
 def evaluate(config: DictConfig) -> None:
-    """Scores each chosen checkpoint of a run under each chosen protocol, and adds the records to its results at once.
+    """Scores each chosen checkpoint of a run under each chosen protocol, and adds the records to
+    its results at once.
 
     Raises:
         UserError: something that the user can put right, before the first score is taken.
@@ -96,7 +97,8 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
 
 
 def print_record(record: Record, class_names: Sequence[str] | None = None) -> None:
-    """Prints the scores of a record, with what their stars mean, and those within the classes where there are any."""
+    """Prints the scores of a record, with what their stars mean, and those within the classes where
+    there are any."""
     console = plain_console()
     console.print(record_table(record))
     for line in footnotes(record):
@@ -117,7 +119,8 @@ def record_table(record: Record) -> Table:
 
 
 def class_table(classes: dict[str, Any], class_names: Sequence[str] | None) -> Table:
-    """A row for each class, a column for each score; a class without such a score has an empty cell."""
+    """A row for each class, a column for each score; a class without such a score has an empty
+    cell."""
     table = Table("class", *classes, title="within the classes")
     for label, values in enumerate(zip(*classes.values(), strict=True)):
         name = str(label) if class_names is None else escape(f"{label} {class_names[label]}")
@@ -126,7 +129,8 @@ def class_table(classes: dict[str, Any], class_names: Sequence[str] | None) -> T
 
 
 def save_class_grid(gan: GAN, source: Source, path: Path) -> None:
-    """Saves a picture with ten samples of each class in a row; nothing if G does not look at labels."""
+    """Saves a picture with ten samples of each class in a row; nothing if G does not look at
+    labels."""
     sampler = Sampler(gan.generator(ema=True))
     if sampler.n_classes is not None:
         render(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)

@@ -17,7 +17,8 @@ from lit_gan.tasks.trainer import is_refusal, refusal
 
 @contextmanager
 def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
-    """Turns the errors of Lightning, W&B or a worker of the data into UserErrors, where one sentence can answer them.
+    """Turns the errors of Lightning, W&B or a worker of the data into UserErrors, where one
+    sentence can answer them.
 
     Args:
         processes: that train together.
@@ -43,7 +44,8 @@ def explaining(config: DictConfig, results: Results, processes: int) -> Iterator
 
 
 def exit_if_another_failed(results: Results, processes: int) -> None:
-    """Ends this process without a word if its error is only that it has lost another, which has said why.
+    """Ends this process without a word if its error is only that it has lost another, which has
+    said why.
 
     Raises:
         SystemExit: another process has marked the run as failed.
@@ -56,7 +58,8 @@ def exit_if_another_failed(results: Results, processes: int) -> None:
 
 @contextmanager
 def advising(what_is_kept: Callable[[], str]) -> Iterator[None]:
-    """Adds, to the sentence of a training that diverged or cannot write, what is left of it and what to do.
+    """Adds, to the sentence of a training that diverged or cannot write, what is left of it and
+    what to do.
 
     Args:
         what_is_kept: gives the part of the sentence about the newest checkpoint.

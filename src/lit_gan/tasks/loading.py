@@ -14,7 +14,8 @@ from lit_gan.records.directory import find_checkpoint
 
 
 def load_gan(config: DictConfig, directory: Path, checkpoint: str = "last") -> tuple[GAN, int]:
-    """The GAN of a run with the weights of `checkpoints/<checkpoint>.ckpt`, on the CPU, and its generator update.
+    """The GAN of a run with the weights of `checkpoints/<checkpoint>.ckpt`, on the CPU, and its
+    generator update.
 
     Raises:
         UserError: there is no such checkpoint, or it is damaged.

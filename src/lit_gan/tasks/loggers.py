@@ -1,4 +1,5 @@
-"""The loggers of a run, W&B among them: made without a trace, started when the run begins, and ended with it."""
+"""The loggers of a run, W&B among them: made without a trace, started when the run begins, and
+ended with it."""
 
 import os
 from collections.abc import Iterator
@@ -16,12 +17,14 @@ from lit_gan.records.trace import restoring
 
 
 def build_loggers(config: DictConfig) -> dict[str, Logger]:
-    """The loggers of the config group `logger`, which start nothing yet; `metrics.csv` is always kept beside them."""
+    """The loggers of the config group `logger`, which start nothing yet; `metrics.csv` is always
+    kept beside them."""
     return {name: build_part(entry) for name, entry in config.logger.items()}
 
 
 def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:
-    """Starts loggers, each with the whole config; one that cannot start leaves nothing in the run's directory.
+    """Starts loggers, each with the whole config; one that cannot start leaves nothing in the run's
+    directory.
 
     In a fast_dev_run, in which Lightning logs nothing, they are not started.
 
@@ -54,7 +57,8 @@ def start_logger(name: str, logger: Logger, settings: dict[str, Any]) -> None:
 
 @contextmanager
 def closing_wandb(loggers: dict[str, Logger]) -> Iterator[None]:
-    """Ends the W&B run with the block, marked failed if the block failed, and forgets whether it was offline."""
+    """Ends the W&B run with the block, marked failed if the block failed, and forgets whether it
+    was offline."""
     failed, mode = True, os.environ.get("WANDB_MODE")
     try:
         yield

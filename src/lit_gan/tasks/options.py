@@ -21,7 +21,8 @@ if TYPE_CHECKING:  # lit_gan.catalogue.settings loads torch
 
 
 def options(what: str | None = None, config_dir: Path | None = None, markdown: bool = False) -> None:
-    """Prints the groups with their choices, one group ("reg") or everything about one choice ("reg=lecam").
+    """Prints the groups with their choices, one group ("reg") or everything about one choice
+    ("reg=lecam").
 
     Args:
         config_dir: a folder of configs of one's own.
@@ -46,7 +47,8 @@ def options(what: str | None = None, config_dir: Path | None = None, markdown: b
 
 
 def find_own_folders(config_dir: Path | None) -> list[Path]:
-    """The folders of configs of one's own, whose classes Python then finds as it does in a training.
+    """The folders of configs of one's own, whose classes Python then finds as it does in a
+    training.
 
     Raises:
         UserError: there is no such folder.
@@ -71,7 +73,8 @@ def show_group(group: str, own: Sequence[Path]) -> None:
 
 
 def show_choice(choice: Choice, own: Sequence[Path]) -> None:
-    """Prints the meaning of a choice, its source, its settings, an example and the docstrings of its classes."""
+    """Prints the meaning of a choice, its source, its settings, an example and the docstrings of
+    its classes."""
     from lit_gan.catalogue.contents import stands_for
     from lit_gan.catalogue.settings import compose
 
@@ -100,7 +103,8 @@ def show_settings(composed: "Composed", settings: Sequence["Setting"], console: 
 
 
 def settings_table(settings: Sequence["Setting"]) -> Table:
-    """The settings of a choice: its name, default and range below each other, to leave room for what it means."""
+    """The settings of a choice: its name, default and range below each other, to leave room for
+    what it means."""
     table = Table(Column("setting=default\n(range)", overflow="fold"), "meaning", show_lines=True)
     for each in settings:
         table.add_row(f"{each.name}={each.default}" + (f"\n({each.range})" if each.range else ""), each.meaning)

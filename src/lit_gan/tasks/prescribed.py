@@ -10,7 +10,8 @@ UNPRESCRIBED = ("_partial_", "fused", "foreach")
 
 
 def departures(config: DictConfig, choices: dict[str, str]) -> list[str]:
-    """A sentence on the settings that differ from `prescribed`, which the file of the method fills; [] if none differ.
+    """A sentence on the settings that differ from `prescribed`, which the file of the method fills;
+    [] if none differ.
 
     Args:
         choices: the option of each config group; that of `optim@prescribed.optim` is the paper's
@@ -32,7 +33,8 @@ def departures(config: DictConfig, choices: dict[str, str]) -> list[str]:
 
 
 def prescribed_values(tree: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The full name and the value of each prescribed setting; a list is one value, and null prescribes nothing."""
+    """The full name and the value of each prescribed setting; a list is one value, and null
+    prescribes nothing."""
     for name, value in tree.items():
         if isinstance(value, dict):
             yield from prescribed_values(value, f"{prefix}{name}.")

@@ -53,7 +53,8 @@ class RunCallbacks:
         self.checkpoints = Checkpoints(folder, results, curves_log, soundness, self.followers)
 
     def build_followers(self) -> list[Callback]:
-        """The callbacks that the config chooses, then the evaluation if there are metrics, then a line in the log."""
+        """The callbacks that the config chooses, then the evaluation if there are metrics, then a
+        line in the log."""
         scoring = self.scoring
         followers = [build_part(entry) for entry in self.config.callbacks.values()]
         if scoring.suite is not None:

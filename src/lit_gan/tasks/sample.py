@@ -29,7 +29,8 @@ BLOCK = 256
 """Latent vectors are drawn in blocks of so many, so that the first ones are the same for each n."""
 
 SINGLES = "images"
-"""The folder, below the output, of nothing but the single images: what tools that score folders are pointed at."""
+"""The folder, below the output, of nothing but the single images: what tools that score folders are
+pointed at."""
 
 
 def sample(config: DictConfig) -> None:
@@ -87,14 +88,16 @@ def check_room(folder: Path, n: int) -> None:
 
 
 def draw_samples(sampler: Sampler, n: int, label: int | None, batch_size: int) -> Tensor:
-    """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same whatever n is."""
+    """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same
+    whatever n is."""
     z, y = latents_and_labels(sampler, n, label)
     batches = zip(z.split(batch_size), y.split(batch_size), strict=True)
     return torch.cat([sampler.generate(*batch).cpu() for batch in batches])
 
 
 def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
-    """Latent vectors [n, z_dim] and labels [n], each the `label` or, if it is None, drawn uniformly.
+    """Latent vectors [n, z_dim] and labels [n], each the `label` or, if it is None, drawn
+    uniformly.
 
     Raises:
         UserError: the generator has no such class.
@@ -122,7 +125,8 @@ def save_samples(
 def overview(
     samples: Tensor, G: Generator, source: Source, config: DictConfig, names: Sequence[str] | None
 ) -> Picture | Page:
-    """A grid of the samples; where they are of all classes, a grid of new ones with a row for each class."""
+    """A grid of the samples; where they are of all classes, a grid of new ones with a row for each
+    class."""
     sampler = Sampler(G, config.seed)
     if sampler.n_classes is None or config["class"] is not None:
         return render(source, samples[:GRID])
@@ -130,7 +134,8 @@ def overview(
 
 
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:
-    """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al. 2016, Figure 4."""
+    """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al.
+    2016, Figure 4."""
     start, end = sampler.G.draw(2 * rows, sampler.generator).chunk(2)
     share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
     z = torch.lerp(start[:, None], end[:, None], share).flatten(0, 1)

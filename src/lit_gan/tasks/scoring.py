@@ -1,4 +1,5 @@
-"""The metrics of a training: which score decides, how the generator is scored on the way, and how at the end."""
+"""The metrics of a training: which score decides, how the generator is scored on the way, and how
+at the end."""
 
 import torch
 from omegaconf import DictConfig
@@ -43,7 +44,8 @@ class Scoring:
             self.mode = self.suite.SCORES[name]
 
     def protocol(self, when: str) -> EvalProtocol:
-        """The protocol "during" training or at its end, "final"; with a handful of samples in a fast_dev_run."""
+        """The protocol "during" training or at its end, "final"; with a handful of samples in a
+        fast_dev_run."""
         protocol = build_protocol(self.config, self.config.metrics[when])
         if self.suite is not None and protocol.real_split not in self.source.splits:
             raise UserError(
@@ -53,7 +55,8 @@ class Scoring:
         return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
 
     def prepare(self, device: torch.device) -> None:
-        """Does all that the scores need of the real samples, so that a fault in them is found before the training.
+        """Does all that the scores need of the real samples, so that a fault in them is found
+        before the training.
 
         Raises:
             UserError: the data cannot be scored by this suite.

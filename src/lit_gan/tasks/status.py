@@ -16,7 +16,8 @@ SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damage
 
 
 def status(directory: Path, everything: bool = False) -> None:
-    """Prints a sign for each cell of a sweep, a line for each unfinished one, and how many are how far.
+    """Prints a sign for each cell of a sweep, a line for each unfinished one, and how many are how
+    far.
 
     Args:
         everything: finished cells get a line too, with their scores.
@@ -39,7 +40,8 @@ def print_cells(cells: Sequence[Cell], everything: bool) -> None:
 
 
 def print_totals(console: Console, cells: Sequence[Cell], everything: bool) -> None:
-    """Prints how many cells are in each state, and how many finished ones have warnings that are not shown."""
+    """Prints how many cells are in each state, and how many finished ones have warnings that are
+    not shown."""
     counts = Counter(cell.state for cell in cells)
     console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
     warned = sum(cell.state == "finished" and bool(cell.results.get("warnings")) for cell in cells)
@@ -48,7 +50,8 @@ def print_totals(console: Console, cells: Sequence[Cell], everything: bool) -> N
 
 
 def sign_table(cells: Sequence[Cell]) -> Table:
-    """A sign for each cell: a row for each value of the first axis, a column for each of the second."""
+    """A sign for each cell: a row for each value of the first axis, a column for each of the
+    second."""
     axes = list(dict.fromkeys(axis for cell in cells for axis in cell.coordinates))
     row_axis, column_axis = [*axes, "", ""][:2]
     signs = {}
@@ -63,7 +66,8 @@ def sign_table(cells: Sequence[Cell]) -> Table:
 
 
 def cell_line(cell: Cell) -> str:
-    """One line about a cell: its state, how far and how fast it is, and its scores or the reason of its end."""
+    """One line about a cell: its state, how far and how fast it is, and its scores or the reason of
+    its end."""
     results = cell.results
     done, planned, rate = (results.get(name) for name in ("updates", "updates_planned", "updates_per_second"))
     words = [f"{cell.name}: {cell.state}"]

@@ -22,7 +22,8 @@ FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.js
 
 @rank_zero_only
 def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> None:
-    """Prints the scores over the course of a run, the best one, the time, and what to look at and to do next.
+    """Prints the scores over the course of a run, the best one, the time, and what to look at and
+    to do next.
 
     Args:
         directory: of the run.
@@ -37,7 +38,8 @@ def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]
 
 
 def course_table(course: list[dict[str, Any]]) -> Table:
-    """A table of at most `ROWS` evaluations with the last one's scores, evenly spread from the first to the last.
+    """A table of at most `ROWS` evaluations with the last one's scores, evenly spread from the
+    first to the last.
 
     The title names the extractor and the protocol, a caption says how many evaluations are left
     out.
@@ -84,7 +86,8 @@ def score_lines(results: dict[str, Any]) -> list[str]:
 
 
 def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
-    """The files to look at, and the commands that go on with a run; no lines for one that has failed."""
+    """The files to look at, and the commands that go on with a run; no lines for one that has
+    failed."""
     if status not in ("finished", "stopped"):
         return []
     there = [str(directory / name) for name in FILES if (directory / name).exists()]
@@ -101,7 +104,8 @@ def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
 
 
 def telling_analysis(shape: Sequence[int]) -> str:
-    """The analysis that shows soonest whether samples of a shape are worth anything, and what it shows."""
+    """The analysis that shows soonest whether samples of a shape are worth anything, and what it
+    shows."""
     if len(shape) == 3 and min(shape[1:]) >= WINDOW:
         return "analysis=ms_ssim    (samples more alike than real images: a collapse)"
     return "analysis=level_sets    (D over the plane)" if list(shape) == [2] else "analysis=spectra    (D's layers)"

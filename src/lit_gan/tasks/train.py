@@ -1,4 +1,5 @@
-"""One training, or one cell of a sweep of them; imports nothing heavy before it has said what it is going to do."""
+"""One training, or one cell of a sweep of them; imports nothing heavy before it has said what it is
+going to do."""
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
@@ -9,7 +10,8 @@ from lit_gan.system.watching import announce
 
 
 def train(config: DictConfig) -> float | None:
-    """Trains the GAN of a config in Hydra's output directory, or resumes the run that was started there before.
+    """Trains the GAN of a config in Hydra's output directory, or resumes the run that was started
+    there before.
 
     Returns:
         What a search over settings compares: in a sweep, the cell's final score.
@@ -22,7 +24,8 @@ def train(config: DictConfig) -> float | None:
 
 
 def train_single(config: DictConfig) -> None:
-    """Trains one run in this process; the import is late because torch and Lightning take seconds to load."""
+    """Trains one run in this process; the import is late because torch and Lightning take seconds
+    to load."""
     from lit_gan.tasks.training import train_run
 
     train_run(config)

@@ -39,11 +39,13 @@ class TrainedGenerator(nn.Module):
         self.network, self.update, self.class_names = network, update, class_names
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Samples of given latent vectors [n, z_dim]; y are labels [n], for a network that looks at them."""
+        """Samples of given latent vectors [n, z_dim]; y are labels [n], for a network that looks at
+        them."""
         return self.network(z, y)
 
     def sample(self, n: int, seed: int = 0, label: int | str | None = None) -> Tensor:
-        """n samples as float32 on the CPU: images [n, channels, height, width] in [-1, 1], or points [n, 2].
+        """n samples as float32 on the CPU: images [n, channels, height, width] in [-1, 1], or
+        points [n, 2].
 
         They are those of `python -m lit_gan.sample` with the same seed, and the first ones are the
         same, up to rounding, whatever n is. `(images + 1) / 2` has the range that matplotlib and

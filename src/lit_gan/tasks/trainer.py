@@ -1,4 +1,5 @@
-"""Lightning's Trainer from the config group `trainer`, on this machine and among these processes."""
+"""Lightning's Trainer from the config group `trainer`, on this machine and among these
+processes."""
 
 import linecache
 import traceback
@@ -70,7 +71,8 @@ def check_undecided(decided: set[str]) -> None:
 
 
 def check_shares(config: DictConfig, devices: int) -> None:
-    """Refuses batches that cannot be shared equally among devices and the parts of an accumulated gradient.
+    """Refuses batches that cannot be shared equally among devices and the parts of an accumulated
+    gradient.
 
     Raises:
         UserError: names the batch size.
@@ -86,7 +88,8 @@ def check_shares(config: DictConfig, devices: int) -> None:
 
 
 def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
-    """Lightning's arguments for the config group `trainer`; sets the rank of this process among those of its training.
+    """Lightning's arguments for the config group `trainer`; sets the rank of this process among
+    those of its training.
 
     Raises:
         UserError: Lightning cannot do what is asked for, here or at all, or would do something
@@ -121,7 +124,8 @@ def strategy_for_games(name: Any, processes: int) -> Any:
 
 
 def environments(processes: int) -> list[ClusterEnvironment]:
-    """The plugins by which the processes of a training find each other; an empty list leaves it to Lightning.
+    """The plugins by which the processes of a training find each other; an empty list leaves it to
+    Lightning.
 
     A single process needs nobody: a rank that srun or torchrun has given it is that of one among
     independent runs. Under SLURM it is this package that has the job queued again: Lightning's own
@@ -149,7 +153,8 @@ def check_precision(settings: DictConfig, trainer: Trainer) -> None:
 
 
 def is_refusal(error: BaseException) -> bool:
-    """Whether Lightning or W&B raised an error on purpose; a fault of this package may only surface in their code."""
+    """Whether Lightning or W&B raised an error on purpose; a fault of this package may only surface
+    in their code."""
     *_, (frame, line) = traceback.walk_tb(error.__traceback__)
     raised = linecache.getline(frame.f_code.co_filename, line).lstrip().startswith("raise ")
     return package_of(error) in ("lightning", "wandb") and raised

@@ -42,7 +42,8 @@ log = logging.getLogger("lit_gan")
 
 
 def train_run(config: DictConfig) -> None:
-    """Trains, scores and reports the run in Hydra's output directory; resumes it if that holds a run of the same game.
+    """Trains, scores and reports the run in Hydra's output directory; resumes it if that holds a
+    run of the same game.
 
     Raises:
         UserError: something that the user can put right.
@@ -62,7 +63,8 @@ def train_run(config: DictConfig) -> None:
 
 
 def train_from(checkpoint: Path | None, config: DictConfig, results: Results) -> None:
-    """Trains from a checkpoint, or from the beginning if it is None, unless the last update has been reached before."""
+    """Trains from a checkpoint, or from the beginning if it is None, unless the last update has
+    been reached before."""
     saved = read_checkpoint(checkpoint) if checkpoint else None
     update = saved["global_step"] if saved else 0
     if results.content.get("status") == "finished" and update >= config.updates:
@@ -179,7 +181,8 @@ class TrainingRun:
             log.warning(sentence)
 
     def write_first_files(self) -> None:
-        """Writes the config, the table up to the present update and the results: all of them, or none."""
+        """Writes the config, the table up to the present update and the results: all of them, or
+        none."""
         texts = config_texts(self.as_chosen, self.directory) | {self.table.path: self.table.text()}
         facts = facts_of_run(self.config, self.source, self.device)
         if self.branches:
@@ -187,7 +190,8 @@ class TrainingRun:
         self.results.start(self.update, texts, **facts)
 
     def catch_up(self) -> None:
-        """Does what a kill has left undone, if the training was at its last update already and so has not begun."""
+        """Does what a kill has left undone, if the training was at its last update already and so
+        has not begun."""
         if not self.results.started:
             self.begin()
             self.callbacks.random_state.on_train_start(self.trainer, self.gan.to(self.device))
