@@ -24,7 +24,7 @@ class Stacked(Source):
         seed: decides which images are stacked; the splits differ if those of the base do.
 
     Raises:
-        UserError: a base that is not grey or has not ten classes.
+        UserError: a base that is not grey or does not have ten classes.
     """
 
     @checked("data")

@@ -132,7 +132,7 @@ class FeatureMetrics(Suite):
     def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
         """Names the scores of too few images, and those for which a number had to be cut down.
 
-        FID of no more images than features is one, because their covariance has not its full rank.
+        FID of no more images than features is one, because their covariance lacks full rank.
         So is the mean over classes where a class has no more images than there are features.
         """
         real = n_real(source.split(protocol.real_split), protocol)

@@ -105,7 +105,7 @@ class LeCam(Regularizer):
 
     The averages are those of the updates before this one, 0 before the first, and plain means until
     1 / (1 - decay) outputs have come: of an update's last part with `optim.accumulate`, of all
-    processes together. The authors' code has a ReLU inside each square, which their Eq. 3 has not.
+    processes together. The authors' code has a ReLU inside each square, which their Eq. 3 does not have.
 
     The paper has the term from the first update on, and so has the default here; the authors' code,
     whose runs are of 100,000 updates, adds it after 1,000.
