@@ -5,14 +5,13 @@ import random
 import pytest
 import torch
 from hydra.errors import InstantiationException
-from lightning.pytorch import Trainer
 from omegaconf import OmegaConf
 
 from lit_gan.build import build_data, build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.mistakes import explain
 from lit_gan.errors import UserError
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 QUICK, ALL = 20, 200
@@ -49,17 +48,7 @@ def three_updates(config):
     """The game after three updates of the real LightningModule on the real data, and its weights before them."""
     gan, data = build_gan(config), build_data(config, build_source(config))
     before = {name: parameter.detach().clone() for name, parameter in gan.named_parameters()}
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_steps=3,
-        limit_train_batches=3,
-        log_every_n_steps=1,
-        max_epochs=3,
-        callbacks=essential_callbacks(gan),
-        **quiet,
-    )
+    trainer = quiet_trainer(gan, 3, limit_train_batches=3, log_every_n_steps=1, max_epochs=3)
     trainer.fit(gan, data)
     return gan, before
 

@@ -11,13 +11,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan import game
 from lit_gan.build import build_gan
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
@@ -50,6 +48,7 @@ from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.tasks.train import train
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 
@@ -321,15 +320,7 @@ class TestLabelsOfGeneratedSamples:
         gan = GAN(G, D, NonSaturating(), regs, Optimizers(2, optimizer, optimizer), Alternating(), g_batch_size=512)
         x = torch.rand(updates * 512, 2) + 0.1
         loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), 512)
-        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        Trainer(
-            accelerator="cpu",
-            logger=False,
-            max_steps=updates,
-            max_epochs=-1,
-            callbacks=essential_callbacks(gan),
-            **quiet,
-        ).fit(gan, loader)
+        quiet_trainer(gan, updates).fit(gan, loader)
         return turns, G, D
 
     def test_are_uniform_and_fresh_in_both_turns_whatever_those_of_the_real_ones(self):

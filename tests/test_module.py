@@ -5,14 +5,13 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from lightning.pytorch.loggers import Logger
 from omegaconf import open_dict
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan
-from lit_gan.callbacks import SampleGrid, essential_callbacks
+from lit_gan.callbacks import SampleGrid
 from lit_gan.callbacks.soundness import Soundness
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page
@@ -27,6 +26,7 @@ from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SGD = partial(torch.optim.SGD, lr=0.1)
@@ -106,12 +106,7 @@ def fit(gan, updates, x=None, batch_size=4, epoch=1000, **settings):
     total = batch_size * gan.optim.n_dis
     x = torch.randn(updates * total, *gan.G.shape).clamp(-1, 1) if x is None else x
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), total)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(
-        **{"accelerator": "cpu", "logger": Record(), "max_steps": updates, "max_epochs": -1, **quiet, **settings},
-        limit_train_batches=epoch,
-        callbacks=essential_callbacks(gan),
-    )
+    trainer = quiet_trainer(gan, updates, **{"logger": Record(), "limit_train_batches": epoch, **settings})
     trainer.fit(gan, loader)
     return trainer
 

@@ -4,10 +4,8 @@ from functools import partial
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer
 from lit_gan.losses import Wasserstein
@@ -15,6 +13,7 @@ from lit_gan.module import GAN, check_loss_scale
 from lit_gan.optim import Clip, OptimisticAdam, Optimizers
 from lit_gan.order import Alternating, Extragradient, Simultaneous
 from lit_gan.reg.constraints import WeightClip
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 W, B, RATE = torch.tensor([1.0, -2.0]), torch.tensor([3.0, 0.5]), 0.1
@@ -38,10 +37,7 @@ def bilinear(affine_g, linear_d):
 def play(gan, updates=1, batch=4):
     x = torch.zeros(batch * gan.optim.n_dis * updates, 2)
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(
-        accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, callbacks=essential_callbacks(gan), **quiet
-    )
+    trainer = quiet_trainer(gan, updates)
     trainer.fit(gan, loader)
     assert trainer.global_step == updates
     return gan.D.head.weight.detach()[0], gan.G.dense.bias.detach()

@@ -5,11 +5,9 @@ from functools import partial
 import pytest
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Labelled, Layers, Turn
 from lit_gan.losses import Hinge, Wasserstein
@@ -20,6 +18,7 @@ from lit_gan.order import Alternating
 from lit_gan.reg import inputs
 from lit_gan.reg.inputs import DiffAugment, ExperienceReplay, FlipAndShift, InstanceNoise, PacGAN, Pack
 from lit_gan.reg.weights import SpectralNorm
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
@@ -29,16 +28,7 @@ IMAGE = (1, 16, 16)
 def fit(gan, updates=2, batch=4, **settings):
     x = torch.randn(updates * batch * gan.optim.n_dis, *gan.G.shape).clamp(-1, 1)
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_steps=updates,
-        max_epochs=-1,
-        callbacks=essential_callbacks(gan),
-        **quiet,
-        **settings,
-    ).fit(gan, loader)
+    quiet_trainer(gan, updates, **settings).fit(gan, loader)
     return gan
 
 

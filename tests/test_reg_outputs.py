@@ -6,11 +6,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Generator, Layers, Regularizer, Verdict
 from lit_gan.losses import Hinge
@@ -21,6 +19,7 @@ from lit_gan.order import Alternating
 from lit_gan.reg.inputs import DiffAugment, FlipAndShift, PacGAN
 from lit_gan.reg.outputs import BalancedConsistency, Consistency, LatentConsistency, LeCam, TopK, keep
 from lit_gan.reg.targets import Unrolled
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
@@ -35,16 +34,7 @@ def images(regs, n_dis=1):
 def fit(gan, updates=2, batch=4, **settings):
     x = torch.randn(updates * batch * gan.optim.n_dis, *gan.G.shape).clamp(-1, 1)
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_steps=updates,
-        max_epochs=-1,
-        callbacks=essential_callbacks(gan),
-        **quiet,
-        **settings,
-    ).fit(gan, loader)
+    quiet_trainer(gan, updates, **settings).fit(gan, loader)
     return gan
 
 

@@ -7,11 +7,9 @@ from types import SimpleNamespace
 import pytest
 import torch
 from hydra.utils import instantiate
-from lightning.pytorch import Trainer
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer, Turn
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
@@ -23,6 +21,7 @@ from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.structure import BatchNorm
 from lit_gan.reg.targets import FeatureMatching, HistoricalAveraging, Unrolled, adam
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
@@ -58,16 +57,7 @@ class Decay(Regularizer):
 def fit(gan, updates=2, batch=4, seed=1, **settings):
     x = torch.randn(updates * batch * gan.optim.n_dis, *gan.G.shape, generator=torch.Generator().manual_seed(seed))
     loader = DataLoader(TensorDataset(x.clamp(-1, 1), torch.zeros(len(x), dtype=torch.long)), batch * gan.optim.n_dis)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_steps=updates,
-        max_epochs=-1,
-        callbacks=essential_callbacks(gan),
-        **quiet,
-        **settings,
-    )
+    trainer = quiet_trainer(gan, updates, **settings)
     torch.manual_seed(seed)
     trainer.fit(gan, loader)
     return gan
@@ -96,10 +86,7 @@ def test_feature_matching_alone_brings_g_to_the_data(affine_g, linear_d):
     gan = GAN(G, D, Wasserstein(g_weight=0.0), {"f": FeatureMatching()}, Optimizers(1, sgd, sgd), Alternating())
     x = torch.tensor([[1.0, -2.0]]).expand(400, 2)
     loader = DataLoader(TensorDataset(x, torch.zeros(400, dtype=torch.long)), 4)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(accelerator="cpu", logger=False, max_steps=100, callbacks=essential_callbacks(gan), **quiet).fit(
-        gan, loader
-    )
+    quiet_trainer(gan, 100).fit(gan, loader)
     torch.testing.assert_close(G(torch.randn(4000, 2)).mean(0), x[0], atol=0.15, rtol=0)
 
 

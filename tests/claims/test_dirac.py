@@ -4,12 +4,11 @@ import math
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.callbacks.vector_field import VectorField
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 RATE, UPDATES, BATCH = 0.1, 300, 64
@@ -24,12 +23,9 @@ def path(compose):
         settings = [f"model.G.theta={start}", f"model.D.psi={start}", f"optim.d.lr={RATE}", f"optim.g.lr={RATE}"]
         gan = build_gan(compose("data=dirac", *settings, *overrides))
         loader = DataLoader(TensorDataset(torch.zeros(BATCH, 1), torch.zeros(BATCH, dtype=torch.long)), BATCH)
-        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
         field = VectorField()
         field.on_train_end = lambda *_: None
-        trainer = Trainer(
-            accelerator="cpu", logger=False, max_epochs=UPDATES, callbacks=[*essential_callbacks(gan), field], **quiet
-        )
+        trainer = quiet_trainer(gan, -1, field, max_epochs=UPDATES)
         trainer.fit(gan, loader)
         return torch.tensor(field.path, dtype=torch.float64)
 

@@ -2,13 +2,12 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
 from lit_gan.build import build_data, build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.data import to_uint8
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.sampling import Sampler
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SEEDS, N = (0, 1), 1000
@@ -30,15 +29,7 @@ def readings(compose):
         for seed in SEEDS:
             config = compose(*SMALL, *overrides, f"seed={seed}", f"updates={updates}")
             gan, source = build_gan(config), build_source(config)
-            quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-            trainer = Trainer(
-                accelerator="cpu",
-                logger=False,
-                max_steps=updates,
-                max_epochs=-1,
-                callbacks=essential_callbacks(gan),
-                **quiet,
-            )
+            trainer = quiet_trainer(gan, updates)
             trainer.fit(gan, build_data(config, source))
             classifier, sampler = Classifier(), Sampler(gan.G)
             classifier.prepare(source)

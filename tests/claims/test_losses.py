@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch.nn import functional as F
 
 from lit_gan.build import build_data, build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Turn
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics.modes import mode_scores
 from lit_gan.models import mlp
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SEEDS = range(3)
@@ -37,10 +37,7 @@ def play(compose):
         sizes = [f"updates={updates}", f"batch_size={batch_size}", f"seed={seed}", "trainer.accelerator=cpu"]
         config = compose("data=gaussians", *sizes, *overrides)
         gan, watch = build_gan(config), Watch(look, every)
-        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        trainer = Trainer(
-            accelerator="cpu", logger=False, max_steps=updates, callbacks=[*essential_callbacks(gan), watch], **quiet
-        )
+        trainer = quiet_trainer(gan, updates, watch)
         trainer.fit(gan, build_data(config, build_source(config)))
         return torch.tensor(watch.seen, dtype=torch.float64).mean(0)
 

@@ -2,10 +2,9 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 
 from lit_gan.build import build_data, build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SEEDS, UPDATES = (0, 1, 2), 1000
@@ -16,15 +15,7 @@ RATES = ["optim.d.lr=2e-4", "optim.g.lr=2e-3"]
 def play(config):
     """The game after `config.updates` updates, and its data."""
     gan, source = build_gan(config), build_source(config)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_steps=config.updates,
-        max_epochs=-1,
-        callbacks=essential_callbacks(gan),
-        **quiet,
-    )
+    trainer = quiet_trainer(gan, config.updates)
     trainer.fit(gan, build_data(config, source))
     return gan, source
 

@@ -2,17 +2,16 @@
 
 import pytest
 import torch
-from lightning.pytorch import Trainer
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.build import build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Loss
 from lit_gan.models import dirac
 from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
 from lit_gan.order import Simultaneous
 from lit_gan.reg.targets import HistoricalAveraging
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 SEEDS, BATCH, PLAIN = (0, 1, 2), 120, 1000
@@ -26,10 +25,7 @@ ON = (
 
 def fit(gan, x, updates, batch):
     loader = DataLoader(TensorDataset(x, torch.zeros(len(x), dtype=torch.long)), batch)
-    quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-    Trainer(
-        accelerator="cpu", logger=False, max_steps=updates, max_epochs=-1, callbacks=essential_callbacks(gan), **quiet
-    ).fit(gan, loader)
+    quiet_trainer(gan, updates).fit(gan, loader)
 
 
 def modes(compose, updates, seed, *overrides):

@@ -6,11 +6,10 @@ import time
 
 import pytest
 import torch
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback
 from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
-from lit_gan.callbacks import essential_callbacks
 from lit_gan.game import Turn
 from lit_gan.layers import applied_weights, operators
 from lit_gan.losses import NonSaturating, Wasserstein
@@ -18,6 +17,7 @@ from lit_gan.models import mlp, sngan_cnn
 from lit_gan.reg.constraints import SpectralPenalty, WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
+from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 CNN = ["model=sngan_cnn", "model.width=8", "data.image_size=16", "batch_size=32", "loss=non_saturating"]
@@ -32,11 +32,7 @@ def play(compose):
         config = compose("workers=0", *overrides)
         gan, data = build_gan(config), build_data(config, build_source(config))
         prepare(gan)
-        quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
-        limits = {"max_steps": updates, "max_epochs": -1}
-        Trainer(
-            accelerator="cpu", logger=False, callbacks=[*essential_callbacks(gan), *callbacks], **limits, **quiet
-        ).fit(gan, data)
+        quiet_trainer(gan, updates, *callbacks).fit(gan, data)
         return gan
 
     return run

@@ -39,15 +39,14 @@ def all_groups(own: Sequence[Path] = ()) -> dict[str, str]:
 
 
 def choices_of(group: str, own: Sequence[Path] = ()) -> list[Choice]:
-    """The choices of a group in the order of their names; files that are only parts of others,
-    `_x.yaml`, are none.
+    """The choices of a group in the order of their names.
 
     Raises:
         UserError: there is no such group.
     """
     if group not in all_groups(own):
         raise UserError(f"There is no group '{group}'{owners(group, own) or hint(group, list(all_groups(own)))}")
-    return [read_choice(group, name, own) for name in choices(group, own) if not name.startswith("_")]
+    return [read_choice(group, name, own) for name in choices(group, own)]
 
 
 def find_choice(group: str, name: str, own: Sequence[Path] = ()) -> Choice:

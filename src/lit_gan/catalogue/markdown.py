@@ -1,14 +1,13 @@
 """docs/methods.md, made from the configs and the classes that they name."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 from lit_gan.catalogue.choice import Choice
 from lit_gan.catalogue.configs import package_folders
 from lit_gan.catalogue.contents import stands_for
 from lit_gan.catalogue.groups import GROUPS, WHOLE, choices_of
-from lit_gan.catalogue.settings import Setting, compose, in_short
+from lit_gan.catalogue.settings import Setting, compose, in_short, walk_values
 
 INTRODUCTION = """\
 # Everything that can be chosen
@@ -59,15 +58,6 @@ def training_section() -> str:
     settings = {name: value for name, value in walk_values(train.values) if name in train.comments}
     rows = [(code(name), code(in_short(value)), escaped(train.comments[name])) for name, value in settings.items()]
     return "\n\n".join(["## Settings of every training", table(("setting", "default", "meaning"), rows)])
-
-
-def walk_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The settings of a file with their values, those of a mapping one by one."""
-    for key, value in values.items():
-        if isinstance(value, dict):
-            yield from walk_values(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
 
 
 def index(choices: Sequence[Choice]) -> str:

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from lit_gan.catalogue.arguments import Arguments, locate
 from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.errors import written
+from lit_gan.records.search_path import class_paths
 
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_args_", "_recursive_")
 """What says in YAML how an object is made, and is no setting of it."""
@@ -64,7 +65,7 @@ class Composed:
     @property
     def classes(self) -> list[type]:
         """The classes of lit_gan, or of one's own, that the choice is made of, outermost first."""
-        names = [name for name in target_names(self.values) if not name.startswith(("torch", "lightning"))]
+        names = [name for name in class_paths(self.values) if not name.startswith(("torch", "lightning"))]
         return [target for target in map(locate, dict.fromkeys(names)) if isinstance(target, type)]
 
     @property
@@ -153,29 +154,20 @@ def names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
             yield from names(value, f"{prefix}{key}.")
 
 
-def target_names(values: Mapping[str, Any]) -> Iterator[str]:
-    """The classes and functions that a config names, outermost first."""
-    for key, value in values.items():
-        if key == "_target_":
-            yield value
-        elif isinstance(value, dict):
-            yield from target_names(value)
-
-
 def readers(values: Mapping[str, Any], group: str) -> dict[str, str]:
     """What a setting at the top of a file is that others take their value from: {"width": "G.width
     and D.width"}."""
     found: dict[str, list[str]] = {}
-    for name, value in texts(values):
-        if value.startswith(f"${{{group}."):
+    for name, value in walk_values(values):
+        if str(value).startswith(f"${{{group}."):
             found.setdefault(value[len(group) + 3 : -1], []).append(name)
     return {name: f"`{'` and `'.join(users)}`, which take this value" for name, users in found.items()}
 
 
-def texts(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """The settings of a file that are texts, with their values."""
+def walk_values(values: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The settings of a file with their values, those of a mapping one by one."""
     for key, value in values.items():
         if isinstance(value, dict):
-            yield from texts(value, f"{prefix}{key}.")
-        elif isinstance(value, str):
+            yield from walk_values(value, f"{prefix}{key}.")
+        else:
             yield f"{prefix}{key}", value
