@@ -307,15 +307,29 @@ def test_a_d_block_leaves_its_input_alone(block):
 # Initialisation
 
 
+@pytest.mark.parametrize(("width", "later"), [(16, 0.04), (32, 0.02 * 2**0.5), (64, 0.02), (128, 0.02)])
 @pytest.mark.parametrize("model", [dcgan, sngan_cnn])
 @pytest.mark.parametrize("player", ["Generator", "Discriminator"])
-def test_weights_are_drawn_from_a_normal_of_002(model, player):
-    network = getattr(model, player)((3, 32, 32), width=32)
-    for name, layer in weight_layers(network):
-        n = layer.weight.numel()
-        assert abs(layer.weight.mean().item()) < 5 * 0.02 / n**0.5, name
-        assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / (2 * n) ** 0.5), name
+def test_weights_are_drawn_from_a_normal_of_002_and_a_larger_one_in_narrow_networks(model, player, width, later):
+    network = getattr(model, player)((3, 32, 32), width=width)
+    for place, (name, layer) in enumerate(weight_layers(network)):
+        n, std = layer.weight.numel(), later if place else 0.02
+        assert abs(layer.weight.mean().item()) < 5 * std / n**0.5, name
+        assert layer.weight.std().item() == pytest.approx(std, rel=5 / (2 * n) ** 0.5), name
         assert not layer.bias.any(), name
+
+
+def test_weights_of_upsampling_dcgan_are_drawn_as_in_its_source():
+    for player in (upsample_dcgan.Generator, upsample_dcgan.Discriminator):
+        for name, layer in weight_layers(player((1, 32, 32))):
+            assert layer.weight.std().item() == pytest.approx(0.02, rel=5 / (2 * layer.weight.numel()) ** 0.5), name
+
+
+@pytest.mark.parametrize("model", [dcgan, sngan_cnn])
+def test_a_narrow_discriminator_is_as_steep_as_one_of_the_papers_width(model):
+    x = torch.randn(64, 3, 32, 32)
+    narrow, wide = (model.Discriminator((3, 32, 32), width=width)(x).logits.std().item() for width in (16, 64))
+    assert 0.5 < narrow / wide < 2
 
 
 def test_the_standard_cnn_starts_with_a_multiplier_of_one():

@@ -5,7 +5,7 @@ import copy
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrize
+from torch.nn.utils import parametrizations, parametrize
 
 from lit_gan import game
 from lit_gan.errors import UserError
@@ -15,7 +15,7 @@ from lit_gan.losses import Hinge
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip
 from lit_gan.reg.structure import LayerNorm
-from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
+from lit_gan.reg.weights import FrobeniusNorm, RowLengths, SpectralNorm, WeightNorm
 from test_reg import IMAGES, SmallD, attached, together
 
 # Spectral norm
@@ -301,6 +301,20 @@ def test_spectral_norm_of_every_kind_of_operator_is_one():
 def test_rows_are_outputs_in_every_kind_of_operator():
     rows = [len(as_matrix(layer.weight, out_axis(layer))) for layer in operators(Everything())]
     assert sorted(rows) == sorted([4, 2, 16, 1, 16, 3])
+
+
+@pytest.mark.parametrize("layer", [nn.Conv2d(3, 8, 4), nn.ConvTranspose2d(3, 8, 4), nn.Linear(3, 8)])
+def test_weight_norm_is_torchs_with_its_names_and_gradients(layer):
+    theirs = parametrizations.weight_norm(copy.deepcopy(layer), dim=out_axis(layer))
+    parametrize.register_parametrization(layer, "weight", RowLengths(out_axis(layer)))
+    assert layer.state_dict().keys() == theirs.state_dict().keys()
+    layer.load_state_dict(theirs.state_dict())
+    goal = torch.randn_like(layer.weight)
+    for each in (layer, theirs):
+        (each.weight - goal).square().sum().backward()
+    for (name, mine), other in zip(layer.named_parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(mine.grad, other.grad, msg=name)
+        assert mine.shape == other.shape
 
 
 def test_weight_norm_gives_every_output_of_a_transposed_convolution_the_length_one():

@@ -44,6 +44,7 @@ def build_gan(config: DictConfig) -> GAN:
         g_batch_size=config.g_batch_size,
         ema=config.ema,
         ema_start=OmegaConf.select(config, "ema_start"),
+        channels_last=OmegaConf.select(config, "channels_last", default=True),
     )
 
 

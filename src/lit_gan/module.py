@@ -5,6 +5,7 @@ import copy
 import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
+from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
@@ -37,6 +38,9 @@ class GAN(LightningModule):
         ema: decay of the moving average of G's weights and buffers; null for none.
         ema_start: generator update from which that decay holds; null for one that grows up to it
             (see `Average`).
+        channels_last: whether images and the weights of convolutions lie in memory with the
+            channels of a pixel side by side, which most convolutions work on faster. Samples that
+            are no images do not notice.
 
     Raises:
         UserError: a start is given for a moving average that nobody asked for.
@@ -53,6 +57,7 @@ class GAN(LightningModule):
         g_batch_size: int | None = None,
         ema: float | None = None,
         ema_start: int | None = None,
+        channels_last: bool = False,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -68,10 +73,19 @@ class GAN(LightningModule):
             raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
         self.G_ema = None if ema is None else Average(G, ema, ema_start)
         self.curves = Curves()
+        self.layout = torch.channels_last if channels_last and len(G.shape) == 3 else torch.contiguous_format
+        self.to(memory_format=self.layout)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Notes which regularizers G cannot be rebuilt without: drawing samples needs no others."""
         checkpoint["regs_of_G"] = self.regs_of_G
+
+    def on_load_checkpoint(self, checkpoint: dict) -> None:
+        """Lays the optimizers' memory out as the weights are: torch takes it up as it was saved,
+        and its fused steps go through both in the order in which they lie in memory."""
+        for optimizer in checkpoint["optimizer_states"]:
+            for state in optimizer["state"].values():
+                state |= {name: laid_out(value, self.layout) for name, value in state.items()}
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -84,7 +98,8 @@ class GAN(LightningModule):
     def moves(self, batch: tuple[Images, Labels]) -> Iterator[Move]:
         """n_dis moves of D, then G's on the last share of real images."""
         x, y = batch
-        for share in zip(x.to(self.dtype).chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True):
+        x = x.to(self.dtype, memory_format=self.layout)
+        for share in zip(x.chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True):
             yield self.move("d", *share)
         n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
         yield self.move("g", *(repeated(part, n) for part in share))
@@ -167,6 +182,12 @@ class GAN(LightningModule):
         """G with its moving average's weights where there is one and `ema` asks for it, else as it
         trains."""
         return self.G_ema.G if ema and self.G_ema is not None else self.G
+
+
+def laid_out(value: Any, layout: torch.memory_format) -> Any:
+    """A tensor of four axes in this order in memory; anything else as it is."""
+    images = isinstance(value, Tensor) and value.dim() == 4
+    return value.contiguous(memory_format=layout) if images else value
 
 
 def changes(network: nn.Module, act: Callable[[], None]) -> bool:

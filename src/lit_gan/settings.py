@@ -35,6 +35,7 @@ TRAIN = {
     "ema": Annotated[float | None, Range(0, below=1)],
     "ema_start": WholeOrNone,
     "dequantize": Switch,
+    "channels_last": Switch,
     "workers": Whole,
     "device_memory": NonNegative,
     "debug": Switch,

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Layers
-from lit_gan.layers import as_matrix, out_axis, weight_layers
+from lit_gan.layers import as_matrix, n_inputs, out_axis, weight_layers
 
 Activation = Callable[[], nn.Module]
 Norm = Callable[[int], nn.Module]
@@ -160,17 +160,26 @@ def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
 # Weight initialisation
 
 
-def initialise_normal(network: nn.Module, std: float = 0.02, gamma: bool = True) -> None:
+def initialise_normal(network: nn.Module, channels: int = 64, std: float = 0.02, gamma: bool = True) -> None:
     """Weights from N(0, std), biases 0, batch norm's gamma from N(1, std). Radford et al. 2016,
     section 4.
 
+    A standard deviation that suits the networks of the papers lets the signal die out in narrower
+    ones, where each sum has fewer terms: D's output is nearly the same for all images. So where a
+    network is narrower than its source, every layer but the first has std sqrt(channels / width),
+    and passes on as much as there. Wider networks keep std, as those of the papers do.
+
     Args:
-        std: the standard deviation.
+        channels: the width of the source, in this function's sense: the fewest channels that a
+            layer after the first one reads.
+        std: the standard deviation at that width.
         gamma: whether batch norm's gamma is drawn, too, as in the code of Radford et al.; else it
             stays at 1.
     """
-    for _, layer in weight_layers(network):
-        nn.init.normal_(layer.weight, 0.0, std)
+    weighted = [layer for _, layer in weight_layers(network)]
+    width = min((n_inputs(layer) for layer in weighted[1:]), default=channels)
+    for place, layer in enumerate(weighted):
+        nn.init.normal_(layer.weight, 0.0, std * math.sqrt(max(1, channels / width)) if place else std)
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     for layer in network.modules():

@@ -3,7 +3,7 @@
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.utils import parametrizations, parametrize
+from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer
@@ -86,6 +86,34 @@ class SpectralNorm(Regularizer):
             parametrize.register_parametrization(layer, "weight", normalised, unsafe=True)
 
 
+class RowLengths(nn.Module):
+    """The parametrisation g v / ||v|| of every row by its length g and a direction v. Salimans and
+    Kingma 2016, Eq. 2.
+
+    torch's weight_norm, whose state_dict it has, lays its result out anew in every forward pass.
+
+    Args:
+        axis: of the weight, the one that counts rows.
+    """
+
+    def __init__(self, axis: int):
+        super().__init__()
+        self.axis = axis
+
+    def lengths(self, weight: Tensor) -> Tensor:
+        """The rows' lengths, with as many axes as the weight."""
+        others = [axis for axis in range(weight.dim()) if axis != self.axis]
+        return torch.linalg.vector_norm(weight, dim=others, keepdim=True)
+
+    def forward(self, lengths: Tensor, directions: Tensor) -> Tensor:
+        """The weight as applied."""
+        return directions * (lengths / self.lengths(directions))
+
+    def right_inverse(self, weight: Tensor) -> tuple[Tensor, Tensor]:
+        """Lengths and directions of a given weight."""
+        return self.lengths(weight), weight
+
+
 class FrobeniusNorm(Regularizer):
     """Every weight of D divided by its Frobenius norm. Miyato et al. 2018, appendix E.
 
@@ -122,7 +150,7 @@ class WeightNorm(Regularizer):
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of D."""
         for layer in plain_weight_layers(D, "weight_norm"):
-            parametrizations.weight_norm(layer, dim=out_axis(layer))
+            parametrize.register_parametrization(layer, "weight", RowLengths(out_axis(layer)))
             length = layer.parametrizations.weight.original0
             if not self.gamma:
                 nn.init.ones_(length.requires_grad_(False))
