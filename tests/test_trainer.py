@@ -1,13 +1,15 @@
 """What of the config group `trainer` Lightning can do here, and what is said where it cannot."""
 
 import pytest
+import torch
 import wandb
 from lightning.pytorch import Trainer
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
+from torch import nn
 
 from lit_gan.errors import UserError
-from lit_gan.tasks.trainer import is_refusal, refusal, trainer_arguments
+from lit_gan.tasks.trainer import build_trainer, is_refusal, refusal, trainer_arguments
 
 LEFT_BY_SRUN = {
     "SLURM_NTASKS": "4",
@@ -122,3 +124,13 @@ def test_what_wandb_refuses_is_about_its_logger():
         wandb.Artifact("no/name", type="model")
     assert is_refusal(raised.value)
     assert refusal(OmegaConf.create({"accelerator": "cpu"}), raised.value).startswith("logger=wandb cannot go on (")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_an_optimizer_does_not_look_for_a_gpu_in_vain_at_each_step(compose, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
+    build_trainer(compose("trainer.accelerator=cpu"), tmp_path, False, [])
+    monkeypatch.setattr(torch.cuda, "_device_count_nvml", lambda: pytest.fail("NVML is asked"))
+    weight = nn.Parameter(torch.ones(2))
+    weight.grad = torch.ones(2)
+    torch.optim.Adam([weight], fused=True).step()

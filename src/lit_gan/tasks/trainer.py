@@ -2,11 +2,13 @@
 processes."""
 
 import linecache
+import os
 import traceback
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
@@ -51,10 +53,21 @@ def build_trainer(config: DictConfig, directory: Path, logger: Logger, callbacks
         "enable_model_summary": False,
     }
     check_undecided(arguments.keys() & own.keys())
+    ask_cheaply_for_gpus()
     try:
         return Trainer(**own, **arguments | {"plugins": [AtomicCheckpointIO(), *arguments["plugins"]]})
     except (TypeError, ValueError, MisconfigurationException) as error:
         raise UserError(refusal(config.trainer, error)) from error
+
+
+def ask_cheaply_for_gpus() -> None:
+    """Lets torch find out in no time that there is no GPU, which it does before each step of Adam.
+
+    Lightning has it ask NVML, so that the answer does not spoil a later fork; where there is none,
+    a library is looked for in vain every time, which takes as long as the step of a small network.
+    """
+    if not torch.cuda.is_available():
+        os.environ["PYTORCH_NVML_BASED_CUDA_CHECK"] = "0"
 
 
 def check_undecided(decided: set[str]) -> None:
