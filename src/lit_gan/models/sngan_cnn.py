@@ -28,7 +28,8 @@ class Generator(game.Generator):
     convolution, tanh.
 
     The table lists no normalisation after the dense layer, so there is none; the authors' released
-    code has one. Weights start as there: from N(0, 0.02), the gamma of batch normalisation at 1.
+    code has one. Weights start as there: from N(0, 0.02), in networks narrower than the paper's from
+    a wider one (see `initialise_normal`), the gamma of batch normalisation at 1.
 
     Args:
         shape: (channels, size, size); the paper's sizes are 32 and 48.
