@@ -45,6 +45,7 @@ def build_gan(config: DictConfig) -> GAN:
         ema=config.ema,
         ema_start=OmegaConf.select(config, "ema_start"),
         channels_last=OmegaConf.select(config, "channels_last", default=True),
+        compiles=OmegaConf.select(config, "compile", default=False),
     )
 
 

@@ -41,6 +41,8 @@ class GAN(LightningModule):
         channels_last: whether images and the weights of convolutions lie in memory with the
             channels of a pixel side by side, which most convolutions work on faster. Samples that
             are no images do not notice.
+        compiles: whether both players are compiled while they train, see
+            `lit_gan.compilation.compile_calls`.
 
     Raises:
         UserError: a start is given for a moving average that nobody asked for.
@@ -58,6 +60,7 @@ class GAN(LightningModule):
         ema: float | None = None,
         ema_start: int | None = None,
         channels_last: bool = False,
+        compiles: bool = False,
     ):
         super().__init__()
         self.automatic_optimization = False
@@ -69,6 +72,7 @@ class GAN(LightningModule):
             reg.check_others(regs)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = n_classes_of(self)
+        self.compiles = compiles
         if ema is None and ema_start is not None:
             raise UserError(f"ema_start={ema_start} starts no moving average: set ema=0.999, say, or ema_start=null.")
         self.G_ema = None if ema is None else Average(G, ema, ema_start)

@@ -36,6 +36,7 @@ TRAIN = {
     "ema_start": WholeOrNone,
     "dequantize": Switch,
     "channels_last": Switch,
+    "compile": Switch,
     "workers": Whole,
     "device_memory": NonNegative,
     "debug": Switch,

@@ -2,6 +2,7 @@
 
 from lightning.pytorch import Callback
 
+from lit_gan.callbacks.compilation import Compilation
 from lit_gan.callbacks.curves_log import CurvesLog
 from lit_gan.callbacks.learning_rates import LearningRates
 from lit_gan.callbacks.moving_average import MovingAverage
@@ -13,6 +14,7 @@ def essential_callbacks(gan: GAN) -> list[Callback]:
     """Builds the callbacks that a Trainer of one's own needs, too, in the order in which they act.
 
     Without them the moving average and the learning rates stay where they are, the curves fill the
-    memory, and a game that has diverged goes on.
+    memory, a game that has diverged goes on, and nothing is compiled.
     """
-    return [MovingAverage(), LearningRates(), CurvesLog(gan.curves), Soundness()]
+    compilation = [Compilation()] if gan.compiles else []
+    return [*compilation, MovingAverage(), LearningRates(), CurvesLog(gan.curves), Soundness()]

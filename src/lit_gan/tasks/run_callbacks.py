@@ -74,13 +74,14 @@ class RunCallbacks:
             begin: writes the run's first files; it is called when the training starts.
             branches: whether the run begins in the state of another run.
         """
-        average, rates, curves_log, soundness = self.essential
+        *compilation, average, rates, curves_log, soundness = self.essential
         with_bar = self.config.trainer.enable_progress_bar
         return [
             LambdaCallback(on_train_start=lambda *_: begin()),
             *([Branch()] if branches else []),
             self.clock,
             self.random_state,
+            *compilation,
             average,
             rates,
             SaveFirst(self.checkpoints),
