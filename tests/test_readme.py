@@ -8,12 +8,14 @@ import textwrap
 from importlib import import_module
 from pathlib import Path
 
+import hydra
 import nbformat
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
 
 from lit_gan.cli.launch import launch
+from lit_gan.cli.resolvers import register_resolvers
 from lit_gan.tasks.train import train
 
 ROOT = Path(__file__).parent.parent
@@ -47,6 +49,7 @@ MORE = {
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
     "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
+    "trainer=tf32": ["trainer.precision=32-true"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }
 LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launcher=ray")
@@ -82,6 +85,15 @@ def test_command(command, folder, monkeypatch):
     if sweep and not Path("runs", sweep[1]).exists():
         run_small(sweep_into(sweep[1]), monkeypatch)
     run_small(command, monkeypatch)
+
+
+@pytest.mark.parametrize("command", [command for command in COMMANDS if any(engine in command for engine in LONG)])
+def test_command_of_many_cells_composes(command):
+    register_resolvers()
+    words = [word for word in shlex.split(command)[3:] if word != "--multirun"]
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        config = hydra.compose("train", [re.sub(",.*", "", word) for word in words], return_hydra_config=True)
+    assert f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}" in words
 
 
 def run_small(command, monkeypatch):

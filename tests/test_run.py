@@ -77,7 +77,7 @@ class TestRunDirectory:
         assert results["final"]["protocol"]["real"] == 1797
         assert results["best"]["value"] == min(record["scores"]["digits/fid"] for record in results["course"])
         assert results["seconds"]["training"] > 0
-        assert results["device"] == "cpu"
+        assert (results["device"], results["precision"]) == ("cpu", "32-true")
         assert results["choices"]["loss"] == "hinge"
         assert results["choices"]["reg"] == ["spectral"]
         assert results["versions"]["torch"] == torch.__version__.split("+")[0]

@@ -1,16 +1,22 @@
 """What of the config group `trainer` Lightning can do here, and what is said where it cannot."""
 
+from contextlib import nullcontext
+from types import SimpleNamespace
+
 import pytest
 import torch
 import wandb
-from lightning.pytorch import Trainer
+from lightning.pytorch import Callback, Trainer
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from torch import nn
 
+from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.errors import UserError
-from lit_gan.tasks.trainer import build_trainer, is_refusal, refusal, trainer_arguments
+from lit_gan.tasks.trainer import TF32, build_trainer, check_precision, is_refusal, refusal, trainer_arguments
+from trainers import quiet_trainer
 
+without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 LEFT_BY_SRUN = {
     "SLURM_NTASKS": "4",
     "SLURM_PROCID": "3",
@@ -36,6 +42,8 @@ def rank(monkeypatch):
         ({"accelerator": "tpu"}, "trainer.accelerator=tpu", "torch_xla"),
         ({"accelerator": "gpux"}, "trainer.accelerator=gpux", "invalid accelerator name"),
         ({"devices": -1}, "trainer.devices=-1", "an int > 0"),
+        pytest.param({"accelerator": "gpu"}, "trainer.accelerator=gpu", "No supported gpu", marks=without_gpu),
+        ({"precision": "tf32"}, "trainer.precision=tf32 is", "this CPU, which computes in 32-true instead"),
         ({"strategy": "ddpp"}, "trainer.strategy=ddpp", "invalid strategy name"),
         ({"strategy": "fsdp"}, "trainer.strategy=fsdp", "requires a GPU"),
         ({"precision": "transformer-engine"}, "trainer.precision=transformer-engine", "transformer_engine"),
@@ -60,13 +68,45 @@ def test_tasks_of_slurm_that_are_no_processes_of_lightning(monkeypatch):
 
 @pytest.mark.parametrize("precision", ["16-mixed", 16, "16"])
 def test_a_precision_that_lightning_would_replace_is_refused(precision):
-    with pytest.raises(UserError, match=f"trainer.precision={precision} is not to be had on the CPU.*bf16-mixed"):
+    with pytest.raises(UserError, match=f"trainer.precision={precision} is not to be had on this CPU.*bf16-mixed"):
         arguments(precision=precision)
 
 
 @pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "16-true", "bf16-true", "64-true", "64"])
 def test_a_precision_that_is_had_is_taken(precision):
     assert arguments(precision=precision)["precision"] == precision
+
+
+@pytest.mark.parametrize(("supported", "refused"), [(True, []), (False, ["on this CUDA, which computes in 32-true"])])
+def test_tf32_is_refused_on_a_gpu_that_has_none(monkeypatch, supported, refused):
+    monkeypatch.setattr(torch.cuda, "is_tf32_supported", lambda: supported)
+    trainer = SimpleNamespace(precision="tf32", strategy=SimpleNamespace(root_device=torch.device("cuda")))
+    with pytest.raises(UserError, match=refused[0]) if refused else nullcontext():
+        check_precision(OmegaConf.create({"precision": "tf32"}), trainer)
+
+
+class Allowed(Callback):
+    """Whether TF32 is allowed, before each of the players' steps and behind an update."""
+
+    def __init__(self):
+        self.seen = []
+
+    def note(self, *_):
+        self.seen.append((torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32))
+
+    on_before_optimizer_step = on_train_batch_end = note
+
+
+@pytest.mark.filterwarnings("error:.*(TF32|fp32_precision)")
+@pytest.mark.parametrize(("plugins", "within"), [([], ("highest", False)), ([TF32()], ("high", True))])
+def test_tf32_is_allowed_in_the_training_steps_alone(compose, tmp_path, plugins, within):
+    torch.backends.cudnn.allow_tf32 = True  # as torch begins
+    config = compose("trainer=cpu", "data=gaussians", "model=mlp", "model.width=8", "updates=1", "metrics=none")
+    gan, allowed = build_gan(config), Allowed()
+    build_trainer(config, tmp_path, False, [])
+    data = build_data(config, build_source(config))
+    quiet_trainer(gan, 1, allowed, plugins=plugins, limit_train_batches=1).fit(gan, data)
+    assert allowed.seen == [within, within, ("highest", False)]
 
 
 @pytest.mark.parametrize(
@@ -126,7 +166,7 @@ def test_what_wandb_refuses_is_about_its_logger():
     assert refusal(OmegaConf.create({"accelerator": "cpu"}), raised.value).startswith("logger=wandb cannot go on (")
 
 
-@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@without_gpu
 def test_an_optimizer_does_not_look_for_a_gpu_in_vain_at_each_step(compose, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     build_trainer(compose("trainer.accelerator=cpu"), tmp_path, False, [])

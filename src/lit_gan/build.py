@@ -12,6 +12,7 @@ from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
 from lit_gan.settings import TRAIN, check_arguments, check_config
+from lit_gan.system.float32 import use_tf32
 
 
 def check_training(config: DictConfig) -> None:
@@ -109,13 +110,15 @@ def build_protocol(config: DictConfig, name: str) -> EvalProtocol:
 
 
 def choose_device(name: str) -> torch.device:
-    """A torch device; "auto" is the GPU if there is one.
+    """A torch device; "auto" is the GPU if there is one, where float32 is as exact as on a CPU from
+    here on.
 
     Raises:
         UserError: torch does not know it, or it is not there.
     """
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
+    use_tf32(False)
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:

@@ -39,7 +39,8 @@ class Results:
         class_names: of the classes by their numbers, or null where they have none.
         parent: of a branch, the run that it began in, as {"directory", "run_id", "checkpoint",
             "update"}; else null.
-        device, seed, choices (the option of each config group), overrides, versions, git_commit.
+        device, precision (of the training: "32-true", "tf32", "bf16-mixed" and so on), seed, choices
+            (the option of each config group), overrides, versions, git_commit.
         warnings: sentences: where the run departs from what the paper of its method prescribes, and
             what its end shows of a collapse (losses beyond 1e6, a monitored score far worse than
             its best, samples that are all alike).

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch import Trainer
 from omegaconf import DictConfig
 
 from lit_gan.data import Source
@@ -14,7 +15,7 @@ LISTS = ("reg", "logger")
 """Config groups of several choices; the config itself says which of them are in it."""
 
 
-def facts_of_run(config: DictConfig, source: Source, device: torch.device) -> dict[str, Any]:
+def facts_of_run(config: DictConfig, source: Source, trainer: Trainer) -> dict[str, Any]:
     """The entries of `results.json` that are known before the first update."""
     hydra = HydraConfig.get()
     choices = hydra.runtime.choices
@@ -24,7 +25,8 @@ def facts_of_run(config: DictConfig, source: Source, device: torch.device) -> di
         "choices": own_choices(choices) | {name: list(config[name]) for name in LISTS},
         "overrides": [with_whole_path(override) for override in hydra.overrides.task],
         "warnings": departures(config, choices),
-        "device": device_name(device),
+        "device": device_name(trainer.strategy.root_device),
+        "precision": trainer.precision,
         "class_names": source.class_names,
     }
 

@@ -4,7 +4,8 @@ processes."""
 import linecache
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from lightning.fabric.plugins.environments import (
 )
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins import Precision
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.callbacks import AtomicCheckpointIO
 from lit_gan.errors import UserError, written
+from lit_gan.system.float32 import use_tf32
 
 MACHINE_SETTINGS = ("accelerator", "devices", "num_nodes", "strategy", "precision")
 """The settings that decide where and how a training runs."""
@@ -34,8 +37,26 @@ DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 """Lightning's strategies with a copy of the model on each device."""
 
 
+class TF32(Precision):
+    """Single precision whose products of matrices and convolutions are of TF32 in the training
+    steps; scores are computed without it."""
+
+    precision = "tf32"
+
+    @contextmanager
+    def train_step_context(self) -> Iterator[None]:
+        """Allows TF32 in one training step, with its backward passes and updates."""
+        use_tf32(True)
+        try:
+            yield
+        finally:
+            use_tf32(False)
+
+
 def build_trainer(config: DictConfig, directory: Path, logger: Logger, callbacks: Sequence[Callback]) -> Trainer:
     """Lightning's trainer: an epoch is `updates_per_epoch` generator updates.
+
+    Float32 is as exact on a GPU as on a CPU from here on, but for what `TF32` allows.
 
     Raises:
         UserError: the config group `trainer` holds an argument that is decided by other settings,
@@ -54,6 +75,7 @@ def build_trainer(config: DictConfig, directory: Path, logger: Logger, callbacks
     }
     check_undecided(arguments.keys() & own.keys())
     ask_cheaply_for_gpus()
+    use_tf32(False)
     try:
         return Trainer(**own, **arguments | {"plugins": [AtomicCheckpointIO(), *arguments["plugins"]]})
     except (TypeError, ValueError, MisconfigurationException) as error:
@@ -109,18 +131,22 @@ def trainer_arguments(settings: DictConfig) -> dict[str, Any]:
             else.
     """
     arguments: dict[str, Any] = OmegaConf.to_container(settings, resolve=True)
+    precision = [TF32()] if arguments.get("precision") == TF32.precision else []
+    if precision:
+        del arguments["precision"]  # Lightning takes a name of its own or a plugin
     try:
-        processes = trial_trainer(arguments, LightningEnvironment()).world_size
+        processes = trial_trainer(arguments, *precision, LightningEnvironment()).world_size
         arguments["strategy"] = strategy_for_games(arguments.get("strategy", "auto"), processes)
-        trainer = trial_trainer(arguments, *environments(processes))
+        plugins = [*precision, *environments(processes)]
+        trainer = trial_trainer(arguments, *plugins)
     except Exception as error:  # of any class: nothing but Lightning's own checks runs here
         raise UserError(refusal(settings, error)) from error
     check_precision(settings, trainer)
     rank_zero_only.rank = trainer.global_rank
-    return arguments | {"plugins": environments(processes)}
+    return arguments | {"plugins": plugins}
 
 
-def trial_trainer(arguments: dict[str, Any], *plugins: ClusterEnvironment) -> Trainer:
+def trial_trainer(arguments: dict[str, Any], *plugins: ClusterEnvironment | Precision) -> Trainer:
     """A trainer that trains nothing, and shows what Lightning makes of the arguments."""
     return Trainer(**arguments, plugins=list(plugins), logger=False, enable_checkpointing=False)
 
@@ -152,17 +178,25 @@ def environments(processes: int) -> list[ClusterEnvironment]:
 
 
 def check_precision(settings: DictConfig, trainer: Trainer) -> None:
-    """Refuses a precision that Lightning replaces by another one on this machine.
+    """Refuses a precision that this machine has not, for which another one would be taken.
 
     Raises:
         UserError: names both.
     """
-    asked = written(settings.get("precision", "32-true"))
-    if NEW_PRECISION_NAMES.get(asked, asked) != trainer.precision:
+    asked, had = written(settings.get("precision", "32-true")), precision_had(trainer)
+    if NEW_PRECISION_NAMES.get(asked, asked) != had:
         raise UserError(
-            f"trainer.precision={asked} is not to be had on the {trainer.strategy.root_device.type.upper()}, where "
-            f"Lightning computes in {trainer.precision} instead: set trainer.precision={trainer.precision}."
+            f"trainer.precision={asked} is not to be had on this {trainer.strategy.root_device.type.upper()}, which "
+            f"computes in {had} instead: set trainer.precision={had}."
         )
+
+
+def precision_had(trainer: Trainer) -> str:
+    """The precision in which a trainer computes on its device; what has no TF32 takes float32."""
+    if trainer.precision != TF32.precision:
+        return trainer.precision
+    on_gpu = trainer.strategy.root_device.type == "cuda"
+    return TF32.precision if on_gpu and torch.cuda.is_tf32_supported() else "32-true"
 
 
 def is_refusal(error: BaseException) -> bool:

@@ -184,7 +184,7 @@ class TrainingRun:
         """Writes the config, the table up to the present update and the results: all of them, or
         none."""
         texts = config_texts(self.as_chosen, self.directory) | {self.table.path: self.table.text()}
-        facts = facts_of_run(self.config, self.source, self.device)
+        facts = facts_of_run(self.config, self.source, self.trainer)
         if self.branches:
             facts["parent"] = parent_record(self.checkpoint, self.update)
         self.results.start(self.update, texts, **facts)
