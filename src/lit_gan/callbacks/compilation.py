@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from lightning.pytorch import Callback, Trainer
 
-from lit_gan.compilation import compile_calls, compiler_of
 from lit_gan.module import GAN
 
 
@@ -14,6 +13,8 @@ class Compilation(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: GAN) -> None:
         """Chooses by the device; torch compiles in the first calls."""
+        from lit_gan.compilation import compile_calls, compiler_of  # torch's compiler is a second of imports
+
         torch.compiler.reset()  # or torch gives up after eight graphs, those of games before this one included
         for network in (pl_module.G, pl_module.D):
             compile_calls(network, **compiler_of(pl_module.device))
