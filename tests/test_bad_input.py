@@ -437,8 +437,9 @@ class TestAllowed:
         every += [f"{group}={name}" for group in ("model", "data", "labels") for name in choices(group)]
         with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
             trained = [hydra.compose("train", [override]) for override in every]
-            others = [(name, [hydra.compose(name)]) for name in ("evaluate", "sample", "classify")]
+            others = [(name, [hydra.compose(name)]) for name in ("evaluate", "sample", "classify", "pack")]
         tables = {"train": settings.TRAIN, "evaluate": settings.EVALUATE, "sample": settings.SAMPLE, "classify": {}}
+        tables["pack"] = settings.PACK
         for name, configs in [("train", trained), *others]:
             for setting in tables[name]:
                 owner, _, leaf = setting.rpartition(".")

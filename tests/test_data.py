@@ -23,6 +23,7 @@ from lit_gan.data.digits import Digits
 from lit_gan.data.folder import ImageFolder
 from lit_gan.data.gaussians import Gaussians, SwissRoll, grid, ring
 from lit_gan.data.module import GANData
+from lit_gan.data.packed import packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, to_uint8, to_unit
 from lit_gan.data.source import DatasetPictures, ImageFiles, Images, Source, as_pixels
@@ -462,19 +463,25 @@ def test_fingerprint_of_files_follows_names_and_sizes(tmp_path):
 
 
 class Counted(Source):
-    """n images that hold their own index as their label."""
+    """n images that hold their own index as their label: in memory, in files or in a pack."""
 
-    def __init__(self, n: int, lazy: bool):
+    def __init__(self, n: int, place: str = "memory"):
         super().__init__("counted", (1, 2, 2), n)
-        self.n, self.lazy = n, lazy
+        self.n, self.place = n, place
 
     def load(self, which: str) -> Images | ImageFiles:
-        if self.lazy:
+        if self.place != "memory":
             pictures = [(Image.new("L", (2, 2), i), i) for i in range(self.n)]
-            return ImageFiles(DatasetPictures(pictures, "data=counted"), self.shape, True)
+            files = ImageFiles(DatasetPictures(pictures, "data=counted"), self.shape, True)
+            return packed(files, self.name) if self.place == "pack" else files
         return Images(
             torch.arange(self.n, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2), torch.arange(self.n)
         )
+
+
+@pytest.fixture
+def _cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "cache"))
 
 
 class Recorder(LightningModule):
@@ -532,44 +539,45 @@ def run(data: GANData, epochs: int, *callbacks: Callback, resume: Path | None = 
     return module
 
 
-@pytest.mark.parametrize(("lazy", "workers"), [(False, 0), (True, 0), (True, 2)])
-def test_epochs_of_the_trainer_go_on_where_the_last_one_stopped(lazy, workers):
-    seen = run(GANData(Counted(23, lazy), 6, seed=0, num_workers=workers), 4).seen
+@pytest.mark.parametrize(("place", "workers"), [("memory", 0), ("files", 0), ("files", 2), ("pack", 2)])
+def test_epochs_of_the_trainer_go_on_where_the_last_one_stopped(place, workers):
+    seen = run(GANData(Counted(23, place), 6, seed=0, num_workers=workers), 4).seen
     expected = EndlessSampler(23, seed=0).take(0, 4 * 5 * 6)
     assert torch.equal(torch.tensor(seen), expected.view(-1, 6))
 
 
-@pytest.mark.parametrize("lazy", [False, True])
+@pytest.mark.usefixtures("_cache")
+@pytest.mark.parametrize("place", ["memory", "files", "pack"])
 @pytest.mark.parametrize(
     ("save", "update"), [(SaveAt, 1), (SaveAt, 5), (SaveAt, 8), (SaveAt, 10), (SaveAtEpochEnd, 5), (SaveAtEpochEnd, 10)]
 )
-def test_resuming_gives_the_batches_of_an_uninterrupted_run(tmp_path, save, update, lazy):
-    whole = run(GANData(Counted(23, lazy), 6, seed=0), 4, save(tmp_path / "a.ckpt", update)).seen
-    rest = run(GANData(Counted(23, lazy), 6, seed=0), 4, resume=tmp_path / "a.ckpt").seen
+def test_resuming_gives_the_batches_of_an_uninterrupted_run(tmp_path, save, update, place):
+    whole = run(GANData(Counted(23, place), 6, seed=0), 4, save(tmp_path / "a.ckpt", update)).seen
+    rest = run(GANData(Counted(23, place), 6, seed=0), 4, resume=tmp_path / "a.ckpt").seen
     assert len(whole) == 20
     assert rest == whole[update:]
 
 
 def test_resuming_twice_and_with_another_batch_size_goes_on_at_the_position(tmp_path):
-    first = run(GANData(Counted(23, False), 6, seed=0), 4, SaveAt(tmp_path / "a.ckpt", 8)).seen
-    data = GANData(Counted(23, False), 4, seed=0)
+    first = run(GANData(Counted(23), 6, seed=0), 4, SaveAt(tmp_path / "a.ckpt", 8)).seen
+    data = GANData(Counted(23), 4, seed=0)
     second = run(data, 4, SaveAt(tmp_path / "b.ckpt", 12), resume=tmp_path / "a.ckpt").seen
-    third = run(GANData(Counted(23, False), 4, seed=0), 4, resume=tmp_path / "b.ckpt").seen
+    third = run(GANData(Counted(23), 4, seed=0), 4, resume=tmp_path / "b.ckpt").seen
     drawn = [i for batch in first[:8] + second[:4] + third for i in batch]
     assert drawn == EndlessSampler(23, seed=0).take(0, 8 * 6 + 12 * 4).tolist()
 
 
 @pytest.mark.parametrize(("n", "warnings"), [(23, 0), (24, 1)])
 def test_resuming_with_more_images_is_said(tmp_path, caplog, n, warnings):
-    run(GANData(Counted(23, False), 6, seed=0), 2, SaveAt(tmp_path / "a.ckpt", 5))
-    run(GANData(Counted(n, False), 6, seed=0), 4, resume=tmp_path / "a.ckpt")
+    run(GANData(Counted(23), 6, seed=0), 2, SaveAt(tmp_path / "a.ckpt", 5))
+    run(GANData(Counted(n), 6, seed=0), 4, resume=tmp_path / "a.ckpt")
     assert caplog.text.count("data=counted has 24 training images, and had 23 when the run was saved") == warnings
 
 
 def test_the_training_step_sees_scaled_pixels():
-    module = run(GANData(Counted(23, False), 6, seed=0), 1)
+    module = run(GANData(Counted(23), 6, seed=0), 1)
     torch.testing.assert_close(torch.cat(module.pixels), torch.tensor(module.seen).flatten() / 127.5 - 1)
-    noisy = run(GANData(Counted(23, False), 6, seed=0, dequantize=True), 1)
+    noisy = run(GANData(Counted(23), 6, seed=0, dequantize=True), 1)
     excess = (torch.cat(noisy.pixels) + 1) * 128 - torch.tensor(noisy.seen).flatten()
     assert excess.min() > -1e-3
     assert excess.max() < 1 + 1e-3
@@ -580,7 +588,7 @@ def test_loading_leaves_the_global_random_numbers_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    data = GANData(Counted(23, True), 6, seed=0)
+    data = GANData(Counted(23, "files"), 6, seed=0)
     data.trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)
     next(iter(data.train_dataloader()))
     assert torch.equal(torch.rand(1), expected)
@@ -604,7 +612,7 @@ def test_a_broken_image_stops_training_with_one_sentence(tmp_path, workers):
 
 def test_too_few_images_for_one_update():
     with pytest.raises(UserError, match="data=counted has 23 training images, fewer than the 24 = n_dis x batch_size"):
-        run(GANData(Counted(23, False), 24, seed=0), 1)
+        run(GANData(Counted(23), 24, seed=0), 1)
 
 
 def on(data: GANData, rank: int = 0, world_size: int = 1, global_step: int = 0, device: str = "cpu") -> GANData:
@@ -617,17 +625,17 @@ def on(data: GANData, rank: int = 0, world_size: int = 1, global_step: int = 0, 
 def test_ranks_of_a_run_share_each_batch():
     parts = []
     for rank in range(2):
-        loader = on(GANData(Counted(23, False), 6, seed=0), rank, 2, global_step=3).train_dataloader()
+        loader = on(GANData(Counted(23), 6, seed=0), rank, 2, global_step=3).train_dataloader()
         parts.append(torch.cat([y for _, y in islice(loader, 4)]))
     assert torch.equal(torch.stack(parts, 1).flatten(), EndlessSampler(23, seed=0).take(3 * 6, 4 * 6))
 
 
 def test_images_that_cannot_be_shared_among_the_devices():
     with pytest.raises(UserError, match="set batch_size to a multiple of 4"):
-        on(GANData(Counted(23, False), 6, seed=0), world_size=4).setup("fit")
+        on(GANData(Counted(23), 6, seed=0), world_size=4).setup("fit")
 
 
 def test_small_data_lives_on_the_training_device():
     for device_memory, device in ((23 * 4, "meta"), (23 * 4 - 1, "cpu")):
-        data = on(GANData(Counted(23, False), 6, seed=0, device_memory=device_memory), device="meta")
+        data = on(GANData(Counted(23), 6, seed=0, device_memory=device_memory), device="meta")
         assert data.train_dataloader().images.device.type == device

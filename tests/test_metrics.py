@@ -784,7 +784,7 @@ def test_a_user_without_a_home_is_told_where_caches_can_be_put(monkeypatch, capl
 
 
 def compute_slowly():
-    (cache.directory() / f"computed-{os.getpid()}").touch()
+    (cache.cache_folder() / f"computed-{os.getpid()}").touch()
     time.sleep(0.5)
     return {"x": torch.arange(3)}
 

@@ -38,6 +38,7 @@ SHORT = {
     "sample": ["interpolations=1"],
     "analyze": [],
     "classify": ["updates=2", "output=classifier.pt"],
+    "pack": [],
     "options": [],
     "status": [],
     "report": [],

@@ -13,7 +13,7 @@ import lit_gan
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]
 ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
-DOORS = ("train", "evaluate", "sample", "analyze", "classify", "status", "report", "dashboard")
+DOORS = ("train", "evaluate", "sample", "analyze", "classify", "pack", "status", "report", "dashboard")
 TEXT_FILES = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile", "TemporaryFile"}
 
 

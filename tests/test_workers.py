@@ -12,7 +12,14 @@ from lit_gan.data.module import lost_process
 
 SIZE = 128
 TINY = [f"data.image_size={SIZE}", "model.width=4", "batch_size=8", "updates=4", "updates_per_epoch=2"]
-TINY += ["trainer.accelerator=cpu", "metrics=none", "callbacks=none", "data.in_memory=0", "workers=2"]
+TINY += [
+    "trainer.accelerator=cpu",
+    "metrics=none",
+    "callbacks=none",
+    "data.in_memory=0",
+    "data.pack=false",
+    "workers=2",
+]
 
 
 @pytest.fixture

@@ -82,6 +82,7 @@ ANALYZE = {
     "data.file": str | None,
     "debug": Switch,
 }
+PACK = {"debug": Switch}
 CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switch}
 
 

@@ -4,7 +4,8 @@ import numpy as np
 from PIL import Image
 from sklearn.datasets import load_digits
 
-from lit_gan.data.source import DatasetPictures, Images, ImageSource
+from lit_gan.data.image_source import ImageSource
+from lit_gan.data.source import DatasetPictures, Images
 
 
 class Digits(ImageSource):
@@ -19,4 +20,4 @@ class Digits(ImageSource):
         pixels, labels = load_digits(return_X_y=True)
         pixels = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
         pictures = [(Image.fromarray(image), label) for image, label in zip(pixels, labels, strict=True)]
-        return self.in_memory_if_small(self.files(DatasetPictures(pictures, "data=digits")))
+        return self.stored(self.files(DatasetPictures(pictures, "data=digits")))

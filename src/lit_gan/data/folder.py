@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lit_gan.data.image_files import FIRST_ENDINGS, FilePictures, Survey, natural_key, pillow_endings, survey
-from lit_gan.data.source import BrokenImage, ImageFiles, Images, ImageSource, first_few
+from lit_gan.data.image_source import ImageSource
+from lit_gan.data.packed import Packed
+from lit_gan.data.source import BrokenImage, ImageFiles, Images, first_few
 from lit_gan.errors import UserError
-from lit_gan.ranges import Count, CountOrNone, NonNegative, Range, checked
+from lit_gan.ranges import Count, CountOrNone, NonNegative, Range, Switch, checked
 from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,8 @@ class ImageFolder(ImageSource):
         n_classes: the number of class folders, the first folder level, which give the labels; None
             ignores them.
         on_broken: "error" stops at a file that does not come out as pixels; "skip" leaves such
-            files out and counts them, for which every file is decoded once at the start.
+            files out and counts them, for which every file is decoded once at the start, or when
+            the split is packed.
         class_order: "natural" counts the class folders in an order in which 2 comes before 10,
             "alphabetical" does not.
         split_folders: whether `train` and `test` are splits; False makes them class folders like
@@ -58,8 +61,9 @@ class ImageFolder(ImageSource):
         class_order: Literal["natural", "alphabetical"] = "alphabetical",
         split_folders: Annotated[bool | None, Range()] = True,
         endings: Sequence[str] | None = FIRST_ENDINGS,
+        pack: Switch = False,
     ):
-        super().__init__(name, image_size, channels, shape, n_classes, in_memory)
+        super().__init__(name, image_size, channels, shape, n_classes, in_memory, pack=pack)
         self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken
         self.class_order, self.split_folders = class_order, split_folders
         self.endings = chosen_endings(endings)
@@ -103,30 +107,31 @@ class ImageFolder(ImageSource):
         log.info("data=%s: not used, because beside the splits of %s: %s", self.name, self.root, names)
 
     def load(self, which: str) -> Images | ImageFiles:
-        """One split, decoded if it is small.
+        """One split, stored as `ImageSource.stored` says.
 
         Raises:
             UserError: there are no images, other class folders than expected, or an image that
                 cannot be decoded.
         """
-        found = self._survey(self.splits[which])
-        if self.on_broken == "skip":
+        found, folder = self._survey(self.splits[which]), self.splits[which]
+        skip, packs = self.on_broken == "skip", self.pack and not self.fits_into_memory(len(found.images))
+        if skip and not packs:
             found = self._without_broken(found)
-        if not found.images:
-            raise UserError(
-                f"data.root={self.root} has no readable images in {self.splits[which]}, {found}: "
-                f"set data.root to a folder with images, such as files in .jpg or .png."
-            )
-        log.info("data=%s: %s in %s are used as %s images", self.name, found, self.splits[which], which)
-        labels = [self._label(path.relative_to(self.splits[which])) for path in found.images]
-        return self.in_memory_if_small(self.files(FilePictures(found.images, labels)))
+        require_images(found, self.root, folder)
+        log.info("data=%s: %s in %s are used as %s images", self.name, found, folder, which)
+        labels = [self._label(path.relative_to(folder)) for path in found.images]
+        split = self.stored(self.files(FilePictures(found.images, labels)), skip)
+        if isinstance(split, Packed):  # which has left out the broken ones while it decoded the others
+            require_images(self._without(found, split.broken), self.root, folder)
+        return split
 
     def _without_broken(self, found: Survey) -> Survey:
-        files = self.files(FilePictures(found.images, [0] * len(found.images)))
-        broken = [found.images[index] for index in broken_among(files)]
-        if not broken:
+        return self._without(found, broken_among(self.files(FilePictures(found.images, [0] * len(found.images)))))
+
+    def _without(self, found: Survey, numbers: Sequence[int]) -> Survey:
+        if not numbers:
             return found
-        everything = len(found.images)
+        broken, everything = [found.images[number] for number in numbers], len(found.images)
         log.warning(
             "data.root=%s: skipped %d broken of %d images, first %s", self.root, len(broken), everything, broken[0]
         )
@@ -161,6 +166,19 @@ class ImageFolder(ImageSource):
                 f"set data.n_classes={len(names) or 'null'}."
             )
         return names
+
+
+def require_images(found: Survey, root: Path, folder: Path) -> None:
+    """Refuses a split in whose folder there are no images.
+
+    Raises:
+        UserError: says what there is.
+    """
+    if not found.images:
+        raise UserError(
+            f"data.root={root} has no readable images in {folder}, {found}: "
+            f"set data.root to a folder with images, such as files in .jpg or .png."
+        )
 
 
 def chosen_endings(endings: Sequence[str] | None) -> tuple[str, ...]:

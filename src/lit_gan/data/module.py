@@ -4,6 +4,7 @@ import logging
 import multiprocessing
 import warnings
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -12,9 +13,10 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize
-from lit_gan.data.source import ImageFiles, Images, Source, first_few
+from lit_gan.data.source import ImageFiles, Images, Source, first_few, rows
 from lit_gan.errors import UserError
 from lit_gan.system.signals import leave_to_parent
 
@@ -22,15 +24,44 @@ log = logging.getLogger(__name__)
 
 
 class Gather:
-    """Batches (x, y) gathered from tensors in memory, on the device where these are."""
+    """Batches (x, y) gathered from tensors, on the device where these are."""
 
     def __init__(self, images: Tensor, labels: Tensor, batches: Batches):
         self.images, self.labels, self.batches = images, labels, batches
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Pixels [b, *shape] and labels [b], without end."""
-        for index in self.batches:  # index_select is many times quicker than images[index] on a CPU
-            yield self.images.index_select(0, index), self.labels.index_select(0, index)
+        for index in self.batches:
+            yield rows(self.images, index), rows(self.labels, index)
+
+
+class FetchedAhead:
+    """Batches (x, y), of which a thread fetches the next one while the training step computes.
+
+    It fetches a batch that is not used in this epoch. That changes nothing: the position of the
+    next epoch, or of a resumed run, is counted by updates and not by batches.
+
+    Args:
+        batches: begin anew, where the position then stands, with each `iter()`.
+        pinned: whether they are put into pinned memory, from which a GPU copies at once.
+    """
+
+    def __init__(self, batches: Iterable[tuple[Tensor, Tensor]], pinned: bool):
+        self.batches, self.pinned = batches, pinned
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Pixels [b, *shape] and labels [b], without end."""
+        batches = iter(self.batches)
+        with ThreadPoolExecutor(1) as thread:
+            ahead = thread.submit(self._fetch, batches)
+            while True:
+                batch = ahead.result()
+                ahead = thread.submit(self._fetch, batches)
+                yield batch
+
+    def _fetch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        x, y = next(batches)
+        return (x.pin_memory(), y.pin_memory()) if self.pinned else (x, y)
 
 
 class FileLoader(DataLoader):
@@ -114,7 +145,7 @@ class GANData(LightningDataModule):
         seed: decides the order of the images.
         dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of
             `source.samples`.
-        num_workers: processes that decode images that do not fit into memory.
+        num_workers: processes that decode images that neither fit into memory nor are packed.
         device_memory: decoded images of at most this many bytes are kept on the training device.
     """
 
@@ -201,11 +232,15 @@ class GANData(LightningDataModule):
         data = self.source.split("train")
         return self._from_files(data) if isinstance(data, ImageFiles) else self._from_memory(data)
 
-    def _from_memory(self, data: Images) -> Gather:
-        device = self.trainer.strategy.root_device
+    def _from_memory(self, data: Images) -> Gather | FetchedAhead:
+        device = training_device = self.trainer.strategy.root_device
         if data.images.nbytes > self.device_memory:
             device = torch.device("cpu")
-        return Gather(data.images.to(device), data.labels.to(device), self._batches(len(data), device))
+        batches = Gather(data.images.to(device), data.labels.to(device), self._batches(len(data), device))
+        waits_for_disk = isinstance(data, Packed) and device.type == "cpu"
+        if device == training_device and not waits_for_disk:
+            return batches
+        return FetchedAhead(batches, pinned=training_device.type == "cuda")
 
     def _from_files(self, data: ImageFiles) -> FileLoader:
         batches = self._batches(len(data), torch.device("cpu"))

@@ -1,8 +1,6 @@
 """What a data set is: a name, a shape, and splits in memory or decoded on access."""
 
 import hashlib
-import logging
-import math
 from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -18,9 +16,7 @@ from torch.utils.data import Dataset
 
 from lit_gan.data.scale import to_unit
 from lit_gan.errors import UserError
-from lit_gan.ranges import Count, CountOrNone, NonNegative, Range, Whole, checked
-
-log = logging.getLogger(__name__)
+from lit_gan.ranges import Range
 
 SplitSeed = Annotated[int, Range(0, below=2**31)]
 """The seed of points or stacks; twice it, and one more, must be seeds too."""
@@ -228,6 +224,17 @@ def centre_square(image: Image.Image, size: int) -> Image.Image:
     return image.resize((size, size), Image.Resampling.BILINEAR, (left, upper, left + side, upper + side))
 
 
+def rows(x: Tensor, index: Int[Tensor, " b"]) -> Tensor:
+    """x[index] as a tensor of its own, in the memory layout of x.
+
+    `index_select` is many times quicker than x[index] on a CPU, and copies an image at once where
+    its bytes lie together; to it they do not if the channels come first and lie last.
+    """
+    if x.is_contiguous() or x.dim() != 4:
+        return x.index_select(0, index)
+    return x.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+
+
 def decode(files: ImageFiles) -> Images:
     """All images of a split, decoded by a pool of threads.
 
@@ -316,48 +323,3 @@ class Source:
     def lines(self, samples: Tensor) -> list[str] | None:
         """Samples [b, *shape] as text, one line each; None for data that are not text."""
         return None
-
-
-class ImageSource(Source):
-    """A data set of pictures that are brought to one size.
-
-    Args:
-        image_size: height and width in pixels.
-        channels: 1 for grey, 3 for colour.
-        shape: (channels, image_size, image_size), spelt out for the networks' configs.
-        pad: black pixels added on every side before resizing.
-        in_memory: the most bytes that a decoded split may take; a larger one is decoded on access.
-    """
-
-    @checked("data")
-    def __init__(
-        self,
-        name: str,
-        image_size: Count,
-        channels: Count,
-        shape: Sequence[int],
-        n_classes: CountOrNone,
-        in_memory: NonNegative,
-        pad: Whole = 0,
-    ):
-        super().__init__(name, shape, n_classes)
-        self.in_memory, self.pad = in_memory, pad
-        if channels not in (1, 3):
-            raise UserError(f"data.channels={channels} is not possible: use 1 for grey or 3 for colour.")
-        if self.shape != (channels, image_size, image_size):
-            raise UserError(
-                f"data.shape={list(self.shape)} contradicts data.channels={channels} and "
-                f"data.image_size={image_size}: set these two, the shape follows."
-            )
-
-    def files(self, pictures: Pictures) -> ImageFiles:
-        """The pictures at this data set's size, decoded on access."""
-        return ImageFiles(pictures, self.shape, self.n_classes is not None, self.pad)
-
-    def in_memory_if_small(self, files: ImageFiles) -> Images | ImageFiles:
-        """The split, decoded if it then takes no more than `in_memory` bytes."""
-        if len(files) * math.prod(self.shape) > self.in_memory:
-            log.info("data=%s: %d images, decoded whenever they are needed", self.name, len(files))
-            return files
-        log.info("data=%s: decoding %d images", self.name, len(files))
-        return decode(files)

@@ -11,7 +11,8 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import datasets
 
-from lit_gan.data.source import DatasetPictures, ImageFiles, Images, ImageSource
+from lit_gan.data.image_source import ImageSource
+from lit_gan.data.source import DatasetPictures, ImageFiles, Images
 from lit_gan.errors import UserError
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 from lit_gan.records.paths import absolute
@@ -44,13 +45,14 @@ class TorchvisionSet(ImageSource):
         in_memory: NonNegative,
         pad: Whole = 0,
         remedy: str = "run the same command once with internet access and data.download=true",
+        pack: Switch = False,
     ):
-        super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad)
+        super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad, pack)
         self.dataset, self.splits, self.root = dataset, splits, Path(absolute("data.root", root))
         self.download, self.remedy = download, remedy
 
     def load(self, which: str) -> Images | ImageFiles:
-        """One split, decoded if it is small.
+        """One split, stored as `ImageSource.stored` says.
 
         Raises:
             UserError: the data are neither found nor downloaded, or a package for reading them is
@@ -59,7 +61,7 @@ class TorchvisionSet(ImageSource):
         pictures = self._read(which)
         self._classes = tuple(getattr(pictures, "classes", ()))
         where = f"data={self.name} ({which}) in data.root={self.root}"
-        return self.in_memory_if_small(self.files(DatasetPictures(pictures, where)))
+        return self.stored(self.files(DatasetPictures(pictures, where)))
 
     @property
     def class_names(self) -> Sequence[str] | None:

@@ -1,10 +1,8 @@
 """Tensors on disk: the first process that needs them computes them for all others."""
 
-import errno
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
+from lit_gan.records.cache_folder import cache_folder
 from lit_gan.records.files import Unwritable, replacing
 
 log = logging.getLogger(__name__)
@@ -20,22 +19,6 @@ log = logging.getLogger(__name__)
 Value = dict[str, Tensor]
 unwritten: dict[str, Value] = {}
 """What this process has computed and could not write, by the text of its key."""
-
-
-def directory() -> Path:
-    """The cache folder.
-
-    It is `$LIT_GAN_CACHE`, else `lit_gan` in `$XDG_CACHE_HOME`, else `~/.cache/lit_gan`.
-
-    Raises:
-        OSError: the user has no home folder.
-    """
-    if chosen := os.environ.get("LIT_GAN_CACHE"):
-        return Path(chosen)
-    try:
-        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lit_gan"
-    except RuntimeError as error:
-        raise OSError(errno.ENOENT, "this user has no home folder") from error
 
 
 def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
@@ -66,7 +49,7 @@ def cached(key: dict, compute: Callable[[], Value], fits: Callable[[Value], bool
 def locked(name: str) -> Iterator[Path | None]:
     """Holds the lock of a file in the cache folder and gives its path; None where it cannot be."""
     try:
-        path = directory() / name
+        path = cache_folder() / name
         lock = FileLock(path.with_suffix(".lock"))
         path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lit_gan.data.source import ImageFiles, Images
+from lit_gan.data.source import ImageFiles, Images, rows
 from lit_gan.system.watching import watched
 
 log = logging.getLogger(__name__)
@@ -29,7 +29,7 @@ def read_batches(
     with ThreadPoolExecutor() as pool:
         for batch in watched(batches, len(batches), "real images"):
             if isinstance(dataset, Images):
-                yield dataset.images[batch], dataset.labels[batch]
+                yield rows(dataset.images, batch), dataset.labels[batch]
             else:
                 images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)
                 yield torch.stack(images), torch.tensor(labels)

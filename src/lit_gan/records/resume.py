@@ -25,7 +25,7 @@ FIXED_ON_RESUME = (
 )
 """Settings that a resume must not change: another value would make another experiment."""
 
-RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "on_broken")
+RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "pack", "on_broken")
 """Keys of `data` that a resume may change: they say where the data lie and how they are read, not
 what they are."""
 
@@ -55,12 +55,14 @@ def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> No
     The data set's class has a default for each such key, which is what was done before. One that
     the command line names stays, to be refused where it makes another game.
     """
-    if old.data.get("_target_") != new.data.get("_target_"):
-        return
-    with open_dict(new):
-        for name in new.data.keys() - old.data.keys():
-            if f"data.{name}" not in typed:
-                del new.data[name]
+    for place in ("data", "data.base"):
+        before, now = (OmegaConf.select(config, place) or {} for config in (old, new))
+        if before.get("_target_") != now.get("_target_"):
+            continue
+        for name in now.keys() - before.keys():
+            if f"{place}.{name}" not in typed:
+                with open_dict(now):
+                    del now[name]
 
 
 def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
 from lit_gan.records.files import read_yaml
+from lit_gan.records.resume import without_locations
 
 MAY_CHANGE_ON_RESUME = {
     "hydra",
@@ -34,14 +35,16 @@ def has_begun(directory: Path) -> bool:
 
 
 def check_same_cell(directory: Path, config: DictConfig) -> None:
-    """Refuses to take what was made with other settings for this cell.
+    """Refuses to take what was made with other settings for this cell; where the data lie may
+    change.
 
     Raises:
         UserError: names the first setting that differs, and both values.
     """
     if not has_begun(directory):
         return
-    old = read_yaml(directory / ".hydra" / "config.yaml", DictConfig)
+    old = without_locations(read_yaml(directory / ".hydra" / "config.yaml", DictConfig))
+    config = without_locations(config)
     names = [name for name in {**old, **config} if name not in MAY_CHANGE_ON_RESUME]
     changed = first_difference(old, config, [*names, "trainer.precision"])
     if changed is None and config.updates < old.updates:
