@@ -21,8 +21,8 @@ class ImageSource(Source):
         shape: (channels, image_size, image_size), spelt out for the networks' configs.
         pad: black pixels added on every side before resizing.
         in_memory: the most bytes that a decoded split may take in memory.
-        pack: whether a larger split is decoded once for all runs, into the cache folder; otherwise
-            each of its images is decoded whenever it is needed, as all were in earlier versions.
+        pack: whether a larger split is decoded once for all runs, into the cache folder; False
+            decodes each of its images whenever it is needed.
     """
 
     @checked("data")

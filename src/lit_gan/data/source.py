@@ -227,12 +227,19 @@ def centre_square(image: Image.Image, size: int) -> Image.Image:
 def rows(x: Tensor, index: Int[Tensor, " b"]) -> Tensor:
     """x[index] as a tensor of its own, in the memory layout of x.
 
-    `index_select` is many times quicker than x[index] on a CPU, and copies an image at once where
-    its bytes lie together; to it they do not if the channels come first and lie last.
+    On a CPU NumPy copies, in one thread. Torch's `index_select` joins all its threads after each
+    image: where other processes compute on the same cores, 64 images took 2 s instead of 10 ms.
     """
     if x.is_contiguous() or x.dim() != 4:
-        return x.index_select(0, index)
-    return x.permute(0, 2, 3, 1).index_select(0, index).permute(0, 3, 1, 2)
+        return gathered_rows(x, index)
+    return gathered_rows(x.permute(0, 2, 3, 1), index).permute(0, 3, 1, 2)
+
+
+def gathered_rows(x: Tensor, index: Int[Tensor, " b"]) -> Tensor:
+    """x[index] for an x that lies in memory in the order of its axes."""
+    if x.device.type == "cpu":
+        return torch.from_numpy(x.numpy().take(index.numpy(), axis=0))
+    return x.index_select(0, index)
 
 
 def decode(files: ImageFiles) -> Images:
