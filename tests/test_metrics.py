@@ -36,6 +36,7 @@ from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, cache
+from lit_gan.metrics.choice import chosen_images, random_parts, random_subsets
 from lit_gan.metrics.classes import class_means
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
@@ -44,15 +45,8 @@ from lit_gan.metrics.measure import measure
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.metrics.real import RealFeatures
-from lit_gan.metrics.scores import (
-    FrechetDistance,
-    InceptionScore,
-    KernelDistance,
-    Moments,
-    PrecisionRecall,
-    Reference,
-    root,
-)
+from lit_gan.metrics.reference import Moments, Reference, root
+from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
 from lit_gan.metrics.sharing import own_batches
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.records.score_names import footnotes
@@ -131,14 +125,14 @@ def normal(n, f, seed=0):
 
 
 def reference(real):
-    moments = Moments(real)
+    moments = Moments.none(real.shape[1], real.device)
     moments.add(real)
     return Reference(moments.mean(), root(moments.covariance()), real)
 
 
-def computed(metric, features):
+def computed(metric, *features):
     """The value of a metric that has seen these features only, as numbers."""
-    metric.update(features)
+    metric.update(*features)
     value = metric.compute()
     return tuple(map(float, value)) if isinstance(value, tuple) else float(value)
 
@@ -148,15 +142,21 @@ def frechet(real, generated):
 
 
 def inception_score(logits, splits):
-    return computed(InceptionScore(splits), logits)
+    parts = random_parts(len(logits), splits)
+    return computed(InceptionScore(int(parts.max()) + 1), logits, parts)
 
 
 def kernel_distance(real, generated, subsets, subset_size):
-    return computed(KernelDistance(real, subsets, subset_size), generated)[0]
+    return both_of_kid(real, generated, subsets, subset_size)[0]
+
+
+def both_of_kid(real, generated, subsets, subset_size):
+    chosen = random_subsets(len(real.features), len(generated), subsets, subset_size)
+    return computed(KernelDistance(real, len(generated), chosen), generated)
 
 
 def precision_recall(real, generated, samples, neighbours):
-    return computed(PrecisionRecall(real, samples, neighbours), generated)
+    return computed(PrecisionRecall(real, len(generated), samples, neighbours), generated)
 
 
 def as_they_are(width):
@@ -266,17 +266,53 @@ def test_fid_and_kid_agree_with_torch_fidelity():
 
 def test_batches_and_one_pass_for_all_scores_change_nothing():
     real, features, logits = reference(normal(50, 6)), normal(64, 6, 1), normal(64, 3, 2)
-    suite = FeatureMetrics(Pixels())
-    values = []
+    suite, protocol, values = FeatureMetrics(Pixels()), replace(PROTOCOL, generated=64, inception_score=64), []
+    torch.manual_seed(0)
+    choice = chosen_images(protocol, 50)
     for size in (64, 10):
-        scores = suite.collection(real, PROTOCOL)
-        for pool, classes in zip(features.split(size), logits.split(size), strict=True):
-            scores.update(pool=pool, logits=classes)
-        assert sorted(map(len, scores.compute_groups.values())) == [1, 3]  # one list of features for three scores
+        scores = suite.collection(real, protocol, choice)
+        batches = (x.split(size) for x in (features, choice.kept, logits, choice.parts))
+        for pool, kept, classes, parts in zip(*batches, strict=True):
+            scores.update(pool=pool, kept=pool[kept], logits=classes, parts=parts)
+        assert sorted(map(len, scores.compute_groups.values())) == [1, 1, 2]  # two scores share their features
         assert all(isinstance(score, Metric) for score in scores.values())
-        torch.manual_seed(0)
         values.append(named(scores.compute(), PROTOCOL))
-    assert values[0] == values[1]
+    assert values[0] == pytest.approx(values[1], rel=1e-12)
+
+
+def test_scores_of_a_choice_are_those_of_all_features_and_logits():
+    images, features, logits = normal(50, 6), normal(400, 6, 1) + 1, normal(300, 3, 2)
+    real = reference(images)
+    suite, protocol = FeatureMetrics(Pixels()), replace(PROTOCOL, generated=400, inception_score=300)
+    torch.manual_seed(0)
+    choice = chosen_images(protocol, 50)
+    assert 50 < choice.kept.sum() < 200
+    assert choice.kept[:50].all()
+    scores = suite.collection(real, protocol, choice)
+    scores.update(pool=features, kept=features[choice.kept], logits=logits, parts=choice.parts)
+    torch.manual_seed(0)
+    kid = both_of_kid(real, features, 3, 50)[0]
+    (score, deviation) = inception_score(logits, 2)  # its parts are drawn after KID's subsets
+    precision, recall = precision_recall(real, features, 50, 3)
+    expected = {"fid": frechet(images, features), "kid": kid, "precision": precision, "recall": recall}
+    assert named(scores.compute(), protocol) == expected | {"is": score, "is_std": deviation}
+
+
+def test_memory_does_not_grow_with_the_number_of_generated_images():
+    source, suite, states = Squares(), FeatureMetrics(Pixels()), []
+    suite.prepare(source)
+    for n in (160, 1600):
+        small = {"kid_subsets": 2, "kid_subset_size": 10, "precision_recall": 20}
+        protocol = replace(PROTOCOL, generated=n, inception_score=n, **small)
+        real = suite.real.reference(source, protocol)
+        choice = chosen_images(protocol, len(real.features))
+        scores = suite.collection(real, protocol, choice)
+        suite.look(from_real(source), protocol, choice, scores)
+        fid, kid, classes = (scores[name] for name in ("fid", "kid", "is"))
+        assert sum(map(len, kid.kept)) == kid.came == choice.kept.sum() <= 20 + 2 * 10
+        tensors = (*fid.pool, fid.total, fid.products, classes.sizes, classes.probabilities, classes.entropies)
+        states.append([x.numel() for x in tensors])
+    assert states == [[0, 6, 36, 2, 4, 2]] * 2
 
 
 def test_deviation_of_the_inception_score_is_numpys(monkeypatch):
@@ -327,7 +363,7 @@ def test_kid_agrees_with_torchmetrics_on_the_same_random_subsets():
         torch.manual_seed(3)
         expected = tuple(map(float, theirs.compute()))
         torch.manual_seed(3)
-        assert computed(KernelDistance(real, 4, 20), generated) == pytest.approx(expected, rel=1e-9)
+        assert both_of_kid(real, generated, 4, 20) == pytest.approx(expected, rel=1e-9)
 
 
 def test_kid_of_one_distribution_is_zero_on_average():

@@ -45,12 +45,29 @@ def read_or_end(terminal: int) -> bytes:
         return b""
 
 
-def test_a_run_on_a_terminal_has_one_bar_over_all_its_updates(tmp_path):
-    shown = on_a_terminal(sys.executable, "-m", "lit_gan.train", *TINY, f"hydra.run.dir={tmp_path}")
+IMPATIENT = "from lit_gan.system import watching; watching.PATIENCE = 0; from lit_gan.{0} import main; main()"
+"""Code of a command that draws the bars of short loops, too."""
+STAGES = {"evaluating", "comparing real subsets", "comparing subsets", "finding neighbours", "comparing neighbours"}
+
+
+def test_on_a_terminal_every_stage_has_a_bar_and_training_one_over_all_its_updates(tmp_path, monkeypatch):
+    monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "cache"))
+    shown = on_a_terminal(sys.executable, "-c", IMPATIENT.format("train"), *TINY, f"hydra.run.dir={tmp_path}/run")
     assert {int(total) for total in re.findall(r"training:.*?/(\d+) \[", shown)} == {4}
     assert re.search(r"training: 100%.*4/4 \[", shown)
     for line in re.split(r"[\r\n]+", shown):
         assert ("update 2/4" in line) <= line.lstrip("\x1b[A").startswith(tuple("0123456789")), line
+    before, of_epochs, of_the_end = re.split(r"  Measuring|  scoring 1000 samples", shown, maxsplit=2)
+    assert bars(before) == set()
+    assert bars(of_epochs) == STAGES | {"real images", "training"}
+    assert bars(of_the_end) == STAGES - {"comparing real subsets"}  # the epochs' evaluations know them
+    shown = on_a_terminal(sys.executable, "-c", IMPATIENT.format("evaluate"), f"run={tmp_path}/run", "protocols=quick")
+    assert bars(shown) == STAGES
+
+
+def bars(shown):
+    """The words before the bars that were drawn."""
+    return set(re.findall(r"([a-z ]+): +\d+%\|", shown))
 
 
 def test_what_is_printed_is_not_held_back(tmp_path):

@@ -1,7 +1,9 @@
 """Scores of a generator that looks at labels, class by class."""
 
+from collections.abc import Iterator, Sequence
+
 import torch
-from jaxtyping import Float
+from jaxtyping import UInt8
 from torch import Tensor
 
 from lit_gan.data import to_uint8
@@ -10,7 +12,8 @@ from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.real import ClassFeatures
-from lit_gan.metrics.scores import FrechetDistance, Moments, Reference, root, to_scoring_device
+from lit_gan.metrics.reference import Moments, Pool, Reference, root, scoring_device, to_scoring_device
+from lit_gan.metrics.scores import FrechetDistance
 from lit_gan.sampling import Sampler
 from lit_gan.system.watching import watched
 
@@ -31,29 +34,37 @@ def class_scores(sampler: Sampler, extractor: Extractor, real: ClassFeatures, pr
         ms_ssim: the mean over `PAIRS` pairs of generated samples, 1 if all are the same; missing
             for images smaller than its window.
     """
-    size = max(2, protocol.generated // sampler.n_classes)
+    sizes = protocol.batches(max(2, protocol.generated // sampler.n_classes))
     scores: ByClass = {"fid": []}
     for label in watched(range(sampler.n_classes), sampler.n_classes, "evaluating each class"):
-        images = torch.cat([to_uint8(sampler(n, label)) for n in protocol.batches(size)])
-        pools = [to_scoring_device(extractor(part).pool) for part in images.split(protocol.batch_size)]
-        scores["fid"].append(class_fid(real.features[real.labels == label], torch.cat(pools)))
+        distance = distance_to(real.features[real.labels == label].to(scoring_device(extractor.device)))
+        images = torch.cat(list(first_images(sampler, label, sizes, extractor, distance)))[: 2 * PAIRS]
+        scores["fid"].append(None if distance is None else distance.compute().item())
         if scales := n_scales(min(images.shape[2:])):
-            scores.setdefault("ms_ssim", []).append(similarity(images[: 2 * PAIRS], scales))
+            scores.setdefault("ms_ssim", []).append(similarity(images, scales))
     return scores
 
 
-def class_fid(real: Float[Tensor, "m f"], generated: Float[Tensor, "n f"]) -> float | None:
-    """FID between features of one class; None for fewer than two real images."""
+def distance_to(real: Pool) -> FrechetDistance | None:
+    """FID to features of one class; None for fewer than two real images."""
     if len(real) < 2:
         return None
-    real = real.to(generated.device)
-    moments = Moments(real)
+    moments = Moments.none(real.shape[1], real.device)
     moments.add(real)
-    score = FrechetDistance(Reference(moments.mean(), root(moments.covariance()), real))
-    score.update(generated)
-    value = score.compute().item()
-    score.reset()  # frees the features, which a cycle of references would keep
-    return value
+    return FrechetDistance(Reference(moments.mean(), root(moments.covariance()), real))
+
+
+def first_images(
+    sampler: Sampler, label: int, sizes: Sequence[int], extractor: Extractor, distance: FrechetDistance | None
+) -> Iterator[UInt8[Tensor, "b c h w"]]:
+    """The batches with the first 2 * PAIRS samples of a class, while the features of all samples go
+    to its FID."""
+    for number, size in enumerate(sizes):
+        images = to_uint8(sampler(size, label))
+        if distance is not None:
+            distance.update(to_scoring_device(extractor(images).pool))
+        if number * sizes[0] < 2 * PAIRS:
+            yield images
 
 
 def class_means(scores: ByClass, prefix: str) -> dict[str, float]:

@@ -10,19 +10,14 @@ from torchmetrics import MetricCollection
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.metrics.base import ByClass, Suite
+from lit_gan.metrics.choice import Choice, chosen_images
 from lit_gan.metrics.classes import class_scores
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.real import MOST_LABELLED, RealFeatures, n_real
-from lit_gan.metrics.scores import (
-    FrechetDistance,
-    InceptionScore,
-    KernelDistance,
-    PrecisionRecall,
-    Reference,
-    to_scoring_device,
-)
-from lit_gan.metrics.sharing import Draw, own_batches
+from lit_gan.metrics.reference import Reference, to_scoring_device
+from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
+from lit_gan.metrics.sharing import Draw, own_batches, own_numbers
 from lit_gan.sampling import Sampler
 from lit_gan.system.processes import rank_and_size
 
@@ -73,32 +68,45 @@ class FeatureMetrics(Suite):
 
         The generated images are rounded to uint8, as files would be.
         """
-        scores = self.collection(self.real.reference(source, protocol), protocol)
+        real = self.real.reference(source, protocol)
         with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+            torch.manual_seed(protocol.seed)
+            choice = chosen_images(protocol, len(real.features))
             torch.manual_seed(protocol.seed + rank_and_size()[0])  # G may draw noise of its own
-            self.look(draw, protocol, scores)
-            torch.manual_seed(protocol.seed)  # KID's subsets and IS's parts, the same in every process
-            values = named(scores.compute(), protocol)
+            scores = self.collection(real, protocol, choice)
+            self.look(draw, protocol, choice, scores)
+        values = named(scores.compute(), protocol)
         scores.reset()  # a Metric is part of a cycle of references, so that its features would wait for the collector
         return values
 
-    def collection(self, real: Reference, protocol: EvalProtocol) -> MetricCollection:
-        """The scores that the extractor allows, in the order in which they draw random numbers."""
-        scores = [
-            FrechetDistance(real),
-            KernelDistance(real, protocol.kid_subsets, protocol.kid_subset_size),
-            PrecisionRecall(real, protocol.precision_recall, protocol.neighbours),
-        ]
-        return MetricCollection([*scores, InceptionScore(protocol.splits)] if self.extractor.has_logits else scores)
+    def collection(self, real: Reference, protocol: EvalProtocol, choice: Choice) -> MetricCollection:
+        """The scores that the extractor allows, for this process's share of the generated images."""
+        own = own_numbers(protocol.batches(self.wanted(protocol)))
+        n = int(choice.kept[own.start : own.stop].sum())
+        scores = {
+            "fid": FrechetDistance(real),
+            "kid": KernelDistance(real, n, choice.subsets),
+            "precision_recall": PrecisionRecall(real, n, protocol.precision_recall, protocol.neighbours),
+        }
+        groups = [["fid"], ["kid", "precision_recall"]]
+        if self.extractor.has_logits:
+            scores["is"] = InceptionScore(int(choice.parts.max()) + 1)
+            groups.append(["is"])
+        return MetricCollection(scores, compute_groups=groups).to(real.mean.device)
 
-    def look(self, draw: Draw, protocol: EvalProtocol, scores: MetricCollection) -> None:
+    def wanted(self, protocol: EvalProtocol) -> int:
+        """How many images are generated, for the score that needs most of them."""
+        return max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
+
+    def look(self, draw: Draw, protocol: EvalProtocol, choice: Choice, scores: MetricCollection) -> None:
         """Shows the scores the features of this process's share of the generated images."""
-        wanted = max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
-        for numbers, images in own_batches(draw, protocol.batches(wanted)):
+        for numbers, images in own_batches(draw, protocol.batches(self.wanted(protocol))):
             seen = self.extractor(to_uint8(images))
-            features = {"pool": to_scoring_device(seen.pool)[: below(protocol.generated, numbers)]}
+            kept, parts = (each[numbers.start : numbers.stop] for each in (choice.kept, choice.parts))
+            pool = to_scoring_device(seen.pool)[: len(kept)]
+            features = {"pool": pool, "kept": pool[kept]}
             if seen.logits is not None:
-                features["logits"] = to_scoring_device(seen.logits)[: below(protocol.inception_score, numbers)]
+                features |= {"logits": to_scoring_device(seen.logits)[: len(parts)], "parts": parts}
             scores.update(**features)
 
     def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
@@ -170,21 +178,16 @@ def too_few_of_a_class(each: int, width: int) -> dict[str, str]:
     return {"intra_fid": reason} if each <= width else {}
 
 
-def below(total: int, numbers: range) -> int:
-    """How many of the numbers are smaller than `total`."""
-    return len(range(numbers.start, min(numbers.stop, total)))
-
-
 def named(found: dict[str, Any], protocol: EvalProtocol) -> dict[str, float]:
     """The scores of a `MetricCollection` by their short names; one part of IS has no deviation."""
-    precision, recall = found["PrecisionRecall"]
+    precision, recall = found["precision_recall"]
     scores: dict[str, Tensor] = {
-        "fid": found["FrechetDistance"],
-        "kid": found["KernelDistance"][0],
+        "fid": found["fid"],
+        "kid": found["kid"][0],
         "precision": precision,
         "recall": recall,
     }
-    if "InceptionScore" in found:
-        score, deviation = found["InceptionScore"]
+    if "is" in found:
+        score, deviation = found["is"]
         scores |= {"is": score} | ({"is_std": deviation} if protocol.splits > 1 else {})
     return {name: value.item() for name, value in scores.items()}

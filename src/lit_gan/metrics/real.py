@@ -16,7 +16,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.reading import read_batches, subset_indices, with_progress
-from lit_gan.metrics.scores import Moments, Pool, Reference, root, scoring_device, to_scoring_device
+from lit_gan.metrics.reference import Moments, Pool, Reference, root, scoring_device, to_scoring_device
 
 log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class RealFeatures:
         moments, kept = None, []
         for pool, _ in self.look(source, protocol, indices):
             pool = to_scoring_device(pool)
-            moments = moments or Moments(pool)
+            moments = moments or Moments.none(pool.shape[1], pool.device)
             moments.add(pool)
             if len(kept) * protocol.batch_size < self.KEPT:
                 kept.append(pool)

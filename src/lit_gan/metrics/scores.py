@@ -3,98 +3,37 @@
 They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves
 the general eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0
 for few images; its KID and FID keep the real images' features among their states, where ours are
-measured once, on every process the same; its IS cuts the images into parts that are not the
-authors' where their number is no multiple of `splits`; and it has neither precision nor recall for
-generators.
+measured once, on every process the same; its IS and KID keep all logits and features, of which ours
+keep sums and a choice; its IS cuts the images into parts that are not the authors' where their
+number is no multiple of `splits`; and it has neither precision nor recall for generators.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 from torchmetrics.utilities import dim_zero_cat
 
-Pool = Float[Tensor, "n f"]
-Logits = Float[Tensor, "n k"]
+from lit_gan.metrics.choice import Subset
+from lit_gan.metrics.reference import Moments, Pool, Reference
+from lit_gan.metrics.sharing import watched_once
+
+BLOCK = 1000
+"""Images whose distances to all others are in memory together."""
 
 
-class Moments:
-    """Mean and unbiased covariance of features that come batch by batch.
+class FrechetDistance(Metric):
+    """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64, 0 or more, never NaN.
 
-    They are sums of products, of which nearly equal ones are subtracted in the end: float32 would
-    lose the digits that a small FID consists of, so that they are kept in float64.
+    The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g
+    R)^1/2 with S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer
+    images than features. Biased upwards for few images.
 
-    Args:
-        like: features of the width and on the device of those to come.
-    """
-
-    def __init__(self, like: Pool):
-        width = like.shape[1]
-        self.n = 0
-        self.total = torch.zeros(width, dtype=torch.float64, device=like.device)
-        self.products = torch.zeros(width, width, dtype=torch.float64, device=like.device)
-
-    def add(self, pool: Pool) -> None:
-        """Takes a batch of features in."""
-        pool = pool.double()
-        self.n += len(pool)
-        self.total += pool.sum(0)
-        self.products.addmm_(pool.T, pool)
-
-    def mean(self) -> Float[Tensor, " f"]:
-        """The mean of the features that have come so far."""
-        return self.total / self.n
-
-    def covariance(self) -> Float[Tensor, "f f"]:
-        """The covariance of the features that have come, at least two."""
-        return (self.products - self.n * self.mean().outer(self.mean())) / (self.n - 1)
-
-
-class Reference:
-    """The real images as the scores need them; what depends on them alone is computed once.
-
-    Args:
-        mean: the mean of the features of all images, in float64.
-        root: R with R R^T = the covariance of these features, in float64.
-        features: the features of those images that are compared one by one.
-    """
-
-    def __init__(self, mean: Float[Tensor, " f"], root: Float[Tensor, "f f"], features: Float[Tensor, "m f"]):
-        self.mean, self.root, self.features = mean, root, features
-        self.known: dict[Any, Tensor] = {}
-
-    def once(self, key: Any, compute: Callable[[], Tensor]) -> Tensor:
-        """What `compute` returns, from memory where it has been called for this key before."""
-        if key not in self.known:
-            self.known[key] = compute()
-        return self.known[key]
-
-
-def root(covariance: Float[Tensor, "f f"]) -> Float[Tensor, "f f"]:
-    """R with R R^T = covariance."""
-    values, vectors = torch.linalg.eigh(covariance)
-    # Rounding makes the zeros of a covariance without full rank slightly negative.
-    return vectors * values.clamp(min=0).sqrt()
-
-
-def scoring_device(extracting: torch.device) -> torch.device:
-    """The extractor's device, or the CPU if that is Apple's, which has no float64."""
-    return torch.device("cpu") if extracting.type == "mps" else extracting
-
-
-def to_scoring_device(features: Tensor) -> Tensor:
-    """Features on the device where scores are computed."""
-    return features.to(scoring_device(features.device))
-
-
-class AgainstReal(Metric):
-    """A score of generated features against the real ones; a subclass computes it.
-
-    In a `MetricCollection` all such scores share one list of features. Processes gather theirs in
-    the order of rank.
+    Memory does not grow with the number of images: as soon as there are as many as features, they
+    go into sums. Fewer are kept, because they make a smaller eigenvalue problem.
 
     Args:
         real: the real images.
@@ -102,63 +41,56 @@ class AgainstReal(Metric):
 
     full_state_update = False  # torchmetrics would else compute the score after every batch
     pool: list[Pool] | Pool
+    n: Int[Tensor, ""]
+    total: Float[Tensor, " f"]
+    products: Float[Tensor, "f f"]
 
     def __init__(self, real: Reference):
         super().__init__()
         self.real = real
         self.add_state("pool", [], dist_reduce_fx="cat")
+        sums = Moments.none(len(real.mean), real.mean.device)
+        for name in ("n", "total", "products"):
+            self.add_state(name, getattr(sums, name), dist_reduce_fx="sum")
 
     def update(self, pool: Pool) -> None:
         """Takes a batch of features of generated images in."""
         self.pool.append(pool)
+        if sum(map(len, self.pool)) >= pool.shape[1]:
+            self.sums.add(torch.cat(self.pool))
+            self.pool = [pool[:0].clone()]  # so that processes that exchange it know its width
 
-    def generated(self) -> Pool:
-        """All the features that have come."""
-        return in_one_piece(self.pool)
-
-
-def in_one_piece(parts: list[Tensor] | Tensor) -> Tensor:
-    """The parts as one tensor, which takes their place in the list: memory holds the data once.
-
-    Raises:
-        ValueError: there are none.
-    """
-    if isinstance(parts, Tensor):
-        return parts  # torchmetrics has made it one when it gathered the parts of all processes
-    if len(parts) != 1:
-        parts[:] = [dim_zero_cat(parts)]
-    return parts[0]
-
-
-class FrechetDistance(AgainstReal):
-    """FID, Heusel et al. 2017, Eq. 6, in squared feature units and float64, 0 or more, never NaN.
-
-    The trace of the root comes from a symmetric eigenvalue problem, Tr (S_r S_g)^1/2 = Tr (R^T S_g
-    R)^1/2 with S_r = R R^T: unlike the general problem it has real eigenvalues also for fewer
-    images than features. Biased upwards for few images.
-    """
+    @property
+    def sums(self) -> Moments:
+        """The sums that features are added to."""
+        return Moments(self.n, self.total, self.products)
 
     def compute(self) -> Float[Tensor, ""]:
         """FID of the features that have come."""
-        generated = self.generated()
-        few = len(generated) < generated.shape[1]
-        mean, spread, product = (sample_product if few else feature_product)(self.real.root, generated)
+        mean, spread, product = self.product(dim_zero_cat(self.pool))
         overlap = torch.linalg.eigvalsh(product).clamp(min=0).sqrt().sum()
         distance = (self.real.mean - mean).square().sum() + self.real.root.square().sum() + spread - 2 * overlap
         return distance.clamp(min=0)
 
+    def product(self, pool: Pool) -> tuple[Float[Tensor, " f"], Float[Tensor, ""], Float[Tensor, "k k"]]:
+        """Mean and Tr S_g of all features, and a matrix with the eigenvalues of R^T S_g R but for
+        some that are 0.
 
-def feature_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "f f"]]:
-    """Mean and Tr S_g of generated features, and R^T S_g R."""
-    moments = Moments(generated)
-    for part in generated.split(1000):  # a copy of all features in float64 would double the memory
-        moments.add(part)
-    covariance = moments.covariance()
-    return moments.mean(), covariance.trace(), root.T @ covariance @ root
+        Args:
+            pool: those that are not in the sums.
+        """
+        if self.n == 0 and len(pool) < pool.shape[1]:
+            return sample_product(self.real.root, pool)
+        sums = Moments(self.n.clone(), self.total.clone(), self.products.clone())
+        sums.add(pool)
+        covariance = sums.covariance()
+        return sums.mean(), covariance.trace(), self.real.root.T @ covariance @ self.real.root
 
 
-def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor, Tensor, Float[Tensor, "n n"]]:
-    """As `feature_product`, for fewer samples n than features f: a matrix [n, n] instead of [f, f].
+def sample_product(
+    root: Float[Tensor, "f f"], generated: Pool
+) -> tuple[Float[Tensor, " f"], Float[Tensor, ""], Float[Tensor, "n n"]]:
+    """Mean and Tr S_g of fewer samples n than features f, and a matrix [n, n].
 
     With S_g = X^T X, X R (X R)^T has the eigenvalues of R^T S_g R, but for some that are 0.
     """
@@ -168,36 +100,76 @@ def sample_product(root: Float[Tensor, "f f"], generated: Pool) -> tuple[Tensor,
     return mean, x.square().sum(), seen @ seen.T
 
 
+class AgainstReal(Metric):
+    """A score that compares generated features with real ones, image by image; a subclass computes
+    it.
+
+    In a group of a `MetricCollection` all such scores share one tensor of features. Processes
+    gather theirs in the order of rank.
+
+    Args:
+        real: the real images.
+        n: how many features will come, of which the memory is asked for at once: a list of batches
+            would need it twice when it becomes one tensor.
+    """
+
+    full_state_update = False  # torchmetrics would else compute the score after every batch
+    kept: list[Pool] | Pool
+
+    def __init__(self, real: Reference, n: int):
+        super().__init__()
+        self.real, self.n, self.came = real, n, 0
+        self.add_state("kept", [], dist_reduce_fx="cat")
+
+    def update(self, kept: Pool) -> None:
+        """Takes a batch of features of generated images in."""
+        if not self.kept:
+            self.kept, self.came = [kept.new_empty(self.n, kept.shape[1])], 0
+        self.kept[0][self.came : self.came + len(kept)] = kept
+        self.came += len(kept)
+
+    def generated(self) -> Pool:
+        """All the features that have come."""
+        return dim_zero_cat(self.kept)
+
+
 class KernelDistance(AgainstReal):
     """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3.
 
-    It is the mean over random subsets, and may be negative. The subsets come from torch's global
-    random numbers, drawn in the order in which torchmetrics draws them, so that both give the same
-    score from one seed.
+    It is the mean over random subsets, and may be negative.
 
     Args:
-        subsets: the number of subsets.
-        subset_size: images of either kind in each; fewer where there are fewer images.
+        subsets: those of real features and of the generated ones that come.
     """
 
-    def __init__(self, real: Reference, subsets: int = 100, subset_size: int = 1000):
-        super().__init__(real)
-        self.subsets, self.subset_size = subsets, subset_size
+    def __init__(self, real: Reference, n: int, subsets: list[Subset]):
+        super().__init__(real, n)
+        self.subsets = subsets
 
     def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean and standard deviation over the subsets."""
-        generated = self.generated()
-        kinds = (self.real.features, generated)
-        size = min(self.subset_size, *map(len, kinds))
-        subsets = ([torch.randperm(len(x))[:size] for x in kinds] for _ in range(self.subsets))
-        distances = torch.stack([self.distance(r, generated[g]) for r, g in subsets])
+        x, y, key = self.real.features, self.generated(), torch.stack([real for real, _ in self.subsets])
+        within = self.real.once(
+            key.numpy().tobytes(), lambda: self.each("real subsets", lambda i, real, _: between_others(x[real]))
+        )
+        distances = self.each("subsets", lambda i, real, generated: mmd(within[i], x[real], y[generated]))
         return distances.mean(), distances.std(correction=0)
 
-    def distance(self, chosen: Int[Tensor, " n"], y: Pool) -> Float[Tensor, ""]:
-        """The unbiased squared MMD between the chosen real images and generated ones."""
-        x = self.real.features[chosen]
-        within = self.real.once(chosen.numpy().tobytes(), lambda: between_others(x))
-        return within + between_others(y) - 2 * kernel(x, y).mean()
+    def each(self, what: str, measure: Callable[[int, Tensor, Tensor], Tensor]) -> Float[Tensor, " k"]:
+        """What is measured in each subset.
+
+        All values are in one tensor: between the large tensors of a subset, small ones that stay
+        would keep the allocator from using their memory for the next one.
+        """
+        values = self.real.features.new_empty(len(self.subsets))
+        for number, subset in enumerate(watched_once(self.subsets, f"comparing {what}")):
+            values[number] = measure(number, *subset)
+        return values
+
+
+def mmd(within: Float[Tensor, ""], x: Pool, y: Pool) -> Float[Tensor, ""]:
+    """The unbiased squared MMD between x and y, where `within` is its term of x alone."""
+    return within + between_others(y) - 2 * kernel(x, y).mean()
 
 
 def between_others(x: Pool) -> Float[Tensor, ""]:
@@ -221,51 +193,62 @@ class PrecisionRecall(AgainstReal):
         neighbours: k; less where there are not as many other images.
     """
 
-    def __init__(self, real: Reference, samples: int = 10_000, neighbours: int = 3):
-        super().__init__(real)
+    def __init__(self, real: Reference, n: int, samples: int = 10_000, neighbours: int = 3):
+        super().__init__(real, n)
         self.samples, self.neighbours = samples, neighbours
 
     def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Precision and recall, from 0 to 1."""
         x, y = self.real.features[: self.samples], self.generated()[: self.samples]
         k = min(self.neighbours, len(x) - 1, len(y) - 1)
-        between = torch.cdist(x, y)
-        precision = share_inside(between.T, self.real.once((self.samples, k), lambda: radii(x, k)))
-        return precision, share_inside(between, radii(y, k))
-
-
-def share_inside(distances: Float[Tensor, "n m"], radii: Float[Tensor, " m"]) -> Float[Tensor, ""]:
-    """The share of n samples that lie in at least one of m balls."""
-    return (distances <= radii).any(1).float().mean()
+        around_real, around_generated = self.real.once((self.samples, k), lambda: radii(x, k)), radii(y, k)
+        good, found = torch.zeros_like(around_generated, dtype=torch.bool), []
+        blocks = list(zip(x.split(BLOCK), around_real.split(BLOCK), strict=True))
+        for part, radius in watched_once(blocks, "comparing neighbours"):
+            distances = torch.cdist(part, y)
+            good |= (distances <= radius[:, None]).any(0)
+            found.append((distances <= around_generated).any(1))
+        return good.float().mean(), torch.cat(found).float().mean()
 
 
 def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
     """Every sample's distance to its k-th nearest other one."""
     # One more is asked for, because the nearest sample is the sample itself.
-    return torch.cdist(x, x).topk(k + 1, largest=False).values[:, -1]
+    parts = watched_once(x.split(BLOCK), "finding neighbours")
+    nearest = [torch.cdist(part, x).topk(k + 1, largest=False).values for part in parts]
+    return torch.cat(nearest)[:, -1]
 
 
 class InceptionScore(Metric):
-    """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)) of random parts of the images.
+    """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)) of parts of the images.
 
-    Part i of k holds the shuffled images from n i // k to n (i + 1) // k, as in the authors' code.
-    The order comes from the global random numbers.
+    Of each part, sums in float64 are kept: E KL(p(y|x) || p(y)) = H(p(y)) - E H(p(y|x)), and p(y)
+    is the mean of p(y|x).
 
     Args:
-        splits: the number of parts; fewer images than that make as many parts as there are images.
+        parts: how many there are.
     """
 
     full_state_update = False  # torchmetrics would else compute the score after every batch
-    logits: list[Logits] | Logits
+    sizes: Float[Tensor, " k"]
+    probabilities: Float[Tensor, "k c"]
+    entropies: Float[Tensor, " k"]
 
-    def __init__(self, splits: int = 10):
+    def __init__(self, parts: int):
         super().__init__()
-        self.splits = splits
-        self.add_state("logits", [], dist_reduce_fx="cat")
+        sums = torch.zeros(parts, dtype=torch.float64)
+        self.add_state("sizes", sums, dist_reduce_fx="sum")
+        self.add_state("probabilities", sums[:, None], dist_reduce_fx="sum")  # a column for each class, once known
+        self.add_state("entropies", sums, dist_reduce_fx="sum")
 
-    def update(self, logits: Logits) -> None:
-        """Takes a batch of logits of generated images in."""
-        self.logits.append(logits)
+    def update(self, logits: Float[Tensor, "b c"], parts: Int[Tensor, " b"]) -> None:
+        """Takes a batch of logits of generated images in, and the number of each image's part."""
+        members = F.one_hot(parts.to(logits.device), len(self.sizes)).double().T
+        logarithms = logits.double().log_softmax(1)
+        probabilities = logarithms.exp()
+        self.sizes = self.sizes + members.sum(1)
+        self.probabilities = self.probabilities + members @ probabilities
+        self.entropies = self.entropies - members @ (probabilities * logarithms).sum(1)
 
     def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """Mean and standard deviation over the parts.
@@ -273,15 +256,6 @@ class InceptionScore(Metric):
         The deviation divides by the number of parts, as numpy's and the authors' does; it is NaN
         for one part.
         """
-        logits = in_one_piece(self.logits)
-        n, order, k = len(logits), torch.randperm(len(logits)), min(self.splits, len(logits))
-        parts = [logits[order[n * i // k : n * (i + 1) // k]] for i in range(k)]
-        scores = torch.stack([inception_score(part) for part in parts])
-        return scores.mean(), scores.std(correction=0) if k > 1 else scores.new_tensor(torch.nan)
-
-
-def inception_score(logits: Logits) -> Float[Tensor, ""]:
-    """IS of all images as one part."""
-    probabilities, logarithms = logits.softmax(1), logits.log_softmax(1)
-    divergences = probabilities * (logarithms - probabilities.mean(0).log())
-    return divergences.sum(1).mean().exp()
+        mean = self.probabilities / self.sizes[:, None]
+        scores = (torch.special.entr(mean).sum(1) - self.entropies / self.sizes).exp()
+        return scores.mean(), scores.std(correction=0) if len(scores) > 1 else scores.new_tensor(torch.nan)
