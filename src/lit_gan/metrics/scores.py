@@ -129,8 +129,8 @@ class AgainstReal(Metric):
         self.came += len(kept)
 
     def generated(self) -> Pool:
-        """All the features that have come."""
-        return dim_zero_cat(self.kept)
+        """All the features that have come, without a copy."""
+        return self.kept if isinstance(self.kept, Tensor) else self.kept[0]  # a tensor when gathered from processes
 
 
 class KernelDistance(AgainstReal):
