@@ -40,6 +40,8 @@ def class_scores(sampler: Sampler, extractor: Extractor, real: ClassFeatures, pr
         distance = distance_to(real.features[real.labels == label].to(scoring_device(extractor.device)))
         images = torch.cat(list(first_images(sampler, label, sizes, extractor, distance)))[: 2 * PAIRS]
         scores["fid"].append(None if distance is None else distance.compute().item())
+        if distance is not None:
+            distance.reset()  # frees its sums, which a cycle of references would keep
         if scales := n_scales(min(images.shape[2:])):
             scores.setdefault("ms_ssim", []).append(similarity(images, scales))
     return scores

@@ -49,12 +49,14 @@ class FrechetDistance(Metric):
         super().__init__()
         self.real = real
         self.add_state("pool", [], dist_reduce_fx="cat")
-        sums = Moments.none(len(real.mean), real.mean.device)
-        for name in ("n", "total", "products"):
-            self.add_state(name, getattr(sums, name), dist_reduce_fx="sum")
+        for name, empty in (("n", torch.tensor(0)), ("total", torch.zeros(0)), ("products", torch.zeros(0, 0))):
+            self.add_state(name, empty, dist_reduce_fx="sum")
 
     def update(self, pool: Pool) -> None:
         """Takes a batch of features of generated images in."""
+        if not len(self.total):
+            none = Moments.none(pool.shape[1], pool.device)
+            self.n, self.total, self.products = none.n, none.total, none.products
         self.pool.append(pool)
         if sum(map(len, self.pool)) >= pool.shape[1]:
             self.sums.add(torch.cat(self.pool))
