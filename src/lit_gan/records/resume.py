@@ -83,7 +83,8 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
 def without_locations(config: DictConfig) -> DictConfig:
     """A copy of a config without `RELOCATABLE_DATA_KEYS`."""
     config = OmegaConf.create(OmegaConf.to_container(config))
-    for data in (config.data, config.data.get("base") or {}):
+    own = config.get("data") or {}
+    for data in (own, own.get("base") or {}):
         for name in RELOCATABLE_DATA_KEYS:
             data.pop(name, None)
     return config
