@@ -127,6 +127,7 @@ def test_what_makes_another_cell(tmp_path, change):
     OmegaConf.save(OmegaConf.create(old), tmp_path / ".hydra" / "config.yaml")
     (tmp_path / "results.json").write_text("{}")
     same = {"updates": 8, "scale": "small", "trainer": {"devices": 2}, "loss": {"g_weight": 1}}
+    same |= {"channels_last": True, "compile": False}  # settings that older sweeps do not have
     check_same_cell(tmp_path, OmegaConf.create(same))
     with pytest.raises(UserError, match="delete the cell"):
         check_same_cell(tmp_path, OmegaConf.merge(same, change))

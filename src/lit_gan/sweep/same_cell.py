@@ -14,6 +14,8 @@ MAY_CHANGE_ON_RESUME = {
     "updates",
     "trainer",
     "logger",
+    "channels_last",
+    "compile",
     "workers",
     "device_memory",
     "debug",
