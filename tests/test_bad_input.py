@@ -324,7 +324,9 @@ class TestUnwritable:
     def test_sample(self, sentence, run):
         assert f"lit_gan: {run / 'generated'}: Permission denied" in sentence("sample", f"run={run}")
 
-    @pytest.mark.parametrize("folder", [".hydra", "checkpoints", "samples"])
+    @pytest.mark.parametrize(
+        "folder", ["checkpoints", *(pytest.param(name, marks=pytest.mark.slow) for name in (".hydra", "samples"))]
+    )
     def test_resume_before_anything_is_trained(self, sentence, copy, folder):
         (copy / folder).chmod(0o555)
         refused = sentence("train", f"resume={copy}", "updates=4")

@@ -14,6 +14,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
+from forks import run_fork
 from lit_gan.reporting.findings import sweep_command
 from lit_gan.system.shell import interpreter
 
@@ -143,6 +144,12 @@ def write_project(folder: Path) -> Path:
 
 def call(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess:
     """A command in a folder, in which Python does not look for modules, as a console script does not."""
+    assert not {"", str(folder)} & set(sys.path)
+    return run_fork(folder, module, *arguments, COLUMNS="200")
+
+
+def call_new(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProcess:
+    """Such a command in a new interpreter, which has imported nothing yet."""
     command = [sys.executable, "-P", "-m", f"lit_gan.{module}", *arguments]
     environment = os.environ | {"PYTHONSAFEPATH": "1", "COLUMNS": "200"}
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
@@ -152,7 +159,7 @@ def call(folder: Path, module: str, *arguments: str) -> subprocess.CompletedProc
 def project(tmp_path_factory):
     """The folder of a project, with a run that was begun in it."""
     folder = write_project(tmp_path_factory.mktemp("pro ject"))
-    run = call(folder, "train", "--config-dir", "my_conf", "hydra.run.dir=run", *TINY, *OWN)
+    run = call_new(folder, "train", "--config-dir", "my_conf", "hydra.run.dir=run", *TINY, *OWN)
     assert run.returncode == 0, run.stderr
     return folder
 

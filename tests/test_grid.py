@@ -275,9 +275,10 @@ def test_every_way_to_ask_for_many_runs_has_axes(mode):
     assert complete_arguments([mode, "seed=0,1"], "train")[-1] == "axes=[seed]"
 
 
-def test_three_kills_at_random_moments_change_nothing(undisturbed, tmp_path):
+@pytest.mark.parametrize("kills", [1, pytest.param(3, marks=pytest.mark.slow)])
+def test_kills_at_random_moments_change_nothing(undisturbed, tmp_path, kills):
     chance = random.Random()
-    for _ in range(3):
+    for _ in range(kills):
         process = start(tmp_path, *GRID)
         time.sleep(chance.uniform(1, 14))
         os.kill(process.pid, signal.SIGKILL)
@@ -301,6 +302,7 @@ def check_same_two(ours, theirs):
         assert tables[0] == tables[1]
 
 
+@pytest.mark.slow
 def test_two_processes_share_a_sweep(undisturbed, tmp_path):
     processes = [start(tmp_path, *GRID), start(tmp_path, *GRID)]
     outputs = [process.communicate(timeout=200)[0] for process in processes]
@@ -328,7 +330,7 @@ def test_a_killed_and_a_diverged_cell_are_recorded_and_the_others_go_on(tmp_path
 
 def wait_for_child(parent):
     """The process that a process has begun."""
-    for _ in range(600):
+    for _ in range(2400):
         children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         if children:
             return int(children[0])
@@ -339,7 +341,7 @@ def wait_for_child(parent):
 @pytest.mark.parametrize(
     "engine",
     [
-        ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"],
+        pytest.param(["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"], marks=pytest.mark.slow),
         pytest.param(["hydra/launcher=submitit_local"], marks=pytest.mark.slow),
         pytest.param(["hydra/launcher=ray", "+hydra.launcher.ray.init.num_cpus=2"], marks=pytest.mark.slow),
         ["apart=false"],

@@ -68,10 +68,10 @@ def assert_finished(directory: Path) -> None:
     assert {"config.yaml", "lock", "run_id"} <= {path.name for path in (directory / ".hydra").iterdir()}
 
 
-OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("LOCAL_RANK", "JSM_NAMESPACE_RANK")]
+OTHERS = [pytest.param(name, marks=pytest.mark.slow) for name in ("RANK", "LOCAL_RANK", "JSM_NAMESPACE_RANK")]
 
 
-@pytest.mark.parametrize("name", ["RANK", "SLURM_PROCID", *OTHERS])
+@pytest.mark.parametrize("name", ["SLURM_PROCID", *OTHERS])
 def test_a_rank_that_is_left_in_the_environment_is_not_that_of_a_single_process(tmp_path, name):
     ended = train(sys.executable, *TRAIN, f"hydra.run.dir={tmp_path}", **{name: "1"})
     assert ended.returncode == 0, ended.stderr

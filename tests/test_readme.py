@@ -47,6 +47,8 @@ MORE = {
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
     "resume=DIR": ["updates=4"],
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
+    "loss=hinge,wasserstein": ["seed=0"],
+    "updates=600": ["seed=0"],
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
     "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],

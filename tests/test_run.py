@@ -1,8 +1,10 @@
 """Whole runs: what they leave behind, how they stop, how they go on."""
 
 import csv
+import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +16,7 @@ import pytest
 import torch
 from PIL import Image
 
+from forks import start_fork
 from lit_gan.cli.launch import launch
 from lit_gan.records.lock import sole_use
 from lit_gan.tasks import evaluate as rescore
@@ -36,6 +39,20 @@ def call(monkeypatch, task, name: str, *arguments: str) -> None:
 @pytest.fixture
 def run_train(monkeypatch):
     return lambda directory, *arguments: call(monkeypatch, train, "train", f"hydra.run.dir={directory}", *arguments)
+
+
+@pytest.fixture(scope="module")
+def train_once(tmp_path_factory):
+    """The directory of a finished run, trained once for all tests that name it, each of which gets a copy."""
+
+    @functools.cache
+    def finished(arguments: tuple[str, ...]) -> Path:
+        directory = tmp_path_factory.mktemp("finished") / "run"
+        with pytest.MonkeyPatch.context() as patch:
+            call(patch, train, "train", f"hydra.run.dir={directory}", *arguments)
+        return directory
+
+    return lambda copy, *arguments: Path(shutil.copytree(finished(arguments), copy))
 
 
 def content(directory: Path, name: str = "last") -> dict:
@@ -64,9 +81,9 @@ def command(directory: Path, *arguments: str) -> list[str]:
 
 class TestRunDirectory:
     @pytest.fixture
-    def directory(self, run_train, tmp_path):
-        run_train(tmp_path / "run", *SCORED, "updates=5", "updates_per_epoch=2", "trainer.log_every_n_steps=1")
-        return tmp_path / "run"
+    def directory(self, train_once, tmp_path):
+        length = ["updates=5", "updates_per_epoch=2", "trainer.log_every_n_steps=1"]
+        return train_once(tmp_path / "run", *SCORED, *length)
 
     def test_holds_what_is_promised(self, directory):
         results = json.loads((directory / "results.json").read_text())
@@ -88,7 +105,7 @@ class TestRunDirectory:
         ]
         assert {path.name for path in (directory / "checkpoints").iterdir()} == {"best.ckpt", "last.ckpt"}
         assert "update 5/5" in (directory / "train.log").read_text()
-        assert f"hydra.run.dir={directory}" not in (directory / ".hydra" / "overrides.yaml").read_text()
+        assert "hydra.run.dir=" not in (directory / ".hydra" / "overrides.yaml").read_text()
 
     def test_metrics_csv_counts_generator_updates(self, directory):
         rows = list(csv.DictReader((directory / "metrics.csv").open()))
@@ -206,9 +223,8 @@ class TestResume:
     LENGTH = ("updates=9", "updates_per_epoch=3", "ema=0.9", "optim=sngan_a", "optim.decay_start=2", "dequantize=true")
 
     @pytest.fixture
-    def uninterrupted(self, run_train, tmp_path):
-        run_train(tmp_path / "whole", *TINY, *self.LENGTH)
-        return content(tmp_path / "whole")
+    def uninterrupted(self, train_once, tmp_path):
+        return content(train_once(tmp_path / "whole", *TINY, *self.LENGTH))
 
     def test_longer_run_equals_one_of_that_length(self, run_train, monkeypatch, tmp_path, uninterrupted):
         run_train(tmp_path / "parts", *TINY, *self.LENGTH, "updates=6", "optim.decay_end=9")
@@ -298,16 +314,19 @@ class TestResume:
         assert paths == ["last.ckpt"]
 
     @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-    def test_signal_at_any_moment(self, run_train, tmp_path, uninterrupted, number):
+    def test_signal_at_any_moment(self, run_train, tmp_path, number):
         directory = tmp_path / "killed"
         game = [*TINY, *self.LENGTH, "optim.decay_end=100000"]
-        process = subprocess.Popen(command(directory, *game, "updates=100000"), stderr=subprocess.PIPE)
-        while not (directory / "checkpoints" / "last.ckpt").exists() and process.poll() is None:
-            time.sleep(0.01)
-        time.sleep(torch.rand(1).item() / 2)
-        process.send_signal(number)
-        _, errors = process.communicate(timeout=60)
-        assert process.returncode == (130 if number == signal.SIGTERM else -signal.SIGKILL), errors.decode()
+        with (tmp_path / "printed").open("w+b") as printed, (tmp_path / "said").open("w+b") as said:
+            place = [f"hydra.run.dir={directory}", *game, "updates=100000"]
+            process = start_fork(tmp_path, "train", *place, streams=(printed, said))
+            while not (directory / "checkpoints" / "last.ckpt").exists() and process.is_alive():
+                time.sleep(0.01)
+            time.sleep(torch.rand(1).item() / 2)
+            os.kill(process.pid, number)
+            process.join(60)
+        ended = 130 if number == signal.SIGTERM else -signal.SIGKILL
+        assert process.exitcode == ended, (tmp_path / "said").read_text()
         reached = content(directory)["global_step"]
         for place in (directory, tmp_path / "again"):
             run_train(place, *game, f"updates={reached + 4}")
@@ -421,16 +440,16 @@ class TestBadInput:
         sentence = refusal(monkeypatch, capsys, train, "train", f"hydra.run.dir={tmp_path / 'file' / 'run'}", *TINY)
         assert str(tmp_path / "file") in sentence
 
-    def test_resume_of_another_game(self, run_train, monkeypatch, capsys, tmp_path):
-        run_train(tmp_path / "run", *TINY, "updates=1")
+    def test_resume_of_another_game(self, train_once, monkeypatch, capsys, tmp_path):
+        train_once(tmp_path / "run", *TINY, "updates=1")
         saved = (tmp_path / "run" / ".hydra" / "config.yaml").read_bytes()
         for change in ("model=sngan_cnn", "loss=wasserstein", "model.width=8", "reg=[]"):
             sentence = refusal(monkeypatch, capsys, train, "train", f"resume={tmp_path / 'run'}", "updates=2", change)
             assert change.split("=")[0].split(".")[0] in sentence
         assert (tmp_path / "run" / ".hydra" / "config.yaml").read_bytes() == saved
 
-    def test_damaged_checkpoint(self, run_train, monkeypatch, capsys, tmp_path):
-        run_train(tmp_path / "run", *TINY, "updates=1")
+    def test_damaged_checkpoint(self, train_once, monkeypatch, capsys, tmp_path):
+        train_once(tmp_path / "run", *TINY, "updates=1")
         checkpoint = tmp_path / "run" / "checkpoints" / "last.ckpt"
         checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
         for task, name, argument in (
@@ -441,8 +460,8 @@ class TestBadInput:
             sentence = refusal(monkeypatch, capsys, task, name, f"{argument}={tmp_path / 'run'}")
             assert "damaged" in sentence
 
-    def test_checkpoint_of_other_networks(self, run_train, monkeypatch, capsys, tmp_path):
-        run_train(tmp_path / "run", *TINY, "updates=1")
+    def test_checkpoint_of_other_networks(self, train_once, monkeypatch, capsys, tmp_path):
+        train_once(tmp_path / "run", *TINY, "updates=1")
         path = tmp_path / "run" / "checkpoints" / "last.ckpt"
         changed = content(tmp_path / "run")
         changed["state_dict"].pop("G.body.0.bias")

@@ -167,7 +167,15 @@ def test_rows_of_a_table_keep_what_is_theirs():
     assert compose("sngan_table2_stl10", "method=spectral_norm").updates == 100000
 
 
-@pytest.mark.parametrize("sweep", [name for name in GRIDS if name.startswith("sngan_")])
+NOISE = [
+    pytest.param(name, marks=[] if name in ("sngan_table2_cifar10", "sngan_fig1_stl10") else pytest.mark.slow)
+    for name in GRIDS
+    if name.startswith("sngan_")
+]
+"""A table of the standard CNN and the ResNets, a figure of the CNN alone, and with --slow the others."""
+
+
+@pytest.mark.parametrize("sweep", NOISE)
 def test_the_images_have_noise_for_the_resnets_and_none_for_the_standard_cnn(sweep):
     """Miyato et al. 2018: noise is in the code of the ResNets (sngan_projection), not in that of the CNN."""
     for overrides in cells(sweep):

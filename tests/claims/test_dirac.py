@@ -46,6 +46,8 @@ def radius(force, damping, ahead=False):
     return torch.linalg.eigvals(torch.eye(2, dtype=torch.float64) + step).abs().max().item()
 
 
+LIKE_OTHERS = ("non_saturating", "minimax, R2", "wasserstein, R1")
+"""Methods whose linearised dynamics are, but for the size of an entry, those of another one."""
 THEORY = {
     "minimax": (["loss=minimax"], radius(0.5, 0)),
     "non_saturating": (["loss=non_saturating"], radius(0.5, 0)),
@@ -62,7 +64,9 @@ THEORY = {
     "Mescheder et al. 2018, Lemmas 2.3 and 4.1; Gidel et al. 2019 for extragradient",
     on=ON,
 )
-@pytest.mark.parametrize("method", THEORY)
+@pytest.mark.parametrize(
+    "method", [pytest.param(name, marks=pytest.mark.slow if name in LIKE_OTHERS else []) for name in THEORY]
+)
 def test_local_rate_of_convergence(path, measured, method):
     overrides, expected = THEORY[method]
     found = growth(path("order=simultaneous", *overrides))
@@ -94,11 +98,13 @@ def test_alternating_descent_orbits(path, measured):
         (False, ["loss=minimax"]),
         (False, ["loss=wasserstein", "reg=gradient_penalty", "reg.gradient_penalty.weight=1"]),
         (False, ["loss=wasserstein", "reg=weight_clip", "reg.weight_clip.limit=0.5"]),
-        (False, ["loss=minimax", "reg=dragan", "reg.dragan.weight=1"]),
-        (False, ["loss=minimax", "reg=spectral"]),
+        pytest.param(False, ["loss=minimax", "reg=dragan", "reg.dragan.weight=1"], marks=pytest.mark.slow),
+        pytest.param(False, ["loss=minimax", "reg=spectral"], marks=pytest.mark.slow),
         (True, ["loss=minimax", "reg=r1", "reg.r1.weight=1"]),
-        (True, ["loss=minimax", "reg=r2", "reg.r2.weight=1"]),
-        (True, ["loss=minimax", "reg=zero_centered", "reg.zero_centered.weight=0.5"]),
+        pytest.param(True, ["loss=minimax", "reg=r2", "reg.r2.weight=1"], marks=pytest.mark.slow),
+        pytest.param(
+            True, ["loss=minimax", "reg=zero_centered", "reg.zero_centered.weight=0.5"], marks=pytest.mark.slow
+        ),
         (True, ["loss=minimax", "reg=instance_noise", "reg.instance_noise.sigma=1", "reg.instance_noise.until=null"]),
     ],
     ids=lambda value: None if isinstance(value, bool) else value[-1 if len(value) < 2 else 1].partition("=")[2],

@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import wandb
 from lightning.pytorch.loggers import Logger, WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
@@ -65,6 +64,8 @@ def closing_wandb(loggers: dict[str, Logger]) -> Iterator[None]:
         failed = False
     finally:
         if any(isinstance(logger, WandbLogger) for logger in loggers.values()):
+            import wandb  # takes half a second, in which a run without it can begin
+
             if wandb.run is not None:
                 wandb.finish(exit_code=int(failed))
             # Lightning sets the variable and W&B keeps it: the next run of this process would be offline as well, or
