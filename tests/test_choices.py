@@ -65,7 +65,19 @@ def test_every_data_set_instantiates_and_says_its_shape(choice):
     assert source.name == choice
 
 
-@pytest.mark.parametrize("choice", ALONE)
+SHARED = ("reg=", "loss=", "optim=")
+"""Groups of which every third choice trains by default: all others differ in the two turns, which test_devices.py plays
+with each, and not in the command."""
+
+
+def by_default(choice):
+    group = [each for each in ALONE if each.startswith(choice.partition("=")[0] + "=")]
+    return not choice.startswith(SHARED) or group.index(choice) % 3 == 0
+
+
+@pytest.mark.parametrize(
+    "choice", [pytest.param(choice, marks=[] if by_default(choice) else pytest.mark.slow) for choice in ALONE]
+)
 def test_every_choice_trains_alone(fast_dev_run, choice):
     measured = choice.startswith(("data=", "metrics="))
     quick = ["protocol.quick.real=64", "protocol.full.real=64"] if measured else ["metrics=none"]

@@ -55,7 +55,9 @@ DATA = {
 }
 
 
-@pytest.mark.parametrize("kind", ["folder", "added", "torchvision", "environment"])
+@pytest.mark.parametrize(
+    "kind", ["folder", pytest.param("added", marks=pytest.mark.slow), "torchvision", "environment"]
+)
 def test_a_run_is_used_from_another_folder(here, kind, monkeypatch):
     choices, name, place = DATA[kind]
     if kind == "environment":

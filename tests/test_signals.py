@@ -22,6 +22,9 @@ from lit_gan.tasks import training as fit
 from lit_gan.tasks.train import train
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
+FREQUENT = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+"""The signals of a batch system, a closed terminal and a job that is queued again; the others are handled by their
+line."""
 LENGTH = ["updates=9", "updates_per_epoch=3", "ema=0.9", "trainer.log_every_n_steps=2"]
 JOB = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "gan", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
@@ -112,7 +115,13 @@ def assert_same_run(one: Path, other: Path) -> None:
 
 
 class TestStop:
-    @pytest.mark.parametrize("number", signals.STOPPING, ids=lambda number: number.name)
+    @pytest.mark.parametrize(
+        "number",
+        [
+            pytest.param(number, id=number.name, marks=[] if number in FREQUENT else pytest.mark.slow)
+            for number in signals.STOPPING
+        ],
+    )
     def test_a_stopped_run_goes_on_as_if_nothing_had_been(self, run_train, stopped, whole, tmp_path, number):
         before = [signal.getsignal(each) for each in signals.STOPPING]
         stopped(number, "hydra.run.dir=parts", *TINY, *LENGTH)
@@ -124,7 +133,9 @@ class TestStop:
         rows = csv.DictReader((tmp_path / "parts" / "metrics.csv").open(encoding="utf-8"))
         assert [int(row["update"]) for row in rows] == [2, 3, 4, 6, 8, 9]
 
-    @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGUSR1], ids=lambda number: number.name)
+    @pytest.mark.parametrize(
+        "number", [signal.SIGUSR1, pytest.param(signal.SIGHUP, marks=pytest.mark.slow)], ids=lambda number: number.name
+    )
     def test_during_the_final_scores(self, run_train, tmp_path, monkeypatch, number):
         game = ["hydra.run.dir=run", *TINY[:-1], "updates=2", "metrics.final=quick", "protocol.quick.generated=32"]
         with monkeypatch.context() as patch:

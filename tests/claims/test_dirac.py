@@ -15,11 +15,21 @@ RATE, UPDATES, BATCH = 0.1, 300, 64
 ON = f"the Dirac game, simultaneous gradient descent at rate {RATE} from (0.02, 0.02), {UPDATES} updates"
 
 
+PATHS = {}
+"""What has been walked: several claims are about one path."""
+
+
 @pytest.fixture
 def path(compose):
     """The way of (theta, psi) [updates + 1, 2] under a method, given as overrides of the command line."""
 
     def walk(*overrides, start=0.02):
+        key = (start, *sorted(overrides))
+        if key not in PATHS:
+            PATHS[key] = train(overrides, start)
+        return PATHS[key]
+
+    def train(overrides, start):
         settings = [f"model.G.theta={start}", f"model.D.psi={start}", f"optim.d.lr={RATE}", f"optim.g.lr={RATE}"]
         gan = build_gan(compose("data=dirac", *settings, *overrides))
         loader = DataLoader(TensorDataset(torch.zeros(BATCH, 1), torch.zeros(BATCH, dtype=torch.long)), BATCH)
