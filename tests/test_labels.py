@@ -22,7 +22,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Layers, Regularizer, Turn
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics import FeatureMetrics, Suite
-from lit_gan.metrics.classes import class_fid, class_means
+from lit_gan.metrics.classes import class_means, distance_to
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
@@ -556,8 +556,10 @@ class TestClassScores:
 
     def test_distance_on_paper(self):
         real = torch.tensor([[-1.0], [1.0]]).repeat(50, 1)
-        assert class_fid(real, 2 * real + 3) == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)
-        assert class_fid(real[:1], real) is None
+        distance = distance_to(real)
+        distance.update(2 * real + 3)
+        assert distance.compute().item() == pytest.approx(9 + (2 - 1) ** 2 * 100 / 99, rel=1e-4)
+        assert distance_to(real[:1]) is None
 
     def test_mean_skips_unknown(self):
         assert class_means({"fid": [1.0, None, 3.0]}, "a") == {"a/intra_fid": 2.0}
