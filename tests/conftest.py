@@ -17,6 +17,7 @@ jaxtyping.install_import_hook(CHECKED, f"{__name__}.checker")
 
 import hydra  # noqa: E402
 import lit_gan.conf  # noqa: E402
+from hydra._internal.hydra import Hydra  # noqa: E402
 from hydra._internal.sources_registry import SourcesRegistry  # noqa: E402
 from hydra.core.plugins import Plugins  # noqa: E402
 from torch import nn  # noqa: E402
@@ -37,6 +38,16 @@ def read_config_once(source, config_path):
 
 
 PackageSource.load_config = read_config_once
+find_mode = Hydra.get_mode
+
+
+def find_mode_of_sweeps(hydra, config_name, overrides):
+    """Whether the config asks for many runs, for which Hydra composes it once more; nothing but a sweep asks."""
+    asks = any(word.lstrip("+").startswith(("sweep=", "hydra.mode=MULTIRUN")) for word in overrides)
+    return find_mode(hydra, config_name, overrides) if asks else None
+
+
+Hydra.get_mode = find_mode_of_sweeps
 
 
 class AffineG(game.Generator):
