@@ -19,7 +19,7 @@ from omegaconf import DictConfig
 from lit_gan import __version__
 from lit_gan.build import build_data, build_gan, build_part, build_protocol, build_source
 from lit_gan.callbacks import essential_callbacks
-from lit_gan.data import to_uint8
+from lit_gan.data import Source, to_uint8
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.module import GAN
@@ -185,7 +185,7 @@ def evaluation_table() -> list[str]:
     return lines
 
 
-def evaluation_round(gan: GAN, suite: Suite, source: Any, protocol: EvalProtocol) -> dict[str, float]:
+def evaluation_round(gan: GAN, suite: Suite, source: Source, protocol: EvalProtocol) -> dict[str, float]:
     """The images per second of a whole evaluation, and of nothing but drawing, quantising and
     extracting as many."""
     seconds = measure(gan, suite, source, protocol, 0, "last")["seconds"]

@@ -302,7 +302,6 @@ def check_same_two(ours, theirs):
         assert tables[0] == tables[1]
 
 
-@pytest.mark.slow
 def test_two_processes_share_a_sweep(undisturbed, tmp_path):
     processes = [start(tmp_path, *GRID), start(tmp_path, *GRID)]
     outputs = [process.communicate(timeout=200)[0] for process in processes]

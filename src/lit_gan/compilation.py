@@ -64,7 +64,7 @@ def compile_calls(network: nn.Module, **settings: Any) -> None:
         try:
             outputs = compiled(x, y)
         except TorchDynamoException as error:
-            raise UserError(refusal(error)) from error
+            raise UserError(why_not_compiled(error)) from error
         return kept(outputs) if isinstance(outputs, Tensor) else Verdict(*map(kept, outputs))
 
     network._compiled_call_impl = call  # where torch keeps it, too, and which copies and pickles leave out
@@ -91,7 +91,7 @@ def refuse_graph(gradient: Tensor) -> None:
         )
 
 
-def refusal(error: TorchDynamoException) -> str:
+def why_not_compiled(error: TorchDynamoException) -> str:
     """The sentence about a network that torch cannot compile."""
     reason = one_line(str(error).partition("\n\n")[0]).rstrip(".")
     return (

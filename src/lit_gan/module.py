@@ -89,7 +89,7 @@ class GAN(LightningModule):
         and its fused steps go through both in the order in which they lie in memory."""
         for optimizer in checkpoint["optimizer_states"]:
             for state in optimizer["state"].values():
-                state |= {name: laid_out(value, self.layout) for name, value in state.items()}
+                state |= {name: in_layout(value, self.layout) for name, value in state.items()}
 
     def configure_optimizers(self):
         """D's optimizer, then G's."""
@@ -188,7 +188,7 @@ class GAN(LightningModule):
         return self.G_ema.G if ema and self.G_ema is not None else self.G
 
 
-def laid_out(value: Any, layout: torch.memory_format) -> Any:
+def in_layout(value: Any, layout: torch.memory_format) -> Any:
     """A tensor of four axes in this order in memory; anything else as it is."""
     images = isinstance(value, Tensor) and value.dim() == 4
     return value.contiguous(memory_format=layout) if images else value

@@ -61,7 +61,12 @@ class FetchedAhead:
 
     def _fetch(self, batches: Iterator[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         x, y = next(batches)
-        return (x.pin_memory(), y.pin_memory()) if self.pinned else (x, y)
+        return in_pinned_memory(x, y) if self.pinned else (x, y)
+
+
+def in_pinned_memory(x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
+    """A batch where a GPU can copy it from at once."""
+    return x.pin_memory(), y.pin_memory()
 
 
 class FileLoader(DataLoader):
@@ -102,7 +107,7 @@ class FileLoader(DataLoader):
             ) from error
         for arrays in batches:
             pixels, labels = (torch.from_numpy(array) for array in arrays)
-            yield (pixels.pin_memory(), labels.pin_memory()) if self.pinned else (pixels, labels)
+            yield in_pinned_memory(pixels, labels) if self.pinned else (pixels, labels)
 
 
 class WholeNumbers:

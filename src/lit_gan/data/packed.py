@@ -154,7 +154,7 @@ def make_pack(folder: Path, files: ImageFiles, name: str, skip_broken: bool) -> 
     """
     part, size, began = Path(f"{folder}.part"), math.prod(files.shape), time.perf_counter()
     first = whole_rows(part, size)
-    check_room(part, (len(files) - first) * (size + 16), name)
+    require_space(part, (len(files) - first) * (size + 16), name)
     log.info("data=%s: packing %d images%s", name, len(files), f", {first} of them done before" if first else "")
     starts = range(first, len(files), max(1, BLOCK // size))
     with ThreadPoolExecutor() as pool:
@@ -179,7 +179,7 @@ def whole_rows(part: Path, size: int) -> int:
     return int(rows[-1, 0]) + 1 if len(rows) else 0
 
 
-def check_room(folder: Path, needed: int, name: str) -> None:
+def require_space(folder: Path, needed: int, name: str) -> None:
     """Refuses a pack for which the disk is too small.
 
     Raises:

@@ -19,7 +19,7 @@ class Subset(NamedTuple):
     generated: Int[Tensor, " s"]
 
 
-class Choice(NamedTuple):
+class ChosenImages(NamedTuple):
     """The generated images of one evaluation that each score looks at."""
 
     kept: Bool[Tensor, " n"]
@@ -30,7 +30,7 @@ class Choice(NamedTuple):
     """For each image of IS, the number of its part."""
 
 
-def chosen_images(protocol: EvalProtocol, real: int) -> Choice:
+def chosen_images(protocol: EvalProtocol, real: int) -> ChosenImages:
     """The choice of a protocol, from torch's global random numbers.
 
     Args:
@@ -42,7 +42,7 @@ def chosen_images(protocol: EvalProtocol, real: int) -> Choice:
         kept[subset.generated] = True
     numbers = kept.cumsum(0) - 1
     subsets = [Subset(subset.real, numbers[subset.generated]) for subset in subsets]
-    return Choice(kept, subsets, random_parts(protocol.inception_score, protocol.splits))
+    return ChosenImages(kept, subsets, random_parts(protocol.inception_score, protocol.splits))
 
 
 def random_subsets(real: int, generated: int, count: int, size: int) -> list[Subset]:

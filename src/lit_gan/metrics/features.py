@@ -10,7 +10,7 @@ from torchmetrics import MetricCollection
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.metrics.base import ByClass, Suite
-from lit_gan.metrics.choice import Choice, chosen_images
+from lit_gan.metrics.choice import ChosenImages, chosen_images
 from lit_gan.metrics.classes import class_scores
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
@@ -79,7 +79,7 @@ class FeatureMetrics(Suite):
         scores.reset()  # a Metric is part of a cycle of references, so that its features would wait for the collector
         return values
 
-    def collection(self, real: Reference, protocol: EvalProtocol, choice: Choice) -> MetricCollection:
+    def collection(self, real: Reference, protocol: EvalProtocol, choice: ChosenImages) -> MetricCollection:
         """The scores that the extractor allows, for this process's share of the generated images."""
         own = own_numbers(protocol.batches(self.wanted(protocol)))
         n = int(choice.kept[own.start : own.stop].sum())
@@ -98,7 +98,7 @@ class FeatureMetrics(Suite):
         """How many images are generated, for the score that needs most of them."""
         return max(protocol.generated, protocol.inception_score if self.extractor.has_logits else 0)
 
-    def look(self, draw: Draw, protocol: EvalProtocol, choice: Choice, scores: MetricCollection) -> None:
+    def look(self, draw: Draw, protocol: EvalProtocol, choice: ChosenImages, scores: MetricCollection) -> None:
         """Shows the scores the features of this process's share of the generated images."""
         for numbers, images in own_batches(draw, protocol.batches(self.wanted(protocol))):
             seen = self.extractor(to_uint8(images))

@@ -52,7 +52,7 @@ class Generator(game.Generator):
         for _ in range(2):
             layers += [*nearest(hidden, hidden, 3), norm(hidden), leaky_relu()]
         self.body = Layers(*layers, nn.Conv2d(hidden, channels, 3, padding=1), nn.Tanh())
-        initialise_normal(self, channels=128)
+        initialise_normal(self, channels=128)  # of the hidden layers in the source
 
 
 class Discriminator(game.Discriminator):
@@ -83,4 +83,4 @@ class Discriminator(game.Discriminator):
             layers += [nn.Conv2d(before, after, 3, 2, padding=1), leaky_relu(), nn.Dropout2d(dropout), *slot]
         self.body = Layers(*layers)
         self.head = nn.Linear(widths[-1] * math.ceil(size / 2 ** len(WIDTHS)) ** 2, 1)
-        initialise_normal(self, channels=16)
+        initialise_normal(self, channels=16)  # of the first layer in the source

@@ -25,10 +25,10 @@ def pack(config: DictConfig) -> None:
     source = build_source(config)
     splits = config.splits if isinstance(config.splits, ListConfig) else [config.splits]
     for which in splits:
-        print(report(source, which, in_memory))
+        print(where_it_lies(source, which, in_memory))
 
 
-def report(source: Source, which: str, in_memory: float) -> str:
+def where_it_lies(source: Source, which: str, in_memory: float) -> str:
     """A sentence on the pack of a split, and what a run needs to read from it."""
     split = source.split(which)
     size = split.images.nbytes
