@@ -1,0 +1,99 @@
+"""Sweeps whose processes, those of the cells too, are copies of this one and need no new interpreter."""
+
+import atexit
+import os
+import signal
+import subprocess
+import tempfile
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from types import SimpleNamespace
+
+from hydra.core.singleton import Singleton
+
+from forks import become
+from lit_gan.sweep import cell_process
+from lit_gan.system.signals import received
+from lit_gan.tasks import training  # noqa: F401 - commands import it late, and every copy would do so anew
+
+fork = get_context("fork")
+
+
+class ForkedSweep:
+    """`python -m lit_gan.train ARGUMENTS` in a folder, with as much of subprocess.Popen as the tests ask for."""
+
+    def __init__(self, folder: Path, *arguments: str):
+        self.output = tempfile.TemporaryFile()  # noqa: SIM115
+        self.process = fork.Process(target=become_a_sweep, args=(folder, arguments, self.output))
+        self.process.start()
+        self.pid = self.process.pid
+
+    @property
+    def returncode(self) -> int | None:
+        return self.process.exitcode
+
+    def poll(self) -> int | None:
+        return self.process.exitcode
+
+    def communicate(self, timeout: float) -> tuple[str, None]:
+        self.process.join(timeout)
+        if self.process.exitcode is None:
+            raise subprocess.TimeoutExpired("lit_gan.train", timeout)
+        self.output.seek(0)
+        return self.output.read().decode("utf-8"), None
+
+
+class ForkedCell:
+    """A cell's process, with as much of subprocess.Popen as a sweep asks for."""
+
+    def __init__(self, state, command, env, stdin, stdout, stderr):
+        held_by_cell, self.held_by_sweep = os.pipe()
+        self.process = fork.Process(
+            target=become_a_cell, args=(state, command[3:], held_by_cell, self.held_by_sweep, stdout, env)
+        )
+        self.process.start()
+        os.close(held_by_cell)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.held_by_sweep)
+        self.process.join()
+
+    def wait(self) -> int:
+        self.process.join()
+        return self.process.exitcode
+
+    def send_signal(self, number: int) -> None:
+        os.kill(self.process.pid, number)
+
+    def terminate(self) -> None:
+        self.process.terminate()
+
+
+def become_a_sweep(folder, arguments, output):
+    popen = partial(ForkedCell, Singleton.get_state())
+    cell_process.subprocess = SimpleNamespace(Popen=popen, PIPE=subprocess.PIPE)
+    run_to_the_exit(folder, arguments, output, {})
+
+
+def become_a_cell(state, arguments, held_by_cell, held_by_sweep, output, environment):
+    """What a new interpreter has not: the sweep's end of the pipe, its Hydra, its signals."""
+    os.close(held_by_sweep)
+    os.dup2(held_by_cell, 0)
+    Singleton.set_state(state)
+    received.clear()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    run_to_the_exit(Path.cwd(), arguments, output, environment)
+
+
+def run_to_the_exit(folder, arguments, output, environment):
+    """Trains, and does at the end what an interpreter does: multiprocessing leaves that out."""
+    atexit._clear()
+    try:
+        become(folder, "train", arguments, (output, output), environment)
+    finally:
+        atexit._run_exitfuncs()
