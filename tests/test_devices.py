@@ -33,6 +33,9 @@ GROUPS = ("model", "loss", "labels", "reg", "order", "optim", "data")
 ADAM = {f"sngan_{setting}" for setting in "bcdef"} | {"ttur"}
 """Choices that differ from `adam` and `sngan_a` in numbers alone."""
 CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group) if choice not in ABSENT | ADAM]
+PLAIN = {group: ["reg=none", "data.image_size=16"] for group in ("loss", "labels", "order", "optim")}
+PLAIN |= {"data": ["reg=none"], "model": ["reg=none"], "reg": ["data.image_size=16"]}
+"""Small games, in which the choices of a group show what they do."""
 MORE = {"reg=top_k": ["reg.top_k.gamma=0.5", "reg.top_k.every=1"], "data=digits": ["dequantize=true"]}
 """Settings with which a choice does all that it can do, or from the second update on."""
 CUDA = torch.device("cuda", 0)
@@ -41,7 +44,7 @@ CUDA = torch.device("cuda", 0)
 @lru_cache(maxsize=2)  # a choice is played twice in a row
 def shared(choice):
     """The config, the game and the data of a choice, on the CPU; nobody trains this game itself."""
-    words = [*COMPANIONS.get(choice, []), choice, *MORE.get(choice, []), *SMALL]
+    words = [*PLAIN[choice.partition("=")[0]], *COMPANIONS.get(choice, []), choice, *MORE.get(choice, []), *SMALL]
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
         config = hydra.compose("train", words)
     gan = build_gan(config)
@@ -172,7 +175,9 @@ def play_on_fake_cuda(config, gan, data, monkeypatch):
 
 
 @pytest.mark.parametrize("play", [train_on_meta, play_on_fake_cuda])
-@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize(
+    "choice", [pytest.param(each, marks=pytest.mark.slow if each == "model=resnet101" else []) for each in CHOICES]
+)
 def test_an_update_waits_for_nothing_and_leaves_nothing_on_the_cpu(built, choice, play, monkeypatch):
     play(*built(choice), monkeypatch)
 
