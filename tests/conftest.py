@@ -2,15 +2,18 @@
 
 import copy
 import gc
+import importlib.metadata
 import os
+from functools import cache
 from pathlib import Path
 
 os.environ["OMP_NUM_THREADS"] = "1"  # for each worker and its processes: sums depend on it
+importlib.metadata.entry_points = cache(importlib.metadata.entry_points)  # each of Lightning's Trainers reads them anew
 
-import jaxtyping
-import pytest
-import torch
-from beartype import BeartypeConf, beartype
+import jaxtyping  # noqa: E402
+import pytest  # noqa: E402
+import torch  # noqa: E402
+from beartype import BeartypeConf, beartype  # noqa: E402
 
 CHECKED = ["lit_gan.game", "lit_gan.losses", "lit_gan.models", "lit_gan.reg"]
 checker = beartype(conf=BeartypeConf(is_pep484_tower=True))  # an int is a float
@@ -24,6 +27,7 @@ from hydra.core.plugins import Plugins  # noqa: E402
 from torch import nn  # noqa: E402
 
 from lit_gan import game  # noqa: E402
+from lit_gan.data import image_source  # noqa: E402
 
 Plugins.instance()  # registers what reads files of a package
 PackageSource = SourcesRegistry.instance().resolve("pkg")
@@ -49,6 +53,20 @@ def find_mode_of_sweeps(hydra, config_name, overrides):
 
 
 Hydra.get_mode = find_mode_of_sweeps
+decode, digits = image_source.decode, {}
+
+
+def decode_digits_once(files):
+    """The digits, on which most tests train and which none changes; other pictures are decoded each time."""
+    if getattr(files.pictures, "where", None) != "data=digits":
+        return decode(files)
+    how = (files.shape, files.labelled, files.pad)
+    if how not in digits:
+        digits[how] = decode(files)
+    return digits[how]
+
+
+image_source.decode = decode_digits_once
 
 
 class AffineG(game.Generator):
