@@ -1,13 +1,19 @@
 """The processes that decode images: what a small /dev/shm, a long TMPDIR and a kill do to a training."""
 
+import ctypes
 import os
+import signal
 import subprocess
 import sys
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from forks import run_fork
+from lit_gan.data import source
 from lit_gan.data.module import lost_process
 
 SIZE = 128
@@ -33,24 +39,29 @@ def photos(tmp_path):
     return folder
 
 
-def training(photos, *more):
+def run_train(photos, **more):
     settings = [*TINY, "data=image_folder", f"data.root={photos}", f"hydra.run.dir={photos.parent / 'run'}"]
-    return [sys.executable, "-m", "lit_gan.train", *settings, *more]
-
-
-def run(command, **environment):
-    return subprocess.run(
-        command, env=os.environ | environment, capture_output=True, text=True, timeout=150, check=False
-    )
+    return run_fork(photos.parent, "train", *settings, **more)
 
 
 def test_a_temporary_folder_with_a_long_name_does_not_stop_a_training(photos, tmp_path):
     """Sockets in it could not have a name; torch would wait for ever."""
     long = tmp_path / ("x" * 120)
     long.mkdir()
-    done = run(training(photos), TMPDIR=str(long))
+    done = run_train(photos, TMPDIR=str(long))
     assert done.returncode == 0, done.stderr
     assert "finished at update 4" in done.stdout
+
+
+def mount_shared_memory(options):
+    """Gives this process a /dev/shm that no other sees, as `unshare -mr` and mount do."""
+    user, group = os.geteuid(), os.getegid()
+    new_mounts, new_users = 0x00020000, 0x10000000
+    assert ctypes.CDLL(None).unshare(new_mounts | new_users) == 0
+    Path("/proc/self/setgroups").write_text("deny")
+    Path("/proc/self/uid_map").write_text(f"0 {user} 1")
+    Path("/proc/self/gid_map").write_text(f"0 {group} 1")
+    subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", "/dev/shm"], check=True)
 
 
 def can_mount():
@@ -60,8 +71,7 @@ def can_mount():
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not can_mount(), reason="needs a mount of its own")
 def test_a_small_shared_memory_does_not_stop_a_training(photos):
     """Of 256 kB, less than one batch."""
-    mount = 'mount -t tmpfs -o size=256k tmpfs /dev/shm && exec "$0" "$@"'
-    done = run(["unshare", "-mr", "sh", "-c", mount, *training(photos)])
+    done = run_train(photos, first=partial(mount_shared_memory, "size=256k"))
     assert done.returncode == 0, done.stderr
     assert "finished at update 4" in done.stdout
 
@@ -69,31 +79,26 @@ def test_a_small_shared_memory_does_not_stop_a_training(photos):
 @pytest.mark.skipif(not sys.platform.startswith("linux") or not can_mount(), reason="needs a mount of its own")
 def test_processes_that_cannot_be_started_are_one_sentence(photos):
     """A full /dev/shm has no room for their semaphores either."""
-    mount = 'mount -t tmpfs -o ro tmpfs /dev/shm && exec "$0" "$@"'
-    done = run(["unshare", "-mr", "sh", "-c", mount, *training(photos)])
+    done = run_train(photos, first=partial(mount_shared_memory, "ro"))
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "lit_gan: workers=2: no process that reads images can be started" in done.stderr
 
 
-KILLS = """
-import os, signal, sys
-from lit_gan.data import source
-whole = source.as_pixels
-def as_pixels(image, *rest):
-    if os.getppid() == int(os.environ["TRAINING"]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return whole(image, *rest)
-os.environ["TRAINING"] = str(os.getpid())
-source.as_pixels = as_pixels
-from lit_gan.train import main
-sys.argv[0] = "train"
-main()
-"""
+def kill_readers():
+    """Lets each process that this one will start die at its first image."""
+    whole, training = source.as_pixels, os.getpid()
+
+    def as_pixels(image, *rest):
+        if os.getppid() == training:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(image, *rest)
+
+    source.as_pixels = as_pixels
 
 
 def test_a_process_that_is_killed_is_one_sentence(photos):
-    done = run([sys.executable, "-c", KILLS, *training(photos)[3:]])
+    done = run_train(photos, first=kill_readers)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     assert "lit_gan: workers=2: one of the processes that read images was killed" in done.stderr
