@@ -1,8 +1,8 @@
 """What reaches W&B and TensorBoard, and the generator updates that it is shown at."""
 
 import json
+import os
 import struct
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,6 +11,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from wandb.proto.wandb_internal_pb2 import Record
 
+from forks import run_fork
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import shortened
 from lit_gan.tasks.train import train
@@ -135,10 +136,11 @@ class TestWandb:
         assert "save_dir: ???" in shown
         assert "${" not in shown
 
-    def test_without_a_key_one_sentence(self, tmp_path):
-        command = [sys.executable, "-m", "lit_gan.train", "hydra.run.dir=run", *TINY, "logger=wandb"]
-        environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
-        process = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=environment)
+    def test_without_a_key_one_sentence(self, tmp_path, monkeypatch):
+        for name in os.environ:
+            monkeypatch.delenv(name)
+        arguments = ["hydra.run.dir=run", *TINY, "logger=wandb"]
+        process = run_fork(tmp_path, "train", *arguments, HOME=str(tmp_path), PATH="/usr/bin:/bin")
         assert process.returncode == 1
         assert process.stderr.splitlines()[-1].startswith("lit_gan: logger=wandb cannot start")
         assert "logger.wandb.offline=true" in process.stderr

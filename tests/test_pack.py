@@ -4,7 +4,6 @@ import multiprocessing
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -141,23 +140,29 @@ def test_a_cut_pack_is_made_again(photos):
 
 # Interruptions and other processes
 
-PACKS = """
-import os, signal, sys
-from lit_gan.data import packed, source
-from test_pack import IMAGE, folder
-packed.BLOCK, whole = 4 * IMAGE, source.ImageFiles.__getitem__
-def decode(self, index):
-    if index == int(sys.argv[2]):
-        os.kill(os.getpid(), signal.SIGKILL)
-    return whole(self, index)
-source.ImageFiles.__getitem__ = decode
-folder(sys.argv[1]).split("train")
-"""
+def pack_until_killed(photos):
+    """Packs images and is killed at the fourteenth."""
+    whole = ImageFiles.__getitem__
+
+    def decode(self, index):
+        if index == 13:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return whole(self, index)
+
+    ImageFiles.__getitem__ = decode
+    folder(photos).split("train")
+
+
+def killed_packer(photos):
+    """The exit code of a process that packs images until it is killed."""
+    process = multiprocessing.get_context("fork").Process(target=pack_until_killed, args=(photos,))
+    process.start()
+    process.join()
+    return process.exitcode
 
 
 def test_a_killed_packer_is_gone_on_from(photos, cache, decodings):
-    killed = subprocess.run([sys.executable, "-c", PACKS, photos, "13"], cwd=Path(__file__).parent, check=False)
-    assert killed.returncode == -signal.SIGKILL
+    assert killed_packer(photos) == -signal.SIGKILL
     (part,) = cache.glob("*.part")
     assert (part / "images").stat().st_size == 12 * IMAGE
     with (part / "images").open("ab") as file:
@@ -246,7 +251,7 @@ def test_a_disk_that_is_too_small_is_refused_with_the_bytes(photos, cache, monke
 
 
 def test_only_what_is_still_to_be_packed_needs_room(photos, monkeypatch):
-    subprocess.run([sys.executable, "-c", PACKS, photos, "13"], cwd=Path(__file__).parent, check=False)
+    killed_packer(photos)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=6 * (IMAGE + 16)))
     assert len(folder(photos).split("train")) == 18
 
