@@ -140,6 +140,7 @@ def test_a_cut_pack_is_made_again(photos):
 
 # Interruptions and other processes
 
+
 def pack_until_killed(photos):
     """Packs images and is killed at the fourteenth."""
     whole = ImageFiles.__getitem__
