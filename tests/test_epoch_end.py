@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from lit_gan import callbacks
-from lit_gan.callbacks import evaluation
+from lit_gan.callbacks import curves_figure, evaluation
 from lit_gan.cli.launch import launch
 from lit_gan.figures.pictures import Picture
+from lit_gan.figures.training_curves import save_training_curves
 from lit_gan.records import files
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
@@ -20,6 +21,7 @@ from lit_gan.tasks import training as fit
 from lit_gan.tasks.train import train
 from test_files import full_disk
 from test_run import assert_same_state, content
+from without_curves import no_curves  # noqa: F401
 
 GAME = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]
 GAME += [f"protocol.{name}.{key}=32" for name in ("quick", "full") for key in ("generated", "inception_score")]
@@ -63,6 +65,7 @@ def undisturbed(tmp_path_factory):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(files.os, "replace", replace_and_copy)
+        patch.setattr(curves_figure, "save_training_curves", save_training_curves)
         run(place)
     return folder
 
