@@ -17,6 +17,7 @@ from lit_gan.sampling import class_number
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
+from without_curves import no_curves  # noqa: F401
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "metrics=none"]
 

@@ -49,6 +49,7 @@ from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.tasks.train import train
 from trainers import quiet_trainer
+from without_curves import no_curves  # noqa: F401
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
 

@@ -256,7 +256,7 @@ class TestResume:
     def test_stop_in_the_last_update_of_an_epoch(self, run_train, tmp_path, monkeypatch, length, update):
         from lit_gan.callbacks import Checkpoints
 
-        game = [*TINY, "updates=8", f"updates_per_epoch={length}"]
+        game = [*TINY, "updates=5", f"updates_per_epoch={length}", "callbacks=none"]
         with monkeypatch.context() as patch:
             patch.setattr(Checkpoints, "on_train_batch_start", stop_in_update_4)
             with pytest.raises(SystemExit) as stop:
