@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lit_gan import game
-from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, SingularValues
+from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, SingularValues, base
 from lit_gan.analysis.arithmetic import nine_around
 from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
 from lit_gan.analysis.gradients import gradient_norms
@@ -496,7 +496,8 @@ def test_several_at_once_elsewhere(images, look, tmp_path):
     ],
     ids=lambda choices: "-".join(choices),
 )
-def test_other_networks(choices, look, runs):
+def test_other_networks(choices, look, runs, monkeypatch):
+    monkeypatch.setattr(base, "save_figure", lambda *_: None)  # drawn, and written in the tests of one network
     run = runs("data.image_size=16", "callbacks=none", *choices)
     names = ["spectra", "weights", "gradients", "linear_probe", "interpolation", "ms_ssim"]
     small = [setting for name in names for setting in FAST.get(name, [])]
