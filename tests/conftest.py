@@ -117,6 +117,14 @@ def _seed():
     torch.manual_seed(0)
 
 
+@pytest.fixture(scope="module")
+def no_curves():
+    """For tests of other things: runs do not draw their curves, which takes longer than a few updates."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lit_gan.callbacks.curves_figure.save_training_curves", lambda *_: None)
+        yield
+
+
 @pytest.fixture
 def affine_g():
     """The class of generators z A^T + b."""

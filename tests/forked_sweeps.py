@@ -92,8 +92,7 @@ def become_a_cell(state, arguments, held_by_cell, held_by_sweep, output, environ
 
 def run_to_the_exit(folder, arguments, output, environment):
     """Trains, and does at the end what an interpreter does: multiprocessing leaves that out."""
-    atexit._clear()
     try:
-        become(folder, "train", arguments, (output, output), environment)
+        become(folder, "train", arguments, (output, output), atexit._clear, environment)
     finally:
         atexit._run_exitfuncs()

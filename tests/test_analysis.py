@@ -35,7 +35,8 @@ from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2", "updates_per_epoch=1"]
 TASKS = {"train": train, "analyze": analyze, "sample": sample}

@@ -36,7 +36,8 @@ from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.summary import course_table, run_command
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 CONF = Path(lit_gan.conf.__file__).parent
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]

@@ -10,7 +10,8 @@ import torch
 from lit_gan.cli.launch import launch
 from lit_gan.tasks.train import train
 from test_run import assert_same_state, content
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 GAME = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]
 GAME += ["metrics=none", "updates=4", "optim.decay_start=2", "optim.decay_end=10"]

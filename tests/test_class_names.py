@@ -17,7 +17,8 @@ from lit_gan.sampling import class_number
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "metrics=none"]
 

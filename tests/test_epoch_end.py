@@ -21,7 +21,8 @@ from lit_gan.tasks import training as fit
 from lit_gan.tasks.train import train
 from test_files import full_disk
 from test_run import assert_same_state, content
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 GAME = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]
 GAME += [f"protocol.{name}.{key}=32" for name in ("quick", "full") for key in ("generated", "inception_score")]

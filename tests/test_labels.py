@@ -49,9 +49,11 @@ from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.tasks.train import train
 from trainers import quiet_trainer
-from without_curves import no_curves  # noqa: F401
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning"),
+    pytest.mark.usefixtures("no_curves"),
+]
 
 SHAPE, K = (1, 32, 32), 3
 MODELS = [dcgan, sngan_cnn, sngan_resnet, mlp]

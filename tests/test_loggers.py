@@ -15,7 +15,8 @@ from forks import run_fork
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import shortened
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 DIVERGING = ["loss=wasserstein", "reg=[]", "optim.g.lr=1.0e+38"]

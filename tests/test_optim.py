@@ -12,7 +12,8 @@ from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign, trainable
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 SGD = partial(torch.optim.SGD, lr=0.5)
 

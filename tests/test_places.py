@@ -18,7 +18,8 @@ from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
 from test_data import write_fashion_mnist
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "updates=2", "metrics=none"]
 SCORED = ["metrics=efficientnet_lite0", "generated=8", "protocol.full.inception_score=8", "protocol.full.splits=2"]

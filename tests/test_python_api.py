@@ -13,7 +13,8 @@ import lit_gan
 from lit_gan.cli.launch import launch
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates=4", "ema=0.5"]
 TINY += ["updates_per_epoch=2", "protocol.quick.generated=32", "metrics.final=quick", "trainer.log_every_n_steps=1"]

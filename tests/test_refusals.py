@@ -17,7 +17,8 @@ from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
 from test_files import full_disk
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates_per_epoch=2"]
 FEW = [f"protocol.{name}.{key}=32" for name in ("quick", "full") for key in ("generated", "inception_score")]

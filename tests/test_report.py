@@ -14,11 +14,12 @@ from PIL import Image
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
-from lit_gan.figures.style import COLOURS, styles
+from lit_gan.figures.style import COLOURS, MOST_SHOWN, styles
 from lit_gan.records.files import LEFTOVERS
-from lit_gan.reporting import papers
+from lit_gan.reporting import figures, papers
 from lit_gan.reporting.collect import read_sweep
 from lit_gan.reporting.comparison import compare
+from lit_gan.reporting.figures import tile_sheet
 from lit_gan.reporting.findings import (
     correlation,
     ranking_table,
@@ -472,15 +473,16 @@ class TestReport:
         shown = {"lines": "main.png", "curves": "curves_fid.png", "table": "scores_fid.csv", "time": "main.png"}
         assert (folder / shown[kind]).exists()
 
-    def test_a_search_of_many_cells(self, make):
+    def test_a_search_of_many_cells(self, make, monkeypatch):
         cells = {f"optim.d.lr={n}/optim.g.lr={n + 0.5}": results(float(n), [(50, 7.0)]) for n in range(1, 41)}
         folder = make(cells, figure=None)
         for name in cells:
             (folder / name / "samples").mkdir()
             Image.new("L", (8, 8)).save(folder / name / "samples" / "000100.png")
-        written = write_report([folder], None).parent
-        with Image.open(written / "samples.png") as picture:
-            assert picture.height < 5000
+        sheets = []
+        monkeypatch.setattr(figures, "tile_sheet", lambda tiles: sheets.append(len(tiles)) or tile_sheet(tiles))
+        write_report([folder], None)
+        assert sheets == [MOST_SHOWN]
 
     def test_html_is_escaped(self):
         table = Table("t", "a < b", ["<i>"], [["&"]])

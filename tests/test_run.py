@@ -24,7 +24,8 @@ from lit_gan.tasks import training as fit
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 SCORED = [*TINY[:-1], "protocol.quick.generated=32", "protocol.full.generated=32", "protocol.quick.inception_score=32"]

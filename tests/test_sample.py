@@ -9,7 +9,8 @@ from PIL import Image
 from lit_gan.cli.launch import launch
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=1"]
 

@@ -20,7 +20,8 @@ from lit_gan.cli.launch import launch
 from lit_gan.system import signals, slurm
 from lit_gan.tasks import training as fit
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none"]
 FREQUENT = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)

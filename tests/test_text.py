@@ -23,7 +23,8 @@ from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
-from without_curves import no_curves  # noqa: F401
+
+pytestmark = pytest.mark.usefixtures("no_curves")
 
 
 def text(file=None, cut="lines", length=4, vocabulary=8):

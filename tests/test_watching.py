@@ -11,11 +11,9 @@ import subprocess
 import sys
 import termios
 from importlib import import_module
-from pathlib import Path
 
 import pytest
 
-from forks import start_fork
 from lit_gan.callbacks import progress
 from lit_gan.cli.launch import launch
 from lit_gan.system import watching
@@ -25,18 +23,17 @@ TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelera
 TINY += ["updates_per_epoch=2", "metrics.final=quick", "trainer.log_every_n_steps=1"]
 
 
-def on_a_terminal(folder: Path, module: str, *arguments: str) -> str:
-    """What a command that draws the bars of short loops, too, shows on a terminal of 120 columns."""
+def on_a_terminal(*command: str) -> str:
+    """What a command shows on a terminal of 120 columns."""
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
-    with os.fdopen(its, "wb", buffering=0) as terminal:
-        process = start_fork(folder, module, *arguments, streams=(terminal, terminal), first=lose_patience)
-    shown = b""
-    while part := read_or_end(ours):
-        shown += part
-    process.join()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=its, stderr=its) as process:
+        os.close(its)
+        shown = b""
+        while part := read_or_end(ours):
+            shown += part
     os.close(ours)
-    assert process.exitcode == 0, shown.decode()
+    assert process.returncode == 0, shown.decode()
     return shown.decode()
 
 
@@ -48,16 +45,14 @@ def read_or_end(terminal: int) -> bytes:
         return b""
 
 
-def lose_patience() -> None:
-    watching.PATIENCE = 0
-
-
+IMPATIENT = "from lit_gan.system import watching; watching.PATIENCE = 0; from lit_gan.{0} import main; main()"
+"""Code of a command that draws the bars of short loops, too."""
 STAGES = {"evaluating", "comparing real subsets", "comparing subsets", "finding neighbours", "comparing neighbours"}
 
 
 def test_on_a_terminal_every_stage_has_a_bar_and_training_one_over_all_its_updates(tmp_path, monkeypatch):
     monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path / "cache"))
-    shown = on_a_terminal(tmp_path, "train", *TINY, f"hydra.run.dir={tmp_path}/run")
+    shown = on_a_terminal(sys.executable, "-c", IMPATIENT.format("train"), *TINY, f"hydra.run.dir={tmp_path}/run")
     assert {int(total) for total in re.findall(r"training:.*?/(\d+) \[", shown)} == {4}
     assert re.search(r"training: 100%.*4/4 \[", shown)
     for line in re.split(r"[\r\n]+", shown):
@@ -66,7 +61,7 @@ def test_on_a_terminal_every_stage_has_a_bar_and_training_one_over_all_its_updat
     assert bars(before) == set()
     assert bars(of_epochs) == STAGES | {"real images", "training"}
     assert bars(of_the_end) == STAGES - {"comparing real subsets"}  # the epochs' evaluations know them
-    shown = on_a_terminal(tmp_path, "evaluate", f"run={tmp_path}/run", "protocols=quick")
+    shown = on_a_terminal(sys.executable, "-c", IMPATIENT.format("evaluate"), f"run={tmp_path}/run", "protocols=quick")
     assert bars(shown) == STAGES
 
 
