@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter, config):
 def row(claim, reports) -> str:
     """One line of the table."""
     numbers = "<br>".join(f"{name}: {value}" for report in reports for name, value in report.user_properties)
-    tried = "; ".join(report.tried for report in reports if report.tried)
+    tried = "; ".join(sorted({report.tried for report in reports if report.tried}))
     holds = "yes" if all(report.passed for report in reports) else f"no ({tried})" if tried else "no"
     cells = (*claim, numbers, holds)
     return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
