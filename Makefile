@@ -7,6 +7,7 @@ SCALE ?= small
 DIR ?= runs/$(NAME)-$(SCALE)
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+CODE := benchmarks docs src tests
 
 help:            ## this list
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/'
@@ -35,8 +36,8 @@ report: install  ## what a sweep came to: DIR=runs/sngan_fig1_cifar10-small
 	$(BIN)/python -m lit_gan.report $(DIR)
 
 test: $(INSTALLED_DEV)    ## ruff and the tests
-	$(BIN)/ruff check
-	$(BIN)/ruff format --check
+	$(BIN)/ruff check $(CODE)
+	$(BIN)/ruff format --check $(CODE)
 	$(BIN)/python -m pytest -n auto --dist worksteal
 
 docs: install    ## docs/methods.md, from the configs and the classes they name
@@ -47,8 +48,8 @@ claims: $(INSTALLED_DEV)  ## every paper's claim, tested; writes docs/claims.md
 	$(BIN)/python -m pytest -n auto tests/claims --slow --claims docs/claims.md
 
 lint: $(INSTALLED_DEV)    ## ruff, mending what it can
-	$(BIN)/ruff check --fix
-	$(BIN)/ruff format
+	$(BIN)/ruff check --fix $(CODE)
+	$(BIN)/ruff format $(CODE)
 
 bench: $(INSTALLED_DEV)   ## speed against a hand-written loop
 	$(BIN)/python benchmarks/speed.py
