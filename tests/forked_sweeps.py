@@ -1,6 +1,5 @@
 """Sweeps whose processes, those of the cells too, are copies of this one and need no new interpreter."""
 
-import atexit
 import os
 import signal
 import subprocess
@@ -12,12 +11,10 @@ from types import SimpleNamespace
 
 from hydra.core.singleton import Singleton
 
-from forks import become
+from forks import become, start_fork
 from lit_gan.sweep import cell_process
 from lit_gan.system.signals import received
 from lit_gan.tasks import training  # noqa: F401 - commands import it late, and every copy would do so anew
-
-fork = get_context("fork")
 
 
 class ForkedSweep:
@@ -25,8 +22,7 @@ class ForkedSweep:
 
     def __init__(self, folder: Path, *arguments: str):
         self.output = tempfile.TemporaryFile()  # noqa: SIM115
-        self.process = fork.Process(target=become_a_sweep, args=(folder, arguments, self.output))
-        self.process.start()
+        self.process = start_fork(folder, "train", *arguments, streams=(self.output, self.output), first=fork_cells)
         self.pid = self.process.pid
 
     @property
@@ -49,7 +45,7 @@ class ForkedCell:
 
     def __init__(self, state, command, env, stdin, stdout, stderr):
         held_by_cell, self.held_by_sweep = os.pipe()
-        self.process = fork.Process(
+        self.process = get_context("fork").Process(
             target=become_a_cell, args=(state, command[3:], held_by_cell, self.held_by_sweep, stdout, env)
         )
         self.process.start()
@@ -73,10 +69,10 @@ class ForkedCell:
         self.process.terminate()
 
 
-def become_a_sweep(folder, arguments, output):
+def fork_cells():
+    """Lets this process start its cells as copies of itself."""
     popen = partial(ForkedCell, Singleton.get_state())
     cell_process.subprocess = SimpleNamespace(Popen=popen, PIPE=subprocess.PIPE)
-    run_to_the_exit(folder, arguments, output, {})
 
 
 def become_a_cell(state, arguments, held_by_cell, held_by_sweep, output, environment):
@@ -87,12 +83,4 @@ def become_a_cell(state, arguments, held_by_cell, held_by_sweep, output, environ
     received.clear()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
-    run_to_the_exit(Path.cwd(), arguments, output, environment)
-
-
-def run_to_the_exit(folder, arguments, output, environment):
-    """Trains, and does at the end what an interpreter does: multiprocessing leaves that out."""
-    try:
-        become(folder, "train", arguments, (output, output), atexit._clear, environment)
-    finally:
-        atexit._run_exitfuncs()
+    become(Path.cwd(), "train", arguments, (output, output), lambda: None, environment)

@@ -1,5 +1,6 @@
 """Commands in processes of their own that need no new interpreter."""
 
+import atexit
 import os
 import subprocess
 import sys
@@ -38,6 +39,8 @@ def become(
     first: Callable[[], None],
     environment: dict,
 ) -> None:
+    """Runs the command and, which multiprocessing leaves out, what is registered for the end of an interpreter."""
+    atexit._clear()
     os.chdir(folder)
     os.environ |= environment
     tempfile.tempdir = None  # as TMPDIR says now
@@ -47,7 +50,10 @@ def become(
         os.dup2(file.fileno(), number)
         setattr(sys, name, open(number, "w", buffering=1, encoding="utf-8", closefd=False))  # noqa: SIM115
     sys.argv = [module, *map(str, arguments)]
-    import_module(f"lit_gan.{module}").main()
+    try:
+        import_module(f"lit_gan.{module}").main()
+    finally:
+        atexit._run_exitfuncs()
 
 
 def run_fork(
