@@ -8,9 +8,11 @@ import re
 import shutil
 import sys
 
+import numpy as np
 import pytest
 from omegaconf import OmegaConf
 from PIL import Image
+from scipy import stats
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
@@ -30,7 +32,7 @@ from lit_gan.reporting.findings import (
 )
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.papers import read_paper
-from lit_gan.reporting.statistics import Summary, best, difference, rank_correlation, ranks, summarize
+from lit_gan.reporting.statistics import Summary, best, difference, rank_correlations, ranks, summarize
 from lit_gan.reporting.tables import Table, plus_minus
 from lit_gan.reporting.write import write_report
 
@@ -173,16 +175,20 @@ class TestStatistics:
         values = {"a": Summary(3.0, None, 1), "b": Summary(1.0, None, 1)}
         assert (best(values, "min"), best(values, "max"), best({}, "min")) == ("b", "a", None)
 
-    def test_rank_correlation_by_hand(self):
-        # ranks 1 2 3 4 against 2 1 3 4: 1 - 6 * 2 / (4 * 15)
-        ours = {"a": 1.0, "b": 2.0, "c": 3.0, "d": 9.0, "only ours": 0.0}
-        theirs = {"a": 20.0, "b": 10.0, "c": 30.0, "d": 40.0, "only theirs": 0.0}
-        value, n = rank_correlation(ours, theirs)
-        assert value == pytest.approx(0.8)
-        assert n == 4
+    def test_rank_correlations_by_hand(self):
+        # ranks 1 2 3 4 against 2 1 3 4: 1 - 6 * 2 / (4 * 15), and one pair of six the other way round
+        found = rank_correlations(np.array([1.0, 2.0, 3.0, 9.0]), np.array([20.0, 10.0, 30.0, 40.0]))
+        assert found == pytest.approx((0.8, 4 / 6))
 
-    def test_rank_correlation_of_two_is_unknown(self):
-        assert rank_correlation({"a": 1.0, "b": 2.0}, {"a": 1.0, "b": 2.0}) == (None, 2)
+    def test_rank_correlations_are_scipys_with_ties_too(self):
+        values, reference = np.random.default_rng(0).integers(0, 4, (20, 6)), np.array([1.0, 2.0, 2.0, 3.0, 4.0, 5.0])
+        found = rank_correlations(values, reference)
+        for row, spearman, kendall in zip(values, *found, strict=True):
+            assert spearman == pytest.approx(stats.spearmanr(row, reference).statistic)
+            assert kendall == pytest.approx(stats.kendalltau(row, reference).statistic)
+
+    def test_rank_correlation_of_equal_scores_is_no_number(self):
+        assert np.isnan(rank_correlations(np.ones(3), np.arange(3.0))).all()
 
     @pytest.mark.parametrize(
         ("mean", "std", "text"), [(7.4243, 0.0812, "7.424 ± 0.081"), (151.2, 23.4, "151 ± 23"), (1234.56, None, "1235")]
@@ -366,7 +372,29 @@ class TestPaper:
             ["2", "WGAN-GP", "3"],
             ["3", "Weight clipping", "1"],
         ]
-        assert correlation(found) == "Spearman's rank correlation with the paper: -0.50 over 3 methods."
+        assert correlation(found) == (
+            "Rank correlation with the paper over 3 methods: Spearman's -0.50, Kendall's -0.33."
+        )
+
+    def test_the_correlation_is_uncertain_where_seeds_exchange_two_methods(self, make, paper):
+        numbers = {"spectral_norm": 30.0, "wgan_gp": 40.0, "weight_clipping": 50.0}
+        paper(*((name, "", name, "fid", value, "", *self.OTHER) for name, value in numbers.items()))
+        scores = {"spectral_norm": (1.0, 4.0), "wgan_gp": (2.0, 5.0), "weight_clipping": (9.0, 9.0)}
+        cells = {
+            cell(name, "sngan_a", seed): results(fid) for name, fids in scores.items() for seed, fid in enumerate(fids)
+        }
+        found = only(make(cells, figure=FIGURE | {"paper": "table"}))
+        assert correlation(found) == (
+            "Rank correlation with the paper over 3 methods: Spearman's 1.00 (0.50 to 1.00), Kendall's 1.00 (0.33 to "
+            "1.00). In brackets the middle 95 % of 10000 draws of the seeds with replacement."
+        )
+
+    def test_redrawn_seeds_have_the_noise_of_a_mean_and_choose_the_setting_anew(self, make):
+        fids = {"sngan_a": (1.0, 3.0), "sngan_b": (2.0, 2.0)}
+        cells = {cell("wgan_gp", x, seed): results(fid) for x, seen in fids.items() for seed, fid in enumerate(seen)}
+        drawn = only(make(cells)).redrawn(["wgan_gp"], 4000)
+        assert sorted(set(drawn.ravel())) == [1.0, 2.0]  # (1, 1) of the first, else the second or both means 2
+        assert np.mean(drawn == 1.0) == pytest.approx(0.25, abs=0.03)
 
     def test_a_missing_file(self, make, paper):
         with pytest.raises(UserError, match=r"figure\.paper=absent does not exist"):

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 from hydra.utils import get_class
 
 from lit_gan.figures.style import score_name
@@ -114,6 +115,31 @@ class Comparison:
         numbers = [each for x in self.sweep.xs if (each := self.paper_at(x, hue))]
         choose = max if self.end == "max" else min
         return choose(numbers, key=lambda number: number.value, default=None)
+
+    def beside_paper(self, hues: Iterable[str]) -> tuple[list[float], list[float]]:
+        """Our mean of each of these hues at its best x, and the paper's number."""
+        pairs = [(self.bests[hue].mean, self.paper_bests[hue].value) for hue in hues]
+        return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+
+    def redrawn(self, hues: Iterable[str], draws: int) -> np.ndarray | None:
+        """The means of these hues at their best x, had other seeds been drawn: a bootstrap.
+
+        The seeds of each place are drawn with replacement, and x is chosen anew in each draw. Of n
+        seeds that varies by sqrt((n - 1) / n) of what n new ones would.
+
+        Returns:
+            Shape (draws, hues); None if a place has one seed, whose noise nobody knows.
+        """
+        generator, hues = np.random.default_rng(0), list(hues)
+        places = {hue: [self.values[x, hue] for x in self.most_reliable(hue)] for hue in hues}
+        if any(len(values) < 2 for found in places.values() for values in found):
+            return None
+        choose = np.max if self.end == "max" else np.min
+        means = {
+            hue: [generator.choice(values, (draws, len(values))).mean(1) for values in found]
+            for hue, found in places.items()
+        }
+        return np.stack([choose(means[hue], axis=0) for hue in hues], axis=1)
 
     def differences(self) -> Iterator[tuple[str, str, Difference]]:
         """Every pair of hues at their best x, the better one first, with the difference of their

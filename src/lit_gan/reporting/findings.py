@@ -8,13 +8,14 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
+import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison
 from lit_gan.reporting.papers import PaperScore
-from lit_gan.reporting.statistics import Difference, rank_correlation, ranks, summarize
+from lit_gan.reporting.statistics import Correlations, Difference, middle, rank_correlations, ranks, summarize
 from lit_gan.reporting.tables import NONE, Table, number_text, summary_text, time_text
 from lit_gan.system.shell import shell_command
 
@@ -22,6 +23,10 @@ GROUPS = ("data", "model", "loss", "reg", "optim", "metrics")
 """The config groups whose choices the table of what was run names."""
 LINES_SHOWN = 6
 """So many lines of a cell's text stand in its table."""
+LEAST_METHODS = 3
+"""Fewer methods than these have no ranking worth a correlation."""
+DRAWS = 10_000
+"""So often the seeds are drawn again for the uncertainty of a rank correlation."""
 
 
 def score_table(name: str, comparison: Comparison) -> Table:
@@ -133,17 +138,31 @@ def ranking_row(comparison: Comparison, hue: str, rank: float, paper_rank: float
 
 
 def correlation(comparison: Comparison) -> str:
-    """Spearman's rank correlation with the paper, as a sentence."""
-    ours = {hue: each.mean for hue, each in comparison.bests.items()}
-    theirs = {hue: each.value for hue, each in comparison.paper_bests.items()}
-    if not theirs:
+    """Spearman's and Kendall's rank correlation with the paper, as a sentence; with their
+    uncertainty over seeds where there are several."""
+    if not comparison.paper_bests:
         return "No numbers of a paper to compare with."
-    value, n = rank_correlation(ours, theirs)
-    if value is None:
-        return f"Rank correlation with the paper: needs at least 3 methods with different scores, and there are {n}."
+    hues = [hue for hue in comparison.bests if hue in comparison.paper_bests]
+    found = rank_correlations(*map(np.array, comparison.beside_paper(hues)))
+    over = f"Rank correlation with the paper over {len(hues)} methods"
+    if len(hues) < LEAST_METHODS or np.isnan(found.spearman):
+        return f"{over}: none, as it needs {LEAST_METHODS} or more with different scores."
     failed = [comparison.sweep.hue_name(hue) for hue in comparison.all_failed]
     without = f", without {', '.join(failed)}, of which every cell failed" if failed else ""
-    return f"Spearman's rank correlation with the paper: {value:.2f} over {n} methods{without}."
+    spearman, kendall, note = correlation_texts(comparison, hues, found)
+    return f"{over}{without}: Spearman's {spearman}, Kendall's {kendall}.{note}"
+
+
+def correlation_texts(comparison: Comparison, hues: Sequence[str], found: Correlations) -> tuple[str, str, str]:
+    """The two correlations as text, with the interval over seeds if it can be known, and a sentence
+    that explains the interval."""
+    drawn = comparison.redrawn(hues, DRAWS)
+    if drawn is None:
+        return f"{found.spearman:.2f}", f"{found.kendall:.2f}", ""
+    over_seeds = rank_correlations(drawn, np.array(comparison.beside_paper(hues)[1]))
+    ends = [middle(each) for each in over_seeds]
+    texts = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, (low, high) in zip(found, ends, strict=True)]
+    return *texts, f" In brackets the middle 95 % of {DRAWS} draws of the seeds with replacement."
 
 
 def difference_table(name: str, comparison: Comparison) -> Table:

@@ -4,7 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
+from typing import NamedTuple
 
+import numpy as np
 from scipy import stats
 
 LEVEL = 0.05
@@ -75,11 +77,50 @@ def ranks(values: Mapping[str, float], end: str) -> dict[str, float]:
     return dict(zip(values, map(float, stats.rankdata(signed)), strict=True))
 
 
-def rank_correlation(first: Mapping[str, float], second: Mapping[str, float]) -> tuple[float | None, int]:
-    """Spearman's rank correlation over the keys in both, and their number; None for fewer than 3 or
-    equal values."""
-    common = [key for key in first if key in second]
-    a, b = [first[key] for key in common], [second[key] for key in common]
-    if len(common) < 3 or len(set(a)) == 1 or len(set(b)) == 1:
-        return None, len(common)
-    return float(stats.spearmanr(a, b).statistic), len(common)
+class Correlations(NamedTuple):
+    """How alike two rankings are, from -1 to 1 if one is the other backwards: a number each, or an
+    array of one for each of many rankings."""
+
+    spearman: np.ndarray
+    kendall: np.ndarray
+
+
+def rank_correlations(values: np.ndarray, reference: np.ndarray) -> Correlations:
+    """Spearman's and Kendall's rank correlation of rows of scores with one reference.
+
+    Args:
+        values: scores, of shape (..., methods).
+        reference: one score for each method.
+
+    Returns:
+        Spearman's rho, the correlation of the ranks, and Kendall's tau-b, that of the signs of all
+        pairs' differences. Both are not a number where all scores of a row are equal.
+    """
+    return Correlations(
+        cosine(*(centred_ranks(each) for each in (values, reference))),
+        cosine(*(signs_of_pairs(each) for each in (values, reference))),
+    )
+
+
+def cosine(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """The cosine of the angle between vectors on the last axis."""
+    lengths = np.sqrt((first * first).sum(-1) * (second * second).sum(-1))
+    return np.divide((first * second).sum(-1), lengths, out=np.full_like(lengths, np.nan), where=lengths > 0)
+
+
+def centred_ranks(values: np.ndarray) -> np.ndarray:
+    """The ranks on the last axis less their mean."""
+    found = stats.rankdata(values, axis=-1)
+    return found - found.mean(-1, keepdims=True)
+
+
+def signs_of_pairs(values: np.ndarray) -> np.ndarray:
+    """Which of each pair on the last axis is larger: 1, -1, or 0 for neither."""
+    first, second = np.triu_indices(values.shape[-1], 1)
+    return np.sign(values[..., first] - values[..., second])
+
+
+def middle(draws: np.ndarray) -> tuple[float, float]:
+    """The ends of the interval that holds the middle 95 % of the draws that are numbers."""
+    low, high = np.nanquantile(draws, [LEVEL / 2, 1 - LEVEL / 2])
+    return float(low), float(high)
