@@ -1,4 +1,4 @@
-"""The papers' grids: every cell composes at both scales, and what a figure names is there."""
+"""The papers' grids: every cell composes at every scale, and what a figure names is there."""
 
 import functools
 import re
@@ -26,6 +26,7 @@ FOLDER = Path(lit_gan.sweeps.__file__).parent / "sweep"
 FILES = {str(path.relative_to(FOLDER).with_suffix("")): path for path in sorted(FOLDER.rglob("*.yaml"))}
 METHODS = {name: Path(lit_gan.conf.__file__).parent / "method" / f"{name}.yaml" for name in choices("method")}
 SMALL = [name for name in FILES if name.endswith("/small")]
+MEDIUM = [name for name in FILES if name.endswith("/medium")]
 GRIDS = [name for name in FILES if f"{name}/small" in FILES]
 EMBEDDED = {"digits", "gaussians", "gaussians_grid", "swiss_roll", "stacked_digits"}
 
@@ -78,12 +79,14 @@ def missing_scores(config):
     return set(config.figure.get("scores") or ()) - set(instantiate(config.metrics.suite).SCORES)
 
 
-def test_every_grid_is_there_at_both_scales():
+def test_every_grid_is_there_small_and_some_are_there_in_between():
     papers = ["sngan_fig1_cifar10", "sngan_fig1_stl10", "sngan_table2_cifar10", "sngan_table2_stl10", "sngan_fig4"]
     papers += ["sngan_fig10", "sngan_fig11", "sngan_gamma", "sngan_imagenet", "wgan_gp_architectures"]
     papers += ["wgan_gp_architectures_no_norm", "wgan_gp_toy", "losses", "tricks", "mode_collapse"]
     assert sorted(GRIDS) == sorted([*papers, "mode_collapse_stacked"])
     assert len(SMALL) == len(GRIDS)
+    between = ["losses", "sngan_fig11", "sngan_fig1_cifar10", "sngan_fig4", "sngan_table2_cifar10"]
+    assert sorted(MEDIUM) == sorted(f"{name}/medium" for name in [*between, "wgan_gp_architectures"])
 
 
 @pytest.mark.parametrize("path", [*FILES.values(), *METHODS.values()], ids=[*FILES, *METHODS])
@@ -100,14 +103,14 @@ def test_a_method_has_a_label_and_complete_regularizers(name):
 
 
 @pytest.mark.parametrize(
-    "sweep", [pytest.param(name, marks=pytest.mark.slow) if name in GRIDS else name for name in FILES]
+    "sweep", [pytest.param(name, marks=pytest.mark.slow) if name in [*GRIDS, *MEDIUM] else name for name in FILES]
 )
 def test_every_value_of_every_axis_composes(sweep):
     for overrides in cells(sweep):
         check_cell(compose(sweep, *overrides))
 
 
-@pytest.mark.parametrize("sweep", [*GRIDS, *SMALL])
+@pytest.mark.parametrize("sweep", [*GRIDS, *SMALL, *MEDIUM])
 def test_what_the_figure_names_is_there(sweep):
     config, along = compose(sweep), axes(sweep)
     view = read_view(config.figure, list(along), sweep)
@@ -135,6 +138,16 @@ def test_a_small_sweep_needs_no_download(sweep):
     for overrides in cells(sweep):
         config = compose(sweep, *overrides)
         assert config.data.name in EMBEDDED
+
+
+@pytest.mark.parametrize("sweep", MEDIUM)
+def test_a_medium_sweep_is_of_colour_photographs_and_a_quarter_of_the_width(sweep):
+    for overrides in cells(sweep):
+        config = compose(sweep, *overrides)
+        assert (config.data.name, list(config.data.shape)) == ("cifar10", [3, 32, 32])
+        assert 4 * config.model.width == compose(sweep.removesuffix("/medium"), *overrides).model.width
+        assert "EfficientNetLite0" in config.metrics.suite.extractor._target_
+        assert config.batch_size == 64
 
 
 def test_the_small_figure_has_all_cells_of_the_paper():

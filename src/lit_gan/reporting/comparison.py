@@ -128,18 +128,19 @@ class Comparison:
         seeds that varies by sqrt((n - 1) / n) of what n new ones would.
 
         Returns:
-            Shape (draws, hues); None if a place has one seed, whose noise nobody knows.
+            Shape (draws, hues); None if one of the best places has one seed, whose noise nobody
+            knows.
         """
-        generator, hues = np.random.default_rng(0), list(hues)
-        places = {hue: [self.values[x, hue] for x in self.most_reliable(hue)] for hue in hues}
-        if any(len(values) < 2 for found in places.values() for values in found):
+        hues = list(hues)
+        if any(self.bests[hue].n < 2 for hue in hues):
             return None
-        choose = np.max if self.end == "max" else np.min
-        means = {
-            hue: [generator.choice(values, (draws, len(values))).mean(1) for values in found]
-            for hue, found in places.items()
-        }
-        return np.stack([choose(means[hue], axis=0) for hue in hues], axis=1)
+        generator, choose = np.random.default_rng(0), np.max if self.end == "max" else np.min
+
+        def drawn(hue: str) -> np.ndarray:
+            seeds = [self.values[x, hue] for x in self.most_reliable(hue)]
+            return choose([generator.choice(values, (draws, len(values))).mean(1) for values in seeds], axis=0)
+
+        return np.stack([drawn(hue) for hue in hues], axis=1)
 
     def differences(self) -> Iterator[tuple[str, str, Difference]]:
         """Every pair of hues at their best x, the better one first, with the difference of their
