@@ -1,15 +1,17 @@
 """Orders of play on the bilinear game min_w max_b <w, b>, whose steps fit on paper, under a real Lightning Trainer."""
 
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan.callbacks.soundness import Soundness, check_loss_scale
 from lit_gan.errors import UserError
 from lit_gan.game import Regularizer
 from lit_gan.losses import Wasserstein
-from lit_gan.module import GAN, check_loss_scale
+from lit_gan.module import GAN
 from lit_gan.optim import Clip, OptimisticAdam, Optimizers
 from lit_gan.order import Alternating, Extragradient, Simultaneous
 from lit_gan.reg.constraints import WeightClip
@@ -144,6 +146,12 @@ def test_an_order_that_a_changing_loss_scale_would_falsify(order):
     with pytest.raises(UserError, match=f"16-mixed .*{type(order).__name__}.*bf16-mixed"):
         check_loss_scale("16-mixed", order, [])
     check_loss_scale("bf16-mixed", order, [])
+
+
+def test_a_training_refuses_it_before_its_first_update():
+    trainer = SimpleNamespace(precision="16-mixed", optimizers=[])
+    with pytest.raises(UserError, match=r"16-mixed .*Simultaneous"):
+        Soundness().on_fit_start(trainer, SimpleNamespace(order=Simultaneous()))
 
 
 def test_an_optimizer_that_a_skipped_step_would_falsify():

@@ -4,7 +4,7 @@ A convolution's matrix is [out, in * height * width], an embedding's maps one-ho
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 import torch.nn.functional as F
@@ -172,3 +172,18 @@ def power_iteration(matrix: Matrix, u: Tensor, times: int) -> tuple[Tensor, Tens
         v = F.normalize(torch.mv(matrix.T, u), dim=0)
         u = F.normalize(torch.mv(matrix, v), dim=0)
     return u, v
+
+
+def changes(network: nn.Module, act: Callable[[], None]) -> bool:
+    """Whether an act changes of what layers a network is made, the shapes of its weights or what it
+    hooks into them."""
+    before = structure(network)
+    act()
+    return structure(network) != before
+
+
+def structure(network: nn.Module) -> tuple:
+    """What tells two networks apart beside the values of their weights."""
+    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
+    parts = [(type(part), sorted(vars(part)), len(part._forward_hooks)) for part in network.modules()]
+    return str(network), shapes, parts, len(getattr(network, "latents", ()))

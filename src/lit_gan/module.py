@@ -3,20 +3,20 @@ terms."""
 
 import copy
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.optim import OptimisticAdam, Optimizers, trainable
-from lit_gan.order import Order, Simultaneous
+from lit_gan.layers import changes
+from lit_gan.optim import Optimizers, trainable
+from lit_gan.order import Order
 from lit_gan.sampling import n_classes_of
 
 
@@ -174,14 +174,6 @@ class GAN(LightningModule):
             for name, value in self.loss.curves().items():
                 self.curves.add(f"d/{name}", value)
 
-    def on_fit_start(self) -> None:
-        """Refuses what this trainer cannot train, before anything is trained.
-
-        Raises:
-            UserError: as `check_loss_scale`.
-        """
-        check_loss_scale(self.trainer.precision, self.order, self.trainer.optimizers)
-
     def generator(self, ema: bool) -> Generator:
         """G with its moving average's weights where there is one and `ema` asks for it, else as it
         trains."""
@@ -192,21 +184,6 @@ def in_layout(value: Any, layout: torch.memory_format) -> Any:
     """A tensor of four axes in this order in memory; anything else as it is."""
     images = isinstance(value, Tensor) and value.dim() == 4
     return value.contiguous(memory_format=layout) if images else value
-
-
-def changes(network: nn.Module, act: Callable[[], None]) -> bool:
-    """Whether an act changes of what layers a network is made, the shapes of its weights or what it
-    hooks into them."""
-    before = structure(network)
-    act()
-    return structure(network) != before
-
-
-def structure(network: nn.Module) -> tuple:
-    """What tells two networks apart beside the values of their weights."""
-    shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
-    parts = [(type(part), sorted(vars(part)), len(part._forward_hooks)) for part in network.modules()]
-    return str(network), shapes, parts, len(getattr(network, "latents", ()))
 
 
 class Average(nn.Module):
@@ -251,23 +228,6 @@ class Average(nn.Module):
     def tensors(network: nn.Module) -> Iterator[Tensor]:
         """Parameters and buffers."""
         return itertools.chain(network.parameters(), network.buffers())
-
-
-def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) -> None:
-    """Refuses what a loss scale that changes between a gradient and its step, or a step left out,
-    would falsify.
-
-    Raises:
-        UserError: half precision together with an order of play or an optimizer that cannot have
-            it.
-    """
-    unfit = [order.__class__.__name__] if isinstance(order, Simultaneous) else []
-    unfit += {each.__class__.__name__ for each in optimizers if isinstance(each, OptimisticAdam)}
-    if precision == "16-mixed" and unfit:
-        raise UserError(
-            f"trainer.precision=16-mixed scales the loss anew between the players' steps, which {' and '.join(unfit)} "
-            f"cannot have: set trainer.precision=bf16-mixed."
-        )
 
 
 def repeated(part: Tensor, n: int | None) -> Tensor:

@@ -1,18 +1,23 @@
-"""Whether a checkpoint would be worth resuming from."""
+"""Whether a training can go well, and whether a checkpoint would be worth resuming from."""
 
 import copy
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from torch.optim import Optimizer
 
 from lit_gan.curves import Diverged
+from lit_gan.errors import UserError
 from lit_gan.module import GAN
+from lit_gan.optim import OptimisticAdam
+from lit_gan.order import Order, Simultaneous
 from lit_gan.sampling import Sampler
 
 
 class Soundness(Callback):
-    """Ends the training before broken weights become a checkpoint.
+    """Refuses a training whose updates would be wrong, and ends one before broken weights become a
+    checkpoint.
 
     No loss has seen yet what the last update has made of the weights. Comes between `CurvesLog` and
     `Checkpoints`.
@@ -21,6 +26,14 @@ class Soundness(Callback):
     def __init__(self):
         self.batch_size = 1
         """Samples in one of D's turns: a D that packs samples takes no smaller number."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: GAN) -> None:
+        """Refuses what this trainer cannot train.
+
+        Raises:
+            UserError: as `check_loss_scale`.
+        """
+        check_loss_scale(trainer.precision, pl_module.order, trainer.optimizers)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
         """Notes how many samples D is shown at once."""
@@ -47,3 +60,20 @@ class Soundness(Callback):
         logits = copy.deepcopy(gan.D).eval()(x, y).logits
         if not torch.isfinite(logits).all():
             raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
+
+
+def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) -> None:
+    """Refuses what a loss scale that changes between a gradient and its step, or a step left out,
+    would falsify.
+
+    Raises:
+        UserError: half precision together with an order of play or an optimizer that cannot have
+            it.
+    """
+    unfit = [order.__class__.__name__] if isinstance(order, Simultaneous) else []
+    unfit += {each.__class__.__name__ for each in optimizers if isinstance(each, OptimisticAdam)}
+    if precision == "16-mixed" and unfit:
+        raise UserError(
+            f"trainer.precision=16-mixed scales the loss anew between the players' steps, which {' and '.join(unfit)} "
+            f"cannot have: set trainer.precision=bf16-mixed."
+        )
