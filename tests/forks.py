@@ -62,7 +62,10 @@ def run_fork(
     """Runs such a command to its end; what it printed, as text."""
     with tempfile.TemporaryFile() as printed, tempfile.TemporaryFile() as said:
         process = start_fork(folder, module, *arguments, streams=(printed, said), first=first, **environment)
-        process.join()
+        try:
+            process.join()
+        finally:
+            process.kill()  # if the time of the test is over: pytest would wait for it at its own end
         for file in (printed, said):
             file.seek(0)
         texts = [file.read().decode("utf-8") for file in (printed, said)]

@@ -134,6 +134,7 @@ class TestTrain:
             (["sweep=digits_regularizers", "scale=tiny"], ["scale=tiny", "there are paper."]),
             (["data.root=/x/a b é"], ["""data.root='"/x/a b é"'"""]),
             (["foo"], ["foo is no setting", "NAME=VALUE"]),
+            (["data=image_folder", "data.foo=1"], ["There is no setting 'data.foo'", "on_broken"]),
             (["reg=none,spectral"], ["reg=[none,spectral]", "--multirun"]),
             (["--multirun", "reg=none,spectral", "modle=x"], ["modle", "did you mean 'model'"]),
         ],

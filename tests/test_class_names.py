@@ -9,12 +9,15 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
+from lit_gan.build import build_source
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
+from lit_gan.records.directory import load_config
 from lit_gan.sampling import class_number
-from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.evaluate import evaluate, save_class_grid
+from lit_gan.tasks.loading import load_gan
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
 
@@ -92,6 +95,17 @@ class TestClassNames:
         assert torch.equal(
             render(source, samples[..., :4, :4], 3, ["cat", "dog"]).pixels[0, 0], torch.tensor([128] * 3)
         )
+
+    def test_every_grid_of_a_run_shows_them(self, run, monkeypatch, tmp_path):
+        call(monkeypatch, sample, "sample", f"run={run}", "n=6", "interpolations=0", f"output={tmp_path / 'drawn'}")
+        config = load_config(run)
+        save_class_grid(load_gan(config, run)[0], build_source(config), tmp_path / "scored")
+        (of_training,) = (run / "samples").glob("*.png")
+        for path, columns in ((of_training, 21), (tmp_path / "drawn" / "grid.png", 2), (tmp_path / "scored.png", 10)):
+            shown = Image.open(path)
+            margin = shown.crop((0, 0, shown.width - (17 * columns + 1), shown.height))
+            assert margin.width > 4, path
+            assert max(margin.convert("L").getextrema()) > 200, path
 
     def test_a_name_that_is_a_number_is_a_name(self):
         assert [class_number(wanted, ["2", "1", "10"]) for wanted in (2, 10, "1", 0)] == [0, 2, 1, 0]

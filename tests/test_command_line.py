@@ -8,12 +8,13 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra._internal.utils import get_args_parser
+from omegaconf import OmegaConf
 
 from lit_gan.catalogue.configs import choices, compose_choices, default_choices
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
-from lit_gan.cli.resume import still_applicable
+from lit_gan.cli.resume import command_of_resume, still_applicable
 from lit_gan.cli.suggestions import suggest_setting
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
@@ -193,6 +194,16 @@ class TestResume:
         replaced = {each.split("=")[0] for each in new}
         old = [override for override in self.OLD if override.split("=")[0] not in replaced]
         assert set(old) - set(still_applicable(old, new, {"metrics": "inception", "trainer": "ddp"})) == set(gone)
+
+    @pytest.mark.parametrize(("new", "gone"), [("logger=[]", "logger.wandb."), ("metrics=inception", "nothing")])
+    def test_the_command_is_made_of_what_stays(self, tmp_path, new, gone):
+        (tmp_path / ".hydra").mkdir()
+        recorded = {"overrides": list(self.OLD), "hydra": {"hydra": {"runtime": {"choices": {"metrics": "inception"}}}}}
+        for name, content in recorded.items():
+            OmegaConf.save(OmegaConf.create(content), tmp_path / ".hydra" / f"{name}.yaml")
+        line = command_of_resume([new, f"resume={tmp_path}"])
+        kept = [each for each in self.OLD if gone not in each and each.split("=")[0] != new.split("=")[0]]
+        assert line == [*kept, new, f"resume={tmp_path}", f"hydra.run.dir={tmp_path}", "hydra.mode=RUN"]
 
 
 @pytest.mark.parametrize("flag", ["--help", "--cfg=job"])

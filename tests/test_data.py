@@ -6,6 +6,7 @@ import struct
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from pickle import UnpicklingError
 from types import SimpleNamespace
 
 import numpy as np
@@ -298,6 +299,18 @@ def test_missing_data_without_internet_is_one_sentence(tmp_path, download):
     assert f"data=stand_in (train) was not found in data.root={tmp_path}" in message
     assert "run the same command once with internet access" in message
     assert "data=digits, which needs no download" in message
+
+
+@pytest.mark.parametrize("error", [UnpicklingError("invalid load key"), EOFError("ran out of input"), KeyError("data")])
+def test_whatever_the_reader_of_a_data_set_raises_is_one_sentence(tmp_path, error):
+    """As torchvision's readers do at a damaged file."""
+
+    def read(root, train):
+        raise error
+
+    sentence = rf"^data=stand_in \(train\) .* data\.root={tmp_path} \({type(error).__name__}: .*data=digits[^\n]*\.$"
+    with pytest.raises(UserError, match=sentence):
+        stand_in(tmp_path, dataset=read).split("train")
 
 
 def test_a_missing_package_is_named(tmp_path):

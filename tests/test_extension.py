@@ -15,6 +15,7 @@ import pytest
 import yaml
 
 from forks import run_fork
+from lit_gan.cli.arguments import complete_arguments
 from lit_gan.reporting.findings import sweep_command
 from lit_gan.system.shell import interpreter
 
@@ -174,6 +175,17 @@ def test_a_trick_from_outside_the_package_trains_combined_with_shipped_ones(proj
     with (project / "run/metrics.csv").open() as file:
         columns = next(csv.reader(file))
     assert {"d/logit_penalty", "d/margin"} <= set(columns)
+
+
+def test_own_code_is_looked_for_where_one_stands_and_beside_and_in_the_folder_of_configs(tmp_path, monkeypatch):
+    """A console script, unlike `python -m`, does not look into the present folder by itself."""
+    folders = [tmp_path / name for name in ("here", "project", "project/conf")]
+    for folder in folders:
+        folder.mkdir()
+    monkeypatch.chdir(folders[0])
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    complete_arguments(["--config-dir", str(folders[2])], "train")
+    assert sys.path[-3:] == [str(folder) for folder in folders]
 
 
 def test_a_run_knows_where_its_own_code_lies(project):

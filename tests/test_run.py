@@ -477,6 +477,7 @@ class TestBadInput:
         monkeypatch.setattr(torch.optim.Adam, "step", lambda self, closure=None: poison(self, closure))
         sentence = refusal(monkeypatch, capsys, train, "train", f"resume={tmp_path / 'run'}", "updates=20")
         assert "generator update" in sentence
+        assert "the checkpoint of update 2 was kept" in sentence
         assert content(tmp_path / "run")["global_step"] == 2
         assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
 
@@ -487,6 +488,7 @@ class TestBadInput:
         place = f"hydra.run.dir={tmp_path / 'run'}"
         sentence = refusal(monkeypatch, capsys, train, "train", place, *TINY, *game, "updates=6")
         assert "generator update 1" in sentence
+        assert "there is no checkpoint yet" in sentence
         assert not (tmp_path / "run" / "checkpoints" / "last.ckpt").exists()
 
     @pytest.mark.parametrize(("task", "name"), [(evaluate, "evaluate"), (sample, "sample")])

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import shutil
 import signal
 import stat
@@ -27,6 +28,8 @@ TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelera
 FREQUENT = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 """The signals of a batch system, a closed terminal and a job that is queued again; the others are handled by their
 line."""
+ENDING = (*FREQUENT, *(number for number in signals.STOPPING if number not in FREQUENT))
+CLUSTERS = Path(__file__).parent.parent / "docs" / "clusters.md"
 LENGTH = ["updates=9", "updates_per_epoch=3", "ema=0.9", "trainer.log_every_n_steps=2"]
 JOB = {"SLURM_JOB_ID": "4711", "SLURM_JOB_NAME": "gan", "SLURM_NTASKS": "1", "SLURM_PROCID": "0", "SLURM_LOCALID": "0"}
 
@@ -56,12 +59,12 @@ def stopped(run_train, monkeypatch):
     """A training that gets a signal during its fourth update."""
 
     def run(number: int, *arguments: str) -> None:
-        def send(checkpoints, trainer, *_) -> None:
+        def send_in_update_4(checkpoints, trainer, *_) -> None:
             if trainer.global_step == 3:
-                signal.raise_signal(number)
+                send(number)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "on_train_batch_start", send)
+            patch.setattr(Checkpoints, "on_train_batch_start", send_in_update_4)
             with pytest.raises(SystemExit) as stop:
                 run_train(*arguments)
         assert stop.value.code == 130
@@ -97,6 +100,12 @@ def whole(tmp_path_factory):
     return directory
 
 
+def send(number: int) -> None:
+    """A signal to this process, which must have taken it: it would end otherwise, and the tests with it."""
+    assert signal.getsignal(number) is not signal.SIG_DFL
+    signal.raise_signal(number)
+
+
 def read(path: Path) -> str:
     return path.read_text(encoding="utf-8") if path.exists() else ""
 
@@ -121,7 +130,7 @@ class TestStop:
         "number",
         [
             pytest.param(number, id=number.name, marks=[] if number in FREQUENT else pytest.mark.slow)
-            for number in signals.STOPPING
+            for number in ENDING
         ],
     )
     def test_a_stopped_run_goes_on_as_if_nothing_had_been(self, run_train, stopped, whole, tmp_path, number):
@@ -141,7 +150,7 @@ class TestStop:
     def test_during_the_final_scores(self, run_train, tmp_path, monkeypatch, number):
         game = ["hydra.run.dir=run", *TINY[:-1], "updates=2", "metrics.final=quick", "protocol.quick.generated=32"]
         with monkeypatch.context() as patch:
-            patch.setattr(fit.TrainingRun, "take_final_scores", lambda run: signal.raise_signal(number))
+            patch.setattr(fit.TrainingRun, "take_final_scores", lambda run: send(number))
             with pytest.raises(SystemExit) as stop:
                 run_train(*game)
         assert stop.value.code == 130
@@ -152,8 +161,8 @@ class TestStop:
     def test_a_signal_that_comes_twice_interrupts_once(self):
         with signals.stoppable():
             with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGUSR1)
-            signal.raise_signal(signal.SIGUSR1)
+                send(signal.SIGUSR1)
+            send(signal.SIGUSR1)
 
     @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None], ids=["nohup", "submitit"])
     def test_what_is_ignored_or_handled_elsewhere_stays_so(self, handler):
@@ -251,6 +260,13 @@ class TestSlurm:
         scontrol()
         run_train("hydra.run.dir=run", *TINY, *LENGTH)
         assert_same_run(tmp_path / "run", whole)
+
+    def test_the_script_in_the_documentation_asks_for_a_signal_that_queues_it_again(self):
+        script = CLUSTERS.read_text(encoding="utf-8").partition("#!/bin/bash")[2].partition("\n\n")[0]
+        (name,) = re.findall(r"#SBATCH --signal=(\w+)@\d+ ", script)
+        assert signal.Signals[f"SIG{name}"] in slurm.WARNINGS
+        assert "#SBATCH --requeue " in script
+        assert "srun python -m lit_gan.train " in script
 
     @pytest.mark.slow
     def test_a_sweep_saves_its_cell_and_is_queued_once(self, scontrol, tmp_path):

@@ -110,6 +110,16 @@ class TestMissingStreams:
         assert (ended.returncode, ended.stderr, status(directory)) == (0, b"", "finished")
         assert "update 2/2" in (directory / "train.log").read_text(encoding="utf-8")
 
+    @pytest.mark.parametrize(("closed", "number"), [(">&-", 1), ("2>&-", 2)])
+    def test_what_is_printed_into_a_closed_stream_reaches_no_file(self, tmp_path, closed, number):
+        path = tmp_path / "file"
+        line = (
+            "import os, sys; from lit_gan.system.streams import take_streams; take_streams(); "
+            f"file = open(sys.argv[1], 'wb'); os.write({number}, b'lost'); print('lost', file=sys.stderr)"
+        )
+        ended = in_shell(f'"$@" {closed}', sys.executable, "-c", line, str(path))
+        assert (ended.returncode, path.read_bytes()) == (0, b"")
+
     def test_a_mistake_without_stderr_is_an_exit_code(self, tmp_path):
         ended = in_shell('"$@" 2>&-', *command("train", f"hydra.run.dir={tmp_path}", "model.widht=4"))
         assert (ended.returncode, ended.stdout) == (1, b"")

@@ -10,7 +10,7 @@ from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.sweep.cells import Cell
 from lit_gan.tasks import evaluate as rescore
 from lit_gan.tasks.status import cell_line
-from lit_gan.tasks.summary import course_table
+from lit_gan.tasks.summary import course_table, score_lines
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
 
@@ -68,3 +68,16 @@ def test_evaluate_and_status_name_the_extractor_once(capsys, monkeypatch):
     assert " fid " in printed
     cell = Cell("method=a", Path("a"), "finished", {"course": [], "final": record(3)})
     assert cell_line(cell).count("efficientnet_lite0") == 1
+
+
+def test_a_score_that_cannot_be_compared_has_its_star_and_its_reason_wherever_it_is_printed(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "120")
+    few = record(3) | {"caveats": {"efficientnet_lite0/fid": "3 real images are too few"}}
+    note = "* fid of protocol quick: 3 real images are too few"
+    rescore.print_record(few | {"checkpoint": "last", "classes": {}})
+    printed = capsys.readouterr().out
+    assert ("1238*" in printed, printed.count("*"), note in printed) == (True, 2, True)
+    shown = "fid 1238*  kid 1238  "
+    assert shown in cell_line(Cell("method=a", Path("a"), "finished", {"course": [], "final": few}))
+    final, footnote = score_lines({"course": [], "best": None, "final": few})
+    assert (shown in final, footnote.startswith(note)) == (True, True)

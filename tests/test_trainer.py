@@ -1,5 +1,6 @@
 """What of the config group `trainer` Lightning can do here, and what is said where it cannot."""
 
+import re
 from contextlib import nullcontext
 from types import SimpleNamespace
 
@@ -13,7 +14,15 @@ from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.errors import UserError
-from lit_gan.tasks.trainer import TF32, build_trainer, check_precision, is_refusal, refusal, trainer_arguments
+from lit_gan.tasks.trainer import (
+    TF32,
+    build_trainer,
+    check_precision,
+    check_shares,
+    is_refusal,
+    refusal,
+    trainer_arguments,
+)
 from trainers import quiet_trainer
 
 without_gpu = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -137,6 +146,21 @@ def test_a_process_of_several_knows_its_rank(monkeypatch):
     monkeypatch.setenv("LOCAL_RANK", "1")
     arguments(devices=2)
     assert rank_zero_only.rank == 1
+
+
+@pytest.mark.parametrize(
+    ("devices", "parts", "shares"),
+    [
+        (1, 3, "cut into the 3 equal parts of optim.accumulate=3"),
+        (3, 1, "shared among 3 devices"),
+        (3, 2, "shared among 3 devices and cut into the 2 equal parts of optim.accumulate=2"),
+    ],
+)
+def test_a_batch_that_does_not_divide_is_shared_among_several_devices_only(devices, parts, shares):
+    config = OmegaConf.create({"batch_size": 8, "g_batch_size": None, "optim": {"accumulate": parts}})
+    sentence = f"batch_size=8 cannot be {shares}: set it to a multiple of {devices * parts}."
+    with pytest.raises(UserError, match=f"^{re.escape(sentence)}$"):
+        check_shares(config, devices)
 
 
 def test_under_slurm_lightning_requeues_nothing(monkeypatch):
