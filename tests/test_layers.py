@@ -124,7 +124,8 @@ def test_the_vocabulary_imports_nothing_of_the_package():
 def test_losses_networks_and_tricks_know_the_vocabulary_only(name):
     allowed = {"lit_gan.game", "lit_gan.layers", "lit_gan.errors", "lit_gan.ranges", "lit_gan.system.processes"}
     if name.startswith("lit_gan.models"):
-        allowed |= {"lit_gan.models.layers", "lit_gan.models.blocks"}
+        allowed |= {"lit_gan.models.layers", "lit_gan.models.blocks", "lit_gan.models.attention"}
+        allowed |= {"lit_gan.models.biggan"} if name == "lit_gan.models.biggan_deep" else set()
     assert imports(name) <= allowed
 
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Layers
+from lit_gan.game import Discriminator, Generator, Layers
 
 Matrix = Float[Tensor, "out rest"]
 
@@ -25,6 +25,37 @@ class NormSlot(nn.Identity):
     def __init__(self, channels: int):
         super().__init__()
         self.channels = channels
+
+
+class LatentLinear(nn.Linear):
+    """A linear layer of G that reads the same code as `LatentNorm`."""
+
+
+class LatentNorm(nn.Module):
+    """Batch normalisation whose gain and bias are linear in a code of each sample: (1 + A c) x + B c.
+
+    Brock et al. 2019 (BigGAN), where the code is a part of the latent vector and a vector of the
+    label.
+
+    Args:
+        channels: of what it normalises.
+        code: length of c.
+    """
+
+    def __init__(self, channels: int, code: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=False)
+        self.gain, self.bias = (nn.Linear(code, channels, bias=False) for _ in range(2))
+
+    def widen(self, extra: int) -> None:
+        """Reads codes that are longer by `extra`."""
+        widen(self.gain, extra)
+        widen(self.bias, extra)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        """[b, channels, h, w] normalised over the batch, then scaled and shifted."""
+        gain, bias = (linear(code)[..., None, None] for linear in (self.gain, self.bias))
+        return torch.addcmul(bias, 1 + gain, self.norm(x))
 
 
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
@@ -120,18 +151,19 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     return {name: torch.linalg.svdvals(matrix.double()).cpu() for name, matrix in matrices.items()}
 
 
-def plain_weight_layers(D: Discriminator, name: str) -> list[nn.Module]:
-    """The layers of D with a weight, for a regularizer called `name` that needs weights nobody
-    reparametrises.
+def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:
+    """The layers of a player with a weight, for a regularizer called `name` that needs weights
+    nobody reparametrises.
 
     Raises:
         UserError: another reparametrisation has them already.
     """
-    layers = operators(D)
+    layers = operators(network)
     if any(parametrize.is_parametrized(layer, "weight") for layer in layers):
+        player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} finds D's weights already reparametrised by another entry of reg (spectral, weight_norm, "
-            f"frobenius): leave one of the two out."
+            f"reg={name} finds {player}'s weights already reparametrised by another entry of reg (spectral, "
+            f"weight_norm, frobenius): leave one of the two out."
         )
     return layers
 

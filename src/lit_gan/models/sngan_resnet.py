@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.game import Labelled, Labels, Layers
 from lit_gan.layers import widen
+from lit_gan.models.attention import with_attention
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, SumPool, Unflatten, image_shape, initialise_glorot
 from lit_gan.ranges import Count, checked
@@ -48,9 +49,11 @@ class Generator(game.Generator):
         shape: (channels, size, size), size 32, 48, 64 or 128.
         width: the tables' unit of 64 channels; 128 for twice as wide.
         norm: normalisation layer, called with the number of channels; None for none.
+        attention: sides of the feature maps after which self-attention stands, as in Zhang et al.
+            2019 (SAGAN): 32 at 128 px; None for none.
 
     Raises:
-        UserError: a shape it cannot make.
+        UserError: a shape it cannot make, or no map of a side in `attention`.
     """
 
     @checked("model.G")
@@ -61,6 +64,7 @@ class Generator(game.Generator):
         width: Count = 64,
         prior: str = "normal",
         norm: Norm | None = nn.BatchNorm2d,
+        attention: Sequence[int] | None = None,
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
@@ -68,10 +72,11 @@ class Generator(game.Generator):
         norm = norm or nn.Identity
         widths = [width * factor for factor in plan.up]
         blocks = [UpBlock(*pair, norm) for pair in itertools.pairwise(widths)]
+        maps = [(after, plan.bottom << place) for place, after in enumerate(widths[1:], start=1)]
         self.body = Layers(
             nn.Linear(z_dim, widths[0] * plan.bottom**2),
             Unflatten(plan.bottom),
-            *blocks,
+            *with_attention("model.G.attention", blocks, maps, attention),
             norm(widths[-1]),
             nn.ReLU(inplace=True),
             nn.Conv2d(widths[-1], channels, 3, padding=1),
@@ -86,10 +91,14 @@ class Discriminator(game.Discriminator):
     Args:
         shape: (channels, size, size), size 32, 48, 64 or 128.
         width: the tables' unit of 64 channels; 128 for twice as wide.
+        attention: as of G.
+
+    Raises:
+        UserError: a shape it cannot judge, or no map of a side in `attention`.
     """
 
     @checked("model.D")
-    def __init__(self, shape: Sequence[int], width: Count = 64):
+    def __init__(self, shape: Sequence[int], width: Count = 64, attention: Sequence[int] | None = None):
         super().__init__()
         channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
         plan = PLANS[size]
@@ -97,7 +106,10 @@ class Discriminator(game.Discriminator):
         blocks = [FirstBlock(channels, widths[0])]
         for index, pair in enumerate(itertools.pairwise(widths), start=1):
             blocks.append(DownBlock(*pair, halve=index < len(plan.down)))
-        self.body = Layers(*blocks, nn.ReLU(inplace=True), SumPool())
+        sides = [size >> min(place, len(plan.down)) for place in range(1, len(widths) + 1)]
+        maps = list(zip(widths, sides, strict=True))
+        layers = with_attention("model.D.attention", blocks, maps, attention)
+        self.body = Layers(*layers, nn.ReLU(inplace=True), SumPool())
         self.head = nn.Linear(widths[-1], 1, bias=plan.bias)
         initialise_glorot(self)
 

@@ -14,7 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
-from lit_gan.layers import reader_positions, require_plain, widen
+from lit_gan.layers import LatentLinear, LatentNorm, reader_positions, require_plain, widen
 from lit_gan.ranges import Count, Number, Switch, checked
 
 Features = Float[Tensor, "b f"]
@@ -204,8 +204,13 @@ class ConditionalBatchNorm(Conditional):
         """Replaces the batch normalisations.
 
         Raises:
-            UserError: G has none.
+            UserError: G has none, or they read a part of the latent vector.
         """
+        if any(isinstance(layer, LatentNorm) for layer in G.modules()):
+            raise UserError(
+                "reg.conditional_batch_norm finds that G's batch normalisation reads the latent vector: choose "
+                "labels=projection_shared, by which it reads the label as well, or set model.G.hierarchical=false."
+            )
         norms = [(name, layer) for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)]
         if not norms:
             raise UserError(
@@ -215,6 +220,53 @@ class ConditionalBatchNorm(Conditional):
         within = [(name, norm) for name, norm in norms if name.count(".") > 1]
         for name, norm in within or norms:
             G.set_submodule(name, ClassNorm(norm, self.n_classes))
+
+
+class LabelVectors(nn.Embedding):
+    """A vector for each class."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.num_embeddings
+
+
+class SharedEmbedding(Conditional):
+    """A learned vector of the label beside the part of the latent vector that each block of G reads.
+    Brock et al. 2019 (BigGAN), section 3.
+
+    One vector for all blocks; the gains and biases of their batch normalisations are linear in it.
+    In BigGAN-deep the first layer of G reads it, too.
+
+    Args:
+        n_classes: number of classes of the data.
+        size: length of the vector; 128 in the paper.
+
+    Raises:
+        UserError: data without labels, or a size below 1.
+    """
+
+    @checked("reg.shared_embedding")
+    def __init__(self, n_classes: int | None, size: Count = 128):
+        super().__init__(n_classes)
+        self.size = size
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Gives G the vectors and lets all layers read them that read the latent vector.
+
+        Raises:
+            UserError: no batch normalisation of G does.
+        """
+        readers = [layer for layer in G.modules() if isinstance(layer, LatentLinear | LatentNorm)]
+        if not readers:
+            raise UserError(
+                "reg.shared_embedding finds no batch normalisation in G that reads the latent vector: choose "
+                "model=biggan with model.G.hierarchical=true, or labels=projection."
+            )
+        G.embedding = LabelVectors(self.n_classes, self.size)
+        nn.init.orthogonal_(G.embedding.weight)
+        for reader in readers:
+            widen(reader, self.size)
 
 
 class ACGAN(Conditional):

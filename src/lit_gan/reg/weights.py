@@ -1,11 +1,13 @@
 """Normalisations of D's weights: what is applied is a weight divided by a norm of it."""
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.game import Discriminator, Generator, Regularizer
 from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers
 from lit_gan.ranges import Count, Positive, Switch, WholeOrNone, checked
@@ -39,11 +41,14 @@ class Normalised(nn.Module):
 
 
 class SpectralNorm(Regularizer):
-    """Every weight of D divided by its largest singular value. Miyato et al. 2018, Eq. 8 and
+    """Every weight of a player divided by its largest singular value. Miyato et al. 2018, Eq. 8 and
     Algorithm 1.
 
-    The singular vector is updated in every forward pass of a training D, as in the authors' code:
-    with their loss twice in D's turn and once in G's. Regularizers and losses that ask D more often
+    In the paper the player is D; Zhang et al. 2019 (SAGAN), section 4.1, normalise G, too, there
+    without its embeddings of labels, as in the code of Brock et al. 2019 (BigGAN).
+
+    The singular vector is updated in every forward pass of a training player, as in the authors'
+    code: D's, with their loss, twice in D's turn and once in G's. Regularizers and losses that ask D more often
     update it more often. It starts at random, so that the first norms are underestimated: in the
     standard CNN's first forward pass the convolutions have norms of 1.2 to 1.4, after three updates
     of about 1.05 at most (the beginning of Figure 9).
@@ -55,10 +60,11 @@ class SpectralNorm(Regularizer):
             appendix E, where a gradient penalty bounds D instead.
         warm_up: power iterations before the training; None for none, as in the authors' code.
             torch's spectral_norm has 15.
+        networks: the players whose weights it divides, of "d" and "g"; None for D alone.
 
     Raises:
         UserError: fewer than one power iteration, a warm-up below 0, a factor that is not positive,
-            or one that is learned.
+            or one that is learned, or another network.
     """
 
     @checked("reg.spectral")
@@ -68,16 +74,28 @@ class SpectralNorm(Regularizer):
         factor: Positive = 1.0,
         gamma: Switch = False,
         warm_up: WholeOrNone = None,
+        networks: Sequence[str] | None = None,
     ):
         super().__init__()
+        networks = ["d"] if networks is None else networks
+        if isinstance(networks, str) or not set(networks) <= {"d", "g"}:
+            raise UserError(f"reg.spectral.networks={written(networks)} must be a list of d and g: [d], [g] or [d,g].")
         if gamma and factor != 1:
             raise UserError(f"reg.spectral.gamma=true learns what reg.spectral.factor={factor} fixes: leave one out.")
         self.n_power_iterations, self.factor, self.gamma = n_power_iterations, factor, gamma
-        self.warm_up = warm_up or 0
+        self.warm_up, self.networks = warm_up or 0, networks
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Reparametrises every operator of D."""
-        for layer in plain_weight_layers(D, "spectral"):
+        """Reparametrises every operator of the players, of G all but its embeddings."""
+        if "d" in self.networks:
+            self.normalise(plain_weight_layers(D, "spectral"))
+        if "g" in self.networks:
+            layers = plain_weight_layers(G, "spectral")
+            self.normalise([layer for layer in layers if not isinstance(layer, nn.Embedding)])
+
+    def normalise(self, layers: list[nn.Module]) -> None:
+        """Divides each layer's weight by its largest singular value, whenever it is applied."""
+        for layer in layers:
             matrix = as_matrix(layer.weight.detach(), out_axis(layer))
             gain = nn.Parameter(torch.linalg.matrix_norm(matrix, 2)) if self.gamma else self.factor
             norm = LargestSingularValue(matrix, self.n_power_iterations, self.warm_up)
