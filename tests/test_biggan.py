@@ -17,6 +17,7 @@ from lit_gan.models.attention import SelfAttention
 from lit_gan.models.layers import initialise_orthogonal
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.labels import ConditionalBatchNorm, ProjectionDiscriminator, SharedEmbedding
+from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 
 SMALL = {"z_dim": 16, "width": 4}
@@ -227,6 +228,10 @@ class TestLabels:
         ConditionalBatchNorm(10).attach(G, D)
         z = torch.randn(2, 16)
         assert G(z, torch.tensor([0, 1])).shape == (2, 3, 32, 32)
+
+    def test_a_reference_batch_would_bring_no_latent_vectors_for_the_blocks(self):
+        with pytest.raises(UserError, match=r"^reg\.virtual_batch_norm\.network=g finds no normalisation"):
+            VirtualBatchNorm().attach(*self.players())
 
     @pytest.mark.parametrize("G", [dcgan.Generator((3, 32, 32), 4), biggan.Generator((3, 32, 32), hierarchical=False)])
     def test_a_vector_that_nothing_would_read(self, G):

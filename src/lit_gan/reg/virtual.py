@@ -10,7 +10,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer
-from lit_gan.layers import NormSlot
+from lit_gan.layers import LatentNorm, NormSlot
 from lit_gan.ranges import AtLeastTwo, checked
 from lit_gan.system.processes import as_the_first
 
@@ -166,10 +166,17 @@ def install_norms(network: Generator | Discriminator, norms: dict[str, VirtualNo
     """Puts the normalisations into a network, and `Drop` behind the last of them.
 
     Raises:
-        UserError: there is none, or there are some outside the body.
+        UserError: there is none, or there are some outside the body, or some that read a latent
+            vector, which the reference batch brings none of.
     """
     player = "g" if isinstance(network, Generator) else "d"
-    if not norms or not all(name.startswith("body.") for name in norms) or not isinstance(network.body, Layers):
+    latent = any(isinstance(layer, LatentNorm) for layer in network.modules())
+    if (
+        latent
+        or not norms
+        or not all(name.startswith("body.") for name in norms)
+        or not isinstance(network.body, Layers)
+    ):
         raise UserError(
             f"reg.virtual_batch_norm.network={player} finds no normalisation to replace in this model, or some that "
             f"its reference batch would not reach: choose the other network or another model."
