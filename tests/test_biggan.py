@@ -12,11 +12,11 @@ from torch import nn
 from lit_gan.build import build_gan
 from lit_gan.errors import UserError
 from lit_gan.layers import LatentNorm, operators
-from lit_gan.models import biggan, biggan_deep, dcgan, sngan_resnet
+from lit_gan.models import biggan, biggan_deep, sngan_resnet
 from lit_gan.models.attention import SelfAttention
 from lit_gan.models.layers import initialise_orthogonal
 from lit_gan.reg.codes import InfoGAN
-from lit_gan.reg.labels import ConditionalBatchNorm, ProjectionDiscriminator, SharedEmbedding
+from lit_gan.reg.labels import ClassNorm, ConditionalBatchNorm, ProjectionDiscriminator
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 
@@ -97,7 +97,7 @@ class TestBigGAN:
         with torch.device("meta"):
             G = biggan.Generator((3, 128, 128), z_dim=120, width=96, attention=[64])
             D = biggan.Discriminator((3, 128, 128), width=96, attention=[64])
-            for labels in (SharedEmbedding(1000), ProjectionDiscriminator(1000)):
+            for labels in (ConditionalBatchNorm(1000), ProjectionDiscriminator(1000)):
                 labels.attach(G, D)
         assert (count(G), count(D)) == (70_433_988, 87_982_370)
 
@@ -166,7 +166,7 @@ class TestBigGAN:
 
 class TestBigGANDeep:
     def players(self):
-        G = biggan_deep.Generator((3, 32, 32), z_dim=6, width=4)
+        G = biggan_deep.Generator((3, 32, 32), z_dim=6, width=4, label_size=3)
         return G, biggan_deep.Discriminator((3, 32, 32), width=4)
 
     @pytest.mark.parametrize(
@@ -179,13 +179,13 @@ class TestBigGANDeep:
                 biggan_deep.Generator(shape, attention=attention),
                 biggan_deep.Discriminator(shape, attention=attention),
             )
-            for labels in (SharedEmbedding(1000), ProjectionDiscriminator(1000)):
+            for labels in (ConditionalBatchNorm(1000), ProjectionDiscriminator(1000)):
                 labels.attach(G, D)
         assert (count(G), count(D)) == (of_g, of_d)
 
     def test_all_layers_read_the_whole_latent_vector_and_the_label(self):
         G, D = self.players()
-        SharedEmbedding(10, size=3).attach(G, D)
+        ConditionalBatchNorm(10).attach(G, D)
         assert [layer.gain.in_features for layer in G.modules() if isinstance(layer, LatentNorm)] == [9] * 24
         assert G.body[0].in_features == 9
         G.eval()
@@ -209,11 +209,13 @@ class TestBigGANDeep:
 
 class TestLabels:
     def players(self, **settings):
-        return biggan.Generator((3, 32, 32), **SMALL | settings), biggan.Discriminator((3, 32, 32), width=4)
+        return biggan.Generator((3, 32, 32), label_size=3, **SMALL | settings), biggan.Discriminator(
+            (3, 32, 32), width=4
+        )
 
     def test_all_blocks_read_one_vector_of_the_label(self):
         G, D = self.players()
-        SharedEmbedding(10, size=3).attach(G, D)
+        ConditionalBatchNorm(10).attach(G, D)
         G.eval()
         z, y = torch.randn(1, 16), torch.tensor([2])
         assert not torch.equal(G(z, y), G(z, torch.tensor([3])))
@@ -221,22 +223,15 @@ class TestLabels:
         assert torch.equal(G(z, y), G(z, torch.tensor([3])))
         assert [layer.gain.in_features for layer in G.modules() if isinstance(layer, LatentNorm)] == [7] * 6
 
-    def test_class_tables_are_for_norms_of_their_own(self):
-        with pytest.raises(UserError, match=r"reads the latent vector: choose labels=projection_shared"):
-            ConditionalBatchNorm(10).attach(*self.players())
+    def test_norms_of_their_own_have_tables_of_the_classes(self):
         G, D = self.players(hierarchical=False)
         ConditionalBatchNorm(10).attach(G, D)
-        z = torch.randn(2, 16)
-        assert G(z, torch.tensor([0, 1])).shape == (2, 3, 32, 32)
+        assert [type(layer.residual[0]) for layer in G.body if isinstance(layer, biggan.UpBlock)] == [ClassNorm] * 3
+        assert G(torch.randn(2, 16), torch.tensor([0, 1])).shape == (2, 3, 32, 32)
 
     def test_a_reference_batch_would_bring_no_latent_vectors_for_the_blocks(self):
         with pytest.raises(UserError, match=r"^reg\.virtual_batch_norm\.network=g finds no normalisation"):
             VirtualBatchNorm().attach(*self.players())
-
-    @pytest.mark.parametrize("G", [dcgan.Generator((3, 32, 32), 4), biggan.Generator((3, 32, 32), hierarchical=False)])
-    def test_a_vector_that_nothing_would_read(self, G):
-        with pytest.raises(UserError, match=r"^reg\.shared_embedding finds no .*model=biggan"):
-            SharedEmbedding(10).attach(G, biggan.Discriminator((3, 32, 32), width=1))
 
     def test_codes_after_the_latent_vector_are_read_by_the_first_layer(self):
         G, D = self.players()
@@ -251,7 +246,7 @@ class TestLabels:
 class TestSpectralNormOfG:
     def attached(self, **settings):
         G, D = biggan.Generator((3, 32, 32), **SMALL), biggan.Discriminator((3, 32, 32), width=4)
-        SharedEmbedding(10).attach(G, D)
+        ConditionalBatchNorm(10).attach(G, D)
         for network in (G, D):
             initialise_orthogonal(network, gain=3.0)
         SpectralNorm(warm_up=50, **settings).attach(G, D)

@@ -22,7 +22,6 @@ TRAINED = ["model", "loss", "labels", "reg", "optim", "order", "data", "metrics"
 COMPANIONS = {
     "loss=began": ["model=autoencoder"],
     "loss=ebgan": ["model=autoencoder"],
-    "labels=projection_shared": ["model=biggan", "data.image_size=32"],
     "model=dirac": ["data=dirac"],
     "model=text_resnet": ["data=text"],
     "metrics=modes": ["data=gaussians"],

@@ -45,14 +45,15 @@ class Generator(game.Generator):
 
     The latent vector is cut into equal parts: the dense layer reads the first, and every block reads
     another, through the gains and biases of its batch normalisations. `embedding`, where
-    `labels=projection_shared` has put one, is a vector of the label that all blocks read beside
-    their parts. What other regularizers append to the latent vector is read by the dense layer.
+    `ConditionalBatchNorm` has put one, is a vector of the label that all blocks read beside their
+    parts. What other regularizers append to the latent vector is read by the dense layer.
 
     Args:
         shape: (channels, size, size), size 32, 64, 128 or 256.
         z_dim: length of the latent vector, a multiple of the number of parts, which are one more
             than the blocks: 4, 5, 6 or 7.
         width: ch of the tables; 64 at 32 px, 96 at 128 px in their code.
+        label_size: length of the vector of the label, if labels reach G.
         hierarchical: false: the dense layer reads the whole latent vector, and batch normalisation
             has gains and biases of its own, as in their code for CIFAR-10.
         attention: sides of the feature maps after which self-attention stands; None for none. 64
@@ -73,6 +74,7 @@ class Generator(game.Generator):
         z_dim: Count = 128,
         width: Count = 64,
         prior: str = "normal",
+        label_size: Count = 128,
         hierarchical: Switch = True,
         attention: Sequence[int] | None = None,
         initialise: Initialise | None = None,
@@ -81,7 +83,7 @@ class Generator(game.Generator):
         channels, size = image_shape("biggan", shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
         self.parts = equal_parts(z_dim, len(widths)) if hierarchical else [z_dim]
-        self.embedding = None
+        self.embedding, self.label_size = None, label_size
         code = self.parts[-1] if hierarchical else None
         blocks = [UpBlock(*pair, code) for pair in itertools.pairwise(widths)]
         maps = [(after, BOTTOM << place) for place, after in enumerate(widths[1:], start=1)]

@@ -25,11 +25,12 @@ class Generator(game.Generator):
     """Dense, two bottleneck blocks at each resolution, norm, ReLU, 3x3 convolution, tanh.
 
     The dense layer and every batch normalisation in a block read the whole latent vector and,
-    where `labels=projection_shared` has put one into `embedding`, a vector of the label.
+    where `ConditionalBatchNorm` has put one into `embedding`, a vector of the label.
 
     Args:
         shape: (channels, size, size), size 32, 64, 128 or 256.
-        width: ch of the tables, 128 in the paper; 4 or more.
+        width: ch of the tables, 128 in the paper.
+        label_size: length of the vector of the label, if labels reach G.
         attention: sides of the feature maps after which self-attention stands; None for none. 64
             at 128 px.
         initialise: sets the weights at the start; None for orthogonal ones.
@@ -47,13 +48,14 @@ class Generator(game.Generator):
         z_dim: Count = 128,
         width: Count = 128,
         prior: str = "normal",
+        label_size: Count = 128,
         attention: Sequence[int] | None = None,
         initialise: Initialise | None = None,
     ):
         super().__init__(shape, z_dim, prior)
         channels, size = image_shape("biggan_deep", shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
-        self.embedding = None
+        self.embedding, self.label_size = None, label_size
         steps = [step for before, after in itertools.pairwise(widths) for step in ((before, before), (before, after))]
         blocks = [UpBlock(*step, z_dim, double=place % 2 == 1) for place, step in enumerate(steps)]
         maps = [(after, BOTTOM << (place + 1) // 2) for place, (_, after) in enumerate(steps)]

@@ -192,25 +192,36 @@ class ClassNorm(Labelled):
         return torch.addcmul(beta.view(shape), gamma.view(shape), x)
 
 
+class LabelVectors(nn.Embedding):
+    """A vector for each class."""
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.num_embeddings
+
+
 class ConditionalBatchNorm(Conditional):
     """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al.
     2017, Eq. 5.
 
     All classes start from those of the layer. Of a ResNet it is that in the blocks; the last one
     stays as it is, as in the authors' code of Miyato and Koyama 2018 and of Gulrajani et al. 2017.
+
+    Where the normalisation reads a part of the latent vector, as in BigGAN, it reads a learned
+    vector of the label beside it, the same for all blocks: Brock et al. 2019, section 3. BigGAN's
+    first layer does not, that of BigGAN-deep does.
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Replaces the batch normalisations.
+        """Replaces the batch normalisations, or lets them read the label, too.
 
         Raises:
-            UserError: G has none, or they read a part of the latent vector.
+            UserError: G has none.
         """
-        if any(isinstance(layer, LatentNorm) for layer in G.modules()):
-            raise UserError(
-                "reg.conditional_batch_norm finds that G's batch normalisation reads the latent vector: choose "
-                "labels=projection_shared, by which it reads the label as well, or set model.G.hierarchical=false."
-            )
+        readers = [layer for layer in G.modules() if isinstance(layer, LatentLinear | LatentNorm)]
+        if readers:
+            return self.share(G, readers)
         norms = [(name, layer) for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)]
         if not norms:
             raise UserError(
@@ -221,52 +232,12 @@ class ConditionalBatchNorm(Conditional):
         for name, norm in within or norms:
             G.set_submodule(name, ClassNorm(norm, self.n_classes))
 
-
-class LabelVectors(nn.Embedding):
-    """A vector for each class."""
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return self.num_embeddings
-
-
-class SharedEmbedding(Conditional):
-    """A learned vector of the label beside the part of the latent vector that each block of G reads.
-    Brock et al. 2019 (BigGAN), section 3.
-
-    One vector for all blocks; the gains and biases of their batch normalisations are linear in it.
-    In BigGAN-deep the first layer of G reads it, too.
-
-    Args:
-        n_classes: number of classes of the data.
-        size: length of the vector; 128 in the paper.
-
-    Raises:
-        UserError: data without labels, or a size below 1.
-    """
-
-    @checked("reg.shared_embedding")
-    def __init__(self, n_classes: int | None, size: Count = 128):
-        super().__init__(n_classes)
-        self.size = size
-
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Gives G the vectors and lets all layers read them that read the latent vector.
-
-        Raises:
-            UserError: no batch normalisation of G does.
-        """
-        readers = [layer for layer in G.modules() if isinstance(layer, LatentLinear | LatentNorm)]
-        if not readers:
-            raise UserError(
-                "reg.shared_embedding finds no batch normalisation in G that reads the latent vector: choose "
-                "model=biggan with model.G.hierarchical=true, or labels=projection."
-            )
-        G.embedding = LabelVectors(self.n_classes, self.size)
+    def share(self, G: Generator, readers: list[nn.Module]) -> None:
+        """Gives G a vector of each class, which these layers read after what they have read."""
+        G.embedding = LabelVectors(self.n_classes, G.label_size)
         nn.init.orthogonal_(G.embedding.weight)
         for reader in readers:
-            widen(reader, self.size)
+            widen(reader, G.label_size)
 
 
 class ACGAN(Conditional):
