@@ -22,6 +22,7 @@ TRAINED = ["model", "loss", "labels", "reg", "optim", "order", "data", "metrics"
 COMPANIONS = {
     "loss=began": ["model=autoencoder"],
     "loss=ebgan": ["model=autoencoder"],
+    "loss=multi_hinge": ["labels=multi_hinge"],
     "model=dirac": ["data=dirac"],
     "model=text_resnet": ["data=text"],
     "metrics=modes": ["data=gaussians"],

@@ -187,8 +187,9 @@ def test_every_loss_file_can_weaken_gs_objective(compose, loss_choice, judged):
     loss = instantiate(compose(f"loss={loss_choice}", "loss.g_weight=0.25").loss)
     turn = judged("g", [2.0, -0.5], [-3.0, 0.25])
     torch.testing.assert_close(loss.objective(turn), loss.g(turn) / 4)
-    turn.player = "d"
-    assert loss.objective(turn) != 0
+    if loss_choice != "multi_hinge":  # whose D names classes
+        turn.player = "d"
+        assert loss.objective(turn) != 0
 
 
 # Labels that D is told

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Layers
+from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers
 
 Matrix = Float[Tensor, "out rest"]
 
@@ -56,6 +56,40 @@ class LatentNorm(nn.Module):
         """[b, channels, h, w] normalised over the batch, then scaled and shifted."""
         gain, bias = (linear(code)[..., None, None] for linear in (self.gain, self.bias))
         return torch.addcmul(bias, 1 + gain, self.norm(x))
+
+
+class ClassMargins(Labelled):
+    """A last layer of D that tells K classes and "generated" apart: by how much the class of each
+    sample is ahead of all others.
+
+    Args:
+        in_features: length of the features.
+        n_classes: K.
+    """
+
+    def __init__(self, in_features: int, n_classes: int):
+        super().__init__()
+        self.n_classes, self.linear = n_classes, nn.Linear(in_features, n_classes + 1)
+
+    @property
+    def in_features(self) -> int:
+        """Length of the features."""
+        return self.linear.in_features
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more features."""
+        widen(self.linear, extra)
+
+    def generated(self, features: Tensor) -> Float[Tensor, " b"]:
+        """By how much "generated" is ahead of all classes."""
+        classes, generated = self.linear(features).split([self.n_classes, 1], 1)
+        return generated.squeeze(1) - classes.amax(1)
+
+    def forward(self, features: Tensor, y: Labels) -> Float[Tensor, "b 1"]:
+        """By how much each sample's class is ahead."""
+        scores = self.linear(features)
+        own = scores.gather(1, y[:, None])
+        return own - scores.scatter(1, y[:, None], -torch.inf).amax(1, keepdim=True)
 
 
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)

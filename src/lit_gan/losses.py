@@ -10,6 +10,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Loss, Turn
+from lit_gan.layers import ClassMargins
 from lit_gan.ranges import NonNegative, Number, Positive, Range, Share, checked
 from lit_gan.system.processes import mean_over_processes
 
@@ -82,6 +83,34 @@ class Hinge(Loss):
     def g(self, turn: Turn) -> Scalar:
         """Minus D's mean output."""
         return -turn.fake.logits.mean()
+
+
+class MultiHinge(Loss):
+    """The hinge of Crammer and Singer over K classes and "generated": E max(0, 1 - m(x, y)) + E max(0,
+    1 - m(G, generated)) for D, E max(0, 1 - m(G, y)) for G. Kavalerov et al. 2019 (arXiv
+    1912.04216v1).
+
+    m(x, t) is by how much t is ahead of all others, as labels=multi_hinge has it. G's part is
+    weighted 0.05 in the paper, beside reg=feature_matching_l1.
+    """
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Refuses a D that names no classes.
+
+        Raises:
+            UserError: says which choice lets it.
+        """
+        if not isinstance(D.head, ClassMargins):
+            raise UserError("loss=multi_hinge is of a D that names classes: set labels=multi_hinge, or loss=hinge.")
+
+    def d(self, turn: Turn) -> Scalar:
+        """Zero once every sample's class is ahead by its margin."""
+        generated = turn.D.head.generated(turn.fake.features)
+        return F.relu(1 - turn.real.logits).mean() + F.relu(1 - generated).mean()
+
+    def g(self, turn: Turn) -> Scalar:
+        """Zero once every generated sample's class is ahead by its margin."""
+        return F.relu(1 - turn.fake.logits).mean()
 
 
 class Wasserstein(Loss):

@@ -1,0 +1,228 @@
+"""What D can say of classes beside its verdict, in place of the projection: parts of the choices of
+`labels`."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict
+from lit_gan.layers import ClassMargins
+from lit_gan.ranges import Count, Number, Positive, checked
+from lit_gan.reg.labels import Conditional, Features, embedding
+
+Scalar = Float[Tensor, ""]
+
+
+class TwinAuxiliaryClassifier(Conditional):
+    """AC-GAN with a twin of the classifier, which learns from generated samples and whose cross
+    entropy G maximises. Gong et al. 2019 (arXiv 1907.02690).
+
+    CE(c(x), y) + CE(t(G), y) for D, CE(c(G), y) - CE(t(G), y) for G. A classifier alone makes G
+    lower the entropy of the class given the sample, so that classes shrink; the twin takes that
+    away. As in the paper the twin is D's: StudioGAN trains none.
+
+    Args:
+        n_classes: number of classes of the data.
+        weight: of both players' terms; 1 in the authors' code for CIFAR.
+    """
+
+    @checked("reg.twin_auxiliary_classifier")
+    def __init__(self, n_classes: int | None, weight: Number = 1.0):
+        super().__init__(n_classes)
+        self.weight = weight
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds classifier and twin to D's features."""
+        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
+
+    def d(self, turn: Turn) -> Scalar:
+        """The classifier on real samples, the twin on generated ones."""
+        return self.errors(turn, turn.real, turn.y)[0] + self.errors(turn, turn.fake, turn.y_fake)[1]
+
+    def g(self, turn: Turn) -> Scalar:
+        """With the classifier and against the twin."""
+        classifier, twin = self.errors(turn, turn.fake, turn.y_fake)
+        return classifier - twin
+
+    def errors(self, turn: Turn, verdict: Verdict, y: Labels) -> tuple[Scalar, Scalar]:
+        """Cross entropies of classifier and twin in nats, means over the batch."""
+        first, twin = turn.D.heads[self.name](verdict.features).chunk(2, 1)
+        return F.cross_entropy(first, y), F.cross_entropy(twin, y)
+
+
+class DiscriminativeClassifier(Conditional):
+    """A classifier of 2 K classes, each class of real and each of generated samples. Hou et al. 2022
+    (ADC-GAN, arXiv 2107.10060).
+
+    CE(c(x), real y) + CE(c(G), generated y) for D, CE(c(G), real y) - CE(c(G), generated y) for G,
+    which is the log of how much more likely "generated" is. At its optimum G has the joint
+    distribution of samples and classes even without another loss.
+
+    Args:
+        n_classes: number of classes of the data.
+        weight: of both players' terms; 1 in the authors' code for CIFAR.
+    """
+
+    @checked("reg.discriminative_classifier")
+    def __init__(self, n_classes: int | None, weight: Number = 1.0):
+        super().__init__(n_classes)
+        self.weight = weight
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds the classifier to D's features: first the classes of real samples, then of generated."""
+        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
+
+    def d(self, turn: Turn) -> Scalar:
+        """On real and on generated samples."""
+        return self.error(turn, turn.real, turn.y) + self.error(turn, turn.fake, self.generated(turn))
+
+    def g(self, turn: Turn) -> Scalar:
+        """As real samples of their class, and not as generated ones."""
+        return self.error(turn, turn.fake, turn.y_fake) - self.error(turn, turn.fake, self.generated(turn))
+
+    def generated(self, turn: Turn) -> Labels:
+        """The classes of generated samples."""
+        return turn.y_fake + self.n_classes
+
+    def error(self, turn: Turn, verdict: Verdict, y: Labels) -> Scalar:
+        """Cross entropy in nats, the mean over the batch."""
+        return F.cross_entropy(turn.D.heads[self.name](verdict.features), y)
+
+
+class Proxies(nn.Module):
+    """Features and classes as points on one sphere."""
+
+    def __init__(self, n_features: int, n_classes: int, size: int):
+        super().__init__()
+        self.linear, self.embedding = nn.Linear(n_features, size), embedding(n_classes, size)
+
+    def forward(self, features: Features, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
+        """Cosines of each sample with its class, and of all pairs of samples."""
+        samples, classes = F.normalize(self.linear(features), dim=1), F.normalize(self.embedding(y), dim=1)
+        return (samples * classes).sum(1), samples @ samples.T
+
+
+class Contrast(Conditional):
+    """A term on the cosines of a batch's samples with their classes and with each other.
+
+    D's on real samples, G's on generated ones.
+
+    Args:
+        n_classes: number of classes of the data.
+        weight: lambda, of both players' terms.
+        temperature: tau, what the cosines are divided by.
+        size: length of the vectors of samples and classes.
+    """
+
+    @checked("reg")
+    def __init__(self, n_classes: int | None, weight: Number, temperature: Positive, size: Count = 512):
+        super().__init__(n_classes)
+        self.weight, self.temperature, self.size = weight, temperature, size
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds the vectors to D's features."""
+        D.heads[self.name] = Proxies(D.n_features, self.n_classes, self.size)
+
+    def d(self, turn: Turn) -> Scalar:
+        """On real samples."""
+        return self.distance(turn, turn.real, turn.y)
+
+    def g(self, turn: Turn) -> Scalar:
+        """On generated samples."""
+        return self.distance(turn, turn.fake, turn.y_fake)
+
+    def distance(self, turn: Turn, verdict: Verdict, y: Labels) -> Scalar:
+        """The term, in nats, the mean over the batch."""
+        own, pairs = turn.D.heads[self.name](verdict.features, y)
+        return self.compare(own, pairs, y[:, None] == y).mean()
+
+    def compare(
+        self, own: Float[Tensor, " b"], pairs: Float[Tensor, "b b"], alike: Bool[Tensor, "b b"]
+    ) -> Float[Tensor, " b"]:
+        """The term of each sample.
+
+        Args:
+            own: cosines with the samples' classes.
+            pairs: cosines of the samples with each other.
+            alike: whether two samples are of the same class.
+        """
+        raise NotImplementedError
+
+
+class ConditionalContrast(Contrast):
+    """2C: a sample should be nearer to its class and to samples of its class than to others. Kang
+    and Park 2020 (ContraGAN, arXiv 2006.12681).
+
+    -log of the share that its class and the others of its class have in sum_j exp(cos / tau).
+
+    Args:
+        n_classes: number of classes of the data.
+        weight: lambda; 1 in the authors' code for CIFAR, as tau.
+        temperature: tau, what the cosines are divided by.
+        size: length of the vectors of samples and classes.
+    """
+
+    @checked("reg.conditional_contrast")
+    def __init__(self, n_classes: int | None, weight: Number = 1.0, temperature: Positive = 1.0, size: Count = 512):
+        super().__init__(n_classes, weight, temperature, size)
+
+    def compare(
+        self, own: Float[Tensor, " b"], pairs: Float[Tensor, "b b"], alike: Bool[Tensor, "b b"]
+    ) -> Float[Tensor, " b"]:
+        """0 where all samples are of one class."""
+        itself = torch.eye(len(own), dtype=torch.bool, device=own.device)
+        others = (pairs / self.temperature).masked_fill(itself, -torch.inf)
+        of_all = torch.cat([own[:, None] / self.temperature, others], 1)
+        of_its_class = torch.cat([own[:, None] / self.temperature, others.masked_fill(~alike, -torch.inf)], 1)
+        return of_all.logsumexp(1) - of_its_class.logsumexp(1)
+
+
+class DataToDataCrossEntropy(Contrast):
+    """D2D-CE: a sample should be near to its class and far from samples of other classes, as long as
+    it is not near or far enough. Kang et al. 2021 (ReACGAN, arXiv 2111.01118).
+
+    -log(e^p / (e^p + sum_j e^n_j)) with p = min(cos(sample, class) - m, 0) / tau and, over the
+    samples of other classes, n_j = max(cos(sample, sample_j) - (1 - m), 0) / tau. The authors' code
+    subtracts the largest n_j from the n_j alone, and so weighs them less; this is the paper's.
+
+    Args:
+        n_classes: number of classes of the data.
+        weight: lambda; 0.5 in the authors' code for CIFAR, as tau.
+        temperature: tau, what the cosines are divided by.
+        margin: m, the cosine with its class that is near enough; 1 - m with others is far enough.
+        size: length of the vectors of samples and classes.
+    """
+
+    @checked("reg.data_to_data_cross_entropy")
+    def __init__(
+        self,
+        n_classes: int | None,
+        weight: Number = 0.5,
+        temperature: Positive = 0.5,
+        margin: Number = 0.98,
+        size: Count = 512,
+    ):
+        super().__init__(n_classes, weight, temperature, size)
+        self.margin = margin
+
+    def compare(
+        self, own: Float[Tensor, " b"], pairs: Float[Tensor, "b b"], alike: Bool[Tensor, "b b"]
+    ) -> Float[Tensor, " b"]:
+        """log(1 + n) with no gradient where all is near and far enough, n the samples of other classes."""
+        near = (own - self.margin).clamp(max=0) / self.temperature
+        far = (pairs - (1 - self.margin)).clamp(min=0) / self.temperature
+        return torch.cat([near[:, None], far.masked_fill(alike, -torch.inf)], 1).logsumexp(1) - near
+
+
+class MultiHinge(Conditional):
+    """D names one of K classes or "generated"; its logit is by how much the sample's class is ahead
+    of all others. Kavalerov et al. 2019 (arXiv 1912.04216v1).
+
+    For loss=multi_hinge, which takes both players' objectives from it. (The later version of the
+    paper is another method, beside a projection.)
+    """
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Replaces D's last layer."""
+        D.head = ClassMargins(D.n_features, self.n_classes)
