@@ -19,6 +19,7 @@ from lit_gan.reg.class_heads import (
     DiscriminativeClassifier,
     TwinAuxiliaryClassifier,
 )
+from lit_gan.reg.minibatch import MinibatchDiscrimination
 from lit_gan.reg.targets import FeatureMatchingL1
 
 K, N = 3, 6
@@ -193,6 +194,15 @@ def test_feature_matching_in_absolute_distance(played):
 def test_data_without_labels(make):
     with pytest.raises(UserError, match=r"data\.n_classes=null.*labels=none"):
         make(None)
+
+
+@pytest.mark.parametrize("make", [*HEADS, class_heads.MultiHinge])
+def test_a_head_reads_features_that_are_added_to_ds(make):
+    D = mlp.Discriminator((2,), width=5, depth=1)
+    for reg in (make(K), MinibatchDiscrimination(n_kernels=4)):
+        reg.attach(G, D)
+    widths = [layer.in_features for layer in (D.head, *D.heads.modules()) if hasattr(layer, "in_features")]
+    assert set(widths) == {9}
 
 
 @pytest.mark.parametrize("make", HEADS)

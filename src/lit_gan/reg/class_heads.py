@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
 from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict
-from lit_gan.layers import ClassMargins
+from lit_gan.layers import ClassMargins, widen
 from lit_gan.ranges import Count, Number, Positive, checked
 from lit_gan.reg.labels import Conditional, Features, embedding
 
@@ -96,6 +96,10 @@ class Proxies(nn.Module):
     def __init__(self, n_features: int, n_classes: int, size: int):
         super().__init__()
         self.linear, self.embedding = nn.Linear(n_features, size), embedding(n_classes, size)
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more features."""
+        widen(self.linear, extra)
 
     def forward(self, features: Features, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
         """Cosines of each sample with its class, and of all pairs of samples."""
