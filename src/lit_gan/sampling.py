@@ -2,14 +2,23 @@
 
 import copy
 import difflib
+import math
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.data.source import first_few
 from lit_gan.errors import UserError
-from lit_gan.game import Generator
+from lit_gan.game import Generator, Normal
+
+BatchStatistics = Literal["running", "batch", "standing"]
+"""What G's batch normalisation normalises by when it does not train: its running statistics, those
+of each batch, or the mean of those of `STANDING` batches drawn for it."""
+STANDING = (16, 256)
+"""So many batches of so many samples; 16 as in the PyTorch code of Brock et al. 2019."""
 
 
 def n_classes_of(network: nn.Module) -> int | None:
@@ -45,15 +54,44 @@ class Sampler:
 
     Args:
         seed: of the latent vectors, which are drawn on the CPU and so do not depend on the device.
-        batch_statistics: batch normalisation with each batch's own statistics instead of the
-            running ones.
+        batch_norm: "running", "batch" or "standing", see `BatchStatistics`.
+        truncation: the largest absolute value of a normal latent variable; None for any.
+
+    Raises:
+        UserError: a truncation where no latent variable is normal.
     """
 
-    def __init__(self, G: Generator, seed: int = 0, batch_statistics: bool = False):
-        self.G = copy.deepcopy(G).train(batch_statistics)
+    def __init__(
+        self,
+        G: Generator,
+        seed: int = 0,
+        batch_norm: BatchStatistics = "running",
+        truncation: float | None = None,
+    ):
+        self.G = copy.deepcopy(G).train(batch_norm == "batch")
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
+        self.truncation = truncation
+        if truncation is not None and not any(isinstance(part, Normal) for part in G.latents):
+            raise UserError(
+                f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
+            )
+        if batch_norm == "standing":
+            self.stand()
+            self.generator.manual_seed(seed)
+
+    def stand(self) -> None:
+        """Gives G's batch normalisation the mean statistics of fresh batches."""
+        norms = [layer for layer in self.G.modules() if isinstance(layer, _BatchNorm)]
+        for norm in norms:
+            norm.reset_running_stats()
+            norm.momentum = None  # which has torch keep the plain mean
+            norm.train()
+        batches, size = STANDING
+        for _ in range(batches if norms else 0):
+            self(size)
+        self.G.eval()
 
     def __call__(self, n: int, label: int | None = None) -> Tensor:
         """The next n samples, of all classes or of one, [n, *shape] in [-1, 1], float32.
@@ -73,7 +111,15 @@ class Sampler:
 
     def latents(self, n: int) -> tuple[Tensor, Tensor]:
         """The next n latent vectors and, on the CPU, uniform labels."""
-        return self.G.draw(n, self.generator), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+        return self.vectors(n), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+
+    def vectors(self, n: int) -> Tensor:
+        """The next n latent vectors, truncated where they should be."""
+        z = self.G.draw(n, self.generator)
+        if self.truncation is None:
+            return z
+        parts = zip(z.split([part.size for part in self.G.latents], 1), self.G.latents, strict=True)
+        return torch.cat([truncated(z, self.truncation) if isinstance(part, Normal) else z for z, part in parts], 1)
 
     def grid(self, count: int) -> tuple[Tensor, int | None]:
         """At most `count` samples for one picture, and how many of them make a row; None for any
@@ -87,7 +133,7 @@ class Sampler:
         rows = min(self.n_classes, count)
         columns = count // rows
         y = torch.arange(rows, device=self.device).repeat_interleave(columns)
-        return self.generate(self.G.draw(columns, self.generator).repeat(rows, 1), y), columns
+        return self.generate(self.vectors(columns).repeat(rows, 1), y), columns
 
     def require(self, label: int) -> None:
         """Refuses a class that G does not make.
@@ -104,3 +150,14 @@ class Sampler:
     def generate(self, z: Tensor, y: Tensor) -> Tensor:
         """The samples of given latent vectors."""
         return self.G(z, y).float()
+
+
+def truncated(z: Tensor, limit: float) -> Tensor:
+    """N(0, 1) numbers moved, in their order, to where N(0, 1) numbers within +-limit lie. Brock et
+    al. 2019 draw anew what lies beyond, which has the same distribution.
+
+    So the samples of a seed change steadily with the limit.
+    """
+    below = 0.5 * math.erfc(limit / math.sqrt(2))
+    share = torch.special.ndtr(z.double())
+    return torch.special.ndtri(below + (1 - 2 * below) * share).clamp(-limit, limit).to(z)

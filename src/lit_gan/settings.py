@@ -6,7 +6,7 @@ The tables name what belongs to a command. What belongs to a class or function
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from hydra._internal.utils import _locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -61,6 +61,8 @@ SAMPLE = {
     "class": Annotated[int | str | None, Range(0)],
     "seed": Seed,
     "ema": Switch,
+    "truncation": Annotated[float | None, Range(above=0)],
+    "batch_norm": Literal["running", "batch", "standing"],
     "batch_size": Count,
     "interpolations": Whole,
     "steps": Count,

@@ -11,7 +11,7 @@ from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.sharing import Draw
 from lit_gan.sampling import Sampler
 
-ALWAYS_USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed")
+ALWAYS_USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed", "truncation")
 """The settings of a protocol that matter for every suite."""
 
 ByClass = dict[str, list[float | None]]
@@ -102,7 +102,7 @@ class Suite:
         It is asked after `prepare`. By default these are the settings of the protocol that every
         suite uses, and the data with a hash of the split.
         """
-        used = {name: getattr(protocol, name) for name in ALWAYS_USED}
+        used = {name: value for name, value in protocol.facts().items() if name in ALWAYS_USED}
         return used | {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
 
     def ends(self, names: Iterable[str]) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """IS, FID, KID, precision and recall of a generator, from one extractor pass."""
 
-from dataclasses import asdict
 from typing import Any, ClassVar
 
 import torch
@@ -123,7 +122,7 @@ class FeatureMetrics(Suite):
         """
         dataset = source.split(protocol.real_split)
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
-        return asdict(protocol) | self.used(protocol, n_real(dataset, protocol)) | data | self.extractor.identity()
+        return protocol.facts() | self.used(protocol, n_real(dataset, protocol)) | data | self.extractor.identity()
 
     def used(self, protocol: EvalProtocol, real: int) -> dict[str, int]:
         """The numbers of a protocol as the scores use them, where there are so many real images."""

@@ -1,7 +1,7 @@
 """What exactly is measured: the numbers that must agree before two scores can be compared."""
 
-from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Annotated, Any, Literal
 
 from lit_gan.ranges import AtLeastTwo, Count, Range, Seed, Switch, argument_ranges, require
 
@@ -36,16 +36,24 @@ class EvalProtocol:
     """The k of precision and recall."""
     batch_size: Count
     """Images that are generated and looked at together."""
-    batch_norm: Literal["running", "batch"]
-    """G's batch normalisation: its running statistics, or those of each batch."""
+    batch_norm: Literal["running", "batch", "standing"]
+    """G's batch normalisation: its running statistics, those of each batch, or the mean of those of batches drawn for
+    it."""
     ema: Switch
     """The moving average of G's weights, where there is one."""
     seed: Seed
     """Of the latent vectors, of IS's splits and of KID's subsets."""
+    truncation: Annotated[float | None, Range(above=0)] = None
+    """The largest absolute value of a normal latent variable; None for any."""
 
     def __post_init__(self):
         for name, allowed in argument_ranges(EvalProtocol).items():
             require(f"protocol.{self.name}.{name}", getattr(self, name), allowed)
+
+    def facts(self) -> dict[str, Any]:
+        """Its settings as records have them; those from before there was a truncation say nothing of
+        it."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("truncation", None)}
 
     def with_generated(self, n: int) -> "EvalProtocol":
         """The protocol with n generated images for every score."""

@@ -51,16 +51,21 @@ def sample(config: DictConfig) -> None:
     check_room(output / SINGLES, config.n)
 
     G = G.to(device)
-    samples = draw_samples(Sampler(G, config.seed), config.n, label, config.batch_size)
+    samples = draw_samples(sampler_of(G, config), config.n, label, config.batch_size)
     output.mkdir(parents=True, exist_ok=True)
     save_samples(samples, G, source, config, names)
     if config.interpolations:
-        rows = interpolation(Sampler(G, config.seed), config.interpolations, config.steps, label or 0)
+        rows = interpolation(sampler_of(G, config), config.interpolations, config.steps, label or 0)
         render(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
         save_array(as_array(source, samples), output / "samples.npz")
     of_class = "" if label is None else f"of class {label}{f', {names[label]},' if names else ''} "
     print(f"{config.n} samples {of_class}of update {update} in {output}")
+
+
+def sampler_of(G: Generator, config: DictConfig) -> Sampler:
+    """The samples that are asked for, from the first one on."""
+    return Sampler(G, config.seed, config.batch_norm, config.truncation)
 
 
 def class_names_of(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
@@ -127,7 +132,7 @@ def overview(
 ) -> Picture | Page:
     """A grid of the samples; where they are of all classes, a grid of new ones with a row for each
     class."""
-    sampler = Sampler(G, config.seed)
+    sampler = sampler_of(G, config)
     if sampler.n_classes is None or config["class"] is not None:
         return render(source, samples[:GRID])
     return render(source, *sampler.grid(min(config.n, GRID)), names)
@@ -136,7 +141,7 @@ def overview(
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:
     """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al.
     2016, Figure 4."""
-    start, end = sampler.G.draw(2 * rows, sampler.generator).chunk(2)
+    start, end = sampler.vectors(2 * rows).chunk(2)
     share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
     z = torch.lerp(start[:, None], end[:, None], share).flatten(0, 1)
     return sampler.generate(z, torch.full((len(z),), label, device=z.device)).cpu()

@@ -1,0 +1,89 @@
+"""How samples are drawn from a trained G: truncated latent vectors, statistics of batch normalisation."""
+
+import math
+
+import pytest
+import torch
+from scipy import stats
+from torch import nn
+
+from lit_gan import game
+from lit_gan.errors import UserError
+from lit_gan.metrics import EvalProtocol
+from lit_gan.models import mlp
+from lit_gan.reg.codes import InfoGAN
+from lit_gan.sampling import STANDING, Sampler, truncated
+
+
+class Normalised(game.Generator):
+    """Points 3 z + 5, normalised over the batch."""
+
+    def __init__(self, prior="normal"):
+        super().__init__((2,), 2, prior)
+        self.dense, self.norm = nn.Linear(2, 2), nn.BatchNorm1d(2, affine=False)
+        with torch.no_grad():
+            self.dense.weight.copy_(3 * torch.eye(2)), self.dense.bias.fill_(5)
+
+    def forward(self, z, y=None):
+        return self.norm(self.dense(z))
+
+
+@pytest.mark.parametrize("limit", [0.1, 1.0, 2.0])
+def test_truncated_numbers_have_the_truncated_distribution(limit):
+    z = truncated(torch.randn(20_000), limit).numpy()
+    assert abs(z).max() <= limit
+    assert stats.kstest(z, stats.truncnorm(-limit, limit).cdf).pvalue > 0.01
+    tail = 2 * limit * stats.norm.pdf(limit) / (2 * stats.norm.cdf(limit) - 1)
+    assert z.var() == pytest.approx(1 - tail, rel=0.05)
+
+
+def test_a_wide_limit_changes_nothing_and_the_order_stays():
+    z = torch.randn(100)
+    torch.testing.assert_close(truncated(z, 9.0), z)
+    assert torch.equal(truncated(z, 0.5).argsort(), z.argsort())
+
+
+def test_only_normal_latent_variables_are_truncated():
+    G, D = mlp.Generator((2,), z_dim=3, width=4, depth=1), mlp.Discriminator((2,), width=4, depth=1)
+    InfoGAN(categorical=[4], continuous=2).attach(G, D)
+    plain, cut = (Sampler(G, truncation=limit).vectors(50) for limit in (None, 0.5))
+    assert cut[:, :3].abs().max() <= 0.5 < plain[:, :3].abs().max()
+    assert torch.equal(cut[:, 3:], plain[:, 3:])
+
+
+def test_a_generator_without_normal_latent_variables():
+    with pytest.raises(UserError, match=r"^truncation=0\.5 is of normal latent variables"):
+        Sampler(Normalised("uniform"), truncation=0.5)
+
+
+@pytest.mark.parametrize(("limit", "spread"), [(None, 3.0), (1.0, 3 * math.sqrt(0.2911))])
+def test_standing_statistics_are_those_of_the_samples(limit, spread):
+    G = Normalised()
+    with torch.no_grad():
+        G.norm.running_mean.fill_(100)
+    norm = Sampler(G, batch_norm="standing", truncation=limit).G.norm
+    error = 5 * spread / math.sqrt(math.prod(STANDING))
+    torch.testing.assert_close(norm.running_mean, torch.full((2,), 5.0), atol=error, rtol=0)
+    torch.testing.assert_close(norm.running_var.sqrt(), torch.full((2,), spread), atol=error, rtol=0)
+    assert G.norm.running_mean.eq(100).all()
+
+
+def test_with_standing_statistics_a_sample_depends_on_no_other():
+    draw = Sampler(Normalised(), batch_norm="standing")
+    z, y = draw.latents(8)
+    torch.testing.assert_close(draw.generate(z, y)[:1], draw.generate(z[:1], y[:1]))
+    batch = Sampler(Normalised(), batch_norm="batch")
+    assert not torch.allclose(batch.generate(z, y)[:2], batch.generate(z[:2], y[:2]))
+
+
+def test_the_latent_vectors_of_a_seed_are_the_same_with_every_kind_of_statistics():
+    drawn = [Sampler(Normalised(), 3, kind).vectors(4) for kind in ("running", "batch", "standing")]
+    assert all(torch.equal(drawn[0], each) for each in drawn)
+
+
+def test_records_say_of_a_truncation_only_where_there_is_one(compose):
+    settings = dict(compose().protocol.full)
+    assert "truncation" not in EvalProtocol(**settings).facts()
+    assert EvalProtocol(**settings | {"truncation": 0.7}).facts()["truncation"] == 0.7
+    with pytest.raises(UserError, match=r"protocol\.full\.truncation=0"):
+        EvalProtocol(**settings | {"truncation": 0.0})
