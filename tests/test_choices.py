@@ -24,6 +24,7 @@ COMPANIONS = {
     "loss=ebgan": ["model=autoencoder"],
     "loss=multi_hinge": ["labels=multi_hinge"],
     "model=dirac": ["data=dirac"],
+    "model=r3gan": ["reg=[r1]"],
     "model=text_resnet": ["data=text"],
     "metrics=modes": ["data=gaussians"],
     "metrics=ngrams": ["data=text"],

@@ -210,7 +210,7 @@ class ConditionalBatchNorm(Conditional):
 
     Where the normalisation reads a part of the latent vector, as in BigGAN, it reads a learned
     vector of the label beside it, the same for all blocks: Brock et al. 2019, section 3. BigGAN's
-    first layer does not, that of BigGAN-deep does.
+    first layer does not, that of BigGAN-deep does, and in R3GAN, which normalises nothing, it alone.
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:

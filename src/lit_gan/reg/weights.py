@@ -40,6 +40,22 @@ class Normalised(nn.Module):
             return weight * (self.gain / self.norm(as_matrix(weight, self.axis)))
 
 
+def divisible_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:
+    """The layers of a player with a weight, for a regularizer called `name` that divides it by a
+    norm.
+
+    Raises:
+        UserError: as `plain_weight_layers`, or a weight is 0 at the start.
+    """
+    layers = plain_weight_layers(network, name)
+    if any(not layer.weight.any() for layer in layers if not layer.weight.is_meta):
+        raise UserError(
+            f"reg={name} divides every weight by a norm of it, and one of this model starts at 0: leave it out, as in "
+            f"reg=[r1,r2], or choose another model."
+        )
+    return layers
+
+
 class SpectralNorm(Regularizer):
     """Every weight of a player divided by its largest singular value. Miyato et al. 2018, Eq. 8 and
     Algorithm 1.
@@ -88,9 +104,9 @@ class SpectralNorm(Regularizer):
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of the players, of G all but its embeddings."""
         if "d" in self.networks:
-            self.normalise(plain_weight_layers(D, "spectral"))
+            self.normalise(divisible_layers(D, "spectral"))
         if "g" in self.networks:
-            layers = plain_weight_layers(G, "spectral")
+            layers = divisible_layers(G, "spectral")
             self.normalise([layer for layer in layers if not isinstance(layer, nn.Embedding)])
 
     def normalise(self, layers: list[nn.Module]) -> None:
@@ -147,7 +163,7 @@ class FrobeniusNorm(Regularizer):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of D."""
-        for layer in plain_weight_layers(D, "frobenius"):
+        for layer in divisible_layers(D, "frobenius"):
             gain = nn.Parameter(layer.weight.detach().norm()) if self.gamma else 1.0
             parametrize.register_parametrization(layer, "weight", Normalised(FrobeniusLength(), out_axis(layer), gain))
 
@@ -167,7 +183,7 @@ class WeightNorm(Regularizer):
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of D."""
-        for layer in plain_weight_layers(D, "weight_norm"):
+        for layer in divisible_layers(D, "weight_norm"):
             parametrize.register_parametrization(layer, "weight", RowLengths(out_axis(layer)))
             length = layer.parametrizations.weight.original0
             if not self.gamma:
