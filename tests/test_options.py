@@ -101,12 +101,13 @@ class TestFile:
 
 class TestSettings:
     def test_of_a_regularizer(self):
-        weight, one_sided = compose(find_choice("reg", "gradient_penalty")).settings
+        weight, one_sided, every = compose(find_choice("reg", "gradient_penalty")).settings
         assert weight.name == "reg.gradient_penalty.weight"
         assert weight.default == "10.0"
         assert weight.meaning.startswith("lambda, 10 in the paper")
         assert weight.range.startswith("a number")
         assert one_sided.range == "true or false"
+        assert every.meaning.startswith("the terms are added in every so many generator updates")  # of a base class
 
     def test_of_an_object_in_another(self):
         found = {setting.name: setting for setting in compose(find_choice("reg", "consistency")).settings}

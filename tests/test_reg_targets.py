@@ -30,7 +30,7 @@ ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
 class Table:
     """A game that nobody plays: what a turn asks of it."""
 
-    global_step = 0
+    global_step, curves = 0, None
 
     def __init__(self, D, optimizer, loss=None, regs=()):
         self.loss, self.regs, self.d = loss or Wasserstein(), nn.ModuleList(regs), optimizer(list(D.parameters()))

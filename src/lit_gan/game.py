@@ -8,14 +8,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.ranges import Number, checked
+from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
 Images = Float[Tensor, "b *shape"]
@@ -155,6 +155,8 @@ class Game(Protocol):
     """What each player minimises."""
     regs: nn.ModuleDict
     """name -> regularizer, in the order in which they act."""
+    curves: Any
+    """Where what deserves a curve of its own is noted: `curves.add("d/p", tensor)`."""
 
     def terms(self, turn: "Turn") -> dict[str, Tensor]:
         """What the turn's player minimises, term by term."""
@@ -258,6 +260,9 @@ class Loss(Term):
         g_weight: multiplies G's objective; 0 leaves G to the regularizers (feature matching).
     """
 
+    boundary: float | None = 0.0
+    """The logit from which D takes a sample for real; None where only differences of its outputs mean
+    something."""
     zero_sum: bool = False
     """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not
     move it as long as D does not depend on G."""
@@ -292,15 +297,19 @@ class Regularizer(Term):
 
     Args:
         weight: multiplies the terms of both players.
+        every: the terms are added in every so many generator updates only, the first among them,
+            and as many times as large; null for each. Lazy regularization, Karras et al. 2020
+            (StyleGAN2), section 3.1. D has them in all of its turns of such an update, and their
+            curves show them as they are added.
     """
 
     moves_d: bool = False
     """Whether it changes D's weights itself, beside the steps of D's optimizer."""
 
     @checked("reg")
-    def __init__(self, weight: Number = 1.0):
+    def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__()
-        self.weight = weight
+        self.weight, self.every = weight, every or 1
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add
@@ -309,10 +318,14 @@ class Regularizer(Term):
     def check_others(self, regs: Mapping[str, "Regularizer"]) -> None:
         """Called once, after every `check`, with all regularizers: refuse impossible company."""
 
+    def is_due(self, turn: Turn) -> bool:
+        """Whether the terms are added in this generator update."""
+        return self.every == 1 or turn.game.global_step % self.every == 0
+
     def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
-        """The term of the turn's player times `weight`; None for no term."""
-        value = super().objective(turn)
-        return None if value is None else self.weight * value
+        """The term of the turn's player times `weight` and `every`; None for no term."""
+        value = super().objective(turn) if self.is_due(turn) else None
+        return None if value is None else self.weight * self.every * value
 
     def stage(self, turn: Turn) -> None:
         """Called before a turn: change what the player is shown."""

@@ -122,6 +122,7 @@ class Wasserstein(Loss):
     """
 
     zero_sum = True
+    boundary = None
 
     def d(self, turn: Turn) -> Scalar:
         """Minus the estimated distance."""
@@ -147,6 +148,7 @@ class LeastSquares(Loss):
     def __init__(self, fake: Number = 0.0, real: Number = 1.0, belief: Number = 1.0, g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.fake, self.real, self.belief = fake, real, belief
+        self.boundary = (fake + real) / 2
 
     def d(self, turn: Turn) -> Scalar:
         """Squared distances to `real` and to `fake`."""
@@ -186,6 +188,8 @@ class Relativistic(Loss):
         g_weight: multiplies G's objective.
     """
 
+    boundary = None
+
     @checked("loss")
     def __init__(self, cost: Callable[[Tensor], Tensor], g_weight: Number = 1.0):
         super().__init__(g_weight)
@@ -221,6 +225,8 @@ class RelativisticAverage(Relativistic):
 class Energy(Loss):
     """A loss of reconstruction errors: D is an autoencoder whose logits are minus its error. G
     wants a small error."""
+
+    boundary = None
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """D must reconstruct.

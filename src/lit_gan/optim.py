@@ -10,7 +10,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_gan.errors import UserError
-from lit_gan.ranges import Count, Range, checked
+from lit_gan.ranges import Count, NonNegative, Range, Switch, checked
 
 Length = Annotated[float | None, Range(above=0)]
 
@@ -108,6 +108,33 @@ class OptimisticAdam(Adam):
             parameter.sub_(self.state[parameter].get("previous_step", 0))
             self.state[parameter]["previous_step"] = step
         return loss
+
+
+def lazy_adam(
+    params: Iterable[nn.Parameter],
+    lr: NonNegative,
+    betas: tuple[float, float],
+    every: Count,
+    eps: NonNegative = 1e-8,
+    fused: Switch | None = None,
+) -> Adam:
+    """Adam of rate c lr and of betas to the power c, c = every / (every + 1). Karras et al. 2020
+    (StyleGAN2), appendix B.
+
+    The authors' code adds a lazy penalty in a step of its own, after every so many steps of the
+    loss: with c both together move as far, and remember as long, as the loss alone. Here a lazy
+    penalty (`reg.r1.every=16`) is part of a step of the loss and needs no correction; this is for
+    rows of papers whose numbers have it.
+
+    Args:
+        lr: the learning rate before the correction.
+        betas: decay rates of the moving averages of the gradient and of its square, before it.
+        every: updates from one lazy penalty of the player to the next.
+        eps: added to the root of the average square.
+        fused: torch's quicker implementation, with the same numbers up to rounding.
+    """
+    c = every / (every + 1)
+    return Adam(params, lr=c * lr, betas=tuple(beta**c for beta in betas), eps=eps, fused=fused)
 
 
 class TensorFlowRMSprop(Optimizer):

@@ -1,15 +1,19 @@
 """Claims about what D sees and says: noise, augmentations, old samples, consistent and anchored outputs."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 import torch.nn.functional as F
 from sklearn.datasets import load_digits
 
 from lit_gan import game
+from lit_gan.curves import Curves
 from lit_gan.data.gaussians import ring
 from lit_gan.game import Turn
-from lit_gan.losses import Hinge, Minimax, Wasserstein
+from lit_gan.losses import Hinge, Minimax, NonSaturating, Wasserstein
 from lit_gan.models import dcgan, mlp
+from lit_gan.reg.adaptive import ADA, APA
 from lit_gan.reg.inputs import DiffAugment, ExperienceReplay, FlipAndShift, InstanceNoise
 from lit_gan.reg.outputs import Consistency, LeCam
 
@@ -206,3 +210,61 @@ def test_experience_replay_remembers(measured):
     measured("past samples that D takes for real", f"{written(replayed)}, without {written(plain)}")
     assert max(replayed) < 0.5
     assert min(plain) > 0.9
+
+
+UPDATES, LAST, BATCH, TRAINED = 500, 150, 32, 30
+
+
+def course(digits, reg, seed):
+    """r in the last updates of a D that sees its 30 training digits and a perfect G's, and p in the end."""
+    torch.manual_seed(seed)
+    train, perfect = digits[torch.randperm(len(digits))].split([TRAINED, len(digits) - TRAINED])
+    G, D, signs = Source((1, 16, 16), some(perfect)), dcgan.Discriminator((1, 16, 16), width=8), []
+    played, optimizer = SimpleNamespace(loss=NonSaturating(), curves=Curves()), torch.optim.Adam(D.parameters(), 1e-3)
+    for _ in range(UPDATES):
+        turn = Turn("d", G, D, some(train)(BATCH), torch.zeros(BATCH, dtype=torch.long), torch.zeros(BATCH, 1))
+        turn.game = played
+        reg.stage(turn)
+        optimizer.zero_grad()
+        played.loss.d(turn).backward()
+        reg.d(turn)
+        optimizer.step()
+        with torch.no_grad():
+            reg.project(turn)
+        signs.append(turn.real.logits.detach().sign().mean())
+    return torch.stack(signs[-LAST:]).mean().item(), reg.p.item()
+
+
+@pytest.fixture(scope="module")
+def plain(digits):
+    """The same without a remedy."""
+    return [course(digits, APA(target=None), seed)[0] for seed in SEEDS]
+
+
+@pytest.mark.slow
+@pytest.mark.claim(
+    "ADA's controller holds E sign D(x) at its target, where a D that overfits few images would be sure of them",
+    "Karras et al. 2020 (ADA), section 3",
+    on="30 digits as real and other digits as a perfect G's samples, DCGAN's D of width 8, logistic loss, 500 updates "
+    "of 32 images, target 0.6, ramp 4,000 images, 3 seeds; mean over the last 150 updates",
+)
+def test_ada_holds_d_at_its_target(digits, plain, measured):
+    runs = [course(digits, ADA(ramp=4000), seed) for seed in SEEDS]
+    held = [r for r, _ in runs]
+    measured("E sign D(x)", f"{written(held)} with p = {written([p for _, p in runs])}, without {written(plain)}")
+    assert held == pytest.approx([0.6] * 3, abs=0.08)
+    assert min(plain) > 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.claim(
+    "So does the controller of APA, which deceives D with generated samples",
+    "Jiang et al. 2021 (APA)",
+    on="the same as for ADA",
+)
+def test_apa_holds_d_at_its_target(digits, plain, measured):
+    runs = [course(digits, APA(ramp=4000), seed) for seed in SEEDS]
+    held = [r for r, _ in runs]
+    measured("E sign D(x)", f"{written(held)} with p = {written([p for _, p in runs])}, without {written(plain)}")
+    assert held == pytest.approx([0.6] * 3, abs=0.08)
+    assert min(plain) > 0.75

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
 from lit_gan.layers import LargestSingularValue, Matrix, applied_weights, out_axis, plain_weight_layers
-from lit_gan.ranges import NonNegative, Number, Switch, checked
+from lit_gan.ranges import CountOrNone, NonNegative, Number, Switch, checked
 
 
 class WeightClip(Regularizer):
@@ -79,8 +79,8 @@ class SpectralPenalty(Regularizer):
     """
 
     @checked("reg.spectral_penalty")
-    def __init__(self, weight: Number = 0.01):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 0.01, every: CountOrNone = None):
+        super().__init__(weight, every)
         self.norms = nn.ModuleList()
 
     def check(self, G: Generator, D: Discriminator) -> None:
@@ -113,8 +113,8 @@ class Orthonormal(Regularizer):
     """
 
     @checked("reg.orthonormal")
-    def __init__(self, weight: Number = 1e-4):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 1e-4, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Initialises D's weights as random orthonormal operators.
@@ -160,8 +160,8 @@ class Orthogonal(Regularizer):
     """
 
     @checked("reg.orthogonal")
-    def __init__(self, weight: Number = 1e-4, network: Literal["g", "d"] = "g"):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 1e-4, network: Literal["g", "d"] = "g", every: CountOrNone = None):
+        super().__init__(weight, every)
         self.network = network
 
     def d(self, turn: Turn) -> Float[Tensor, ""] | None:

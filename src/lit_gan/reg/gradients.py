@@ -1,5 +1,7 @@
 """Regularizers of the gradient of the discriminator's logits with respect to its input."""
 
+from typing import Literal
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -7,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn
-from lit_gan.ranges import Number, Positive, Switch, checked
+from lit_gan.ranges import CountOrNone, Number, Positive, Switch, checked
 
 
 def gradients(D: nn.Module, x: Images, y: Labels) -> Float[Tensor, "logits n"]:
@@ -93,8 +95,8 @@ class GradientPenalty(Steepness):
     """
 
     @checked("reg.gradient_penalty")
-    def __init__(self, weight: Number = 10.0, one_sided: Switch = False):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, one_sided: Switch = False, every: CountOrNone = None):
+        super().__init__(weight, every)
         self.one_sided = one_sided
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
@@ -116,8 +118,8 @@ class FiniteDifferencePenalty(Steepness):
     """
 
     @checked("reg.finite_difference_penalty")
-    def __init__(self, weight: Number = 10.0):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The mean over the batch."""
@@ -143,8 +145,8 @@ class DRAGAN(Steepness):
     """
 
     @checked("reg.dragan")
-    def __init__(self, weight: Number = 10.0, spread: Positive = 0.5):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, spread: Positive = 0.5, every: CountOrNone = None):
+        super().__init__(weight, every)
         self.spread = spread
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
@@ -154,56 +156,73 @@ class DRAGAN(Steepness):
         return (slopes(turn.D, x_hat, turn.y) - 1).square().mean()
 
 
-class R1(Steepness):
+class Staged(Steepness):
+    """A penalty of the slope at the samples themselves, as they are when its turn comes in
+    `reg`."""
+
+    def __init__(self, weight: float, every: int | None):
+        super().__init__(weight, every)
+        self.staged: Images | None = None
+
+    def half_squared_slope(self, verdict: Literal["real", "fake"], turn: Turn) -> Float[Tensor, ""]:
+        """Half the mean over the batch; of samples that nobody has staged, of a look of its own."""
+        x, self.staged = self.staged, None
+        if x is None:
+            x = turn.x_real if verdict == "real" else turn.x_fake
+        if x.requires_grad:
+            return squared_length(gradients_of(getattr(turn, verdict).logits, x)) / 2
+        own = (turn.x_real, turn.y) if verdict == "real" else (generated(turn), turn.y_fake)
+        return squared_slope(turn.D, *own) / 2
+
+
+class R1(Staged):
     """1/2 E ||grad D(x)||_2^2 on real samples. Mescheder et al. 2018, Eq. 9.
 
     Where the samples have been staged, it differentiates the verdict that the loss has asked for: D
-    looks once.
+    looks once. What changes the samples afterwards, in `reg`, is differentiated through: an
+    augmentation belongs behind it, as in the authors' code of DiffAugment and ADA, and what puts
+    other samples in their place before it.
 
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
     @checked("reg.r1")
-    def __init__(self, weight: Number = 10.0):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def stage(self, turn: Turn) -> None:
         """Lets the verdict on the real samples be differentiated."""
-        if turn.player == "d":
-            turn.x_real = differentiable(turn.x_real)
+        if turn.player == "d" and self.is_due(turn):
+            turn.x_real = self.staged = differentiable(turn.x_real)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Half the mean over the batch."""
-        if not turn.x_real.requires_grad:
-            return squared_slope(turn.D, turn.x_real, turn.y) / 2
-        return squared_length(gradients_of(turn.real.logits, turn.x_real)) / 2
+        return self.half_squared_slope("real", turn)
 
 
-class R2(Steepness):
+class R2(Staged):
     """1/2 E ||grad D(G(z))||_2^2 on generated samples. Mescheder et al. 2018, Eq. 10.
 
     Where the samples have been staged, it differentiates the verdict that the loss has asked for: D
-    looks once.
+    looks once. What changes the samples afterwards, in `reg`, is differentiated through, as by r1.
 
     Args:
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
     @checked("reg.r2")
-    def __init__(self, weight: Number = 10.0):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def stage(self, turn: Turn) -> None:
         """Lets the verdict on the generated samples be differentiated."""
-        if turn.player == "d":
-            turn.x_fake = differentiable(generated(turn))
+        if turn.player == "d" and self.is_due(turn):
+            turn.x_fake = self.staged = differentiable(generated(turn))
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """Half the mean over the batch."""
-        if not turn.x_fake.requires_grad:
-            return squared_slope(turn.D, generated(turn), turn.y_fake) / 2
-        return squared_length(gradients_of(turn.fake.logits, turn.x_fake)) / 2
+        return self.half_squared_slope("fake", turn)
 
 
 class ZeroCentered(Steepness):
@@ -217,8 +236,8 @@ class ZeroCentered(Steepness):
     """
 
     @checked("reg.zero_centered")
-    def __init__(self, weight: Number = 10.0):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The mean over the batch."""

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
-from lit_gan.ranges import Count, Number, Positive, Probability, Share, WholeOrNone, checked
+from lit_gan.ranges import Count, CountOrNone, Number, Positive, Probability, Share, WholeOrNone, checked
 from lit_gan.system.processes import mean_over_processes
 
 Scalar = Float[Tensor, ""]
@@ -26,8 +26,8 @@ class Consistency(Regularizer):
     """
 
     @checked("reg.consistency")
-    def __init__(self, T: Augmentation, weight: Number = 10.0):
-        super().__init__(weight)
+    def __init__(self, T: Augmentation, weight: Number = 10.0, every: CountOrNone = None):
+        super().__init__(weight, every)
         self.T = T
 
     def check(self, G: Generator, D: Discriminator) -> None:
@@ -78,8 +78,10 @@ class LatentConsistency(Regularizer):
     """
 
     @checked("reg.latent_consistency")
-    def __init__(self, d_weight: Number = 5.0, g_weight: Number = 0.5, sigma: Positive = 0.05):
-        super().__init__()
+    def __init__(
+        self, d_weight: Number = 5.0, g_weight: Number = 0.5, sigma: Positive = 0.05, every: CountOrNone = None
+    ):
+        super().__init__(every=every)
         self.d_weight, self.g_weight, self.sigma = d_weight, g_weight, sigma
 
     def pair(self, turn: Turn) -> tuple[Images, Images]:
@@ -121,8 +123,14 @@ class LeCam(Regularizer):
     """
 
     @checked("reg.lecam")
-    def __init__(self, weight: Number = 0.3, decay: Probability = 0.99, start: WholeOrNone = None):
-        super().__init__(weight)
+    def __init__(
+        self,
+        weight: Number = 0.3,
+        decay: Probability = 0.99,
+        start: WholeOrNone = None,
+        every: CountOrNone = None,
+    ):
+        super().__init__(weight, every)
         self.decay, self.start = decay, start or 0
         for name in ("real", "fake"):
             self.register_buffer(name, torch.zeros(()))
@@ -163,11 +171,11 @@ class TopK(Regularizer):
     @checked("reg.top_k")
     def __init__(self, gamma: Share = 0.99, every: Count = 2000, floor: Share = 0.5):
         super().__init__()
-        self.gamma, self.every, self.floor = gamma, every, floor
+        self.gamma, self.interval, self.floor = gamma, every, floor
 
     def share(self, update: int) -> float:
         """Of the samples, at a generator update: 1 down to `floor`."""
-        return max(self.floor, self.gamma ** (update // self.every))
+        return max(self.floor, self.gamma ** (update // self.interval))
 
     def stage(self, turn: Turn) -> None:
         """Cuts G's turn. The game's own count of updates is what survives a resume."""

@@ -6,7 +6,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.game import Regularizer, Turn
-from lit_gan.ranges import Number, checked
+from lit_gan.ranges import CountOrNone, Number, checked
 
 
 class PullAway(Regularizer):
@@ -21,8 +21,8 @@ class PullAway(Regularizer):
     """
 
     @checked("reg.pull_away")
-    def __init__(self, weight: Number = 0.1):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 0.1, every: CountOrNone = None):
+        super().__init__(weight, every)
 
     def g(self, turn: Turn) -> Float[Tensor, ""]:
         """From 0, all orthogonal, to 1, all parallel; 0 for one sample alone."""

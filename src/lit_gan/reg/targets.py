@@ -15,7 +15,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
-from lit_gan.ranges import Number, Whole, checked
+from lit_gan.ranges import CountOrNone, Number, Whole, checked
 
 Scalar = Float[Tensor, ""]
 Values = dict[str, Tensor]
@@ -61,9 +61,10 @@ class HistoricalAveraging(Regularizer):
     """
 
     @checked("reg.historical_averaging")
-    def __init__(self, weight: Number = 1.0):
-        super().__init__(weight)
+    def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
+        super().__init__(weight, every)
         self.names: dict[str, list[str]] = {}
+        self.begun: set[str] = set()
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """The history begins with the parameters at the start, as all regularizers have left
@@ -72,6 +73,15 @@ class HistoricalAveraging(Regularizer):
             self.names[player] = [name for name, value in network.named_parameters() if value.requires_grad]
             self.register_buffer(f"{player}_mean", self.parameters_of(player, network).detach().clone())
             self.register_buffer(f"{player}_count", torch.ones((), dtype=torch.long))
+
+    def stage(self, turn: Turn) -> None:
+        """Begins the history of a player that has none: a run that begins with the networks of
+        another one (`init`) gets them after `check`."""
+        if turn.player not in self.begun:
+            self.begun.add(turn.player)
+            network = turn.D if turn.player == "d" else turn.G
+            mean, count = getattr(self, f"{turn.player}_mean"), getattr(self, f"{turn.player}_count")
+            mean.copy_(torch.where(count == 1, self.parameters_of(turn.player, network).detach(), mean))
 
     def parameters_of(self, player: str, network: nn.Module) -> Float[Tensor, " n"]:
         """What the player learns, as one vector."""
