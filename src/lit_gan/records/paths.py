@@ -16,6 +16,7 @@ PATH_SETTINGS = (
     "data.base.root",
     "data.base.dataset.packaged",
     "metrics.weights",
+    "init",
 )
 """The settings of a training that name files or folders to read."""
 

@@ -38,7 +38,8 @@ class Results:
             of training alone.
         class_names: of the classes by their numbers, or null where they have none.
         parent: of a branch, the run that it began in, as {"directory", "run_id", "checkpoint",
-            "update"}; else null.
+            "update"}; of one with `init` the run whose networks it began with, and "taken":
+            "networks"; else null.
         device, precision (of the training: "32-true", "tf32", "bf16-mixed" and so on), seed, choices
             (the option of each config group), overrides, versions, git_commit.
         warnings: sentences: where the run departs from what the paper of its method prescribes, and

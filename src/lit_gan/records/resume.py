@@ -22,6 +22,7 @@ FIXED_ON_RESUME = (
     "dequantize",
     "trainer.precision",
     "data",
+    "init",
 )
 """Settings that a resume must not change: another value would make another experiment."""
 

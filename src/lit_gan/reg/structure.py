@@ -5,9 +5,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer
-from lit_gan.layers import NormSlot
-from lit_gan.ranges import Probability, Switch, checked
+from lit_gan.game import Discriminator, Generator, Layers, Regularizer
+from lit_gan.layers import NormSlot, reader_positions
+from lit_gan.ranges import Count, Probability, Switch, checked
 
 
 class Normalisation(Regularizer):
@@ -146,3 +146,41 @@ class Dropout(Regularizer):
             raise UserError("reg=dropout finds no activation in D: leave it out or choose another model.")
         for name, layer in found:
             D.set_submodule(name, nn.Sequential(layer, nn.Dropout(self.p)))
+
+
+class FreezeD(Regularizer):
+    """The first layers of D keep the weights with which the training begins, those of another run
+    with `init=DIR`. Mo et al. 2020.
+
+    Only weights are frozen, as in the authors' code: batch normalisation among the first layers
+    still takes the statistics of each batch, and the power iteration of spectral norm still moves.
+
+    Args:
+        layers: how many of D's convolutions, linear layers and residual blocks, counted from the
+            image, are frozen, with what stands before the next one. The authors freeze 3 blocks of
+            SNGAN's ResNet and 4 of StyleGAN's at 256 px.
+
+    Raises:
+        UserError: fewer than 1.
+    """
+
+    @checked("reg.freeze_d")
+    def __init__(self, layers: Count = 2):
+        super().__init__()
+        self.layers = layers
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Freezes them, now that nobody replaces any weights.
+
+        Raises:
+            UserError: D is not of layers in a row, or has no more of them.
+        """
+        places = reader_positions(D.body) if isinstance(D.body, Layers) else []
+        if self.layers > len(places):
+            raise UserError(
+                f"reg.freeze_d.layers={self.layers} is more than the {len(places)} layers in a row that the body of "
+                f"this D has: make it smaller, or choose another model."
+            )
+        end = [*places, len(D.body)][self.layers]
+        for layer in D.body[:end]:
+            layer.requires_grad_(False)

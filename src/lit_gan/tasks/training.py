@@ -31,6 +31,7 @@ from lit_gan.system.signals import STOPPED, handling, interrupt, received
 from lit_gan.tasks.collapse import SETTLED, equal_samples, exploded_loss, lost_score
 from lit_gan.tasks.failures import advising, explaining
 from lit_gan.tasks.first_record import facts_of_run
+from lit_gan.tasks.initial import take_networks
 from lit_gan.tasks.loading import load_weights, read_checkpoint
 from lit_gan.tasks.loggers import build_loggers, closing_wandb, start_loggers
 from lit_gan.tasks.run_callbacks import RunCallbacks
@@ -101,6 +102,7 @@ class TrainingRun:
         self.source = build_source(config)
         self.scoring = Scoring(config, self.source)
         self.gan, self.data = build_gan(config), build_data(config, self.source)
+        self.taken = take_networks(self.gan, Path(config.init)) if checkpoint is None and config.get("init") else None
         self.callbacks = RunCallbacks(config, results, self.scoring, self.gan, self.data.images_per_update)
         self.clock, self.checkpoints = self.callbacks.clock, self.callbacks.checkpoints
         # the other loggers join the table when the run begins
@@ -187,6 +189,8 @@ class TrainingRun:
         facts = facts_of_run(self.config, self.source, self.trainer)
         if self.branches:
             facts["parent"] = parent_record(self.checkpoint, self.update)
+        elif self.taken:
+            facts["parent"] = self.taken
         self.results.start(self.update, texts, **facts)
 
     def catch_up(self) -> None:
