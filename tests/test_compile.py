@@ -73,7 +73,7 @@ def test_every_choice_has_the_same_gradients():
     games = [[*IMAGES, choice, "channels_last=false", *NEEDS.get(choice, [])] for choice in CHOICES] + MODELS
     for game, found in zip(games, compared("aot", *games), strict=True):
         assert found["apart"] < 1, (game, found)
-        assert found["calls"] >= 8, game
+        assert found["calls"] >= (6 if "reg=logan" in game else 8), game  # where D's turn differentiates G, too
 
 
 @pytest.mark.slow

@@ -1,0 +1,132 @@
+"""Regularizers of how samples depend on their latent vectors: far apart with them, and moved along them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.func import functional_call
+
+from lit_gan.game import Latents, Regularizer, Turn, Uniform
+from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, checked
+
+Scalar = Float[Tensor, ""]
+
+
+class ModeSeeking(Regularizer):
+    """1 / (E |G(z_1, y) - G(z_2, y)| / E |z_1 - z_2| + 1e-5) for G. Mao et al. 2019 (MSGAN).
+
+    The means are over all numbers of a batch: the ratio of two means, as in the authors' code
+    (DCGAN-Mode-Seeking), which minimises the inverse where the paper maximises the ratio. There
+    the losses see the samples of both latent vectors; here those of the turn alone. It pays G for
+    contrast, so that its output should be bounded. Both samples are made here, as other
+    regularizers may have changed those of the turn.
+
+    Args:
+        weight: lambda, 1 in the authors' code.
+    """
+
+    @checked("reg.mode_seeking")
+    def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
+        super().__init__(weight, every)
+
+    def g(self, turn: Turn) -> Scalar:
+        """Small where other latent vectors make other samples."""
+        other = turn.G.draw(len(turn.z))
+        samples = turn.G(turn.z, turn.y_fake) - turn.G(other, turn.y_fake)
+        return 1 / (samples.abs().mean() / (turn.z - other).abs().mean() + 1e-5)
+
+
+class LOGAN(Regularizer):
+    """Both players play at z' = z + dz, where D finds the samples more real, and pay weight
+    E ||dz||^2. Wu et al. 2019 (LOGAN).
+
+    dz = alpha g / (beta + ||g||^2) with g = grad_z D(G(z)), one step of natural gradient, no longer
+    than alpha / (2 sqrt(beta)). Both players' gradients go through it. A uniform prior keeps z'
+    in [-1, 1]; codes beside z stay as they are. It asks for one more pass through G and D in every
+    turn, which moves no statistics, and differentiates twice. Samples that are drawn later are not
+    optimised. Put it before what changes D's input.
+
+    Args:
+        weight: of the squared length of the step, 0.1 in StudioGAN's runs on CIFAR-10.
+        alpha: 0.9 in those.
+        beta: damping, 0.1 in those.
+        rate: the share of samples that are moved, 0.8 in those.
+
+    Raises:
+        UserError: an argument out of its range.
+    """
+
+    @checked("reg.logan")
+    def __init__(self, weight: Number = 0.1, alpha: NonNegative = 0.9, beta: Positive = 0.1, rate: Share = 0.8):
+        super().__init__(weight)
+        self.alpha, self.beta, self.rate = alpha, beta, rate
+        self.step: Latents | None = None
+
+    def stage(self, turn: Turn) -> None:
+        """Moves the latent vectors, and in D's turn, too, lets its gradient pass to them."""
+        prior = turn.G.latents[0]
+        own, codes = turn.z.detach().tensor_split([prior.size], 1)
+        chosen = torch.rand(len(own), 1, device=own.device) < self.rate
+        self.step = torch.where(chosen, self.natural_step(turn, own, codes), 0)
+        moved = own + self.step
+        moved = moved.clamp(-1, 1) if isinstance(prior, Uniform) else moved
+        turn.z = torch.cat([moved, codes], 1)
+        with fixed(turn.G) if turn.player == "d" else fixed():
+            turn.show(x_fake=turn.G(turn.z, turn.y_fake))
+
+    def natural_step(self, turn: Turn, own: Latents, codes: Float[Tensor, "b codes"]) -> Latents:
+        """alpha g / (beta + ||g||^2), with a graph."""
+        own = own.clone().requires_grad_()
+        with fixed(turn.G) if turn.player == "d" else fixed(), torch.enable_grad():
+            samples = asked(turn.G, torch.cat([own, codes], 1), turn.y_fake)
+            logits = asked(turn.D, samples, turn.y_fake).logits
+            (slope,) = torch.autograd.grad(logits.sum(), own, create_graph=True)
+        return self.alpha * slope / (self.beta + slope.square().sum(1, keepdim=True))
+
+    def d(self, turn: Turn) -> Scalar | None:
+        """The mean squared length of the step."""
+        return None if self.step is None else self.step.square().sum(1).mean()
+
+    def g(self, turn: Turn) -> Scalar | None:
+        """The same."""
+        return self.d(turn)
+
+    def project(self, turn: Turn) -> None:
+        """Lets go of the step and its graph."""
+        self.step = None
+
+
+class Plain(nn.Module):
+    """A network whose call nobody has compiled: a compiled one cannot be differentiated twice."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, *inputs: Tensor) -> Any:
+        """The network's output."""
+        return self.network.forward(*inputs)
+
+
+def asked(network: nn.Module, *inputs: Tensor) -> Any:
+    """A network's output, in a pass that leaves no trace in its buffers: neither in the statistics
+    of batch normalisation, which a second derivative needs as they were, nor in those of spectral
+    norm."""
+    plain = Plain(network)
+    return functional_call(plain, {name: buffer.clone() for name, buffer in plain.named_buffers()}, inputs)
+
+
+@contextmanager
+def fixed(*networks: nn.Module) -> Iterator[None]:
+    """Computes no gradients for the parameters of networks."""
+    learning = [each for network in networks for each in network.parameters() if each.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)
