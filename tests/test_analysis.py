@@ -15,14 +15,18 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lit_gan import game
-from lit_gan.analysis import MSSSIM, LinearProbe, Neighbours, SingularValues, base
+from lit_gan.analysis import MSSSIM, Authenticity, DataCopying, LinearProbe, Neighbours, SingularValues, base
 from lit_gan.analysis.arithmetic import nine_around
+from lit_gan.analysis.authenticity import beside_spacing
+from lit_gan.analysis.data_copying import principal_components, z_score
 from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
+from lit_gan.analysis.fid_infinity import fids
 from lit_gan.analysis.gradients import gradient_norms
 from lit_gan.analysis.interpolation import polyline
 from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
-from lit_gan.analysis.neighbours import Queries, nearest_neighbours
+from lit_gan.analysis.neighbours import Queries, nearest_neighbours, reference_images
+from lit_gan.analysis.power_spectrum import power, ring_numbers, spectra, told_apart
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
@@ -50,6 +54,15 @@ FAST = {
     "interpolation": ["analysis.interpolation.rows=2"],
     "arithmetic": ["analysis.arithmetic.a=[0,1,2]", "analysis.arithmetic.b=[3]", "analysis.arithmetic.c=[4,5]"],
     "neighbours": ["analysis.neighbours.samples=20"],
+    "authenticity": ["analysis.authenticity.samples=20"],
+    "data_copying": ["analysis.data_copying.samples=60"],
+    "fid_infinity": [
+        "metrics=classifier",
+        "analysis.fid_infinity.samples=300",
+        "analysis.fid_infinity.smallest=150",
+        "analysis.fid_infinity.sizes=3",
+    ],
+    "power_spectrum": ["analysis.power_spectrum.images=20"],
     "ms_ssim": ["analysis.ms_ssim.pairs=20"],
     "level_sets": ["analysis.level_sets.resolution=20"],
 }
@@ -82,6 +95,18 @@ def images(runs):
 @pytest.fixture
 def points(runs):
     return runs("data=gaussians", "metrics=none", "callbacks=none")
+
+
+@pytest.fixture(scope="module")
+def unseen(tmp_path_factory):
+    """A tiny run on images with a split "test"."""
+    folder = tmp_path_factory.mktemp("unseen")
+    for split, n in (("train", 40), ("test", 30)):
+        (folder / "images" / split).mkdir(parents=True)
+        for number in range(n):
+            Image.effect_noise((16, 16), 40).save(folder / "images" / split / f"{number}.png")
+    data = ["data=image_folder", f"data.root={folder / 'images'}", "data.image_size=16", "data.channels=1"]
+    return trained(folder / "run", *data, "callbacks=none")
 
 
 @pytest.fixture
@@ -401,7 +426,7 @@ class TestNeighbours:
         bank = (
             torch.tensor([[0.0], [1.0], [3.0]]).repeat(200, 1) + 10 * torch.arange(200.0).repeat_interleave(3)[:, None]
         )
-        near = nearest_neighbours(bank, bank, 1, skip_own=True)
+        near = nearest_neighbours(bank, bank, 1, own=torch.arange(600))
         assert near.places[:3].flatten().tolist() == [1, 0, 1]
         assert near.places[-3:].flatten().tolist() == [598, 597, 598]
         assert (near.distances > 0).all()
@@ -424,10 +449,216 @@ class TestNeighbours:
         source = Memory(noise_images(30))
         source.splits = ("train", "test")
         source._loaded["test"] = Images(noise_images(20))
-        asked = Neighbours(samples=10).reference(subject(source=source))
+        asked = reference_images(subject(source=source), 10)
         assert isinstance(asked, Queries)
         assert asked.kind == "test"
         assert torch.equal(asked.images, source.split("test").images[asked.numbers])
+
+
+def memorising(samples):
+    """A G that makes the given images, the one whose number its latent vector is."""
+    G = game.Generator(samples.shape[1:], 1)
+    G.unused = nn.Linear(1, 1)  # where it is, and of which type
+    G.draw = lambda n, generator=None: torch.randint(len(samples), (n, 1), generator=generator)
+    G.forward = lambda z, y=None: samples[z[:, 0]].float().div(127.5).sub(1)
+    return G
+
+
+def with_test(train, test):
+    """A data set of two splits."""
+    source = Memory(train)
+    source.splits = ("train", "test")
+    source._loaded["test"] = Images(test)
+    return source
+
+
+class TestAuthenticity:
+    def test_by_hand(self):
+        bank = torch.tensor([[0.0], [1.0], [5.0]])
+        found = beside_spacing(torch.tensor([[1.5], [-2.0], [5.0], [8.5]]), bank)
+        assert found.places.tolist() == [1, 0, 2, 2]
+        assert found.distances.tolist() == [0.5, 2, 0, 3.5]
+        assert found.spacings.tolist() == [1, 1, 4, 4]
+        assert found.authentic.tolist() == [False, True, False, False]
+
+    @pytest.mark.parametrize(("dimensions", "share"), [(1, 1 / 3), (2, 0.3785)])
+    def test_even_densities_have_the_known_shares(self, dimensions, share):
+        bank, points = torch.rand(2000, dimensions).double(), torch.rand(2000, dimensions).double()
+        assert beside_spacing(points, bank).authentic.float().mean().item() == pytest.approx(share, abs=0.03)
+        own = beside_spacing(bank, bank, torch.arange(2000)).authentic
+        nearest = torch.cdist(bank, bank).fill_diagonal_(torch.inf).argmin(1)
+        assert torch.equal(own, nearest[nearest] != torch.arange(2000))  # all but mutual neighbours
+        assert own.float().mean().item() == pytest.approx(share, abs=0.03)
+
+    def test_copies_have_none_and_noise_far_away_has_all(self):
+        samples = noise_images(60)
+        source = with_test(samples, noise_images(30))
+        copies = Authenticity(samples=40).find(subject(G=memorising(samples), source=source))
+        assert {(row["authentic"], row["distance"]) for row in copies.rows if row["kind"] == "sample"} == {(0, 0.0)}
+        assert [row["kind"] for row in copies.rows].count("test") == 30
+        assert copies.summary.startswith("authentic samples: pixels 0.0% (test images ")
+        images = samples // 16  # dark
+        G = memorising(torch.full_like(samples, 255))
+        far = Authenticity(samples=10).find(subject(G=G, source=Memory(images)))
+        assert far.summary.startswith("authentic samples: pixels 100.0% (train images ")
+
+    def test_the_row_of_a_copy_names_the_image(self):
+        samples = noise_images(60)
+        rows = Authenticity(samples=5).find(subject(G=memorising(samples[7:8]), source=Memory(samples))).rows
+        assert [(row["number"], row["index"]) for row in rows[:5]] == [(number, 7) for number in range(5)]
+        nearest = (samples[7] / 127.5 - samples / 127.5).flatten(1).square().mean(1).sqrt().sort().values[1].item()
+        assert rows[0]["spacing"] == pytest.approx(nearest, rel=1e-5)
+
+
+class TestDataCopying:
+    def test_z_is_the_standardised_count_of_pairs(self):
+        test, samples = torch.randn(30).round(decimals=1), torch.randn(50).round(decimals=1) - 0.3
+        larger = (samples[:, None] > test).sum() + 0.5 * (samples[:, None] == test).sum()
+        expected = (larger.item() - 750) / math.sqrt(30 * 50 * 81 / 12)
+        assert z_score(test, samples) == pytest.approx(expected, rel=1e-6)
+        assert z_score(samples, test) == pytest.approx(-expected, rel=1e-6)
+
+    def test_z_of_equal_distributions_is_standard_normal(self):
+        values = torch.tensor([z_score(torch.rand(40), torch.rand(60)) for _ in range(200)])
+        assert values.mean().abs() < 0.2
+        assert values.std().item() == pytest.approx(1, abs=0.15)
+
+    def test_of_copies_in_each_cell(self):
+        """Two clusters of images; G copies 45 images of the one and 30 of the other: Z = -sqrt(3 n m / (n + m + 1))."""
+        dark, bright = noise_images(100) // 4, noise_images(100) // 4 + 190
+        source = with_test(torch.cat([dark, bright]), torch.cat([noise_images(60) // 4, noise_images(20) // 4 + 190]))
+        G = memorising(torch.cat([dark[:45], bright[:30]]))
+        found = DataCopying(samples=200, cells=2).find(subject(G=G, source=source))
+        rows = sorted(found.rows, key=lambda row: row["test"])
+        assert [(row["train"], row["test"], row["weight"]) for row in rows] == [(100, 20, 0.25), (100, 60, 0.75)]
+        n, m = zip(*((row["test"], row["samples"]) for row in rows), strict=True)
+        expected = [-math.sqrt(3 * a * b / (a + b + 1)) for a, b in zip(n, m, strict=True)]
+        assert [row["z"] for row in rows] == pytest.approx(expected)
+        assert found.summary.startswith(f"C_T: pixels {0.25 * expected[0] + 0.75 * expected[1]:.2f} (")
+
+    def test_of_unseen_images_and_of_noise(self):
+        train, test, fresh = (noise_images(200) // 4 for _ in range(3))
+        unseen, noise = (
+            DataCopying(samples=200, cells=1).find(subject(G=memorising(x), source=with_test(train, test))).rows[0]["z"]
+            for x in (fresh, noise_images(200))
+        )
+        assert abs(unseen) < 4
+        assert noise == pytest.approx(math.sqrt(3 * 200 * 200 / 401))
+
+    def test_a_cell_with_too_few_samples_does_not_count(self):
+        look = DataCopying(samples=40, cells=2)
+        x = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)]) + torch.linspace(0, 0.1, 100)[:, None]
+        rows = list(look.cell_rows("line", x, x[::2] + 0.001, torch.cat([x[:21], x[-19:]]), 0))
+        assert sorted((row["samples"], row["weight"]) for row in rows) == [(19, 0), (21, 0.5)]
+        assert look.statistic(rows) == pytest.approx(next(row["z"] for row in rows if row["weight"]))
+        with pytest.raises(UserError, match=r"analysis\.data_copying\.samples=40 leaves no cell with 20 samples .*\.$"):
+            look.statistic([row for row in rows if not row["weight"]])
+
+    def test_an_empty_cell_has_no_z(self):
+        x = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)])
+        rows = list(DataCopying(samples=40, cells=2).cell_rows("line", x, x[:50], x[50:], 0))
+        assert [row["z"] for row in rows] == [None, None]
+
+    def test_principal_components_are_of_the_training_images(self):
+        train = torch.randn(100, 5) * torch.tensor([1.0, 9.0, 3.0, 0.1, 0.1])
+        first, second = principal_components([train, train[:3]], 2, 0)
+        assert torch.equal(second, first[:3])
+        values = torch.linalg.svdvals(train - train.mean(0))[:2]
+        torch.testing.assert_close(first.norm(dim=0), values)
+        assert principal_components([train], 5, 0)[0] is train
+
+
+class TestFIDInfinity:
+    def test_each_size_is_measured_on_a_choice_of_its_own(self):
+        from lit_gan.metrics.reference import Moments, Reference, root
+        from lit_gan.metrics.scores import FrechetDistance
+
+        moments = Moments.none(3, torch.device("cpu"))
+        moments.add(torch.randn(50, 3))
+        real, pool = Reference(moments.mean(), root(moments.covariance()), torch.zeros(0, 3)), torch.randn(40, 3)
+        whole = FrechetDistance(real)
+        whole.update(pool)
+        some, other, everything = fids(pool, real, [20, 20, 40], seed=0)
+        assert everything == pytest.approx(whole.compute().item(), rel=1e-9)
+        assert len({round(value, 9) for value in (some, other, everything)}) == 3
+        assert fids(pool, real, [20, 20, 40], seed=0) == [some, other, everything]
+
+    def test_the_line_is_that_of_least_squares(self, images, look):
+        printed = look(images, "fid_infinity", *FAST["fid_infinity"])
+        *rows, last = [{name: float(value) for name, value in row.items()} for row in table(images, "fid_infinity")]
+        assert [row["samples"] for row in rows] == [150, 225, 300]
+        x, y = (
+            torch.tensor(values).double() for values in zip(*((1 / r["samples"], r["fid"]) for r in rows), strict=True)
+        )
+        slope = ((x - x.mean()) * (y - y.mean())).sum() / (x - x.mean()).square().sum()
+        limit = (y.mean() - slope * x.mean()).item()
+        assert last == {"samples": math.inf, "fid": pytest.approx(limit, rel=1e-6), "line": last["fid"]}
+        assert rows[0]["line"] == pytest.approx(limit + slope.item() / 150, rel=1e-6)
+        assert f"of infinitely many {last['fid']:.4g}" in printed
+
+    def test_it_is_of_the_metrics_on_the_command_line(self, images, refusal):
+        assert "the metrics of this run have none: add metrics=NAME" in refusal(images, "fid_infinity")
+
+    @pytest.mark.parametrize(("smallest", "samples"), [(128, 300), (300, 300)])
+    def test_sizes_without_a_line(self, smallest, samples, images, refusal):
+        sizes = [f"analysis.fid_infinity.smallest={smallest}", f"analysis.fid_infinity.samples={samples}"]
+        sentence = refusal(images, "fid_infinity", "metrics=classifier", *sizes)
+        assert f"smallest={smallest} must be above the 128 features and below" in sentence
+
+
+def upsampled_noise(n, size):
+    """White noise, each pixel of which is repeated in a square of 2 x 2."""
+    return noise_images(n, size // 2).repeat_interleave(2, 2).repeat_interleave(2, 3)
+
+
+class TestPowerSpectrum:
+    def test_parseval(self):
+        images = noise_images(3, 12)
+        expected = 144 * images[:, 0].double().square().sum((1, 2))
+        torch.testing.assert_close(power(images).sum((1, 2)), expected)
+
+    def test_grey_of_colours(self):
+        images = torch.zeros(1, 3, 4, 4, dtype=torch.uint8)
+        images[0, :, 0, 0] = torch.tensor([100, 10, 1])
+        torch.testing.assert_close(power(images), torch.full((1, 4, 4), (29.9 + 5.87 + 0.114) ** 2).double())
+
+    def test_rings_are_around_frequency_zero(self):
+        assert ring_numbers(4, 4).tolist() == [[0, 1, 2, 1], [1, 1, 2, 1], [2, 2, 3, 2], [1, 1, 2, 1]]
+        assert ring_numbers(4, 8)[0].tolist() == [0, 0, 1, 2, 2, 2, 1, 0]  # in cycles along the shorter side
+
+    def test_a_known_spectrum_is_found(self):
+        """Images of random phases whose power falls by 2 dB from each ring to the next."""
+        rings = ring_numbers(16, 16)
+        phases = torch.fft.fft2(torch.rand(3, 1, 16, 16).double())
+        images = torch.fft.ifft2(1e6 * phases / phases.abs() * 10 ** (-0.1 * rings)).real
+        torch.testing.assert_close(spectra(images), -2.0 * torch.arange(9).double().expand(3, 9), atol=1e-6, rtol=0)
+
+    def test_white_noise_is_flat(self):
+        profile = spectra(noise_images(500, 32)).mean(0)
+        assert (profile[1:] - profile[1:].mean()).abs().max() < 0.5
+        assert profile[0] == 0
+
+    def test_upsampling_by_repetition_leaves_the_power_of_a_cosine(self):
+        size = 16
+        mean = power(upsampled_noise(4000, size)).mean(0)
+        shape = torch.cos(math.pi * torch.arange(size) / size).square()
+        assert mean[:, size // 2].max() < 1e-9 * mean[0, 1]
+        assert mean[size // 2].max() < 1e-9 * mean[1, 0]
+        row = mean[3] / mean[3, 1] * shape[1]
+        torch.testing.assert_close(row[1:], shape[1:].double(), atol=0.08, rtol=0)
+
+    def test_images_of_one_level_have_a_spectrum(self):
+        assert spectra(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).abs().max() == 0
+        assert spectra(torch.full((2, 3, 8, 8), 200, dtype=torch.uint8)).isfinite().all()
+
+    def test_told_apart(self):
+        noise, again, upsampled = (
+            spectra(noise_images(200)),
+            spectra(noise_images(200)),
+            spectra(upsampled_noise(200, 16)),
+        )
+        assert told_apart(noise, again, 0) == pytest.approx(0.5, abs=0.1)
+        assert told_apart(upsampled, again, 0) == 1
 
 
 class TestMSSSIM:
@@ -458,8 +689,8 @@ class TestMSSSIM:
 
 
 @pytest.mark.parametrize("analysis", choices("analysis"))
-def test_every_analysis_through_the_command(analysis, images, points, look):
-    run = points if analysis == "level_sets" else images
+def test_every_analysis_through_the_command(analysis, images, points, unseen, look):
+    run = {"level_sets": points, "data_copying": unseen}.get(analysis, images)
     printed = look(run, analysis, *FAST.get(analysis, []))
     assert f"{analysis}, update 2: " in printed
     with Image.open(run / "analysis" / f"{analysis}.png") as picture:
@@ -554,10 +785,26 @@ class TestBadInput:
         assert "data=digits has no points" in refusal(images, "level_sets")
 
     @pytest.mark.parametrize(
-        "analysis", ["duplicates", "interpolation", "arithmetic", "neighbours", "ms_ssim", "linear_probe"]
+        "analysis",
+        [
+            "duplicates",
+            "interpolation",
+            "arithmetic",
+            "neighbours",
+            "ms_ssim",
+            "linear_probe",
+            "authenticity",
+            "data_copying",
+            "fid_infinity",
+            "power_spectrum",
+        ],
     )
     def test_images_are_needed(self, analysis, points, refusal):
         assert f"analysis={analysis} looks at images, and data=gaussians has none" in refusal(points, analysis)
+
+    def test_data_copying_without_unseen_images(self, images, refusal):
+        sentence = refusal(images, "data_copying")
+        assert "data=digits has no split 'test': choose a run on data with one, or analysis=authenticity" in sentence
 
     def test_spectral_norms_without_the_callback(self, points, refusal):
         assert "callbacks=[default,spectra]" in refusal(points, "spectral_norms")
@@ -579,6 +826,11 @@ class TestBadInput:
             ("arithmetic", "noise=-1"),
             ("neighbours", "neighbours=0"),
             ("ms_ssim", "pairs=0"),
+            ("authenticity", "samples=0"),
+            ("data_copying", "samples=19"),
+            ("data_copying", "cells=50001"),
+            ("fid_infinity", "sizes=1"),
+            ("power_spectrum", "images=4"),
         ],
     )
     def test_numbers(self, analysis, setting, images, refusal):
@@ -611,7 +863,7 @@ class TestBadInput:
         run = runs("data.image_size=16", "callbacks=none", "reg=[pacgan]")
         assert "reg.pacgan.m=2" in refusal(run, "gradients", "analysis.gradients.batch=15")
 
-    @pytest.mark.parametrize("analysis", [Neighbours(), MSSSIM(), Duplicates()])
+    @pytest.mark.parametrize("analysis", [Neighbours(), MSSSIM(), Duplicates(), Authenticity()])
     def test_a_single_image(self, analysis):
         with pytest.raises(UserError, match=r"needs at least 2, and data=memory has 1: choose a run on more images\.$"):
             analysis.check(subject(source=Memory(noise_images(1, 32))))

@@ -17,7 +17,7 @@ CONFIGS = Path(lit_gan.conf.__file__).parent
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and list(path.glob("*.yaml")))
 SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "trainer.fast_dev_run=true"]
 ABSENT = {"mnist", "cifar10", "cifar100", "stl10", "svhn", "celeba", "lsun", "fashion_mnist", "image_folder"}
-ABSENT |= {"stacked_mnist", "inception", "dinov2", "gpu", "tf32", "bf16", "ddp"}
+ABSENT |= {"stacked_mnist", "inception", "dinov2", "cmmd", "gpu", "tf32", "bf16", "ddp"}
 TRAINED = ["model", "loss", "labels", "reg", "optim", "order", "data", "metrics", "callbacks", "logger", "trainer"]
 COMPANIONS = {
     "loss=began": ["model=autoencoder"],

@@ -31,6 +31,7 @@ from torchmetrics.image.inception import InceptionScore as TheirInceptionScore
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from lit_gan.cli.launch import launch
+from lit_gan.data import to_uint8
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
@@ -39,14 +40,15 @@ from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, cache
 from lit_gan.metrics.choice import chosen_images, random_parts, random_subsets
 from lit_gan.metrics.classes import class_means
 from lit_gan.metrics.classifier import Classifier, train_classifier
-from lit_gan.metrics.extractors import DINOv2, EfficientNetLite0, Extractor, Features, Inception
+from lit_gan.metrics.cmmd import CMMD, cmmd
+from lit_gan.metrics.extractors import CLIP, DINOv2, EfficientNetLite0, Extractor, Features, Inception
 from lit_gan.metrics.features import named
 from lit_gan.metrics.measure import measure
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.metrics.real import RealFeatures
 from lit_gan.metrics.reference import Moments, Reference, root
-from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
+from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, NeighbourScores
 from lit_gan.metrics.sharing import own_batches
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.records.score_names import footnotes
@@ -155,8 +157,16 @@ def both_of_kid(real, generated, subsets, subset_size):
     return computed(KernelDistance(real, len(generated), chosen), generated)
 
 
+def neighbour_scores(real, generated, samples, neighbours):
+    return computed(NeighbourScores(real, len(generated), samples, neighbours), generated)
+
+
 def precision_recall(real, generated, samples, neighbours):
-    return computed(PrecisionRecall(real, len(generated), samples, neighbours), generated)
+    return neighbour_scores(real, generated, samples, neighbours)[:2]
+
+
+def density_coverage(real, generated, neighbours):
+    return neighbour_scores(reference(real), generated, 10_000, neighbours)[2:]
 
 
 def as_they_are(width):
@@ -293,8 +303,9 @@ def test_scores_of_a_choice_are_those_of_all_features_and_logits():
     torch.manual_seed(0)
     kid = both_of_kid(real, features, 3, 50)[0]
     (score, deviation) = inception_score(logits, 2)  # its parts are drawn after KID's subsets
-    precision, recall = precision_recall(real, features, 50, 3)
-    expected = {"fid": frechet(images, features), "kid": kid, "precision": precision, "recall": recall}
+    names = ("precision", "recall", "density", "coverage")
+    expected = dict(zip(names, neighbour_scores(real, features, 50, 3), strict=True))
+    expected |= {"fid": frechet(images, features), "kid": kid}
     assert named(scores.compute(), protocol) == expected | {"is": score, "is_std": deviation}
 
 
@@ -394,6 +405,141 @@ def test_precision_and_recall_agree_with_torch_fidelity():
         assert 0 < min(expected) < max(expected) < 1
 
 
+def test_density_and_coverage_of_points_by_hand():
+    real = torch.tensor([[0.0], [1.0], [3.0], [10.0]])
+    generated = torch.tensor([[0.5], [1.5], [2.5], [100.0]])
+    # the open balls of radius 1, 1, 2 and 7 hold 1, 2, 2 and 0 of the generated points
+    assert density_coverage(real, generated, 1) == pytest.approx(((1 + 2 + 2) / 4, 3 / 4))
+    # of radius 3, 2, 3 and 9: 3, 3, 3 and 2
+    assert density_coverage(real, generated, 2) == pytest.approx(((3 + 3 + 3 + 2) / (2 * 4), 1))
+
+
+def test_density_and_coverage_agree_with_the_definition():
+    """The formulas of Naeem et al., on the whole matrix of distances at once."""
+    x, y = normal(1050, 3), 0.8 * normal(200, 3, 1) + 1  # more real ones than there are in a block
+    for k in (1, 5):
+        own = torch.cdist(x, x).sort(1).values[:, k]
+        inside = torch.cdist(x, y) < own[:, None]
+        density, coverage = inside.sum() / (k * len(y)), inside.any(1).double().mean()
+        assert density_coverage(x, y, k) == pytest.approx((density.item(), coverage.item()), rel=1e-6)
+
+
+def expected_coverage(n, m, k):
+    """Of n real and m generated samples of one distribution: 1 minus the chance that the k nearest of a real sample
+    among all others are real."""
+    return 1 - math.prod((n - j) / (n + m - j) for j in range(1, k + 1))
+
+
+@pytest.mark.parametrize(("n", "m", "k"), [(1000, 1000, 5), (600, 300, 3)])
+def test_a_perfect_generator_has_density_one_and_the_coverage_of_the_formula(n, m, k):
+    found = [density_coverage(normal(n, 2, 2 * seed), normal(m, 2, 2 * seed + 1), k) for seed in range(10)]
+    density, coverage = torch.tensor(found).mean(0).tolist()
+    assert density == pytest.approx(1, abs=0.03)
+    assert coverage == pytest.approx(expected_coverage(n, m, k), abs=0.01)
+    assert expected_coverage(10**9, 10**9, 5) == pytest.approx(1 - 2**-5)
+
+
+def test_coverage_misses_a_mode_and_density_does_not():
+    def mixture(modes, seed):
+        x = normal(1000, 2, seed).double()
+        x[:, 0] += 20 * (torch.arange(1000) % modes)
+        return x
+
+    found = torch.tensor([density_coverage(mixture(8, seed), mixture(7, 100 + seed), 5) for seed in range(8)])
+    density, coverage = found.mean(0).tolist()
+    assert coverage == pytest.approx(7 / 8 * (1 - (7 / 15) ** 5), abs=0.01)
+    assert density == pytest.approx(1, abs=0.03)
+
+
+def test_one_outlier_fools_precision_and_recall_but_not_density_and_coverage():
+    real, far, outlier = normal(100, 2), normal(100, 2, 1) + 50, torch.full((1, 2), 1e4)
+    assert neighbour_scores(reference(real), far, 1000, 5) == (0, 0, 0, 0)
+    precision, _, density, _ = neighbour_scores(reference(torch.cat([real, outlier])), far, 1000, 5)
+    assert (precision, density) == (1, pytest.approx(1 / 5))
+    _, recall, _, coverage = neighbour_scores(reference(real), torch.cat([far, -outlier]), 1000, 5)
+    assert (recall, coverage) == (1, 0)
+
+
+def test_open_balls_hold_nothing_where_all_features_are_equal():
+    x = torch.ones(20, 3)
+    assert neighbour_scores(reference(x), x, 1000, 5) == (1, 1, 0, 0)
+    y = normal(20, 3)
+    assert neighbour_scores(reference(y), y, 1000, 5) == (1, 1, 1, 1)
+
+
+# CMMD
+
+
+def unit_vectors(n, f, seed, spread=0.3):
+    x = spread * normal(n, f, seed)
+    x[:, 0] += 1
+    return nn.functional.normalize(x)
+
+
+def cmmd_formula(x, y):
+    """The biased estimate, pair by pair."""
+
+    def kernel(a, b):
+        return (-(a[:, None].double() - b[None].double()).square().sum(2) / (2 * 10**2)).exp().mean()
+
+    return 1000 * (kernel(x, x) + kernel(y, y) - 2 * kernel(x, y)).item()
+
+
+def test_cmmd_is_the_formula():
+    x, y = unit_vectors(1010, 4, 0), unit_vectors(70, 4, 1, 0.5)  # more than a block
+    assert cmmd(x, y).item() == pytest.approx(cmmd_formula(x, y), rel=1e-8)
+    assert cmmd(x, y).item() == pytest.approx(cmmd(y, x).item(), rel=1e-8)
+
+
+def test_cmmd_of_unit_vectors_is_ten_times_the_squared_distance_of_their_means():
+    x, y = unit_vectors(200, 16, 0), unit_vectors(300, 16, 1).roll(1, 1)
+    assert cmmd(x, y).item() == pytest.approx(10 * (x.mean(0) - y.mean(0)).square().sum().item(), rel=0.02)
+
+
+def test_cmmd_is_zero_for_one_set_and_never_negative():
+    x = unit_vectors(50, 16, 0)
+    assert cmmd(x, x).item() == 0
+    assert 0 < cmmd(x[:25], x[25:]).item() == pytest.approx(cmmd_formula(x[:25], x[25:]), rel=1e-8)
+
+
+class Directions(Pixels):
+    """Pixels as features of length 1, without logits."""
+
+    name, has_logits = "directions", False
+
+    def see(self, images):
+        return Features(nn.functional.normalize(super().see(images).pool), None)
+
+
+def test_the_suite_of_cmmd_compares_generated_with_real_images():
+    source, suite = Squares(), CMMD(Directions())
+    record = measure(Stages(), suite, source, PROTOCOL, 0, "last")
+    x = suite.extractor(source.split("train").images).pool
+    draw = Sampler(Stages().G, PROTOCOL.seed)
+    y = suite.extractor(to_uint8(torch.cat([draw(n) for n in PROTOCOL.batches(60)]))).pool
+    assert record["scores"] == {"directions/cmmd": pytest.approx(cmmd_formula(x, y), rel=1e-6)}
+    assert record["ends"] == {"directions/cmmd": "min"}
+    used = {"name": "tiny", "generated": 60, "real": 80, "extractor": "directions", "data": "squares"}
+    assert used.items() <= record["protocol"].items()
+    assert json.loads(json.dumps(record["protocol"])) == record["protocol"]
+    same = suite.evaluate(from_real(source), source, replace(PROTOCOL, generated=80))
+    assert same == {"directions/cmmd": pytest.approx(0, abs=1e-9)}
+
+
+def test_cmmd_leaves_the_random_numbers_alone():
+    source, suite = Squares(), CMMD(Directions())
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    suite.evaluate(lambda n: torch.rand(n, 1, 8, 8), source, PROTOCOL)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_cmmd_refuses_points():
+    with pytest.raises(UserError, match=r"metrics=cmmd compares images, and data=gaussians has none: choose .*\.$"):
+        CMMD(Directions()).prepare(Source("gaussians", (2,), 8))
+
+
 # Points
 
 
@@ -443,9 +589,11 @@ def test_points_and_images_are_not_confused():
 def test_the_real_images_themselves_score_as_real():
     source = Squares(n=60)
     scores = FeatureMetrics(Pixels()).evaluate(from_real(source), source, PROTOCOL)
-    assert set(scores) == {f"pixels/{key}" for key in ("fid", "kid", "precision", "recall", "is", "is_std")}
+    assert set(scores) == {f"pixels/{key}" for key in (*FeatureMetrics.SCORES, "is_std")}
     assert scores["pixels/fid"] == pytest.approx(0, abs=1e-6)
     assert scores["pixels/precision"] == scores["pixels/recall"] == 1
+    assert scores["pixels/density"] == pytest.approx(1, abs=0.05)
+    assert scores["pixels/coverage"] == 1
     black = FeatureMetrics(Pixels()).evaluate(lambda n: -torch.ones(n, 1, 8, 8), source, PROTOCOL)
     assert black["pixels/fid"] > 0.1
     assert black["pixels/is"] == pytest.approx(1, abs=1e-5)
@@ -501,7 +649,7 @@ def test_classes_do_not_measure_again_what_all_of_them_together_have(caplog):
 def test_a_record_says_which_end_of_a_score_is_good():
     record = measure(Stages(), FeatureMetrics(Pixels()), Squares(), PROTOCOL, 0, "last")
     assert record["ends"]["pixels/fid"] == "min"
-    assert record["ends"]["pixels/precision"] == "max"
+    assert record["ends"]["pixels/precision"] == record["ends"]["pixels/density"] == "max"
     assert record["ends"].keys() == record["scores"].keys() - {"pixels/is_std"}
 
 
@@ -538,7 +686,8 @@ def test_numbers_that_had_to_be_cut_down_are_marked():
     source, suite = Squares(n=3), FeatureMetrics(Pixels())
     record = measure(Stages(), suite, source, replace(PROTOCOL, inception_score=1), 0, "last")
     assert {"pixels/precision", "pixels/recall", "pixels/is"} <= record["caveats"].keys()
-    assert "neighbours is 2 instead of 3" in record["caveats"]["pixels/recall"]
+    for name in ("precision", "recall", "density", "coverage"):
+        assert "neighbours is 2 instead of 3" in record["caveats"][f"pixels/{name}"]
     assert "splits is 1 instead of 2" in record["caveats"]["pixels/is"]
 
 
@@ -688,7 +837,7 @@ def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
 # Protocols and configs
 
 
-@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern", "wgan_gp_code"])
+@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern", "prdc_code", "wgan_gp_code"])
 def test_protocols_compose(name):
     config = composed(f"protocol=[{name}]")
     assert EvalProtocol(**config.protocol[name]).name == name
@@ -715,7 +864,7 @@ def test_the_protocol_of_the_wgan_gp_code_normalises_by_each_batch_of_100():
     assert all(torch.allclose(mean, torch.zeros(64), atol=1e-5) for mean in seen)
 
 
-@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "dinov2", "classifier", "modes", "none"])
+@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "dinov2", "classifier", "cmmd", "modes", "none"])
 def test_metrics_compose_and_instantiate_without_loading_anything(name):
     config = composed(f"metrics={name}").metrics
     suite = instantiate(config.suite)
@@ -814,7 +963,7 @@ def test_a_user_without_a_home_is_told_where_caches_can_be_put(monkeypatch, capl
     no_home(monkeypatch)
     assert cached({"a": 1}, lambda: {"x": torch.arange(3)})["x"].tolist() == [0, 1, 2]
     assert "no home folder): set LIT_GAN_CACHE" in caplog.text
-    for extractor in (Inception(), DINOv2("dinov2-vit-s-14")):
+    for extractor in (Inception(), DINOv2("dinov2-vit-s-14"), CLIP()):
         with pytest.raises(UserError, match="TORCH_HOME"):
             extractor.prepare(Squares())
 
@@ -982,7 +1131,7 @@ def test_dinov2_has_no_inception_score(monkeypatch):
     monkeypatch.setattr(torch.hub, "load", lambda repository, model: StandIn())
     suite = FeatureMetrics(DINOv2("dinov2-vit-s-14"))
     scores = suite.evaluate(from_real(Squares()), Squares(), replace(PROTOCOL, generated=8))
-    assert set(scores) == {"dinov2/fid", "dinov2/kid", "dinov2/precision", "dinov2/recall"}
+    assert set(scores) == {f"dinov2/{name}" for name in FeatureMetrics.SCORES if name != "is"}
     assert suite.extractor.identity()["network"] == "dinov2-vit-s-14"
 
 
@@ -1147,3 +1296,73 @@ def test_a_run_without_a_home_has_its_scores(pictures, tmp_path, monkeypatch, ca
     assert train_on(pictures, tmp_path / "run", monkeypatch) == 0
     assert "LIT_GAN_CACHE" in capsys.readouterr().out
     assert json.loads((tmp_path / "run" / "results.json").read_text())["final"]["scores"]
+
+
+TINY_CLIP = "clip-vit-b-32"
+"""The file of this name holds a smaller network in the tests: torch-fidelity reads its size from the weights."""
+
+
+@pytest.fixture
+def clip_file(tmp_path, monkeypatch):
+    """A file like OpenAI's in torch.hub's folder, with random weights of a network of one block for 28 px."""
+    from torch_fidelity.feature_extractor_clip import MODEL_METADATA, CLIPVisual
+
+    class Archive(CLIPVisual):
+        def forward(self, x):
+            return self.visual(x)
+
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    archive = Archive(16, 28, 1, 64, 14)
+    archive.text_projection = nn.Parameter(torch.ones(5, 16))
+    path = tmp_path / "hub" / "checkpoints" / f"{TINY_CLIP}-{MODEL_METADATA[TINY_CLIP]['hash']}.pt"
+    path.parent.mkdir(parents=True)
+    torch.jit.save(torch.jit.trace(archive.eval(), torch.zeros(1, 3, 28, 28), check_trace=False), path)
+    return path
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:Converting a tensor")
+@pytest.mark.parametrize("channels", [1, 3])
+def test_clip_sees_images_that_pillow_has_resized_and_gives_directions(clip_file, channels):
+    extractor, source = CLIP(TINY_CLIP), Squares(shape=(channels, 8, 8), n=4)
+    extractor.prepare(source)
+    images = source.split("train").images
+    pool, logits = extractor(images)
+    assert logits is None
+    assert pool.shape == (4, 16)
+    torch.testing.assert_close(pool.norm(dim=1), torch.ones(4))
+    resized = [
+        Image.fromarray(x.permute(1, 2, 0).numpy()).resize((28, 28), Image.BICUBIC)
+        for x in images.expand(-1, 3, -1, -1)
+    ]
+    x = torch.stack([torch.from_numpy(np.array(image)).permute(2, 0, 1) for image in resized]).float() / 255
+    mean, std = torch.tensor([[0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]]).view(
+        2, 3, 1, 1
+    )
+    with torch.no_grad():
+        expected = extractor.network.model.visual((x - mean) / std)
+    torch.testing.assert_close(
+        pool, nn.functional.normalize(expected), atol=2e-3, rtol=0
+    )  # a grey level here and there
+    assert extractor.identity()["network"] == TINY_CLIP
+    assert extractor.identity()["input_size"] == 28
+
+
+@pytest.mark.filterwarnings("ignore:.*torch.jit", "ignore:Converting a tensor")
+def test_clip_offline_damaged_and_unknown(clip_file, monkeypatch):
+    def refuse(*args, **kwargs):
+        raise urllib.error.URLError("no network")
+
+    clip_file.write_bytes(b"no archive")
+    with pytest.raises(
+        UserError, match=r"\.pt, which metrics=cmmd needs, is damaged \(.*\): fetch it by `curl -L .*\.$"
+    ):
+        CLIP(TINY_CLIP).prepare(Squares())
+    clip_file.unlink()
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    sentence = (
+        r"is not there and cannot be downloaded \(<urlopen error no network>\): fetch it by `curl .*ViT-B-32\.pt`, or"
+    )
+    with pytest.raises(UserError, match=sentence):
+        CLIP(TINY_CLIP).prepare(Squares())
+    with pytest.raises(UserError, match=r"architecture=vit does not exist: there are clip-rn50, .*clip-vit-l-14-336px"):
+        CLIP("vit").prepare(Squares())

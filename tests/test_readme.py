@@ -47,6 +47,8 @@ MORE = {
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
     "resume=DIR": ["updates=4"],
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
+    "analysis=authenticity": ["analysis.authenticity.samples=8", "analysis.authenticity.images=64"],
+    "analysis=power_spectrum": ["analysis.power_spectrum.images=16"],
     "loss=hinge,wasserstein": ["seed=0"],
     "updates=600": ["seed=0"],
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],

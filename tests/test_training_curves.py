@@ -46,6 +46,12 @@ class TestPanels:
         assert panels["digits: FID"].curves == {"fid": ([2, 4], [30.0, 20.0])}
         assert list(panels["digits: precision and recall"].curves) == ["precision", "recall"]
 
+    def test_density_and_coverage_share_a_panel(self, table):
+        panels = table("update,digits/density,digits/coverage\n1,1.25,0.5\n2,1.0,0.75\n")
+        assert {title: list(panel.curves) for title, panel in panels.items()} == {
+            "digits: density and coverage": ["density", "coverage"]
+        }
+
     def test_values_that_are_not_finite_are_gaps(self, table):
         assert table(TABLE)["losses"].curves["D: hinge"] == ([1, 4], [2.0, 1.5])
         assert table("update,d/hinge\n1,inf\n") == {}

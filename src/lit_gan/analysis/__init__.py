@@ -2,14 +2,18 @@
 a sentence."""
 
 from lit_gan.analysis.arithmetic import Arithmetic
+from lit_gan.analysis.authenticity import Authenticity
 from lit_gan.analysis.base import Analysis, Finding
+from lit_gan.analysis.data_copying import DataCopying
 from lit_gan.analysis.duplicates import Duplicates
+from lit_gan.analysis.fid_infinity import FIDInfinity
 from lit_gan.analysis.gradients import Gradients
 from lit_gan.analysis.interpolation import Interpolation
 from lit_gan.analysis.level_sets import LevelSets
 from lit_gan.analysis.linear_probe import LinearProbe
 from lit_gan.analysis.ms_ssim import MSSSIM
 from lit_gan.analysis.neighbours import Neighbours
+from lit_gan.analysis.power_spectrum import PowerSpectrum
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import SingularValues, SpectralNorms, Weights
 
@@ -17,13 +21,17 @@ __all__ = [
     "MSSSIM",
     "Analysis",
     "Arithmetic",
+    "Authenticity",
+    "DataCopying",
     "Duplicates",
+    "FIDInfinity",
     "Finding",
     "Gradients",
     "Interpolation",
     "LevelSets",
     "LinearProbe",
     "Neighbours",
+    "PowerSpectrum",
     "SingularValues",
     "SpectralNorms",
     "Subject",

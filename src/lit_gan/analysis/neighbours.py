@@ -13,8 +13,6 @@ from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
 from lit_gan.figures.style import BLUE, VERMILION
-from lit_gan.metrics import Suite
-from lit_gan.parts import build_part
 from lit_gan.ranges import AtLeastTwo, Count, checked
 
 Pixels = UInt8[Tensor, "n c h w"]
@@ -44,6 +42,12 @@ class Queries(NamedTuple):
     kind: str
     numbers: Int[Tensor, " n"]
     images: Pixels
+
+    @property
+    def own(self) -> Int[Tensor, " n"] | None:
+        """The places of training images among those that are searched, of which they are the first;
+        None for other images."""
+        return torch.arange(len(self.images)) if self.kind == "train" else None
 
 
 class Neighbours(Analysis):
@@ -79,7 +83,8 @@ class Neighbours(Analysis):
         """Draws for each space the first samples with their neighbours, and the distances to the
         nearest."""
         numbers, images, _ = subject.real("train", self.images)
-        asked = [Queries("sample", torch.arange(self.samples), subject.pixels(self.samples)), self.reference(subject)]
+        samples = Queries("sample", torch.arange(self.samples), subject.pixels(self.samples))
+        asked = [samples, reference_images(subject, min(self.samples, self.images))]
         rows, words = [], []
         ways = spaces(subject)
         plot = titled_figure(11, 5 * len(ways), "Samples (left column) and their nearest training images")
@@ -93,45 +98,45 @@ class Neighbours(Analysis):
             words.append(f"{name} {medians[0]:.3g} ({asked[1].kind} images {medians[1]:.3g})")
         return Finding(f"median distance to the nearest: {', '.join(words)}", rows, plot)
 
-    def reference(self, subject: Subject) -> Queries:
-        """Images of the test split, or the first ones of the training images that are searched."""
-        kind = "test" if "test" in subject.source.splits else "train"
-        numbers, images, _ = subject.real(kind, min(self.samples, self.images))
-        return Queries(kind, numbers, images)
-
     def search(self, way: Callable[[Pixels], Points], images: Pixels, asked: list[Queries]) -> list[Nearest]:
         """The neighbours in one space; a training image is not its own."""
         bank = way(images)
         k = min(self.neighbours, len(bank) - 1)
-        return [nearest_neighbours(way(some.images), bank, k, skip_own=some.kind == "train") for some in asked]
+        return [nearest_neighbours(way(some.images), bank, k, some.own) for some in asked]
+
+
+def reference_images(subject: Subject, n: int) -> Queries:
+    """At most n images of the test split, or without one the first n of the training images, random
+    ones, that are searched."""
+    kind = "test" if "test" in subject.source.splits else "train"
+    numbers, images, _ = subject.real(kind, n)
+    return Queries(kind, numbers, images)
 
 
 def spaces(subject: Subject) -> dict[str, Callable[[Pixels], Points]]:
     """The functions that turn images into points to compare: by their pixels, and by the run's own
     extractor."""
-    suite: Suite | None = build_part(subject.config.metrics.suite)
     ways = {"pixels": lambda images: to_unit(images).flatten(1)}
-    if suite is not None and (extractor := suite.extractor) is not None:
-        extractor.prepare(subject.source, subject.device)
+    if (extractor := subject.extractor) is not None:
         ways[f"{extractor.prefix(subject.source)} features"] = lambda images: torch.cat(
             [extractor(part).pool.cpu() for part in images.split(subject.batch_size)]
         )
     return ways
 
 
-def nearest_neighbours(points: Points, bank: Points, k: int, skip_own: bool = False) -> Nearest:
+def nearest_neighbours(points: Points, bank: Points, k: int, own: Int[Tensor, " n"] | None = None) -> Nearest:
     """The k nearest points of a bank and their root mean square distances.
 
     Args:
-        skip_own: whether point i is bank[i], which then does not count as its own neighbour.
+        own: the places of the points themselves in the bank, which do not count as neighbours; None
+            where they are not in it.
     """
     places = []
     for start in range(0, len(points), 250):
         part = points[start : start + 250]
         apart = torch.cdist(part, bank)
-        if skip_own:
-            own = torch.arange(len(part))
-            apart[own, start + own] = torch.inf
+        if own is not None:
+            apart[torch.arange(len(part)), own[start : start + len(part)]] = torch.inf
         places.append(apart.topk(k, largest=False).indices)
     places = torch.cat(places)
     # cdist loses digits of small distances, which are the ones that tell a copy

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -12,8 +13,11 @@ from torch import Tensor
 
 from lit_gan.data import Source, to_uint8
 from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
+from lit_gan.metrics import Suite
+from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.module import GAN
+from lit_gan.parts import build_part
 from lit_gan.sampling import Sampler
 
 
@@ -23,7 +27,7 @@ class Subject:
     analysis shares.
 
     Attributes:
-        config, directory: of the run.
+        config, directory: of the run; its metrics may be others than in its training.
         source: its data set.
         ema: whether G has its moving average's weights, if the run has one.
         seed: decides the latent vectors.
@@ -59,6 +63,20 @@ class Subject:
     def device(self) -> torch.device:
         """The device on which the networks are."""
         return next(self.gan.D.parameters()).device
+
+    @cached_property
+    def extractor(self) -> Extractor | None:
+        """The network that gives features to the run's metrics, ready for use; None if these have
+        none.
+
+        Raises:
+            UserError: it has no weights, or cannot work on the data.
+        """
+        suite: Suite | None = build_part(self.config.metrics.suite)
+        extractor = None if suite is None else suite.extractor
+        if extractor is not None:
+            extractor.prepare(self.source, self.device)
+        return extractor
 
     def sampler(self) -> Sampler:
         """A sampler that starts at G's first sample."""

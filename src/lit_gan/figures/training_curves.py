@@ -28,8 +28,8 @@ from lit_gan.records.metrics_csv import read_table
 
 COLUMNS = 3
 """How many panels stand beside each other."""
-TOGETHER = ("precision", "recall")
-"""Scores from 0 to 1 that share a panel."""
+PAIRS = (("precision", "recall"), ("density", "coverage"))
+"""Scores that share a panel: of the quality of samples and of their variety."""
 LEFT_OUT = ("final/", "sigma/")
 """How columns begin that belong to other figures, or were measured by another protocol than during
 training."""
@@ -114,8 +114,9 @@ def panel_and_label(name: str, apart: bool) -> tuple[Panel, str]:
     if group in ("d", "g"):
         player, words = group.upper(), short.replace("_", " ")
         return (Panel(f"{player}'s losses"), words) if apart else (Panel("losses"), f"{player}: {words}")
-    if short in TOGETHER:
-        return Panel(f"{group}: precision and recall", "precision"), short
+    for first, second in PAIRS:
+        if short in (first, second):
+            return Panel(f"{group}: {first} and {second}", first), short
     return Panel(f"{group}: {score_name(short)}" if group else score_name(short), short), short
 
 

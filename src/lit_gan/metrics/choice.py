@@ -23,7 +23,7 @@ class ChosenImages(NamedTuple):
     """The generated images of one evaluation that each score looks at."""
 
     kept: Bool[Tensor, " n"]
-    """For each image, whether KID, precision or recall need its features."""
+    """For each image, whether KID or the scores of nearest neighbours need its features."""
     subsets: list[Subset]
     """KID's, where the number of a generated image counts those that are kept."""
     parts: Int[Tensor, " m"]

@@ -13,7 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from lit_gan.data import Source
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, one_line
 from lit_gan.ranges import Range, checked
 
 OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
@@ -23,7 +23,7 @@ class Features(NamedTuple):
     """What an extractor sees in a batch of images."""
 
     pool: Float[Tensor, "b f"]
-    """The features that FID, KID, precision and recall compare."""
+    """The features that all scores but IS compare."""
     logits: Float[Tensor, "b k"] | None
     """The logits of the network's own classes, for IS; None for a network without classes."""
 
@@ -231,6 +231,63 @@ class DINOv2(Extractor):
         return Features(self.network(images.expand(-1, 3, -1, -1))[0], None)
 
 
+class CLIP(Extractor):
+    """The image encoder of CLIP (Radford et al. 2021) by torch-fidelity: features of length 1, no
+    logits.
+
+    Images are resized as Pillow does it, bicubic and rounded to whole grey levels, and features are
+    divided by their length: so are those of Jayasumana et al. 2024 in `cmmd/embedding.py`, which
+    also cuts images that are no squares to their centre.
+
+    Args:
+        architecture: one of torch-fidelity's, `clip-vit-b-32` and others; Jayasumana et al. 2024
+            use `clip-vit-l-14-336px`.
+    """
+
+    name = "clip"
+    resize = "bicubic, antialiased, rounded"
+    has_logits = False
+
+    def __init__(self, architecture: str = "clip-vit-l-14-336px"):
+        super().__init__()
+        self.architecture = architecture
+
+    def load(self, source: Source, device: torch.device | str) -> nn.Module:
+        """torch-fidelity's network, from torch.hub's folder."""
+        from torch_fidelity.feature_extractor_clip import MODEL_METADATA, MODEL_URLS, FeatureExtractorCLIP
+
+        if self.architecture not in MODEL_METADATA:
+            raise UserError(f"architecture={self.architecture} does not exist: there are {', '.join(MODEL_METADATA)}.")
+        file = f"{self.architecture}-{MODEL_METADATA[self.architecture]['hash']}.pt"
+        path = hub_folder() / "checkpoints" / file
+        try:
+            network = FeatureExtractorCLIP(self.architecture, ["clip"], verbose=False)
+        except Exception as error:  # a damaged file makes torch.load raise nearly anything
+            state = "is damaged" if path.is_file() else "is not there and cannot be downloaded"
+            raise UserError(
+                f"{path}, which metrics=cmmd needs, {state} ({one_line(str(error))}): fetch it by "
+                f"`{fetch(path, MODEL_URLS[self.architecture])}`, or choose another extractor ({OFFLINE})."
+            ) from error
+        self.input_size = network.resolution
+        return network
+
+    def identity(self) -> dict[str, str | int]:
+        """As for every extractor, with the architecture for the network."""
+        return super().identity() | {"network": self.architecture}
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 512] to [b, 1024] features."""
+        (features,) = self.network(bicubic(images.expand(-1, 3, -1, -1), self.input_size))
+        return Features(F.normalize(features), None)
+
+
+def bicubic(images: UInt8[Tensor, "b c h w"], size: int) -> UInt8[Tensor, "b c s s"]:
+    """Images of size x size, bicubic with Pillow's weights: antialiased, which changes them also when
+    images grow."""
+    x = F.interpolate(images.float(), size=(size, size), mode="bicubic", align_corners=False, antialias=True)
+    return x.clamp(0, 255).round().to(torch.uint8)
+
+
 def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
     """Images as floats in [0, 255] of size x size, bilinear, antialiased when they shrink."""
     images = images.float()
@@ -306,4 +363,9 @@ def fetch_inception(path: Path) -> str:
     """The command that downloads the Inception weights to a path."""
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    return f"curl -L --create-dirs -o {path} {URL_INCEPTION_V3}"
+    return fetch(path, URL_INCEPTION_V3)
+
+
+def fetch(path: Path, url: str) -> str:
+    """The command that downloads a file to a path."""
+    return f"curl -L --create-dirs -o {path} {url}"

@@ -1,4 +1,4 @@
-"""IS, FID, KID, precision and recall of a generator, from one extractor pass."""
+"""IS, FID, KID, precision, recall, density and coverage of a generator, from one extractor pass."""
 
 from typing import Any, ClassVar
 
@@ -15,22 +15,31 @@ from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.real import MOST_LABELLED, RealFeatures, n_real
 from lit_gan.metrics.reference import Reference, to_scoring_device
-from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, PrecisionRecall
+from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, NeighbourScores
 from lit_gan.metrics.sharing import Draw, own_batches, own_numbers
 from lit_gan.sampling import Sampler
 from lit_gan.system.processes import rank_and_size
 
 
 class FeatureMetrics(Suite):
-    """FID, KID, precision and recall, and IS if the extractor has logits.
+    """FID, KID, precision, recall, density and coverage, and IS if the extractor has logits.
 
-    The scores are `<extractor>/fid`, `/kid`, `/precision`, `/recall`, `/is` and `/is_std`.
+    The scores are `<extractor>/fid`, `/kid`, `/precision`, `/recall`, `/density`, `/coverage`,
+    `/is` and `/is_std`.
 
     Args:
         extractor: gives the features that are compared.
     """
 
-    SCORES: ClassVar = {"fid": "min", "kid": "min", "is": "max", "precision": "max", "recall": "max"}
+    SCORES: ClassVar = {
+        "fid": "min",
+        "kid": "min",
+        "is": "max",
+        "precision": "max",
+        "recall": "max",
+        "density": "max",
+        "coverage": "max",
+    }
 
     def __init__(self, extractor: Extractor):
         self.extractor, self.real = extractor, RealFeatures(extractor)
@@ -85,9 +94,9 @@ class FeatureMetrics(Suite):
         scores = {
             "fid": FrechetDistance(real),
             "kid": KernelDistance(real, n, choice.subsets),
-            "precision_recall": PrecisionRecall(real, n, protocol.precision_recall, protocol.neighbours),
+            "neighbours": NeighbourScores(real, n, protocol.precision_recall, protocol.neighbours),
         }
-        groups = [["fid"], ["kid", "precision_recall"]]
+        groups = [["fid"], ["kid", "neighbours"]]
         if self.extractor.has_logits:
             scores["is"] = InceptionScore(int(choice.parts.max()) + 1)
             groups.append(["is"])
@@ -117,8 +126,8 @@ class FeatureMetrics(Suite):
     def describe(self, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol as it was used, the data and the extractor.
 
-        `precision_recall` counts the generated images, `precision_recall_real` the real ones where
-        they were fewer.
+        `precision_recall` counts the generated images of precision, recall, density and coverage,
+        `precision_recall_real` the real ones where they were fewer.
         """
         dataset = source.split(protocol.real_split)
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
@@ -160,7 +169,9 @@ class FeatureMetrics(Suite):
         return reasons
 
 
-NEEDED = {("kid",): "kid_subset_size", ("precision", "recall"): "neighbours", ("is", "is_std"): "splits"}
+OF_NEIGHBOURS = ("precision", "recall", "density", "coverage")
+"""The scores that `NeighbourScores` computes, in its order."""
+NEEDED = {("kid",): "kid_subset_size", OF_NEIGHBOURS: "neighbours", ("is", "is_std"): "splits"}
 """The number of a protocol without which each score is another one."""
 
 
@@ -179,13 +190,8 @@ def too_few_of_a_class(each: int, width: int) -> dict[str, str]:
 
 def named(found: dict[str, Any], protocol: EvalProtocol) -> dict[str, float]:
     """The scores of a `MetricCollection` by their short names; one part of IS has no deviation."""
-    precision, recall = found["precision_recall"]
-    scores: dict[str, Tensor] = {
-        "fid": found["fid"],
-        "kid": found["kid"][0],
-        "precision": precision,
-        "recall": recall,
-    }
+    scores: dict[str, Tensor] = {"fid": found["fid"], "kid": found["kid"][0]}
+    scores |= zip(OF_NEIGHBOURS, found["neighbours"], strict=True)
     if "is" in found:
         score, deviation = found["is"]
         scores |= {"is": score} | ({"is_std": deviation} if protocol.splits > 1 else {})

@@ -17,7 +17,7 @@ class EvalProtocol:
     name: str
     """Of the protocol, as in `protocol=NAME`."""
     generated: AtLeastTwo
-    """Generated images for FID, KID, precision and recall."""
+    """Generated images for all scores but IS."""
     inception_score: Count
     """Generated images for IS, in all `splits` together."""
     splits: Count
@@ -31,9 +31,9 @@ class EvalProtocol:
     kid_subset_size: AtLeastTwo
     """Images in one subset of KID; fewer where there are fewer images."""
     precision_recall: AtLeastTwo
-    """Images of either kind for precision and recall, at most 10,000."""
+    """Images of either kind for precision, recall, density and coverage, at most 10,000."""
     neighbours: Count
-    """The k of precision and recall."""
+    """The k of precision, recall, density and coverage."""
     batch_size: Count
     """Images that are generated and looked at together."""
     batch_norm: Literal["running", "batch", "standing"]

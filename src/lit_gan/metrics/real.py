@@ -36,7 +36,7 @@ class RealFeatures:
 
     The images are a random choice that is always the same. Of all of them the mean and the root of
     the covariance of the features are kept, for FID, and of the first `KEPT` the features
-    themselves, for KID, precision and recall.
+    themselves, for KID and the scores of nearest neighbours.
 
     Args:
         extractor: gives the features; it has been prepared when it is first used here.

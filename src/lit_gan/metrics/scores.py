@@ -1,11 +1,12 @@
-"""FID, KID, precision and recall, and IS as metrics of torchmetrics, whose states synchronise.
+"""FID, KID, precision, recall, density and coverage, and IS as metrics of torchmetrics, whose states
+synchronise.
 
 They are not torchmetrics' own classes, but follow its contract, for these reasons. Its FID solves
 the general eigenvalue problem, which takes twice as long at 2,048 features and may come out below 0
 for few images; its KID and FID keep the real images' features among their states, where ours are
 measured once, on every process the same; its IS and KID keep all logits and features, of which ours
 keep sums and a choice; its IS cuts the images into parts that are not the authors' where their
-number is no multiple of `splits`; and it has neither precision nor recall for generators.
+number is no multiple of `splits`; and it has none of the scores of nearest neighbours.
 """
 
 from collections.abc import Callable
@@ -185,10 +186,23 @@ def kernel(x: Pool, y: Pool) -> Float[Tensor, "n m"]:
     return torch.addmm(x.new_ones(()), x, y.T, alpha=1 / x.shape[1]).pow_(3)
 
 
-class PrecisionRecall(AgainstReal):
-    """Precision and recall: shares of samples in the other set's k-NN balls.
+class NeighbourScores(AgainstReal):
+    """Precision, recall, density and coverage, from which samples lie in which k-NN balls: around each
+    sample one that reaches to its k-th nearest other one of its set.
 
-    Kynkäänniemi et al. 2019, Eq. 1-2.
+    Precision and recall, Kynkäänniemi et al. 2019, Eq. 1-2, are the shares of generated samples in
+    any real ball, and of real ones in any generated ball. Density and coverage, Naeem et al. 2020,
+    count real balls alone: the mean number of them that a generated sample lies in, over k, and the
+    share of them that hold any. So one generated outlier with a large ball may make recall 1, and
+    one real outlier precision, where density gains at most 1 / k.
+
+    Samples of the data's own distribution have an expected density of 1, whatever the numbers, and
+    with N real and M generated ones an expected coverage of 1 - prod_{j=1..k} (N - j) / (N + M -
+    j): 0.875 for k = 3 and N = M, 0.969 for the k = 5 of Naeem et al.
+
+    All four have one k, as in the authors' code, `prdc.py`. There all balls are open. Here those of
+    precision and recall are closed, as Kynkäänniemi et al. have them; those of density and coverage
+    are open, so that both scores are 0 where all real features are equal.
 
     Args:
         samples: the most images of either kind that are compared, the first ones.
@@ -199,18 +213,23 @@ class PrecisionRecall(AgainstReal):
         super().__init__(real, n)
         self.samples, self.neighbours = samples, neighbours
 
-    def compute(self) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-        """Precision and recall, from 0 to 1."""
+    def compute(self) -> tuple[Float[Tensor, ""], ...]:
+        """Precision, recall, density and coverage: density is 0 or more, the others are from 0 to 1."""
         x, y = self.real.features[: self.samples], self.generated()[: self.samples]
         k = min(self.neighbours, len(x) - 1, len(y) - 1)
         around_real, around_generated = self.real.once((self.samples, k), lambda: radii(x, k)), radii(y, k)
         good, found = torch.zeros_like(around_generated, dtype=torch.bool), []
+        held, covered = torch.zeros((), dtype=torch.long, device=y.device), []
         blocks = list(zip(x.split(BLOCK), around_real.split(BLOCK), strict=True))
         for part, radius in watched_once(blocks, "comparing neighbours"):
             distances = torch.cdist(part, y)
             good |= (distances <= radius[:, None]).any(0)
             found.append((distances <= around_generated).any(1))
-        return good.float().mean(), torch.cat(found).float().mean()
+            inside = distances < radius[:, None]
+            held += inside.sum()
+            covered.append(inside.any(1))
+        precision, recall, coverage = (each.float().mean() for each in (good, torch.cat(found), torch.cat(covered)))
+        return precision, recall, held / (k * len(y)), coverage
 
 
 def radii(x: Pool, k: int) -> Float[Tensor, " n"]:

@@ -27,6 +27,8 @@ def analyze(config: DictConfig) -> None:
     device = choose_device(config.device)
     analyses = build_analyses(config)
     trained = load_config(directory)
+    if "suite" in config.metrics:
+        trained.metrics = config.metrics
     gan, update = load_gan(trained, directory, config.checkpoint)
     source = moved_source(config, trained)
     subject = Subject(trained, directory, gan.to(device), source, config.ema, config.seed, config.batch_size)

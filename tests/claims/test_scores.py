@@ -1,0 +1,131 @@
+"""Claims about scores: what fools the one and not the other, on sets whose answer is known."""
+
+import numpy as np
+import pytest
+import torch
+
+from lit_gan.analysis import DataCopying
+from lit_gan.analysis.authenticity import beside_spacing
+from lit_gan.analysis.fid_infinity import fids, line
+from lit_gan.analysis.power_spectrum import spectra, told_apart
+from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.data import to_uint8
+from lit_gan.metrics.reading import subset_indices
+from lit_gan.metrics.reference import Moments, Reference, root
+from lit_gan.metrics.scores import NeighbourScores
+from lit_gan.sampling import Sampler
+from trainers import quiet_trainer
+
+SEEDS = (0, 1, 2)
+
+
+def normal(n, f, seed):
+    return torch.randn(n, f, generator=torch.Generator().manual_seed(seed))
+
+
+def reference(x):
+    moments = Moments.none(x.shape[1], x.device)
+    moments.add(x)
+    return Reference(moments.mean(), root(moments.covariance()), x)
+
+
+def of_neighbours(real, generated):
+    """Precision, recall, density and coverage with the k of Naeem et al."""
+    scores = NeighbourScores(reference(real), len(generated), neighbours=5)
+    scores.update(generated)
+    return [value.item() for value in scores.compute()]
+
+
+@pytest.mark.claim(
+    "One outlier makes precision or recall of a bad generator nearly perfect, but not density and coverage",
+    "Naeem et al. 2020, abstract",
+    on="1,000 points of a normal distribution in 64 dimensions against as many whose mean is 1 in each, k = 5, one "
+    "outlier at 3 in each among the real ones, or at -3 among the generated ones, mean of 3 seeds",
+)
+def test_outliers_fool_precision_and_recall_alone(measured):
+    outlier, rows = torch.full((1, 64), 3.0), {"no outlier": [], "a real outlier": [], "a generated outlier": []}
+    for seed in SEEDS:
+        real, generated = normal(1000, 64, 2 * seed), normal(1000, 64, 2 * seed + 1) + 1
+        rows["no outlier"].append(of_neighbours(real, generated))
+        rows["a real outlier"].append(of_neighbours(torch.cat([real, outlier]), generated))
+        rows["a generated outlier"].append(of_neighbours(real, torch.cat([generated, -outlier])))
+    found = {name: np.array(values) for name, values in rows.items()}
+    for name, values in found.items():
+        words = ", ".join(f"{value:.2f}" for value in values.mean(0))
+        measured(f"precision, recall, density, coverage with {name}", words)
+    assert found["no outlier"].max() < 0.1
+    assert found["a real outlier"][:, 0].min() > 0.9
+    assert found["a generated outlier"][:, 1].min() > 0.9
+    assert found["a real outlier"][:, 2:].max() < 0.3
+    assert found["a generated outlier"][:, 2:].max() < 0.1
+
+
+@pytest.mark.claim(
+    "FID of a finite number of samples may prefer the worse generator, because its bias depends on the generator; "
+    "extrapolated to infinitely many it does not",
+    "Chong and Forsyth 2020, abstract",
+    on="a normal distribution in 64 dimensions as data, itself and one of deviation 0.95 as generators, 15 sizes of "
+    "200 to 4,000, 3 seeds",
+)
+def test_extrapolated_fid_prefers_the_better_generator(measured):
+    exact = Reference(torch.zeros(64).double(), torch.eye(64).double(), torch.zeros(0, 64))
+    numbers = np.linspace(200, 4000, 15).astype(int)
+    for seed in SEEDS:
+        found = [fids(scale * normal(4000, 64, seed), exact, numbers.tolist(), seed) for scale in (1, 0.95)]
+        perfect, narrow = (values[0] for values in found)
+        limits = [line(numbers, values)[1] for values in found]
+        measured(f"seed {seed}, FID of 200 samples of the perfect and the narrow one", f"{perfect:.2f}, {narrow:.2f}")
+        measured("of infinitely many (truth 0 and 0.16)", ", ".join(f"{limit:.2f}" for limit in limits))
+        assert perfect > narrow + 0.1
+        assert limits[0] + 0.1 < limits[1]
+        assert limits == pytest.approx([0, 64 * 0.05**2], abs=0.1)
+
+
+@pytest.mark.slow
+@pytest.mark.claim(
+    "A generator that copies training samples is found by C_T and by the share of authentic samples, and not by FID",
+    "Meehan et al. 2020, abstract; Alaa et al. 2022",
+    on="a normal distribution in 16 dimensions, 1,000 training, 1,000 test and 1,000 generated points, a share of "
+    "which are training points, 3 seeds",
+)
+def test_copies_are_found(measured):
+    look, shares = DataCopying(samples=1000), (0, 0.25, 0.5, 0.75, 1)
+    for seed in SEEDS:
+        train, test, fresh = (normal(1000, 16, 3 * seed + i) for i in range(3))
+        sets = [torch.cat([train[: int(1000 * share)], fresh[int(1000 * share) :]]) for share in shares]
+        c_t = [look.statistic(list(look.cell_rows("points", train, test, x, seed))) for x in sets]
+        authentic = [beside_spacing(x, train).authentic.float().mean().item() for x in sets]
+        fid = [fids(x, reference(train), [1000], seed)[0] for x in sets]
+        measured(f"seed {seed}, C_T with a share of copies of 0, 1/4, 1/2, 3/4, 1", " ".join(f"{z:.1f}" for z in c_t))
+        measured("authentic", " ".join(f"{value:.2f}" for value in authentic))
+        measured("FID", " ".join(f"{value:.3f}" for value in fid))
+        assert c_t == sorted(c_t, reverse=True)
+        assert abs(c_t[0]) < 3 < -c_t[1]
+        assert authentic == sorted(authentic, reverse=True)
+        assert authentic[-1] == 0
+        assert fid == sorted(fid, reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+@pytest.mark.claim(
+    "A linear classifier tells generated images from real ones by their power spectra alone",
+    "Durall et al. 2020, abstract",
+    on="digits at 32 px, DCGAN width 16 with transposed convolutions and hinge loss, batch 32, 500 updates, 800 images "
+    "of either kind, 2 seeds; the same for two halves of the digits",
+)
+def test_a_spectrum_tells_generated_images(compose, measured):
+    for seed in range(2):
+        config = compose("model.width=16", "batch_size=32", f"seed={seed}", "updates=500")
+        gan, source = build_gan(config), build_source(config)
+        quiet_trainer(gan, 500).fit(gan, build_data(config, source))
+        split = source.split("train")
+        real, other = spectra(split.images[subset_indices(split, 1600)]).split(800)
+        generated = spectra(to_uint8(Sampler(gan.G, seed)(800)))
+        share, among = told_apart(generated, real, seed), told_apart(other, real, seed)
+        gap = (generated.mean(0) - real.mean(0))[-1].item()
+        measured(f"seed {seed}, told apart", share)
+        measured("dB more at the highest frequency", gap)
+        measured("two halves of the data told apart", among)
+        assert share > 0.95
+        assert among < 0.6
