@@ -1,4 +1,4 @@
-.PHONY: help install train sweep report test docs claims lint bench clean
+.PHONY: help install train sweep report test long docs claims lint bench clean
 
 PYTHON ?= python3
 BIN := .venv/bin
@@ -35,10 +35,13 @@ sweep: install   ## a paper's figure: NAME=sngan_fig1_cifar10 SCALE=small, again
 report: install  ## what a sweep came to: DIR=runs/sngan_fig1_cifar10-small
 	$(BIN)/python -m lit_gan.report $(DIR)
 
-test: $(INSTALLED_DEV)    ## ruff and the tests
+test: $(INSTALLED_DEV)    ## ruff and the tests that take no process of their own
 	$(BIN)/ruff check $(CODE)
 	$(BIN)/ruff format --check $(CODE)
-	$(BIN)/python -m pytest -n auto --dist worksteal
+	$(BIN)/python -m pytest -n auto --dist worksteal -m "not long"
+
+long: $(INSTALLED_DEV)    ## the tests of whole commands and processes, and the quick claims
+	$(BIN)/python -m pytest -n auto --dist worksteal -m long
 
 docs: install    ## docs/methods.md, from the configs and the classes they name
 	$(BIN)/python -m lit_gan.options --markdown > docs/methods.md.new

@@ -95,8 +95,17 @@ def pytest_addoption(parser):
     parser.addoption("--claims", metavar="FILE", help="write the table of claims to FILE")
 
 
+LONG = {"claims", "test_compile.py", "test_epoch_end.py", "test_extension.py", "test_grid.py", "test_loggers.py"}
+LONG |= {"test_package.py", "test_processes.py", "test_readme.py", "test_refusals.py", "test_signals.py"}
+LONG |= {"test_streams.py", "test_watching.py", "test_workers.py"}
+"""Claims, and files whose tests are whole commands, most of them in processes of their own."""
+
+
 def pytest_collection_modifyitems(config, items):
     """What needs a GPU is skipped and counted without one, what takes minutes without --slow."""
+    for item in items:
+        if LONG & {item.path.name, item.path.parent.name}:
+            item.add_marker("long")
     skipped = {} if torch.cuda.is_available() else {"gpu": "needs a CUDA device"}
     skipped |= {} if config.getoption("--slow") else {"slow": "takes minutes: --slow runs it"}
     for item in items:

@@ -802,6 +802,7 @@ def measured_by_two(rank, folder, protocols):
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.long
 def test_two_processes_score_their_shares_and_find_what_one_finds(tmp_path):
     one_batch = replace(PROTOCOL, generated=10, inception_score=7)
     protocols = [PROTOCOL, replace(PROTOCOL, batch_norm="batch"), one_batch, replace(PROTOCOL, generated=10)]

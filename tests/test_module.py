@@ -524,7 +524,7 @@ def test_a_record_says_which_average_was_measured(points, settings, expected):
         by_class=lambda *_: {},
         ends=lambda _: {},
     )
-    protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running")
+    protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running", truncation=None)
     record = measure(points(**settings), suite, None, protocol, 0, "last")
     assert (record["weights"], record["ema"]) == expected
 

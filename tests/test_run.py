@@ -516,6 +516,7 @@ def test_console_command_and_traceback_free_exit(tmp_path):
     assert "Traceback" not in process.stderr
 
 
+@pytest.mark.long
 class TestTwoProcesses:
     DDP = ("trainer.devices=2", "+trainer.strategy=ddp_find_unused_parameters_true", "optim.n_dis=2")
     BROKEN = """

@@ -28,6 +28,14 @@ METHODS = {name: Path(lit_gan.conf.__file__).parent / "method" / f"{name}.yaml" 
 SMALL = [name for name in FILES if name.endswith("/small")]
 MEDIUM = [name for name in FILES if name.endswith("/medium")]
 GRIDS = [name for name in FILES if f"{name}/small" in FILES]
+COMPOSED = {
+    "digits_regularizers",
+    "sngan_fig11/medium",
+    "sngan_fig11/small",
+    "sngan_table2_cifar10/small",
+    "tricks/small",
+}
+"""Sweeps whose cells are composed even without --slow."""
 EMBEDDED = {"digits", "gaussians", "gaussians_grid", "swiss_roll", "stacked_digits"}
 
 
@@ -103,7 +111,7 @@ def test_a_method_has_a_label_and_complete_regularizers(name):
 
 
 @pytest.mark.parametrize(
-    "sweep", [pytest.param(name, marks=pytest.mark.slow) if name in [*GRIDS, *MEDIUM] else name for name in FILES]
+    "sweep", [name if name in COMPOSED else pytest.param(name, marks=pytest.mark.slow) for name in FILES]
 )
 def test_every_value_of_every_axis_composes(sweep):
     for overrides in cells(sweep):
@@ -140,7 +148,9 @@ def test_a_small_sweep_needs_no_download(sweep):
         assert config.data.name in EMBEDDED
 
 
-@pytest.mark.parametrize("sweep", MEDIUM)
+@pytest.mark.parametrize(
+    "sweep", [name if name in COMPOSED else pytest.param(name, marks=pytest.mark.slow) for name in MEDIUM]
+)
 def test_a_medium_sweep_is_of_colour_photographs_and_a_quarter_of_the_width(sweep):
     for overrides in cells(sweep):
         config = compose(sweep, *overrides)
