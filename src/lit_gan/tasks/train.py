@@ -6,6 +6,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from lit_gan.sweep.run_cell import run_cell
+from lit_gan.system.memory import keep_freed_memory
 from lit_gan.system.watching import announce
 
 
@@ -28,6 +29,7 @@ def train_single(config: DictConfig) -> None:
     to load."""
     from lit_gan.tasks.training import train_run
 
+    keep_freed_memory()
     train_run(config)
 
 
