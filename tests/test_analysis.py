@@ -26,7 +26,7 @@ from lit_gan.analysis.interpolation import polyline
 from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
 from lit_gan.analysis.neighbours import Queries, nearest_neighbours, reference_images
-from lit_gan.analysis.power_spectrum import power, ring_numbers, spectra, told_apart
+from lit_gan.analysis.power_spectrum import power, ring_decibels, ring_numbers, told_apart
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
@@ -631,10 +631,12 @@ class TestPowerSpectrum:
         rings = ring_numbers(16, 16)
         phases = torch.fft.fft2(torch.rand(3, 1, 16, 16).double())
         images = torch.fft.ifft2(1e6 * phases / phases.abs() * 10 ** (-0.1 * rings)).real
-        torch.testing.assert_close(spectra(images), -2.0 * torch.arange(9).double().expand(3, 9), atol=1e-6, rtol=0)
+        torch.testing.assert_close(
+            ring_decibels(images), -2.0 * torch.arange(9).double().expand(3, 9), atol=1e-6, rtol=0
+        )
 
     def test_white_noise_is_flat(self):
-        profile = spectra(noise_images(500, 32)).mean(0)
+        profile = ring_decibels(noise_images(500, 32)).mean(0)
         assert (profile[1:] - profile[1:].mean()).abs().max() < 0.5
         assert profile[0] == 0
 
@@ -648,14 +650,14 @@ class TestPowerSpectrum:
         torch.testing.assert_close(row[1:], shape[1:].double(), atol=0.08, rtol=0)
 
     def test_images_of_one_level_have_a_spectrum(self):
-        assert spectra(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).abs().max() == 0
-        assert spectra(torch.full((2, 3, 8, 8), 200, dtype=torch.uint8)).isfinite().all()
+        assert ring_decibels(torch.zeros(2, 1, 8, 8, dtype=torch.uint8)).abs().max() == 0
+        assert ring_decibels(torch.full((2, 3, 8, 8), 200, dtype=torch.uint8)).isfinite().all()
 
     def test_told_apart(self):
         noise, again, upsampled = (
-            spectra(noise_images(200)),
-            spectra(noise_images(200)),
-            spectra(upsampled_noise(200, 16)),
+            ring_decibels(noise_images(200)),
+            ring_decibels(noise_images(200)),
+            ring_decibels(upsampled_noise(200, 16)),
         )
         assert told_apart(noise, again, 0) == pytest.approx(0.5, abs=0.1)
         assert told_apart(upsampled, again, 0) == 1

@@ -148,13 +148,13 @@ class TestBigGAN:
             torch.testing.assert_close(gram, torch.eye(len(gram)), atol=1e-5, rtol=0)
 
     def test_the_first_relu_of_a_block_leaves_the_shortcut_its_negative_numbers(self):
-        block = biggan.DownBlock(4, 4, halve=False)
+        block = biggan.WideDownBlock(4, 4, halve=False)
         nn.init.zeros_(block.residual[-1].weight), nn.init.zeros_(block.residual[-1].bias)
         x = torch.randn(1, 4, 3, 3)
         torch.testing.assert_close(block(x.clone()), x)
 
     def test_a_widened_block_reads_more_channels(self):
-        block = biggan.DownBlock(4, 4, halve=False)
+        block = biggan.WideDownBlock(4, 4, halve=False)
         block.widen(2)
         assert block(torch.randn(1, 6, 3, 3)).shape == (1, 4, 3, 3)
 
@@ -193,14 +193,14 @@ class TestBigGANDeep:
         assert not torch.equal(G(z, torch.tensor([1])), G(z, torch.tensor([2])))
 
     def test_without_residuals_a_block_of_g_drops_channels_and_doubles_pixels(self):
-        block = biggan_deep.UpBlock(8, 4, code=2, double=True)
+        block = biggan_deep.UpBottleneck(8, 4, code=2, double=True)
         nn.init.zeros_(block.residual[-1].weight), nn.init.zeros_(block.residual[-1].bias)
         x = torch.randn(2, 8, 3, 3)
         expected = x[:, :4].repeat_interleave(2, 2).repeat_interleave(2, 3)
         torch.testing.assert_close(block(x, torch.randn(2, 2)), expected)
 
     def test_without_residuals_a_block_of_d_pools_and_adds_channels(self):
-        block = biggan_deep.DownBlock(4, 8, halve=True)
+        block = biggan_deep.DownBottleneck(4, 8, halve=True)
         nn.init.zeros_(block.residual[-1].weight), nn.init.zeros_(block.residual[-1].bias)
         x = torch.randn(2, 4, 6, 6)
         pooled = nn.functional.avg_pool2d(x, 2)

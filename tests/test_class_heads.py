@@ -158,7 +158,7 @@ class TestMultiHinge:
 
     def test_of_one_class_it_is_the_hinge_loss_of_the_difference(self, make_turn):
         D = mlp.Discriminator((2,), width=5, depth=1)
-        class_heads.MultiHinge(1).attach(G, D)
+        class_heads.MultiHingeHead(1).attach(G, D)
         for player in ("d", "g"):
             turn = make_turn(player, D, torch.randn(4, 2), torch.randn(4, 2))
             expected = Hinge().objective(turn) if player == "d" else F.relu(1 - turn.fake.logits).mean()
@@ -196,7 +196,7 @@ def test_data_without_labels(make):
         make(None)
 
 
-@pytest.mark.parametrize("make", [*HEADS, class_heads.MultiHinge])
+@pytest.mark.parametrize("make", [*HEADS, class_heads.MultiHingeHead])
 def test_a_head_reads_features_that_are_added_to_ds(make):
     D = mlp.Discriminator((2,), width=5, depth=1)
     for reg in (make(K), MinibatchDiscrimination(n_kernels=4)):

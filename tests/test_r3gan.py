@@ -45,7 +45,9 @@ class TestNetworks:
             assert D(x).logits.shape == (2,)
 
     def test_at_the_start_every_block_is_the_identity(self):
-        block = next(layer for layer in r3gan.Generator((3, 16, 16), width=16).body if isinstance(layer, r3gan.Block))
+        block = next(
+            layer for layer in r3gan.Generator((3, 16, 16), width=16).body if isinstance(layer, r3gan.GroupedBlock)
+        )
         x = torch.randn(2, 16, 4, 4)
         assert torch.equal(block(x), x)
         assert block.residual[0].weight.any()
@@ -60,7 +62,7 @@ class TestNetworks:
     def test_the_first_weights_keep_the_size_of_what_passes(self):
         torch.manual_seed(0)
         D = r3gan.Discriminator((3, 16, 16), width=64)
-        first, _, second, *_ = next(layer for layer in D.body if isinstance(layer, r3gan.Block)).residual
+        first, _, second, *_ = next(layer for layer in D.body if isinstance(layer, r3gan.GroupedBlock)).residual
         gain = (2 / 1.04) ** 0.5 * 6**-0.25  # six blocks
         assert first.weight.std().item() == pytest.approx(gain / 64**0.5, rel=0.05)
         assert second.weight.std().item() == pytest.approx(gain / (16 * 9) ** 0.5, rel=0.05)

@@ -327,8 +327,8 @@ def test_colours_are_the_authors_matrices(monkeypatch):
     expected = {
         "luma_flip": np.eye(3) - 2 * grey,
         "hue": turned,
-        "saturation": grey + (np.eye(3) - grey) * factor,
-        "contrast": np.eye(3) * 2**0.25,
+        "saturate": grey + (np.eye(3) - grey) * factor,
+        "scale_contrast": np.eye(3) * 2**0.25,
     }
     monkeypatch.setattr(torch, "randn_like", lambda none: torch.full_like(none, 0.5))
     for name, matrix in expected.items():
@@ -336,12 +336,12 @@ def test_colours_are_the_authors_matrices(monkeypatch):
         monkeypatch.setattr(torch, "rand_like", lambda none, uniform=uniform: torch.full_like(none, uniform))
         y = getattr(adaptive, name)(x, ONE)
         torch.testing.assert_close(y, torch.einsum("ij,bjhw->bihw", torch.from_numpy(matrix), x), msg=name)
-    torch.testing.assert_close(adaptive.brightness(x, ONE), x + 0.1)
+    torch.testing.assert_close(adaptive.brighten(x, ONE), x + 0.1)
 
 
 def test_hue_and_saturation_leave_grey_and_luma_flip_twice_is_nothing(monkeypatch):
     grey = torch.rand(50, 1, 4, 4).expand(-1, 3, -1, -1)
-    for way in (adaptive.hue, adaptive.saturation):
+    for way in (adaptive.hue, adaptive.saturate):
         torch.testing.assert_close(way(grey, ONE), grey)
         assert way(grey[:, :1], ONE) is not None
         torch.testing.assert_close(way(grey[:, :1], ONE), grey[:, :1], rtol=0, atol=0)

@@ -68,7 +68,7 @@ class Sampler:
         batch_norm: BatchStatistics = "running",
         truncation: float | None = None,
     ):
-        self.G = copy.deepcopy(G).train(batch_norm == "batch")
+        self.G, self.seed = copy.deepcopy(G).train(batch_norm == "batch"), seed
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
@@ -79,7 +79,12 @@ class Sampler:
             )
         if batch_norm == "standing":
             self.stand()
-            self.generator.manual_seed(seed)
+            self.restart()
+
+    def restart(self) -> "Sampler":
+        """The same stream of samples, from the first one on."""
+        self.generator.manual_seed(self.seed)
+        return self
 
     def stand(self) -> None:
         """Gives G's batch normalisation the mean statistics of fresh batches."""

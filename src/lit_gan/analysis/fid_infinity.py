@@ -80,7 +80,7 @@ class FIDInfinity(Analysis):
         ]
         words = f"{subject.extractor.prefix(subject.source)} FID"
         found = f"{words} of {self.samples} samples {values[-1]:.4g}, of infinitely many {limit:.4g}"
-        return Finding(found, rows, draw_line(rows, words))
+        return Finding(found, rows, extrapolation_figure(rows, words))
 
 
 def features(subject: Subject, n: int) -> Pool:
@@ -109,7 +109,7 @@ def line(numbers: Int[np.ndarray, " k"], values: Sequence[float]) -> tuple[float
     return float(slope), float(limit)
 
 
-def draw_line(rows: list[dict[str, float]], words: str) -> Figure:
+def extrapolation_figure(rows: list[dict[str, float]], words: str) -> Figure:
     """A figure of the measured values, of the line, and of where that ends."""
     plot = titled_figure(6, 4, f"{words} against the number of samples")
     axes = plot.subplots()

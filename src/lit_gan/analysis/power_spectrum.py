@@ -55,8 +55,8 @@ class PowerSpectrum(Analysis):
 
     def find(self, subject: Subject) -> Finding:
         """Draws the mean of either kind, with a band of one standard deviation."""
-        real = spectra(subject.real("train", self.images)[1])
-        generated = spectra(subject.pixels(len(real)))
+        real = ring_decibels(subject.real("train", self.images)[1])
+        generated = ring_decibels(subject.pixels(len(real)))
         share = told_apart(generated, real, subject.seed)
         sides = {"generated": generated, "real": real}
         columns = {name: side.mean(0).tolist() for name, side in sides.items()}
@@ -69,7 +69,7 @@ class PowerSpectrum(Analysis):
         return Finding(found, rows, draw_spectra(rows, found))
 
 
-def spectra(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n r"]:
+def ring_decibels(images: UInt8[Tensor, "n c h w"]) -> Float[Tensor, "n r"]:
     """The mean decibels of each ring of frequencies, from 0 on, above those of frequency 0."""
     rings = ring_numbers(*images.shape[2:])
     used = rings <= min(images.shape[2:]) // 2

@@ -7,11 +7,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.data import Source, to_uint8
-from lit_gan.errors import UserError
-from lit_gan.metrics.base import Suite
-from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.feature_suite import FeatureSuite
 from lit_gan.metrics.protocol import EvalProtocol
-from lit_gan.metrics.real import RealFeatures, n_real
+from lit_gan.metrics.real import n_real
 from lit_gan.metrics.reference import Pool, to_scoring_device
 from lit_gan.metrics.sharing import Draw, look_at_all, watched_once
 from lit_gan.system.processes import rank_and_size
@@ -24,7 +22,7 @@ BLOCK = 1000
 """Features whose kernel with all others is in memory at once."""
 
 
-class CMMD(Suite):
+class CMMD(FeatureSuite):
     """CMMD, Jayasumana et al. 2024: the squared MMD of CLIP's features, `clip/cmmd`, 0 or more.
 
     The generated images of the protocol are compared with at most 10,000 real ones.
@@ -35,33 +33,9 @@ class CMMD(Suite):
 
     SCORES: ClassVar = {"cmmd": "min"}
 
-    def __init__(self, extractor: Extractor):
-        self.extractor, self.real = extractor, RealFeatures(extractor)
-
-    def prefix(self, source: Source) -> str:
-        """The extractor's name."""
-        return self.extractor.prefix(source)
-
-    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
-        """Loads the extractor.
-
-        Raises:
-            UserError: the data are not images, or the extractor has no weights.
-        """
-        if len(source.shape) != 3:
-            raise UserError(
-                f"metrics=cmmd compares images, and data={source.name} has none: choose metrics=modes for points, "
-                f"metrics=ngrams for text."
-            )
-        self.extractor.prepare(source, device)
-
-    def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
-        """Measures the real images of a protocol, unless the cache folder knows them already.
-
-        Raises:
-            UserError: there are fewer than two images, or one that cannot be read.
-        """
-        self.real.reference(source, protocol)
+    def lacks_images(self, source: Source) -> str:
+        """What is wrong with data that are no images."""
+        return f"metrics=cmmd compares images, and data={source.name} has none"
 
     def compute(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str

@@ -7,13 +7,12 @@ from torch import Tensor
 from torchmetrics import MetricCollection
 
 from lit_gan.data import Source, to_uint8
-from lit_gan.errors import UserError
-from lit_gan.metrics.base import ByClass, Suite
+from lit_gan.metrics.base import ByClass
 from lit_gan.metrics.choice import ChosenImages, chosen_images
 from lit_gan.metrics.classes import class_scores
-from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.feature_suite import FeatureSuite
 from lit_gan.metrics.protocol import EvalProtocol
-from lit_gan.metrics.real import MOST_LABELLED, RealFeatures, n_real
+from lit_gan.metrics.real import MOST_LABELLED, n_real
 from lit_gan.metrics.reference import Reference, to_scoring_device
 from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, NeighbourScores
 from lit_gan.metrics.sharing import Draw, own_batches, own_numbers
@@ -21,7 +20,7 @@ from lit_gan.sampling import Sampler
 from lit_gan.system.processes import rank_and_size
 
 
-class FeatureMetrics(Suite):
+class FeatureMetrics(FeatureSuite):
     """FID, KID, precision, recall, density and coverage, and IS if the extractor has logits.
 
     The scores are `<extractor>/fid`, `/kid`, `/precision`, `/recall`, `/density`, `/coverage`,
@@ -40,34 +39,6 @@ class FeatureMetrics(Suite):
         "density": "max",
         "coverage": "max",
     }
-
-    def __init__(self, extractor: Extractor):
-        self.extractor, self.real = extractor, RealFeatures(extractor)
-
-    def prefix(self, source: Source) -> str:
-        """The extractor's name."""
-        return self.extractor.prefix(source)
-
-    def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
-        """Loads the extractor.
-
-        Raises:
-            UserError: the data are not images, or the extractor has no weights or cannot work on
-                them.
-        """
-        if len(source.shape) != 3:
-            raise UserError(
-                f"data={source.name} has no images: choose metrics=modes for points, metrics=ngrams for text."
-            )
-        self.extractor.prepare(source, device)
-
-    def measure_real(self, source: Source, protocol: EvalProtocol) -> None:
-        """Measures the real images of a protocol, unless the cache folder knows them already.
-
-        Raises:
-            UserError: there are fewer than two images, or one that cannot be read.
-        """
-        self.real.reference(source, protocol)
 
     def compute(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str

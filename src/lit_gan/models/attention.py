@@ -67,3 +67,8 @@ def with_attention(
     for place, (block, (channels, _)) in enumerate(zip(blocks, maps, strict=True)):
         layers += [block, SelfAttention(channels)] if place in first else [block]
     return layers
+
+
+def maps_of_d(widths: Sequence[int], size: int, halvings: int) -> list[tuple[int, int]]:
+    """Channels and side of what each block of a D makes, of which the first so many halve the side."""
+    return [(width, size >> min(place, halvings)) for place, width in enumerate(widths, start=1)]

@@ -3,6 +3,7 @@ vector."""
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -12,14 +13,15 @@ from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
 from lit_gan.layers import LatentNorm, NormSlot, require_plain
-from lit_gan.models.attention import with_attention
+from lit_gan.models.attention import maps_of_d, with_attention
+from lit_gan.models.blocks import UpBlock
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
 from lit_gan.ranges import Count, Switch, checked
 
 Initialise = Callable[[nn.Module], None]
 
 
-class Plan(NamedTuple):
+class Channels(NamedTuple):
     """The channels at one size, in multiples of the width, as in the authors' PyTorch code."""
 
     up: tuple[int, ...]
@@ -31,10 +33,10 @@ class Plan(NamedTuple):
 
 
 PLANS = {
-    32: Plan((4, 4, 4, 4), (4, 4), (4, 4)),
-    64: Plan((16, 16, 8, 4, 2), (1, 2, 4, 8), (16,)),
-    128: Plan((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16), (16,)),
-    256: Plan((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16), (16,)),
+    32: Channels((4, 4, 4, 4), (4, 4), (4, 4)),
+    64: Channels((16, 16, 8, 4, 2), (1, 2, 4, 8), (16,)),
+    128: Channels((16, 16, 8, 4, 2, 1), (1, 2, 4, 8, 16), (16,)),
+    256: Channels((16, 16, 8, 8, 4, 2, 1), (1, 2, 4, 8, 8, 16), (16,)),
 }
 BOTTOM = 4
 """Side of G's first feature map."""
@@ -84,8 +86,8 @@ class Generator(game.Generator):
         widths = [width * factor for factor in PLANS[size].up]
         self.parts = equal_parts(z_dim, len(widths)) if hierarchical else [z_dim]
         self.embedding, self.label_size = None, label_size
-        code = self.parts[-1] if hierarchical else None
-        blocks = [UpBlock(*pair, code) for pair in itertools.pairwise(widths)]
+        block = partial(LatentUpBlock, code=self.parts[-1]) if hierarchical else partial(UpBlock, norm=nn.BatchNorm2d)
+        blocks = [block(*pair) for pair in itertools.pairwise(widths)]
         maps = [(after, BOTTOM << place) for place, after in enumerate(widths[1:], start=1)]
         self.body = Layers(
             nn.Linear(self.parts[0], widths[0] * BOTTOM**2),
@@ -104,7 +106,7 @@ class Generator(game.Generator):
             return self.body(z, y)
         x, codes = self.codes(z, y)
         for layer in self.body:
-            x = layer(x, y, next(codes)) if isinstance(layer, UpBlock) else apply_layer(layer, x, y)
+            x = layer(x, y, next(codes)) if isinstance(layer, LatentUpBlock) else apply_layer(layer, x, y)
         return x
 
     def codes(self, z: Latents, y: Labels | None) -> tuple[Tensor, Iterator[Tensor]]:
@@ -130,28 +132,16 @@ def equal_parts(z_dim: int, parts: int) -> list[int]:
     return [z_dim // parts] * parts
 
 
-class UpBlock(Labelled):
-    """norm-ReLU-upsample-conv-norm-ReLU-conv beside upsample-1x1: twice the resolution, nearest
-    neighbour.
+class LatentUpBlock(UpBlock):
+    """The block whose batch normalisations read a code.
 
     Args:
         before, after: channels.
-        code: length of what its norms read; None for norms with gains and biases of their own.
+        code: length of the code.
     """
 
-    def __init__(self, before: int, after: int, code: int | None):
-        super().__init__()
-        norm = nn.BatchNorm2d if code is None else lambda channels: LatentNorm(channels, code)
-        self.residual = Layers(
-            norm(before),
-            nn.ReLU(),
-            nn.Upsample(scale_factor=2),
-            nn.Conv2d(before, after, 3, padding=1),
-            norm(after),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(after, after, 3, padding=1),
-        )
-        self.shortcut = nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(before, after, 1))
+    def __init__(self, before: int, after: int, code: int):
+        super().__init__(before, after, partial(LatentNorm, code=code))
 
     def forward(self, x: Tensor, y: Labels | None = None, code: Tensor | None = None) -> Tensor:
         """[b, before, s, s] to [b, after, 2s, 2s]."""
@@ -188,18 +178,17 @@ class Discriminator(game.Discriminator):
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         blocks = [
-            DownBlock(before, after, halve=place < len(plan.down), first=place == 0)
+            WideDownBlock(before, after, halve=place < len(plan.down), first=place == 0)
             for place, (before, after) in enumerate(itertools.pairwise([channels, *widths]))
         ]
-        sides = [size >> min(place, len(plan.down)) for place in range(1, len(widths) + 1)]
-        maps = list(zip(widths, sides, strict=True))
+        maps = maps_of_d(widths, size, len(plan.down))
         layers = with_attention("model.D.attention", blocks, maps, attention)
         self.body = Layers(*layers, nn.ReLU(inplace=True), SumPool())
         self.head = nn.Linear(widths[-1], 1)
         (initialise or initialise_orthogonal)(self)
 
 
-class DownBlock(Labelled):
+class WideDownBlock(Labelled):
     """ReLU-conv-ReLU-conv(-pool) beside 1x1(-pool), with as many channels between its convolutions as
     after them.
 

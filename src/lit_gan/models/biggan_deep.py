@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
 from lit_gan.layers import LatentLinear, LatentNorm, NormSlot
-from lit_gan.models.attention import with_attention
+from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.biggan import BOTTOM, PLANS, Initialise
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
 from lit_gan.ranges import Count, checked
@@ -57,7 +57,7 @@ class Generator(game.Generator):
         widths = [width * factor for factor in PLANS[size].up]
         self.embedding, self.label_size = None, label_size
         steps = [step for before, after in itertools.pairwise(widths) for step in ((before, before), (before, after))]
-        blocks = [UpBlock(*step, z_dim, double=place % 2 == 1) for place, step in enumerate(steps)]
+        blocks = [UpBottleneck(*step, z_dim, double=place % 2 == 1) for place, step in enumerate(steps)]
         maps = [(after, BOTTOM << (place + 1) // 2) for place, (_, after) in enumerate(steps)]
         self.body = Layers(
             LatentLinear(z_dim, widths[0] * BOTTOM**2),
@@ -78,11 +78,11 @@ class Generator(game.Generator):
             code = torch.cat([code, self.embedding(y)], 1)
         x = torch.cat([code, appended], 1)
         for layer in self.body:
-            x = layer(x, code) if isinstance(layer, UpBlock) else apply_layer(layer, x, y)
+            x = layer(x, code) if isinstance(layer, UpBottleneck) else apply_layer(layer, x, y)
         return x
 
 
-class UpBlock(nn.Module):
+class UpBottleneck(nn.Module):
     """norm-ReLU-1x1-norm-ReLU(-upsample)-3x3-norm-ReLU-3x3-norm-ReLU-1x1 beside the first channels(-upsample).
 
     A quarter of `before` channels lies between the 1x1 convolutions; the upsampling is of the nearest
@@ -142,12 +142,11 @@ class Discriminator(game.Discriminator):
         channels, size = image_shape("biggan_deep", shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
-        pairs = list(itertools.pairwise(widths))
         stages = [
-            Layers(DownBlock(before, after, halve=place < len(plan.down)), DownBlock(after, after, halve=False))
-            for place, (before, after) in enumerate(pairs)
+            Layers(DownBottleneck(*pair, halve=place < len(plan.down)), DownBottleneck(pair[1], pair[1], halve=False))
+            for place, pair in enumerate(itertools.pairwise(widths))
         ]
-        maps = [(after, size >> min(place, len(plan.down))) for place, (_, after) in enumerate(pairs, start=1)]
+        maps = maps_of_d(widths[1:], size, len(plan.down))
         layers = with_attention("model.D.attention", stages, maps, attention)
         first = nn.Conv2d(channels, widths[0], 3, padding=1)
         self.body = Layers(first, *layers, nn.ReLU(inplace=True), SumPool())
@@ -155,7 +154,7 @@ class Discriminator(game.Discriminator):
         (initialise or initialise_orthogonal)(self)
 
 
-class DownBlock(Labelled):
+class DownBottleneck(Labelled):
     """ReLU-1x1-ReLU-3x3-ReLU-3x3-ReLU(-pool)-1x1 beside (pool-)identity, to which a 1x1 convolution adds channels.
 
     A quarter of `after` channels lies between the 1x1 convolutions.

@@ -111,7 +111,7 @@ class Basis(nn.Module):
         return self.maps * x[..., None, None]
 
 
-class Block(nn.Module):
+class GroupedBlock(nn.Module):
     """x + 1x1-lReLU-3x3 in groups-lReLU-1x1, twice as wide in the middle."""
 
     def __init__(self, channels: int):
@@ -132,18 +132,19 @@ class Block(nn.Module):
 
 def blocks(channels: int, depth: int) -> list[nn.Module]:
     """So many blocks."""
-    return [Block(channels) for _ in range(depth)]
+    return [GroupedBlock(channels) for _ in range(depth)]
 
 
 class Resampling(nn.Module):
     """A change of resolution through the filter [1, 3, 3, 1] along either axis."""
 
+    gain: float = 1.0
     kernel: Tensor
 
     def __init__(self):
         super().__init__()
         taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("kernel", taps[:, None] * taps, persistent=False)
+        self.register_buffer("kernel", self.gain * taps[:, None] * taps, persistent=False)
 
     def filters(self, x: Tensor) -> Tensor:
         """The filter for each channel."""
@@ -153,9 +154,11 @@ class Resampling(nn.Module):
 class Double(Resampling):
     """Twice the resolution."""
 
+    gain = 4.0
+
     def forward(self, x: Tensor) -> Tensor:
         """[b, c, s, s] to [b, c, 2s, 2s]; a constant stays what it is, but at the edges."""
-        return F.conv_transpose2d(x, 4 * self.filters(x), stride=2, padding=1, groups=x.shape[1])
+        return F.conv_transpose2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
 
 
 class Halve(Resampling):
@@ -170,7 +173,7 @@ class Halve(Resampling):
 def initialise(network: nn.Module) -> None:
     """Weights from N(0, g^2 / fan_in), biases 0; g = sqrt(2 / 1.04) L^(-1/4) for the first two
     convolutions of each of the L blocks, 0 for the last, 1 elsewhere."""
-    found = [layer for layer in network.modules() if isinstance(layer, Block)]
+    found = [layer for layer in network.modules() if isinstance(layer, GroupedBlock)]
     gains = {}
     for block in found:
         first, _, second, _, third = block.residual

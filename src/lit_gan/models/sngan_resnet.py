@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.game import Labelled, Labels, Layers
 from lit_gan.layers import widen
-from lit_gan.models.attention import with_attention
+from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, SumPool, Unflatten, image_shape, initialise_glorot
 from lit_gan.ranges import Count, checked
@@ -106,8 +106,7 @@ class Discriminator(game.Discriminator):
         blocks = [FirstBlock(channels, widths[0])]
         for index, pair in enumerate(itertools.pairwise(widths), start=1):
             blocks.append(DownBlock(*pair, halve=index < len(plan.down)))
-        sides = [size >> min(place, len(plan.down)) for place in range(1, len(widths) + 1)]
-        maps = list(zip(widths, sides, strict=True))
+        maps = maps_of_d(widths, size, len(plan.down))
         layers = with_attention("model.D.attention", blocks, maps, attention)
         self.body = Layers(*layers, nn.ReLU(inplace=True), SumPool())
         self.head = nn.Linear(widths[-1], 1, bias=plan.bias)

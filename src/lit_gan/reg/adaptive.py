@@ -21,7 +21,7 @@ Start = Annotated[float, Range(0, most=1)]
 Target = Annotated[float | None, Range(-1, most=1)]
 
 
-def chosen(x: Images, p: Scalar) -> Tensor:
+def falls_on(x: Images, p: Scalar) -> Tensor:
     """Whether each sample is, with probability p, [b]."""
     return torch.rand(len(x), device=x.device) < p
 
@@ -66,44 +66,44 @@ class Placement:
 
 def x_flip(place: Placement, p: Scalar) -> None:
     """Half of the images chosen are mirrored left to right."""
-    flipped = chosen(place.zeros, p) & (torch.rand_like(place.zeros) < 0.5)
+    flipped = falls_on(place.zeros, p) & (torch.rand_like(place.zeros) < 0.5)
     place.scale(torch.where(flipped, -1.0, 1.0), place.zeros + 1)
 
 
 def rotate_90(place: Placement, p: Scalar) -> None:
     """By 0, 1, 2 or 3 quarters."""
     quarters = (4 * torch.rand_like(place.zeros)).floor()
-    place.rotate(torch.where(chosen(place.zeros, p), quarters, 0) * (math.pi / 2))
+    place.rotate(torch.where(falls_on(place.zeros, p), quarters, 0) * (math.pi / 2))
 
 
 def integer_shift(place: Placement, p: Scalar) -> None:
     """By whole pixels, up to an eighth of the size in either direction."""
     part = (2 * torch.rand_like(place.offset) - 1) / 8
-    place.move(torch.where(chosen(place.zeros, p)[:, None], (part * place.size).round(), 0))
+    place.move(torch.where(falls_on(place.zeros, p)[:, None], (part * place.size).round(), 0))
 
 
 def scale(place: Placement, p: Scalar) -> None:
     """By 2^N(0, 0.2^2)."""
-    factor = torch.where(chosen(place.zeros, p), exp2(place.zeros, 0.2), 1)
+    factor = torch.where(falls_on(place.zeros, p), exp2(place.zeros, 0.2), 1)
     place.scale(factor, factor)
 
 
 def rotation(place: Placement, p: Scalar) -> None:
     """By any angle with probability 1 - sqrt(1 - p), so that one of two such turns is p."""
     angle = (2 * torch.rand_like(place.zeros) - 1) * math.pi
-    place.rotate(torch.where(chosen(place.zeros, 1 - (1 - p).sqrt()), angle, 0))
+    place.rotate(torch.where(falls_on(place.zeros, 1 - (1 - p).sqrt()), angle, 0))
 
 
 def stretch(place: Placement, p: Scalar) -> None:
     """One axis by 2^N(0, 0.2^2), the other by its inverse."""
-    factor = torch.where(chosen(place.zeros, p), exp2(place.zeros, 0.2), 1)
+    factor = torch.where(falls_on(place.zeros, p), exp2(place.zeros, 0.2), 1)
     place.scale(factor, 1 / factor)
 
 
 def shift(place: Placement, p: Scalar) -> None:
     """By N(0, 0.125^2) of the size in either direction."""
     part = torch.randn_like(place.offset) / 8
-    place.move(torch.where(chosen(place.zeros, p)[:, None], part * place.size, 0))
+    place.move(torch.where(falls_on(place.zeros, p)[:, None], part * place.size, 0))
 
 
 def exp2(x: PerImage, std: float) -> PerImage:
@@ -177,12 +177,12 @@ def read(position: Tensor, size: int) -> Tensor:
     return (2 * (2 * pixel + 3 * PAD) + 1) / (2 * size + 6 * PAD) - 1
 
 
-def brightness(x: Pictures, p: Scalar) -> Pictures:
+def brighten(x: Pictures, p: Scalar) -> Pictures:
     """N(0, 0.2^2) added."""
     return x + drawn(x, p, lambda zeros: 0.2 * torch.randn_like(zeros), 0)
 
 
-def contrast(x: Pictures, p: Scalar) -> Pictures:
+def scale_contrast(x: Pictures, p: Scalar) -> Pictures:
     """Multiplied by 2^N(0, 0.5^2)."""
     return x * drawn(x, p, lambda zeros: exp2(zeros, 0.5), 1)
 
@@ -202,7 +202,7 @@ def hue(x: Pictures, p: Scalar) -> Pictures:
     return x + (angle.cos() - 1) * (x - x.mean(1, keepdim=True)) + angle.sin() * aside
 
 
-def saturation(x: Pictures, p: Scalar) -> Pictures:
+def saturate(x: Pictures, p: Scalar) -> Pictures:
     """Each pixel's distance from its grey multiplied by 2^N(0, 1)."""
     if x.shape[1] == 1:
         return x
@@ -212,7 +212,7 @@ def saturation(x: Pictures, p: Scalar) -> Pictures:
 def drawn(x: Pictures, p: Scalar, draw: Callable[[PerImage], PerImage], otherwise: float) -> Float[Tensor, "b 1 1 1"]:
     """What is drawn for each image, with probability p, or else what leaves it."""
     zeros = x.new_zeros(len(x))
-    return over(torch.where(chosen(x, p), draw(zeros), otherwise), x)
+    return over(torch.where(falls_on(x, p), draw(zeros), otherwise), x)
 
 
 MOVES: list[tuple[str, Callable[[Placement, Tensor], None]]] = [
@@ -226,11 +226,11 @@ MOVES: list[tuple[str, Callable[[Placement, Tensor], None]]] = [
     ("shift", shift),
 ]
 COLORS: list[tuple[str, Callable[[Pictures, Tensor], Pictures]]] = [
-    ("brightness", brightness),
-    ("contrast", contrast),
+    ("brightness", brighten),
+    ("contrast", scale_contrast),
     ("luma_flip", luma_flip),
     ("hue", hue),
-    ("saturation", saturation),
+    ("saturation", saturate),
 ]
 WAYS = tuple(dict.fromkeys(word for word, _ in [*MOVES, *COLORS]))
 """The words of a policy."""
@@ -330,7 +330,7 @@ class APA(Adaptive):
         """Deceives D."""
         if turn.player == "d":
             x, y = (part.detach().roll(1, 0) for part in (turn.x_fake, turn.y_fake))
-            deceived = chosen(turn.x_real, self.p)
+            deceived = falls_on(turn.x_real, self.p)
             turn.show(x_real=torch.where(over(deceived, x), x.to(turn.x_real.dtype), turn.x_real))
             turn.y = torch.where(deceived, y, turn.y)
 

@@ -14,27 +14,35 @@ from lit_gan.reg.labels import Conditional, Features, embedding
 Scalar = Float[Tensor, ""]
 
 
-class TwinAuxiliaryClassifier(Conditional):
+class TwoClassifiers(Conditional):
+    """Two classifiers on D's features, as one layer without bias: K logits and K more.
+
+    Args:
+        n_classes: K, number of classes of the data.
+        weight: of both players' terms; 1 in the authors' code for CIFAR.
+    """
+
+    @checked("reg")
+    def __init__(self, n_classes: int | None, weight: Number = 1.0):
+        super().__init__(n_classes, weight)
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds the layer."""
+        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
+
+    def logits(self, turn: Turn, verdict: Verdict) -> Float[Tensor, "b k2"]:
+        """Those of the first classifier, then those of the second."""
+        return turn.D.heads[self.name](verdict.features)
+
+
+class TwinAuxiliaryClassifier(TwoClassifiers):
     """AC-GAN with a twin of the classifier, which learns from generated samples and whose cross
     entropy G maximises. Gong et al. 2019 (arXiv 1907.02690).
 
     CE(c(x), y) + CE(t(G), y) for D, CE(c(G), y) - CE(t(G), y) for G. A classifier alone makes G
     lower the entropy of the class given the sample, so that classes shrink; the twin takes that
     away. As in the paper the twin is D's: StudioGAN trains none.
-
-    Args:
-        n_classes: number of classes of the data.
-        weight: of both players' terms; 1 in the authors' code for CIFAR.
     """
-
-    @checked("reg.twin_auxiliary_classifier")
-    def __init__(self, n_classes: int | None, weight: Number = 1.0):
-        super().__init__(n_classes)
-        self.weight = weight
-
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Adds classifier and twin to D's features."""
-        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
 
     def d(self, turn: Turn) -> Scalar:
         """The classifier on real samples, the twin on generated ones."""
@@ -47,47 +55,28 @@ class TwinAuxiliaryClassifier(Conditional):
 
     def errors(self, turn: Turn, verdict: Verdict, y: Labels) -> tuple[Scalar, Scalar]:
         """Cross entropies of classifier and twin in nats, means over the batch."""
-        first, twin = turn.D.heads[self.name](verdict.features).chunk(2, 1)
+        first, twin = self.logits(turn, verdict).chunk(2, 1)
         return F.cross_entropy(first, y), F.cross_entropy(twin, y)
 
 
-class DiscriminativeClassifier(Conditional):
+class DiscriminativeClassifier(TwoClassifiers):
     """A classifier of 2 K classes, each class of real and each of generated samples. Hou et al. 2022
     (ADC-GAN, arXiv 2107.10060).
 
     CE(c(x), real y) + CE(c(G), generated y) for D, CE(c(G), real y) - CE(c(G), generated y) for G,
     which is the log of how much more likely "generated" is. At its optimum G has the joint
     distribution of samples and classes even without another loss.
-
-    Args:
-        n_classes: number of classes of the data.
-        weight: of both players' terms; 1 in the authors' code for CIFAR.
     """
 
-    @checked("reg.discriminative_classifier")
-    def __init__(self, n_classes: int | None, weight: Number = 1.0):
-        super().__init__(n_classes)
-        self.weight = weight
-
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Adds the classifier to D's features: first the classes of real samples, then of generated."""
-        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
-
     def d(self, turn: Turn) -> Scalar:
-        """On real and on generated samples."""
-        return self.error(turn, turn.real, turn.y) + self.error(turn, turn.fake, self.generated(turn))
+        """On real and on generated samples, in nats, the mean over the batch."""
+        real, fake = (self.logits(turn, verdict) for verdict in (turn.real, turn.fake))
+        return F.cross_entropy(real, turn.y) + F.cross_entropy(fake, turn.y_fake + self.n_classes)
 
     def g(self, turn: Turn) -> Scalar:
         """As real samples of their class, and not as generated ones."""
-        return self.error(turn, turn.fake, turn.y_fake) - self.error(turn, turn.fake, self.generated(turn))
-
-    def generated(self, turn: Turn) -> Labels:
-        """The classes of generated samples."""
-        return turn.y_fake + self.n_classes
-
-    def error(self, turn: Turn, verdict: Verdict, y: Labels) -> Scalar:
-        """Cross entropy in nats, the mean over the batch."""
-        return F.cross_entropy(turn.D.heads[self.name](verdict.features), y)
+        fake = self.logits(turn, turn.fake)
+        return F.cross_entropy(fake, turn.y_fake) - F.cross_entropy(fake, turn.y_fake + self.n_classes)
 
 
 class Proxies(nn.Module):
@@ -121,8 +110,8 @@ class Contrast(Conditional):
 
     @checked("reg")
     def __init__(self, n_classes: int | None, weight: Number, temperature: Positive, size: Count = 512):
-        super().__init__(n_classes)
-        self.weight, self.temperature, self.size = weight, temperature, size
+        super().__init__(n_classes, weight)
+        self.temperature, self.size = temperature, size
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Adds the vectors to D's features."""
@@ -219,13 +208,18 @@ class DataToDataCrossEntropy(Contrast):
         return torch.cat([near[:, None], far.masked_fill(alike, -torch.inf)], 1).logsumexp(1) - near
 
 
-class MultiHinge(Conditional):
+class MultiHingeHead(Conditional):
     """D names one of K classes or "generated"; its logit is by how much the sample's class is ahead
     of all others. Kavalerov et al. 2019 (arXiv 1912.04216v1).
 
     For loss=multi_hinge, which takes both players' objectives from it. (The later version of the
     paper is another method, beside a projection.)
     """
+
+    @property
+    def name(self) -> str:
+        """As in the configs."""
+        return "multi_hinge"
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Replaces D's last layer."""

@@ -25,13 +25,14 @@ class Conditional(Regularizer):
 
     Args:
         n_classes: number of classes of the data; null where they have no labels.
+        weight: of the terms, where it has any.
 
     Raises:
         UserError: the data have no labels.
     """
 
-    def __init__(self, n_classes: int | None):
-        super().__init__()
+    def __init__(self, n_classes: int | None, weight: float = 1.0):
+        super().__init__(weight)
         if n_classes is None:
             raise UserError(
                 f"reg.{self.name} needs labels, which the data have not (data.n_classes=null): choose data with "

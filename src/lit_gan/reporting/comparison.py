@@ -2,7 +2,7 @@
 paper's."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -121,7 +121,7 @@ class Comparison:
         pairs = [(self.bests[hue].mean, self.paper_bests[hue].value) for hue in hues]
         return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
-    def redrawn(self, hues: Iterable[str], draws: int) -> np.ndarray | None:
+    def redrawn(self, hues: Sequence[str], draws: int) -> np.ndarray | None:
         """The means of these hues at their best x, had other seeds been drawn: a bootstrap.
 
         The seeds of each place are drawn with replacement, and x is chosen anew in each draw. Of n
@@ -131,7 +131,6 @@ class Comparison:
             Shape (draws, hues); None if one of the best places has one seed, whose noise nobody
             knows.
         """
-        hues = list(hues)
         if any(self.bests[hue].n < 2 for hue in hues):
             return None
         generator, choose = np.random.default_rng(0), np.max if self.end == "max" else np.min

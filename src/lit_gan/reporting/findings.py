@@ -143,24 +143,28 @@ def correlation(comparison: Comparison) -> str:
     if not comparison.paper_bests:
         return "No numbers of a paper to compare with."
     hues = [hue for hue in comparison.bests if hue in comparison.paper_bests]
-    found = rank_correlations(*map(np.array, comparison.beside_paper(hues)))
+    ours, theirs = map(np.array, comparison.beside_paper(hues))
+    found = rank_correlations(ours, theirs)
     over = f"Rank correlation with the paper over {len(hues)} methods"
     if len(hues) < LEAST_METHODS or np.isnan(found.spearman):
         return f"{over}: none, as it needs {LEAST_METHODS} or more with different scores."
     failed = [comparison.sweep.hue_name(hue) for hue in comparison.all_failed]
     without = f", without {', '.join(failed)}, of which every cell failed" if failed else ""
-    spearman, kendall, note = correlation_texts(comparison, hues, found)
+    spearman, kendall, note = correlation_texts(found, comparison.redrawn(hues, DRAWS), theirs)
     return f"{over}{without}: Spearman's {spearman}, Kendall's {kendall}.{note}"
 
 
-def correlation_texts(comparison: Comparison, hues: Sequence[str], found: Correlations) -> tuple[str, str, str]:
+def correlation_texts(found: Correlations, drawn: np.ndarray | None, theirs: np.ndarray) -> tuple[str, str, str]:
     """The two correlations as text, with the interval over seeds if it can be known, and a sentence
-    that explains the interval."""
-    drawn = comparison.redrawn(hues, DRAWS)
+    that explains the interval.
+
+    Args:
+        drawn: our means, had other seeds been drawn; None if that cannot be known.
+        theirs: the paper's numbers.
+    """
     if drawn is None:
         return f"{found.spearman:.2f}", f"{found.kendall:.2f}", ""
-    over_seeds = rank_correlations(drawn, np.array(comparison.beside_paper(hues)[1]))
-    ends = [middle(each) for each in over_seeds]
+    ends = [middle(each) for each in rank_correlations(drawn, theirs)]
     texts = [f"{value:.2f} ({low:.2f} to {high:.2f})" for value, (low, high) in zip(found, ends, strict=True)]
     return *texts, f" In brackets the middle 95 % of {DRAWS} draws of the seeds with replacement."
 

@@ -13,7 +13,6 @@ from lit_gan.build import choose_device
 from lit_gan.data import Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page, Picture, render
-from lit_gan.game import Generator
 from lit_gan.records.directory import load_config
 from lit_gan.records.files import replacing
 from lit_gan.records.results import Results
@@ -51,21 +50,17 @@ def sample(config: DictConfig) -> None:
     check_room(output / SINGLES, config.n)
 
     G = G.to(device)
-    samples = draw_samples(sampler_of(G, config), config.n, label, config.batch_size)
+    sampler = Sampler(G, config.seed, config.batch_norm, config.truncation)
+    samples = draw_samples(sampler, config.n, label, config.batch_size)
     output.mkdir(parents=True, exist_ok=True)
-    save_samples(samples, G, source, config, names)
+    save_samples(samples, sampler.restart(), source, config, names)
     if config.interpolations:
-        rows = interpolation(sampler_of(G, config), config.interpolations, config.steps, label or 0)
+        rows = interpolation(sampler.restart(), config.interpolations, config.steps, label or 0)
         render(source, rows, config.steps).save(output / "interpolation")
     if config.npz:
         save_array(as_array(source, samples), output / "samples.npz")
     of_class = "" if label is None else f"of class {label}{f', {names[label]},' if names else ''} "
     print(f"{config.n} samples {of_class}of update {update} in {output}")
-
-
-def sampler_of(G: Generator, config: DictConfig) -> Sampler:
-    """The samples that are asked for, from the first one on."""
-    return Sampler(G, config.seed, config.batch_norm, config.truncation)
 
 
 def class_names_of(directory: Path, source: Source, wanted: int | str | None) -> Sequence[str] | None:
@@ -116,23 +111,22 @@ def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Ten
 
 
 def save_samples(
-    samples: Tensor, G: Generator, source: Source, config: DictConfig, names: Sequence[str] | None
+    samples: Tensor, sampler: Sampler, source: Source, config: DictConfig, names: Sequence[str] | None
 ) -> None:
     """Saves texts as one page, and other samples as a grid and as single images."""
     output = Path(config.output)
     if source.lines(samples[:1]) is not None:
         render(source, samples).save(output / "samples")
         return
-    overview(samples, G, source, config, names).save(output / "grid")
+    overview(samples, sampler, source, config, names).save(output / "grid")
     save_images(samples, output / SINGLES)
 
 
 def overview(
-    samples: Tensor, G: Generator, source: Source, config: DictConfig, names: Sequence[str] | None
+    samples: Tensor, sampler: Sampler, source: Source, config: DictConfig, names: Sequence[str] | None
 ) -> Picture | Page:
     """A grid of the samples; where they are of all classes, a grid of new ones with a row for each
     class."""
-    sampler = sampler_of(G, config)
     if sampler.n_classes is None or config["class"] is not None:
         return render(source, samples[:GRID])
     return render(source, *sampler.grid(min(config.n, GRID)), names)
