@@ -7,7 +7,7 @@ import torch
 from lit_gan.analysis import DataCopying
 from lit_gan.analysis.authenticity import beside_spacing
 from lit_gan.analysis.fid_infinity import fids, line
-from lit_gan.analysis.power_spectrum import spectra, told_apart
+from lit_gan.analysis.power_spectrum import ring_decibels, told_apart
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.data import to_uint8
 from lit_gan.metrics.reading import subset_indices
@@ -120,8 +120,8 @@ def test_a_spectrum_tells_generated_images(compose, measured):
         gan, source = build_gan(config), build_source(config)
         quiet_trainer(gan, 500).fit(gan, build_data(config, source))
         split = source.split("train")
-        real, other = spectra(split.images[subset_indices(split, 1600)]).split(800)
-        generated = spectra(to_uint8(Sampler(gan.G, seed)(800)))
+        real, other = ring_decibels(split.images[subset_indices(split, 1600)]).split(800)
+        generated = ring_decibels(to_uint8(Sampler(gan.G, seed)(800)))
         share, among = told_apart(generated, real, seed), told_apart(other, real, seed)
         gap = (generated.mean(0) - real.mean(0))[-1].item()
         measured(f"seed {seed}, told apart", share)
