@@ -1,7 +1,5 @@
 """Samples of a data set by their indices, whether it lies in memory or in files."""
 
-import logging
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -11,8 +9,6 @@ from torch import Tensor
 
 from lit_gan.data.source import ImageFiles, Images, rows
 from lit_gan.system.watching import watched
-
-log = logging.getLogger(__name__)
 
 
 def subset_indices(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
@@ -33,16 +29,3 @@ def read_batches(
             else:
                 images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)
                 yield torch.stack(images), torch.tensor(labels)
-
-
-def with_progress(batches: Iterator[tuple[Tensor, Tensor]], total: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Passes batches on, and logs every minute how many of `total` samples have been measured."""
-    start = told = time.monotonic()
-    done = 0
-    for samples, labels in batches:
-        yield samples, labels
-        done += len(samples)
-        now = time.monotonic()
-        if now - told > 60:
-            told, left = now, (now - start) / done * (total - done)
-            log.info(f"measured {done} of {total} real images, about {left / 60:.0f} min to go")

@@ -15,7 +15,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
-from lit_gan.metrics.reading import read_batches, subset_indices, with_progress
+from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.metrics.reference import Moments, Pool, Reference, root, scoring_device, to_scoring_device
 
 log = logging.getLogger(__name__)
@@ -121,7 +121,7 @@ class RealFeatures:
         n, name = len(indices), self.extractor.prefix(source)
         log.info(f"Measuring {n} real images with {name}{purpose}, once for all runs.")
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
-        for images, labels in with_progress(batches, n):
+        for images, labels in batches:
             yield self.extractor(images).pool, labels
 
 
