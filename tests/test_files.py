@@ -26,6 +26,7 @@ from lit_gan.records.files import (
     read_yaml,
     remove_leftovers,
     replacing,
+    write_contents,
     write_text,
     write_texts,
 )
@@ -68,6 +69,7 @@ def finding(folder: Path) -> None:
 WRITERS = {
     "results": results,
     "metrics": metrics,
+    "files": lambda folder: write_contents({folder / "config.json": b"", folder / "model.onnx": LONG.encode()}),
     "texts": lambda folder: write_texts({folder / "config.yaml": "", folder / "hydra.yaml": LONG}),
     "plan": lambda folder: add_to_plan(folder, "fig1", [], [LONG]),
     "checkpoint": lambda folder: AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(9999)}, folder / "last.ckpt"),

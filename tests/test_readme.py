@@ -37,6 +37,7 @@ SHORT = {
     "evaluate": SMALL[3:],
     "sample": ["interpolations=1"],
     "analyze": [],
+    "export": [],
     "classify": ["updates=2", "output=classifier.pt"],
     "pack": [],
     "options": [],
@@ -44,6 +45,7 @@ SHORT = {
     "report": [],
 }
 MORE = {
+    "hub=USER/NAME": ["hub=null"],
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
     "resume=DIR": ["updates=4"],
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],

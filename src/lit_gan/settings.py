@@ -84,6 +84,17 @@ ANALYZE = {
     "data.file": str | None,
     "debug": Switch,
 }
+EXPORT = {
+    "checkpoint": str,
+    "ema": Switch,
+    "license": str | None,
+    "hub": str | None,
+    "private": Switch,
+    "data.root": str | None,
+    "data.file": str | None,
+    "output": str,
+    "debug": Switch,
+}
 PACK = {"debug": Switch}
 CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switch}
 

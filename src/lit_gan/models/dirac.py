@@ -20,7 +20,8 @@ class Constant(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """[b, z] to [b, 1]."""
-        return self.theta.expand(len(z), 1).clone()  # a view would require gradients even without a graph
+        # len(z) would be a number to torch's tracer; a view would require gradients even without a graph
+        return self.theta.expand(z.shape[0], 1).clone()
 
 
 class Generator(game.Generator):

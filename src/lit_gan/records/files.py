@@ -98,15 +98,24 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_texts(texts: Mapping[Path, str]) -> None:
+    """Replaces several files by ones that hold texts, in UTF-8: all of them, or none.
+
+    Raises:
+        Unwritable: as `replacing`.
+    """
+    write_contents({path: text.encode() for path, text in texts.items()})
+
+
+def write_contents(contents: Mapping[Path, bytes]) -> None:
     """Replaces several files: all of them once the last one is written, or none.
 
     Raises:
         Unwritable: as `replacing`.
     """
     with ExitStack() as stack:
-        for path, text in texts.items():
+        for path, content in contents.items():
             temporary = stack.enter_context(replacing(path, durable=False))
-            temporary.write_text(text, encoding="utf-8")
+            temporary.write_bytes(content)
             flush(temporary)
 
 

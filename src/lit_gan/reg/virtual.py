@@ -80,10 +80,11 @@ class Referenced(Layers):
         for layer in self:
             if isinstance(layer, Drop):
                 x, labels, n_reference = x[n_reference:], y, 0
-            before = len(x)
+            before = x.shape[0]  # a symbol while torch traces G, as len(x) would not be
             tell_norms(layer, n_reference)
             x = apply_layer(layer, x, labels)
-            n_reference = rows_behind(n_reference, before, len(x))
+            if x.shape[0] != before:
+                n_reference = rows_behind(n_reference, before, x.shape[0])
         return x
 
 

@@ -40,12 +40,32 @@ def load_generator(config: DictConfig, directory: Path, checkpoint: str, ema: bo
     """
     path = find_checkpoint(directory, checkpoint)
     content = read_checkpoint(path)
-    # older checkpoints do not say which regularizers changed G, so all of them are built
-    G = build_generator(config, content.get("regs_of_G", selected(config.reg)))
+    return generator_of(config, content, ema, path), content["global_step"]
+
+
+def generator_of(config: DictConfig, content: dict, ema: bool, path: Path) -> Generator:
+    """The generator with the weights of the content of a checkpoint, on the CPU, in eval mode.
+
+    Args:
+        ema: as `load_generator`.
+        path: of the checkpoint.
+
+    Raises:
+        UserError: they are not those of this generator.
+    """
+    G = build_generator(config, regs_of_generator(config, content))
     prefix = "G_ema.G." if ema and config.ema is not None else "G."
     weights = {name: value for name, value in content["state_dict"].items() if name.startswith(prefix)}
     load_state(G, {name.removeprefix(prefix): value for name, value in weights.items()}, path)
-    return G.eval(), content["global_step"]
+    return G.eval()
+
+
+def regs_of_generator(config: DictConfig, content: dict) -> list[str]:
+    """The names of the regularizers without which a run's generator cannot be built.
+
+    Older checkpoints do not say which have changed G, so that all of them are meant.
+    """
+    return content.get("regs_of_G", selected(config.reg))
 
 
 def load_weights(gan: GAN, content: dict, path: Path) -> None:

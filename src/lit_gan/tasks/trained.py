@@ -8,6 +8,9 @@ from PIL import Image
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
+from lit_gan.exporting.folder import is_exported, read_description, read_folder
+from lit_gan.exporting.formats import FILES
+from lit_gan.exporting.hub import PREFIX, check_trusted, download
 from lit_gan.figures.pictures import picture
 from lit_gan.game import Generator, Images, Labels, Latents
 from lit_gan.ranges import Allowed, Count, Seed, require
@@ -15,7 +18,7 @@ from lit_gan.records.directory import load_config
 from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
-from lit_gan.tasks.loading import load_generator
+from lit_gan.tasks.loading import load_generator, load_state
 from lit_gan.tasks.sample import draw_samples
 
 BATCH = 250
@@ -79,14 +82,42 @@ def load(run: str | PathLike, checkpoint: str = "last", ema: bool = True) -> Tra
     """The trained generator of a run, on the CPU: `lit_gan.load("runs/...").sample(16)`.
 
     Args:
-        run: the run's directory.
-        checkpoint: "last", or "best" for the weights with the best score of the training.
+        run: the run's directory, the folder of an export, or "hub:USER/NAME" for an export on the
+            Hugging Face Hub.
+        checkpoint: "last", or "best" for the weights with the best score of the training. An export
+            has the weights that were chosen for it.
         ema: whether to take the moving average of the weights, where the run has one.
 
     Raises:
         UserError: the directory is not that of a run, or it has no such checkpoint, or a file is
-            damaged.
+            damaged, or the Hub does not give the folder.
     """
+    if str(run).startswith(PREFIX):
+        name = str(run).removeprefix(PREFIX)
+        folder = download(name)
+        check_trusted(read_description(folder), name)
+        return load_exported(folder, str(run), checkpoint, ema)
     directory = Path(expand_home("run", str(run)))
+    if is_exported(directory):
+        return load_exported(directory, str(run), checkpoint, ema)
     network, update = load_generator(load_config(directory), directory, checkpoint, ema)
     return TrainedGenerator(network, update, Results(directory).content.get("class_names")).eval()
+
+
+def load_exported(folder: Path, name: str, checkpoint: str, ema: bool) -> TrainedGenerator:
+    """The generator of an exported folder, on the CPU.
+
+    Args:
+        name: of the folder, as the user gave it.
+
+    Raises:
+        UserError: other weights are asked for than it holds, or a file is damaged.
+    """
+    network, weights, description = read_folder(folder)
+    if checkpoint not in ("last", description["checkpoint"]) or (not ema and description["weights"] == "ema"):
+        raise UserError(
+            f"{name} is an export of the {description['weights']} weights of checkpoint={description['checkpoint']}: "
+            f"leave checkpoint and ema out, or load the run itself."
+        )
+    load_state(network, weights, folder / FILES["safetensors"])
+    return TrainedGenerator(network.eval(), description["update"], description["class_names"]).eval()
