@@ -16,6 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
 from lit_gan.sweep.cell_process import end_with_parent
+from lit_gan.system.signals import STOPPED
 from lit_gan.system.streams import take_streams
 from lit_gan.system.watching import announce
 
@@ -53,6 +54,8 @@ def parser_door(parser: argparse.ArgumentParser, task: str) -> Callable[[], None
             import_task(task)(**vars(arguments))
         except UserError as error:
             sys.exit(f"lit_gan: {error}")
+        except KeyboardInterrupt:
+            sys.exit(STOPPED)
 
     return main
 

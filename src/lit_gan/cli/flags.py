@@ -1,5 +1,5 @@
 """Hydra's flags, `--multirun` and `--cfg job`, wherever they stand among the settings of a command
-line."""
+line, and the package's own, `--json`."""
 
 import argparse
 import itertools
@@ -8,6 +8,9 @@ from hydra._internal.utils import get_args_parser
 
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What Hydra's flag `--info` takes."""
+
+JSON = "--json"
+"""The flag of `train` that asks for one line about what was trained; Hydra does not see it."""
 
 
 def split_flags(arguments: list[str]) -> tuple[list[str], list[str]]:

@@ -7,6 +7,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import hydra
@@ -16,6 +17,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from lit_gan.cli.arguments import complete_arguments
+from lit_gan.cli.last_line import ending_in_json
 from lit_gan.cli.mistakes import explain
 from lit_gan.cli.resolvers import register_resolvers
 from lit_gan.sweep.cell_config import config_of_own_cell
@@ -34,13 +36,14 @@ def launch(task: Task, config_name: str) -> None:
     sweep composed.
 
     A mistake ends the process with one sentence and exit code 1, Ctrl-C and whatever else asks for
-    an end with exit code 130; `debug=true` gives the traceback instead.
+    an end with exit code 130; `debug=true` gives the traceback instead. With the flag `--json`
+    trainings end in a line for scripts.
     """
     take_streams()
     register_resolvers()
     rank_zero_only.rank = 0  # whatever a scheduler has left in the environment: Lightning sets it on several devices
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises its exceptions instead of printing them
-    with requeuing(), stoppable():
+    with requeuing(), stoppable(), ending_in_json() if config_name == "train" else nullcontext():
         answer(task, config_name)
 
 

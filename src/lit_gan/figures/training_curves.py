@@ -24,7 +24,7 @@ from lit_gan.figures.style import (
     styled,
     styles,
 )
-from lit_gan.records.metrics_csv import read_table
+from lit_gan.records.table import read_table
 
 COLUMNS = 3
 """How many panels stand beside each other."""

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from lit_gan.errors import UserError
 from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Record, Results
+from lit_gan.records.table import read_table
 
 FACTS = ("update", "checkpoint", "weights", "protocol")
 """What the table of scores says of each evaluation, before its scores."""
@@ -134,8 +135,6 @@ def facts(evaluation: Record) -> Record:
 
 def curves_of(path: Path) -> Frame:
     """The table of metrics.csv, in numbers; no rows if nothing has been logged yet."""
-    from lit_gan.records.metrics_csv import read_table  # loads Lightning
-
     columns, rows = read_table(path) if path.is_file() else (["update"], [])
     values = [{name: float(value) for name, value in row.items() if value} for row in rows]
     return filled(columns, [row | {"update": int(row["update"])} for row in values])

@@ -47,13 +47,27 @@ def begin_log() -> None:
 
 
 class NewFolders(Callback):
-    """Notes which folders Hydra is about to make for a single run."""
+    """Notes where a command writes to, which record of an earlier run is there, and which folders
+    Hydra is about to make for a single run."""
 
     made: ClassVar[list[Path]] = []
+    output: ClassVar[Path | None] = None
+    record: ClassVar[tuple[int, int] | None] = None
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Remembers the folders on the output directory's path that do not exist yet."""
-        NewFolders.made = missing(Path(config.hydra.run.dir).absolute())
+        NewFolders.output = Path(config.hydra.run.dir).absolute()
+        NewFolders.record = fingerprint(record_of(NewFolders.output))
+        NewFolders.made = missing(NewFolders.output)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        """Remembers the directory of the sweep, which has been planned."""
+        NewFolders.output = Path(config.hydra.sweep.dir).absolute()
+
+
+def record_of(directory: Path) -> Path:
+    """The file that says what a run has done."""
+    return directory / "results.json"
 
 
 @contextmanager

@@ -49,6 +49,12 @@ def read_cells(directory: Path) -> list[Cell]:
     return [read_cell_or_damage(directory / name, name) for name in cell_names(directory)]
 
 
+def is_run(directory: Path) -> bool:
+    """Whether a directory is that of a single run, which has begun or is about to."""
+    begun = (directory / "results.json").exists() or (directory / ".hydra").is_dir()
+    return begun and not (directory / "sweep.json").exists()
+
+
 def cell_names(directory: Path) -> list[str]:
     """The names of the planned cells of a sweep in their order, then those of other runs in its
     directory.
@@ -59,7 +65,7 @@ def cell_names(directory: Path) -> list[str]:
     found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
     if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
         return names
-    raise UserError(f"{directory} holds no sweep: name the directory that `sweep=` or `--multirun` has written.")
+    raise UserError(f"{directory} holds no sweep and no run: name the directory that a training has written.")
 
 
 def read_cell_or_damage(directory: Path, name: str) -> Cell:

@@ -1,52 +1,85 @@
-"""How far the cells of a sweep are, on the terminal."""
+"""How far a run or the cells of a sweep are, on the terminal."""
 
+import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Group
 from rich.table import Table
+from rich.text import Text
 
+from lit_gan.records.pace import pace_of
 from lit_gan.records.score_names import scores_in_words
-from lit_gan.sweep.cells import STATES, Cell, read_cells
+from lit_gan.sweep.cells import STATES, Cell, is_run
+from lit_gan.sweep.overview import json_line, newest_record, read_run_or_cells
 from lit_gan.system.console import plain_console
+from lit_gan.tasks.run_lines import how_far, run_lines
 
 SIGNS = {"finished": "#", "running": ">", "stopped": "=", "failed": "x", "damaged": "?", "waiting": "."}
 
 
-def status(directory: Path, everything: bool = False) -> None:
-    """Prints a sign for each cell of a sweep, a line for each unfinished one, and how many are how
-    far.
+def status(directory: Path, everything: bool = False, follows: bool = False, as_json: bool = False) -> None:
+    """Prints how far a run is; of a sweep a sign for each cell, a line for each unfinished one, and
+    how many are how far.
 
     Args:
         everything: finished cells get a line too, with their scores.
+        follows: goes on until nothing trains any more, and ends the process with an exit code that
+            says how that came (`lit_gan.tasks.following.exit_code`).
+        as_json: prints one object on one line instead; with `follows`, one for each change.
 
     Raises:
-        UserError: there is no sweep in the directory, or its plan is damaged.
+        UserError: there is no run and no sweep in the directory, or the plan is damaged.
+        SystemExit: with `follows`, at the end.
     """
-    print_cells(read_cells(directory), everything)
+    if follows:
+        from lit_gan.tasks.following import follow  # the other commands do without it
+
+        sys.exit(follow(directory, everything, as_json))
+    cells = read_run_or_cells(directory)
+    if as_json:
+        print(json_line(directory, cells))
+    else:
+        print_whole(view(directory, cells, everything))
+
+
+def print_whole(shown: Group) -> None:
+    """Prints what is shown, and leaves long lines for the terminal to break."""
+    plain_console(highlight=False, soft_wrap=True).print(shown)
 
 
 def print_cells(cells: Sequence[Cell], everything: bool) -> None:
     """Prints the table of signs, what is to be said of single cells, and the counts."""
-    console = plain_console(highlight=False, soft_wrap=True)
-    console.print(sign_table(cells))
-    console.print("  ".join(f"{sign} {state}" for state, sign in SIGNS.items()))
-    for cell in cells:
-        if everything or cell.state not in ("finished", "waiting"):
-            console.print(cell_line(cell))
-    print_totals(console, cells, everything)
+    print_whole(cells_view(cells, everything))
 
 
-def print_totals(console: Console, cells: Sequence[Cell], everything: bool) -> None:
-    """Prints how many cells are in each state, and how many finished ones have warnings that are
-    not shown."""
-    counts = Counter(cell.state for cell in cells)
-    console.print(", ".join(f"{counts[state]} {state}" for state in STATES if counts[state]))
+def view(directory: Path, cells: Sequence[Cell], everything: bool) -> Group:
+    """All that is shown of a run or of a sweep."""
+    return Group(*map(Text, run_lines(cells[0]))) if is_run(directory) else cells_view(cells, everything)
+
+
+def cells_view(cells: Sequence[Cell], everything: bool) -> Group:
+    """The table of signs, what is to be said of single cells, and the counts."""
+    key = "  ".join(f"{sign} {state}" for state, sign in SIGNS.items())
+    told = [cell_line(cell) for cell in cells if everything or cell.state not in ("finished", "waiting")]
+    return Group(sign_table(cells), *map(Text, [key, *told, *totals(cells, everything)]))
+
+
+def totals(cells: Sequence[Cell], everything: bool) -> Iterator[str]:
+    """How many cells are in each state, and how many finished ones have warnings that are not
+    shown."""
+    yield counts_in_words(cells)
     warned = sum(cell.state == "finished" and bool(cell.results.get("warnings")) for cell in cells)
     if warned and not everything:
-        console.print(f"{warned} of the finished ones with warnings, which --all shows")
+        yield f"{warned} of the finished ones with warnings, which --all shows"
+
+
+def counts_in_words(cells: Sequence[Cell]) -> str:
+    """How many cells are in each state: "3 finished, 1 running"."""
+    counts = Counter(cell.state for cell in cells)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
 def sign_table(cells: Sequence[Cell]) -> Table:
@@ -66,27 +99,19 @@ def sign_table(cells: Sequence[Cell]) -> Table:
 
 
 def cell_line(cell: Cell) -> str:
-    """One line about a cell: its state, how far and how fast it is, and its scores or the reason of
-    its end."""
+    """One line about a cell: its name, its state, and what `words_about` says."""
+    return f"{cell.name}: {words_about(cell)}"
+
+
+def words_about(cell: Cell) -> str:
+    """The state of a cell, how far and how fast it is, and its scores or the reason of its end."""
     results = cell.results
-    done, planned, rate = (results.get(name) for name in ("updates", "updates_planned", "updates_per_second"))
-    words = [f"{cell.name}: {cell.state}"]
-    if planned:
-        words.append(f"update {done} of {planned}")
-    if rate and planned and cell.state == "running":
-        words += [f"{rate:.3g} updates/s", f"{time_left((planned - done) / rate)} left"]
+    words = [cell.state, *how_far(cell.state, pace_of(cell.directory, results))]
     words += filter(None, [results.get("error") or latest_scores(results), *results.get("warnings", [])])
     return ", ".join(words)
 
 
-def time_left(seconds: float) -> str:
-    """Seconds as hours and minutes, or as minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes >= 60 else f"{minutes} min {rest:02d} s"
-
-
 def latest_scores(results: dict[str, Any]) -> str:
     """The final scores of a run, or else those of its last evaluation; empty if it has neither."""
-    course = results.get("course") or [None]
-    record = results.get("final") or course[-1]
+    record = newest_record(results)
     return scores_in_words(record["scores"], record.get("caveats", {})) if record else ""

@@ -8,10 +8,9 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.table import Table
 
 from lit_gan.metrics.ms_ssim import WINDOW
-from lit_gan.overrides import as_typed_value
-from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
+from lit_gan.records.score_names import format_score, split_names
 from lit_gan.system.console import plain_console
-from lit_gan.system.shell import shell_command
+from lit_gan.tasks.run_lines import run_command, score_lines
 
 ROWS = 10
 """The most evaluations that the table shows."""
@@ -72,19 +71,6 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
     ]
 
 
-def score_lines(results: dict[str, Any]) -> list[str]:
-    """The best and the final scores, if there are any, and what the stars at scores mean."""
-    lines, best, final = [], results["best"], results["final"]
-    if best:
-        value = format_score(best["value"], best["metric"] in best.get("caveats", {}))
-        lines.append(f"best     {best['metric']} {value} at update {best['update']}")
-    if final:
-        measured = f"protocol {final['protocol']['name']}, {final['weights']} weights"
-        lines.append(f"final    {scores_in_words(final['scores'], final.get('caveats', {}))}  ({measured})")
-    shown = [*results["course"][-1:], *([final] if final else [])]
-    return lines + [footnote for record in shown for footnote in footnotes(record)]
-
-
 def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
     """The files to look at, and the commands that go on with a run; no lines for one that has
     failed."""
@@ -109,8 +95,3 @@ def telling_analysis(shape: Sequence[int]) -> str:
     if len(shape) == 3 and min(shape[1:]) >= WINDOW:
         return "analysis=ms_ssim    (samples more alike than real images: a collapse)"
     return "analysis=level_sets    (D over the plane)" if list(shape) == [2] else "analysis=spectra    (D's layers)"
-
-
-def run_command(module: str, setting: str, directory: Path) -> str:
-    """A command about a run, as a shell takes it: `python -m lit_gan.sample run=DIR`."""
-    return shell_command(module, f"{setting}={as_typed_value(str(directory))}")
