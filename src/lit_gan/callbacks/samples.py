@@ -36,5 +36,6 @@ class SampleGrid(Callback):
         source = trainer.datamodule.source
         grid = render(source, samples, columns, columns and source.class_names)
         grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
+        weights = "G" if G is pl_module.G else "the moving average of G"
         for logger in trainer.loggers:
-            grid.log(logger, "samples", update)
+            grid.log(logger, "samples", update, f"{weights} after {update} updates, {len(samples)} samples")

@@ -20,7 +20,7 @@ def ending_in_json() -> Iterator[None]:
     that ended.
 
     Everything else that the block and its processes print goes to the standard error. A command
-    that is failed has no such line.
+    that is refused has no such line.
     """
     if JSON not in sys.argv:
         yield

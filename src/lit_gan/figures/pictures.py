@@ -28,10 +28,11 @@ class Picture:
         """Writes `path`.png and makes its folder."""
         save_picture(self.pixels, path.with_suffix(".png"))
 
-    def log(self, logger: Logger, name: str, update: int) -> None:
-        """Shows the picture in a logger that takes pictures; other loggers get nothing."""
+    def log(self, logger: Logger, name: str, update: int, caption: str) -> None:
+        """Shows the picture in a logger that takes pictures, where it can below a caption; other
+        loggers get nothing."""
         if isinstance(logger, WandbLogger):
-            logger.log_image(name, [self.pixels.numpy()], step=update)
+            logger.log_image(name, [self.pixels.numpy()], step=update, caption=[caption])
         elif isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(name, self.pixels, update, dataformats="HWC")
 
@@ -52,8 +53,8 @@ class Page:
         """Writes `path`.txt in UTF-8 and makes its folder."""
         write_text(path.with_suffix(".txt"), str(self))
 
-    def log(self, logger: Logger, name: str, update: int) -> None:
-        """Shows the lines in a logger that takes text; other loggers get nothing."""
+    def log(self, logger: Logger, name: str, update: int, caption: str) -> None:
+        """Shows the lines, which need no caption, in a logger that takes text; other loggers get nothing."""
         if isinstance(logger, WandbLogger):
             logger.log_text(name, columns=["text"], data=[[line] for line in self.lines], step=update)
         elif isinstance(logger, TensorBoardLogger):

@@ -22,13 +22,18 @@ def facts_of_run(config: DictConfig, source: Source, trainer: Trainer) -> dict[s
     return {
         "updates_planned": config.updates,
         "seed": config.seed,
-        "choices": own_choices(choices) | {name: list(config[name]) for name in LISTS},
+        "choices": choices_of_run(config),
         "overrides": [with_whole_path(override) for override in hydra.overrides.task],
         "warnings": departures(config, choices),
         "device": device_name(trainer.strategy.root_device),
         "precision": trainer.precision,
         "class_names": source.class_names,
     }
+
+
+def choices_of_run(config: DictConfig) -> dict[str, Any]:
+    """The choice of each config group, or the list of them."""
+    return own_choices(HydraConfig.get().runtime.choices) | {name: list(config[name]) for name in LISTS}
 
 
 def own_choices(choices: DictConfig) -> dict[str, Any]:

@@ -1,18 +1,25 @@
 """The loggers of a run, W&B among them: made without a trace, started when the run begins, and
 ended with it."""
 
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from lightning.pytorch.loggers import Logger, WandbLogger
+from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
+from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, one_line
 from lit_gan.parts import build_part
+from lit_gan.records.results import Record, Results
 from lit_gan.records.trace import restoring
+from lit_gan.tasks.first_record import choices_of_run
+from lit_gan.tasks.hyperparameters import hyperparameters, write_session
+
+log = logging.getLogger("lit_gan")
 
 
 def build_loggers(config: DictConfig) -> dict[str, Logger]:
@@ -22,17 +29,14 @@ def build_loggers(config: DictConfig) -> dict[str, Logger]:
 
 
 def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:
-    """Starts loggers, each with the whole config; one that cannot start leaves nothing in the run's
+    """Starts loggers, each with the whole config and the choices of its groups; one that cannot start leaves nothing in the run's
     directory.
-
-    In a fast_dev_run, in which Lightning logs nothing, they are not started.
 
     Raises:
         UserError: W&B has no key or no network, for one.
     """
-    if config.trainer.fast_dev_run:
-        return
     settings = OmegaConf.to_container(config, resolve=True)
+    settings["choices"] = choices_of_run(config)
     for name, logger in loggers.items():
         with restoring(directory):
             start_logger(name, logger, settings)
@@ -52,6 +56,64 @@ def start_logger(name: str, logger: Logger, settings: dict[str, Any]) -> None:
         reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         offline = "run `wandb login`, or set logger.wandb.offline=true" if name == "wandb" else "choose another folder"
         raise UserError(f"logger={name} cannot start ({reason}): {offline}, or correct logger.{name}.*.") from error
+
+
+@contextmanager
+def telling_the_end(loggers: dict[str, Logger], results: Results) -> Iterator[None]:
+    """Tells the loggers how a run has ended in the block, if it has begun there.
+
+    TensorBoard gets the row of its HParams tab. W&B gets the best score into its summary, where the
+    final ones are by themselves, and an alert of a failure: that a run has finished or crashed it
+    tells by itself those who have asked it to.
+    """
+    status, sentence = "failed", ""
+    try:
+        yield
+        status = results.content.get("status")
+    except KeyboardInterrupt:
+        status = "stopped"
+        raise
+    except Exception as error:
+        sentence = str(error)
+        raise
+    finally:
+        if results.started:
+            tell_the_end(loggers, results.content, status)
+            alert(loggers, "Training failed", [sentence] if sentence else [], "ERROR")
+
+
+@rank_zero_only
+def tell_the_end(loggers: dict[str, Logger], content: Record, status: str) -> None:
+    """Passes on what a run has come to.
+
+    Args:
+        content: of its `results.json`.
+        status: "finished", "stopped" or "failed".
+    """
+    for logger in loggers.values():
+        try:
+            if isinstance(logger, TensorBoardLogger):
+                write_session(logger, hyperparameters(logger.hparams, content["choices"]), status, content["final"])
+                logger.experiment.close()  # its thread would write two minutes later
+            elif isinstance(logger, WandbLogger) and content["best"]:
+                best = content["best"]
+                logger.experiment.summary.update({f"best/{best['metric']}": best["value"], "best/update": best["update"]})
+        except Exception as error:  # a logger must not take a trained run with it
+            log.warning("the logger %s was not told the end: %s", logger.name, one_line(str(error)))
+
+
+@rank_zero_only
+def alert(loggers: dict[str, Logger], title: str, sentences: Sequence[str], level: str) -> None:
+    """Has W&B notify its user of sentences about a run, if it is among the loggers and there are
+    any; offline, once the run is uploaded.
+
+    Args:
+        title: fewer than 64 characters.
+        level: "INFO", "WARN" or "ERROR".
+    """
+    for logger in loggers.values():
+        if isinstance(logger, WandbLogger) and sentences:
+            logger.experiment.alert(title, "\n".join(sentences), level)
 
 
 @contextmanager

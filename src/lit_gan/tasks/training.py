@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
 from lit_gan.build import build_data, build_gan, build_source, check_training
@@ -33,7 +34,7 @@ from lit_gan.tasks.failures import advising, explaining
 from lit_gan.tasks.first_record import facts_of_run
 from lit_gan.tasks.initial import take_networks
 from lit_gan.tasks.loading import load_weights, read_checkpoint
-from lit_gan.tasks.loggers import build_loggers, closing_wandb, start_loggers
+from lit_gan.tasks.loggers import alert, build_loggers, closing_wandb, start_loggers, telling_the_end
 from lit_gan.tasks.run_callbacks import RunCallbacks
 from lit_gan.tasks.scoring import Scoring
 from lit_gan.tasks.summary import print_summary
@@ -75,7 +76,7 @@ def train_from(checkpoint: Path | None, config: DictConfig, results: Results) ->
         run = TrainingRun(config, results, checkpoint, update)
         if saved:
             run.load(saved)
-        with closing_wandb(run.loggers), advising(run.what_is_kept):
+        with closing_wandb(run.loggers), telling_the_end(run.told, results), advising(run.what_is_kept):
             run.train()
 
 
@@ -113,6 +114,12 @@ class TrainingRun:
         self.scoring.prepare(self.device)
 
     @property
+    def told(self) -> dict[str, Logger]:
+        """The loggers that are told anything: none in a fast_dev_run, where Lightning logs
+        nothing."""
+        return {} if self.config.trainer.fast_dev_run else self.loggers
+
+    @property
     def branches(self) -> bool:
         """Whether the run begins in the state of another run."""
         return self.checkpoint is not None and self.checkpoint.parent.parent != self.directory
@@ -147,7 +154,8 @@ class TrainingRun:
             return
         if self.trainer.is_global_zero:
             if not self.trainer.fast_dev_run:
-                self.results.add_warnings(self.signs_of_collapse())
+                self.results.add_warnings(signs := self.signs_of_collapse())
+                alert(self.told, "Signs of a collapse", signs, "WARN")
             self.results.close("finished")
 
     def train_to_the_end(self) -> None:
@@ -169,14 +177,14 @@ class TrainingRun:
         """Starts the loggers and writes the run's first files; nothing has been written before."""
         if self.results.started:
             return
-        start_loggers(self.config, self.loggers, self.directory)
+        start_loggers(self.config, self.told, self.directory)
         if self.branches:  # first of all, as without it the directory would be that of a run from its very beginning
             self.callbacks.random_state.on_train_start(self.trainer, self.gan)
             self.checkpoints.save(self.trainer)
         self.write_first_files()
         remove_unfinished_files(self.directory)
         set_aside_old_checkpoints(self.directory)
-        if not self.trainer.fast_dev_run:  # there Lightning logs nothing
+        if not self.trainer.fast_dev_run:
             self.trainer.loggers = [self.table, *self.loggers.values()]
         begin_log()
         for sentence in self.results.content["warnings"]:
