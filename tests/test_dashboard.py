@@ -20,23 +20,32 @@ def make_cell(tmp_path):
         figure = {"title": "Figure 1", "x": "optim"}
         OmegaConf.save(OmegaConf.create({"logger": loggers, "figure": figure}), folder / "config.yaml")
         course = [{"update": 1, "scores": {"digits/fid": 3.0, "digits/is": 2.0}}]
-        return Cell(name, folder.parent, "finished", {"course": course, "choices": {"sweep": "fig1"}})
+        return Cell(name, folder.parent, "finished", {"course": course, "choices": {"sweep": "fig1", "method": "a"}})
 
     return make
+
+
+def as_sent(panel):
+    return json.loads(panel._to_model().model_dump_json())
 
 
 def test_scores_by_method_curves_by_setting_and_samples(make_cell):
     pytest.importorskip("wandb_workspaces")
     cells = [make_cell(f"method=a/optim={optim}", {"wandb": {}}) for optim in ("x", "y")]
-    report = build_dashboard(cells, "project", "entity")
+    report = build_dashboard(cells, "project", "")  # W&B looks the project of an entity up
     titles = [block.text for block in report.blocks[::2]]
-    assert titles == ["Scores by method", "Curves, optim=x", "Curves, optim=y", "Samples"]
+    assert titles == ["Scores by method", "Settings and scores", "Curves, optim=x", "Curves, optim=y", "Samples"]
     grids = report.blocks[1::2]
-    filters = [grid.runsets[0].filters for grid in grids]
-    assert filters[0] == "Metric('Group') = 'fig1'"
-    assert filters[2] == "Metric('Group') = 'fig1' and Metric('Tags') = 'optim=y'"
+    runs = [as_sent(grid.runsets[0]) for grid in grids]
+    filters = [[(each["key"]["name"], each["op"], each["value"]) for each in run["filters"]["filters"]] for run in runs]
+    assert filters[0] == [("group", "=", "fig1")]
+    assert filters[3] == [("group", "=", "fig1"), ("tags", "=", "optim=y")]
+    assert [(key["section"], key["name"]) for key in runs[0]["grouping"]] == [("config", "label.value")]
     assert [panel.metrics for panel in grids[0].panels] == [["final/digits/fid"], ["final/digits/is"]]
-    assert [panel.y for panel in grids[1].panels] == [["digits/fid"], ["digits/is"]]
+    accessors = [column["accessor"] for column in as_sent(grids[1].panels[0])["config"]["columns"]]
+    scores = ["summary:final/digits/fid", "summary:final/digits/is"]
+    assert accessors == ["config:choices.value.method", "config:optim.value", *scores]
+    assert [panel.y for panel in grids[2].panels] == [["digits/fid"], ["digits/is"]]
     assert report.title == "Figure 1"
 
 

@@ -1,5 +1,6 @@
 """The W&B dashboard of a sweep whose cells were logged there."""
 
+import re
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -24,8 +25,8 @@ def dashboard(directory: Path, project: str, entity: str) -> None:
 
 
 def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
-    """A W&B report, which is not on the server yet: final scores by method, curves by setting,
-    samples.
+    """A W&B report, which is not on the server yet: final scores by method, what was varied beside
+    them, curves by setting, samples.
 
     Raises:
         UserError: no cell was logged to W&B or has a score, or the package that makes reports is
@@ -36,19 +37,36 @@ def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
     method = "label" if any("method" in cell.coordinates for cell in cells) else None
 
     def section(title: str, tag: str | None, panels: list[Any]) -> list[Any]:
-        tagged = f" and Metric('Tags') = '{tag}'" if tag else ""
-        chosen = f"Metric('Group') = '{group}'{tagged}"
-        runs = wr.Runset(entity, project, group, filters=chosen, groupby=[method] if method else [])
+        tagged = f" and Metric('Tags') == {quoted(tag)}" if tag else ""
+        chosen = f"Metric('Group') == {quoted(group)}{tagged}"
+        runs = wr.Runset(entity, project, group, filters=chosen, groupby=[f"config.{method}"] if method else [])
         return [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
 
     names = score_names(cells)
     bars = [wr.BarPlot(title=name, metrics=[f"final/{name}"], groupby=method) for name in names]
     blocks = section("Scores by method", None, bars)
+    if axes := axes_as_logged(cells):
+        columns = [*map(wr.Config, axes), *(wr.SummaryMetric(f"final/{name}") for name in names)]
+        lines = wr.ParallelCoordinatesPlot([wr.ParallelCoordinatesPlotColumn(metric=column) for column in columns])
+        blocks += section("Settings and scores", None, [lines])
     for tag in tags_on_axis(cells, figure.get("x")):
         curves = [wr.LinePlot(title=name, x=STEP, y=[name], groupby=method) for name in names]
         blocks += section(f"Curves, {tag}" if tag else "Curves", tag, curves)
     blocks += section("Samples", None, [wr.MediaBrowser(media_keys=["samples"])])
     return wr.Report(project, entity, title=figure.get("title") or group, blocks=blocks)
+
+
+def quoted(text: str) -> str:
+    """A text in a filter of W&B's package, which doubles every bare equals sign, also one between
+    quotes."""
+    return re.sub("[=<>]", lambda sign: rf"\x{ord(sign[0]):x}", repr(text))
+
+
+def axes_as_logged(cells: list[Cell]) -> list[str]:
+    """What the cells differ in, by its names in W&B's config: choices stand together there."""
+    axes = dict.fromkeys(axis for cell in cells for axis in cell.coordinates)
+    groups = {group for cell in cells for group in cell.results.get("choices", {})}
+    return [f"choices.{axis}" if axis in groups else axis for axis in axes]
 
 
 def import_reports() -> ModuleType:
