@@ -29,6 +29,7 @@ COMPANIONS = {
     "metrics=modes": ["data=gaussians"],
     "metrics=ngrams": ["data=text"],
     "metrics=stacked": ["data=stacked_digits"],
+    "callbacks=histograms": ["logger=tensorboard"],
     "callbacks=vector_field": ["data=dirac"],
 }
 """Choices that need another one beside them."""

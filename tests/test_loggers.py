@@ -8,7 +8,14 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
+from tensorboard.plugins.hparams.backend_context import Context
 from wandb.proto.wandb_internal_pb2 import Record
 
 from forks import run_fork
@@ -67,6 +74,12 @@ def history(run: list[Record]) -> list[dict]:
     return [{item.key or "/".join(item.nested_key): json.loads(item.value_json) for item in row.item} for row in rows]
 
 
+def summary(run: list[Record]) -> dict:
+    """What stands beside the run in W&B's tables, the last value of each name."""
+    updates = [each for record in run if record.HasField("summary") for each in record.summary.update]
+    return {each.key or "/".join(each.nested_key): json.loads(each.value_json) for each in updates}
+
+
 def first(run: list[Record], field: str):
     return next(getattr(record, field) for record in run if record.HasField(field))
 
@@ -96,7 +109,10 @@ class TestWandb:
         rows = history(run)
         assert [row["trainer/global_step"] for row in rows if "d/hinge" in row] == [1, 2, 3, 4]
         assert [row["trainer/global_step"] for row in rows if "samples/filenames" in row] == [2, 4]
+        captions = [row["samples/captions"] for row in rows if "samples/captions" in row]
+        assert captions == [[f"G after {update} updates, 64 samples"] for update in (2, 4)]
         assert first(run, "exit").exit_code == 0
+        assert not [record for record in run if record.HasField("alert")]
 
     def test_each_run_is_its_own_and_a_resumed_one_goes_on(self, run_train, tmp_path):
         for name in ("one", "two"):
@@ -113,6 +129,10 @@ class TestWandb:
             run_train(tmp_path / "run", "logger=wandb", "logger.wandb.offline=true", *DIVERGING)
         (run,) = offline_runs(tmp_path / "run")
         assert first(run, "exit").exit_code == 1
+        alert = first(run, "alert")
+        assert (alert.title, alert.level) == ("Training failed", "ERROR")
+        assert "became" in alert.text
+        assert "lower the learning rate" in alert.text
 
     def test_a_choice_of_many_regularizers_is_a_tag_that_wandb_takes(self, run_train, tmp_path):
         regs = "reg=[spectral,gradient_penalty,instance_noise,historical_averaging,lecam]"
@@ -150,7 +170,79 @@ class TestWandb:
 
 
 def test_tensorboard(run_train, tmp_path):
-    run_train(tmp_path / "run", "logger=tensorboard")
-    events = EventAccumulator(str(tmp_path / "run" / "tensorboard")).Reload()
+    run_train(tmp_path / "run", "logger=tensorboard", "callbacks=[default,histograms]")
+    events = EventAccumulator(str(tmp_path / "run" / "tensorboard"), {"histograms": 0}).Reload()
     assert [event.step for event in events.Scalars("d/hinge")] == [1, 2, 3, 4]
     assert [event.step for event in events.Images("samples")] == [2, 4]
+    weights = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    logged = [tag.removeprefix("weights/") for tag in events.Tags()["histograms"] if tag.startswith("weights/")]
+    assert len(logged) > 10
+    for name in logged:
+        weight = weights[name.replace("/", ".", 1)]
+        _, last = events.Histograms(f"weights/{name}")
+        assert (last.step, last.histogram_value.num) == (4, weight.numel())
+        assert last.histogram_value.sum == pytest.approx(weight.double().sum().item(), abs=1e-6)
+        assert [event.step for event in events.Histograms(f"gradients/{name}")] == [2, 4]
+
+
+class TestWhatARunHasComeTo:
+    """The end of a run, in both loggers."""
+
+    def session_groups(self, directory: Path):
+        """What the HParams tab asks its server for: the rows of the table."""
+        files = EventMultiplexer().AddRunsFromDirectory(str(directory)).Reload()
+        provider = MultiplexerDataProvider(files, str(directory))
+        context, request = RequestContext(), api_pb2.ListSessionGroupsRequest(slice_size=9, allowed_statuses=[0, 1, 2, 3])
+        backend = Context(TBContext(data_provider=provider))
+        experiment = get_experiment.Handler(context, backend, "", api_pb2.GetExperimentRequest()).run()
+        for info in experiment.metric_infos:
+            request.col_params.add(metric=info.name)
+        return list_session_groups.Handler(context, backend, "", request).run().session_groups
+
+    def test_final_scores_beside_the_settings_in_both_loggers(self, run_train, tmp_path, monkeypatch):
+        sign = "all samples are alike"
+        monkeypatch.setattr("lit_gan.tasks.training.TrainingRun.signs_of_collapse", lambda _: [sign])
+        words = ["logger=[wandb,tensorboard]", "logger.wandb.offline=true", "metrics=classifier", "metrics.final=quick"]
+        words += ["protocol.quick.generated=32", "protocol.quick.real=32"]
+        run_train(tmp_path / "run", *words)
+        results = json.loads((tmp_path / "run" / "results.json").read_text())
+        scores = {f"final/{name}": value for name, value in results["final"]["scores"].items()}
+        (run,) = offline_runs(tmp_path / "run")
+        found = summary(run)
+        assert {name: found[name] for name in scores} == pytest.approx(scores)
+        assert found["best/digits/fid"] == pytest.approx(results["best"]["value"])
+        assert (first(run, "alert").text, first(run, "alert").level) == (sign, "WARN")
+        (group,) = self.session_groups(tmp_path)
+        assert {value.name.tag: value.value for value in group.metric_values} == pytest.approx(scores)
+        assert (group.hparams["loss"].string_value, group.hparams["reg"].string_value) == ("hinge", "spectral")
+        assert (group.hparams["optim.d.lr"].number_value, group.hparams["updates"].number_value) == (0.0004, 4)
+        assert "logger" not in " ".join(group.hparams)
+
+    def test_the_row_of_a_run_that_has_gone_on_is_its_last(self, run_train, tmp_path):
+        run_train(tmp_path / "run", "logger=tensorboard")
+        run_train(tmp_path / "run", "logger=tensorboard", "updates=6")
+        with pytest.raises(SystemExit):
+            run_train(tmp_path / "diverged", "logger=tensorboard", *DIVERGING)
+        diverged, run = self.session_groups(tmp_path)
+        assert run.hparams["updates"].number_value == 6
+        assert [group.sessions[0].status for group in (diverged, run)] == [api_pb2.STATUS_FAILURE, api_pb2.STATUS_SUCCESS]
+
+    def test_a_dry_run_tells_nobody(self, run_train, tmp_path):
+        run_train(tmp_path / "run", "logger=[wandb,tensorboard]", "trainer.fast_dev_run=true")
+        assert not list((tmp_path / "run").glob("wandb*")) + list((tmp_path / "run").glob("tensorboard*"))
+
+
+def test_with_json_the_standard_output_is_one_line_about_what_was_trained(tmp_path):
+    quick = ["hydra.run.dir=run", *TINY, *LENGTH, "callbacks=none", "--json"]
+    ended = run_fork(tmp_path, "train", *quick)
+    told = json.loads(ended.stdout)
+    assert (ended.returncode, told["state"], told["updates"]) == (0, "finished", 4)
+    assert told["directory"] == str(tmp_path / "run")
+    assert "finished at update 4" in ended.stderr
+    refused = run_fork(tmp_path, "train", *quick, "optim.d.lr=3")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    again = run_fork(tmp_path, "train", *quick)
+    assert json.loads(again.stdout) == told
+    sweep = ["--multirun", "seed=0,1", "hydra.sweep.dir=sweep", "apart=false", *DIVERGING]
+    failed = run_fork(tmp_path, "train", *quick[1:], *sweep)
+    assert (failed.returncode, json.loads(failed.stdout)["counts"]) == (1, {"failed": 2})
