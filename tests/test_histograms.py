@@ -33,7 +33,7 @@ class Recorder:
     """Plays updates of two players of one weight each, w = 2: the gradients are those that are asked for."""
 
     def __init__(self, callback, prepare=lambda _: None):
-        self.G, self.D, self.callback, self.logged = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), callback, []
+        self.G, self.D, self.callback = nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False), callback
         for network in (self.G, self.D):
             nn.init.constant_(network.weight, 2.0)
         optimizers = [torch.optim.SGD(network.parameters(), lr=0.5, fused=True) for network in (self.D, self.G)]

@@ -192,8 +192,8 @@ class TestWhatARunHasComeTo:
         """What the HParams tab asks its server for: the rows of the table."""
         files = EventMultiplexer().AddRunsFromDirectory(str(directory)).Reload()
         provider = MultiplexerDataProvider(files, str(directory))
-        context, request = RequestContext(), api_pb2.ListSessionGroupsRequest(slice_size=9, allowed_statuses=[0, 1, 2, 3])
-        backend = Context(TBContext(data_provider=provider))
+        context, backend = RequestContext(), Context(TBContext(data_provider=provider))
+        request = api_pb2.ListSessionGroupsRequest(slice_size=9, allowed_statuses=[0, 1, 2, 3])
         experiment = get_experiment.Handler(context, backend, "", api_pb2.GetExperimentRequest()).run()
         for info in experiment.metric_infos:
             request.col_params.add(metric=info.name)
@@ -225,7 +225,8 @@ class TestWhatARunHasComeTo:
             run_train(tmp_path / "diverged", "logger=tensorboard", *DIVERGING)
         diverged, run = self.session_groups(tmp_path)
         assert run.hparams["updates"].number_value == 6
-        assert [group.sessions[0].status for group in (diverged, run)] == [api_pb2.STATUS_FAILURE, api_pb2.STATUS_SUCCESS]
+        ends = [group.sessions[0].status for group in (diverged, run)]
+        assert ends == [api_pb2.STATUS_FAILURE, api_pb2.STATUS_SUCCESS]
 
     def test_a_dry_run_tells_nobody(self, run_train, tmp_path):
         run_train(tmp_path / "run", "logger=[wandb,tensorboard]", "trainer.fast_dev_run=true")

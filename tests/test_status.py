@@ -34,7 +34,6 @@ def write(directory, table=None, **settings):
     return directory
 
 
-FINAL = ", digits: fid 3.5"
 TABLE = "update,d/hinge,g/hinge,digits/fid\n50,1.5,0.5,\n120,1.25,,\n"
 
 
@@ -167,7 +166,8 @@ class TestFollow:
         assert follow(run, False, False) == code
         printed = [line[10:] for line in capsys.readouterr().out.splitlines()]
         told = [line.split(", 2")[0] for line in printed if line.startswith(("running, ", f"{state}, "))]
-        assert told == [f"running, update {update} of 300" for update in (120, 200)] + [f"{state}, update 300 of 300{FINAL}"]
+        last = f"{state}, update 300 of 300, digits: fid 3.5"
+        assert told == ["running, update 120 of 300", "running, update 200 of 300", last]
 
     def test_what_trains_is_told_of_once_a_minute(self, tmp_path, days, capsys):
         run = write(tmp_path / "run", TABLE)

@@ -13,8 +13,8 @@ from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
 from lit_gan.ranges import Count, checked
-from lit_gan.records.table import read_table
 from lit_gan.records.score_names import four_digits
+from lit_gan.records.table import read_table
 
 
 def stable_rank(sigma: Float[Tensor, " r"]) -> float:

@@ -16,8 +16,8 @@ from torch import Tensor
 from lit_gan.data import Source
 from lit_gan.game import Generator
 from lit_gan.metrics.reading import read_batches, subset_indices
-from lit_gan.records.table import read_table
 from lit_gan.records.score_names import four_digits
+from lit_gan.records.table import read_table
 from lit_gan.sampling import Sampler
 
 LOSS = 1e6

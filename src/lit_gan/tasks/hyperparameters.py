@@ -12,7 +12,8 @@ from lit_gan.records.results import Record
 
 Value = bool | int | float | str
 
-UNTOLD = ("choices", "callbacks", "logger", "protocol", "figure", "axes", "scale", "resume", "prescribed", "debug", "apart")
+UNTOLD = ("choices", "callbacks", "logger", "protocol", "figure", "axes", "scale", "resume", "prescribed", "apart")
+UNTOLD += ("debug", "label")
 """Settings that say how a run is watched and scored and where it stands in a sweep, not what it
 plays."""
 

@@ -29,8 +29,8 @@ def build_loggers(config: DictConfig) -> dict[str, Logger]:
 
 
 def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:
-    """Starts loggers, each with the whole config and the choices of its groups; one that cannot start leaves nothing in the run's
-    directory.
+    """Starts loggers, each with the whole config and the choice of each group; one that cannot
+    start leaves nothing in the run's directory.
 
     Raises:
         UserError: W&B has no key or no network, for one.
@@ -90,16 +90,15 @@ def tell_the_end(loggers: dict[str, Logger], content: Record, status: str) -> No
         content: of its `results.json`.
         status: "finished", "stopped" or "failed".
     """
+    best = content["best"]
     for logger in loggers.values():
-        try:
+        with harmless(logger):
             if isinstance(logger, TensorBoardLogger):
                 write_session(logger, hyperparameters(logger.hparams, content["choices"]), status, content["final"])
                 logger.experiment.close()  # its thread would write two minutes later
-            elif isinstance(logger, WandbLogger) and content["best"]:
-                best = content["best"]
-                logger.experiment.summary.update({f"best/{best['metric']}": best["value"], "best/update": best["update"]})
-        except Exception as error:  # a logger must not take a trained run with it
-            log.warning("the logger %s was not told the end: %s", logger.name, one_line(str(error)))
+            elif isinstance(logger, WandbLogger) and best:
+                at_best = {f"best/{best['metric']}": best["value"], "best/update": best["update"]}
+                logger.experiment.summary.update(at_best)
 
 
 @rank_zero_only
@@ -113,7 +112,18 @@ def alert(loggers: dict[str, Logger], title: str, sentences: Sequence[str], leve
     """
     for logger in loggers.values():
         if isinstance(logger, WandbLogger) and sentences:
-            logger.experiment.alert(title, "\n".join(sentences), level)
+            with harmless(logger):
+                logger.experiment.alert(title, "\n".join(sentences), level)
+
+
+@contextmanager
+def harmless(logger: Logger) -> Iterator[None]:
+    """Warns of an error of a logger that is only told of the end: it must not take a trained run
+    with it, nor hide why one has failed."""
+    try:
+        yield
+    except Exception as error:
+        log.warning("the logger %s was not told how the run has ended: %s", logger.name, one_line(str(error)))
 
 
 @contextmanager
