@@ -219,9 +219,16 @@ class TestFollow:
             status.main()
         assert (end.value.code, capsys.readouterr().err) == (130, "")
 
-    def test_of_nothing(self, tmp_path):
+    def test_of_nothing(self, tmp_path, days, capsys):
+        clock = days()
         with pytest.raises(UserError, match="no sweep and no run"):
             follow(tmp_path, False, False)
+        assert clock[0] > following.QUIET
+        assert capsys.readouterr().err.count("waiting 60 seconds") == 1
+
+    def test_of_what_has_just_been_started(self, tmp_path, days):
+        days(lambda: write(tmp_path / "run", state="finished"))
+        assert follow(tmp_path / "run", False, False) == 0
 
 
 def test_damage_is_a_failure(tmp_path):

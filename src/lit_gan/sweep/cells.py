@@ -16,6 +16,13 @@ class CellFailed(UserError):
     """A cell ended without its result; the other cells go on."""
 
 
+class NothingThere(UserError):
+    """A directory in which nothing has been trained."""
+
+    def __init__(self, directory: Path):
+        super().__init__(f"{directory} holds no sweep and no run: name the directory that a training has written.")
+
+
 @dataclass(frozen=True)
 class Cell:
     """One run of a sweep.
@@ -60,12 +67,13 @@ def cell_names(directory: Path) -> list[str]:
     directory.
 
     Raises:
-        UserError: there are none, or the plan is damaged.
+        NothingThere: there are none.
+        UserError: the plan is damaged.
     """
     found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
     if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
         return names
-    raise UserError(f"{directory} holds no sweep and no run: name the directory that a training has written.")
+    raise NothingThere(directory)
 
 
 def read_cell_or_damage(directory: Path, name: str) -> Cell:

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.live import Live
 
-from lit_gan.sweep.cells import Cell, is_run
+from lit_gan.sweep.cells import Cell, NothingThere, is_run
 from lit_gan.sweep.overview import json_line, read_run_or_cells
 from lit_gan.system.console import plain_console
 from lit_gan.system.signals import STOPPED
-from lit_gan.system.watching import EVERY
+from lit_gan.system.watching import EVERY, announce
 from lit_gan.tasks.status import cell_line, counts_in_words, print_whole, view, words_about
 
 PAUSE = 2.0
@@ -32,9 +32,11 @@ def follow(directory: Path, everything: bool, as_json: bool) -> int:
     that is new, and one a minute for what trains. Ctrl-C ends the watching, not the training.
 
     Raises:
-        UserError: there is no run and no sweep in the directory, or the plan is damaged.
+        NothingThere: there is neither a run nor a sweep, and none begins.
+        UserError: the plan of the sweep is damaged.
     """
     try:
+        await_beginning(directory)
         with showing(directory, everything, as_json) as show:
             for cells in looks(directory):
                 show(cells)
@@ -54,6 +56,26 @@ def looks(directory: Path) -> Iterator[list[Cell]]:
             heard = time.monotonic()
         elif not states & to_come(directory) or time.monotonic() - heard > QUIET:
             return
+        time.sleep(PAUSE)
+
+
+def await_beginning(directory: Path) -> None:
+    """Waits for a training that has just been started, whose libraries take seconds to load.
+
+    Raises:
+        NothingThere: it does not begin.
+    """
+    announced, until = False, time.monotonic() + QUIET
+    while True:
+        try:
+            read_run_or_cells(directory)
+            return
+        except NothingThere:
+            if time.monotonic() > until:
+                raise
+        if not announced:
+            announce(f"nothing trains in {directory} yet: waiting {QUIET:.0f} seconds for it")
+        announced = True
         time.sleep(PAUSE)
 
 
