@@ -1,5 +1,6 @@
 """The distributions of the players' weights and gradients over training."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -64,7 +65,7 @@ class Histograms(Callback):
                 look = self.before_step(player, getattr(pl_module, player), trainer)
                 self.hooks.append(optimizer.register_step_pre_hook(look))
 
-    def before_step(self, player: str, network: nn.Module, trainer: Trainer) -> Any:
+    def before_step(self, player: str, network: nn.Module, trainer: Trainer) -> Callable[..., None]:
         """A hook that keeps the histograms of a player's gradient, in the updates that have
         any."""
 

@@ -32,8 +32,9 @@ def ending_in_json() -> Iterator[None]:
         yield
         failed = False
     finally:
-        if line := line_about(NewFolders.output, failed):
-            os.write(output, f"{line}\n".encode())
+        line = line_about(NewFolders.output, failed)
+        with suppress(BrokenPipeError), os.fdopen(output, "w", encoding="utf-8") as file:
+            file.write(f"{line}\n" if line else "")
 
 
 def take_output() -> int:

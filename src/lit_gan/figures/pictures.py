@@ -54,7 +54,8 @@ class Page:
         write_text(path.with_suffix(".txt"), str(self))
 
     def log(self, logger: Logger, name: str, update: int, caption: str) -> None:
-        """Shows the lines, which need no caption, in a logger that takes text; other loggers get nothing."""
+        """Shows the lines in a logger that takes text, without the caption; other loggers get
+        nothing."""
         if isinstance(logger, WandbLogger):
             logger.log_text(name, columns=["text"], data=[[line] for line in self.lines], step=update)
         elif isinstance(logger, TensorBoardLogger):
