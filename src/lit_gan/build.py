@@ -1,6 +1,9 @@
 """From a config to objects: the table of contents of a run, which says what each group of the
 config becomes."""
 
+import copy
+import logging
+
 import torch
 from lightning.pytorch import seed_everything
 from omegaconf import DictConfig, OmegaConf
@@ -11,8 +14,11 @@ from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
+from lit_gan.records.resume import AUTO
 from lit_gan.settings import TRAIN, check_arguments, check_config
 from lit_gan.system.float32 import use_tf32
+
+log = logging.getLogger("lit_gan")
 
 
 def check_training(config: DictConfig) -> None:
@@ -89,6 +95,28 @@ def build_data(config: DictConfig, source: Source) -> GANData:
 def build_source(config: DictConfig) -> Source:
     """The data set: real samples, with what is known of them."""
     return build_part(config.data)
+
+
+BEFORE_FOUND = {"image_size": 1, "channels": 3, "n_classes": None}
+"""The settings of a data set that it can find out, and what they are until then."""
+
+
+def complete_data(config: DictConfig) -> None:
+    """Puts what a data set is found to be in place of each "auto" in its config, and logs it.
+
+    Raises:
+        UserError: the data cannot be read, or differ among themselves.
+    """
+    wanted = [name for name in BEFORE_FOUND if config.data.get(name) == AUTO]
+    if not wanted:
+        return
+    apart = copy.deepcopy(config)  # making a part of it fills in the interpolations for good
+    apart.data.update({name: BEFORE_FOUND[name] for name in wanted})
+    source = build_source(apart)
+    found = source.found(wanted)
+    config.data.update(found)
+    words = " ".join(f"data.{name}={written(value)}" for name, value in found.items())
+    log.info("data=%s: found %s", source.name, words)
 
 
 def build_protocol(config: DictConfig, name: str) -> EvalProtocol:

@@ -42,6 +42,8 @@ AtLeastTwo = Annotated[int, Range(2)]
 Whole = Annotated[int, Range(0)]
 CountOrNone = Annotated[int | None, Range(1)]
 WholeOrNone = Annotated[int | None, Range(0)]
+CountOrAuto = Annotated[int | Literal["auto"], Range(1)]
+CountAutoOrNone = Annotated[int | Literal["auto"] | None, Range(1)]
 Number = Annotated[float, Range()]
 NonNegative = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(above=0)]
@@ -55,7 +57,7 @@ KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "
 
 @dataclass(frozen=True)
 class Allowed:
-    """The values that an annotation allows: one of `choices`, or any of `types`, numbers within
+    """The values that an annotation allows: any of `choices`, and any of `types`, numbers within
     `bounds`."""
 
     types: tuple[type, ...] = ()
@@ -64,23 +66,23 @@ class Allowed:
 
     @classmethod
     def by(cls, annotation: Any) -> "Allowed":
-        """What `Count`, `Annotated[int | None, Range(1)]`, `str | None` or `Literal["g", "d"]`
-        allow."""
-        if get_origin(annotation) is Literal:
-            return cls(choices=get_args(annotation))
+        """What `Count`, `Annotated[int | None, Range(1)]`, `str | None`, `Literal["g", "d"]` or
+        `CountOrAuto` allow."""
         kind, *notes = get_args(annotation) if get_origin(annotation) is Annotated else [annotation]
         bounds = next((note for note in notes if isinstance(note, Range)), Range())
-        return cls(get_args(kind) or (kind,), bounds)
+        members = (kind,) if get_origin(kind) is Literal else get_args(kind) or (kind,)
+        words = [word for member in members if get_origin(member) is Literal for word in get_args(member)]
+        return cls(tuple(member for member in members if get_origin(member) is not Literal), bounds, tuple(words))
 
     def __contains__(self, value: Any) -> bool:
-        if self.choices:
-            return value in self.choices
+        if value in self.choices:
+            return True
         whole_for_float = type(value) is int and float in self.types
         is_number = isinstance(value, int | float)
         return (type(value) in self.types or whole_for_float) and (not is_number or value in self.bounds)
 
     def __str__(self) -> str:
-        words = " or ".join(self.choices or [KINDS[kind] for kind in self.types])
+        words = " or ".join([*self.choices, *(KINDS[kind] for kind in self.types)])
         return f"{words}, {self.bounds}" if str(self.bounds) else words
 
 

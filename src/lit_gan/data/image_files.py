@@ -8,12 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import blake2b
+from io import FileIO
 from pathlib import Path
 
 from PIL import ExifTags, Image, ImageFile, features
 from PIL.Image import Transpose
 
-from lit_gan.data.source import BrokenImage, hashed
+from lit_gan.data.source import BrokenImage, Header, hashed
 
 FIRST_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),  # torchvision's
@@ -81,7 +82,16 @@ def natural_key(name: str) -> tuple[list[str | int], str]:
 
 
 class FilePictures:
-    """Image files, opened on access and turned upright as their EXIF tag says."""
+    """Image files, opened on access and turned upright as their EXIF tag says.
+
+    A subclass has its images elsewhere than in files of their own, and says where.
+
+    Args:
+        paths: of the images, or what stands for them where they lie.
+    """
+
+    setting = "data.root"
+    """The setting that names the place of the images."""
 
     def __init__(self, paths: Sequence[Path], labels: Sequence[int]):
         self.paths, self.labels = paths, labels
@@ -90,14 +100,27 @@ class FilePictures:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, int]:
-        with Image.open(self.paths[index]) as image:
+        with self.opened(index) as image:
             image.load()
             return upright(image), self.labels[index]
+
+    def header(self, index: int) -> Header:
+        """The size and the kind of an image, of which no more is read."""
+        with self.opened(index) as image:
+            return Header(image.size, image.mode)
+
+    def opened(self, index: int) -> Image.Image:
+        """An image whose pixels have not been read yet."""
+        return Image.open(self.paths[index])
+
+    def name(self, index: int) -> str:
+        """What messages call an image."""
+        return str(self.paths[index])
 
     def broken(self, index: int, reason: str) -> BrokenImage:
         """The error for a file that does not come out as pixels; it names the file."""
         return BrokenImage(
-            f"data.root: {self.paths[index]} is not a readable image ({reason}): "
+            f"{self.setting}: {self.name(index)} is not a readable image ({reason}): "
             f"remove it, or skip such files with data.on_broken=skip."
         )
 
@@ -105,12 +128,16 @@ class FilePictures:
         """A hash of a sample of every file and of its label, see `sampled_hash`."""
 
         def block(start: int) -> bytes:
-            paths, labels = (part[start : start + 64] for part in (self.paths, self.labels))
-            return b"".join(sampled_hash(path) + str(label).encode() for path, label in zip(paths, labels, strict=True))
+            numbers = range(start, min(start + 64, len(self)))
+            return b"".join(self.sample(number) + str(self.labels[number]).encode() for number in numbers)
 
         # Most of the time is spent waiting for a network's disk: many more threads than cores.
         with ThreadPoolExecutor(32) as pool:
             return hashed(pool.map(block, range(0, len(self), 64)))
+
+    def sample(self, index: int) -> bytes:
+        """A hash by which an image is told from others."""
+        return sampled_hash(self.paths[index])
 
 
 TRANSPOSITIONS = {
@@ -144,19 +171,22 @@ COMPRESSED = (".jpg", ".jpeg", ".jfif", ".jpe", ".mpo", ".png", ".webp", ".gif",
 
 
 def sampled_hash(path: Path) -> bytes:
-    """A hash of a file's size and of a sample of its bytes; a missing file is refused later.
-
-    A compressed file is sampled in its first, middle and last `BLOCK`, which no two pictures share:
-    20,000 files take 2 s on two busy cores. Other files are read whole, because two pictures may
-    differ in one place.
-    """
+    """`hash_of_part` for a whole file; a missing file is refused later."""
     try:
         with path.open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            if path.suffix.lower() not in COMPRESSED or size <= 3 * BLOCK:
-                parts = [file.read()]
-            else:
-                parts = [os.pread(file.fileno(), BLOCK, start) for start in (0, size // 2, size - BLOCK)]
+            return hash_of_part(file, 0, os.fstat(file.fileno()).st_size, path.suffix.lower() in COMPRESSED)
     except OSError:
         return b"missing"
+
+
+def hash_of_part(file: FileIO, start: int, size: int, compressed: bool) -> bytes:
+    """A hash of the size of an image, and of a sample of its bytes in a file.
+
+    A compressed one is sampled in its first, middle and last `BLOCK`, which no two pictures share:
+    20,000 files take 2 s on two busy cores. Others are read whole, because two pictures may differ
+    in one place.
+    """
+    whole = not compressed or size <= 3 * BLOCK
+    places = [(0, size)] if whole else [(place, BLOCK) for place in (0, size // 2, size - BLOCK)]
+    parts = [os.pread(file.fileno(), length, start + place) for place, length in places]
     return blake2b(b"".join([str(size).encode(), b" ", *parts]), digest_size=16).digest()

@@ -5,7 +5,7 @@ from collections.abc import Collection, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import zip_longest
-from typing import Annotated, Any, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -31,12 +31,27 @@ class BrokenImage(UserError):
         super().__init__(message.rpartition("BrokenImage: ")[2].strip())
 
 
+class Header(NamedTuple):
+    """What is known of an image before it is decoded: (width, height), and Pillow's name of its kind of pixels."""
+
+    size: tuple[int, int]
+    mode: str
+
+
 class Pictures(Protocol):
     """A sequence of undecoded images, as (PIL image, label); access may raise any exception."""
 
     def __len__(self) -> int: ...
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Any]: ...
+
+    def name(self, index: int) -> str:
+        """What messages call an image."""
+        ...
+
+    def header(self, index: int) -> Header:
+        """The size and the kind of an image; it may raise any exception."""
+        ...
 
     def broken(self, index: int, reason: str) -> BrokenImage:
         """The error for an image that cannot be decoded: it names the image and the way out."""
@@ -69,14 +84,20 @@ class DatasetPictures:
     def broken(self, index: int, reason: str) -> BrokenImage:
         """The error for an image that cannot be decoded; it names the data set and the image."""
         return BrokenImage(
-            f"{self.where}: {self._name(index)} cannot be read ({reason}): get the data set again, or that file."
+            f"{self.where}: {self.name(index)} cannot be read ({reason}): get the data set again, or that file."
         )
 
-    def _name(self, index: int) -> str:
+    def name(self, index: int) -> str:
+        """The file of an image, or its number."""
         for names in ("filename", "samples"):  # CelebA has the one, ImageNet and other folders the other
             if names := getattr(self.dataset, names, None):
                 return str(names[index][0] if isinstance(names[index], tuple) else names[index])
         return f"image {index}"
+
+    def header(self, index: int) -> Header:
+        """The size and the kind of an image."""
+        image, _ = self[index]
+        return Header(image.size, image.mode)
 
     def content(self) -> str:
         """A hash of about `SAMPLED` images at equal distances, and of their labels."""
@@ -287,6 +308,14 @@ class Source:
     def class_names(self) -> Sequence[str] | None:
         """The names of the classes in the order of their numbers; None where they have none."""
         return None
+
+    def found(self, wanted: Collection[str]) -> dict[str, int | None]:
+        """Settings whose value is "auto", as the data say that they are.
+
+        Raises:
+            UserError: this data set cannot say.
+        """
+        raise UserError(f"data.{next(iter(wanted))}=auto is not found out for data={self.name}: set it to a number.")
 
     def require_names(self, names: Sequence[str] | None) -> None:
         """Refuses data whose classes differ, or are numbered otherwise, than those of a run.

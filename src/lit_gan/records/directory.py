@@ -17,7 +17,7 @@ from lit_gan.records.branch import check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
 from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
-from lit_gan.records.resume import check_resume
+from lit_gan.records.resume import check_resume, keep_found
 from lit_gan.records.run_id import run_id_of, run_id_path
 
 REQUIRED_GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
@@ -49,8 +49,9 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
     """
     parent = parent_of(config, directory)
     if parent is not None and not config_path(directory).exists():
-        checkpoint = find_checkpoint(parent, "last")
-        check_optimizers(parent, recorded_config(parent), config)
+        checkpoint, of_parent = find_checkpoint(parent, "last"), recorded_config(parent)
+        keep_found(of_parent, config)
+        check_optimizers(parent, of_parent, config)
         return checkpoint
     checkpoint = directory / "checkpoints" / "last.ckpt"
     if not checkpoint.exists():

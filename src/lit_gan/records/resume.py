@@ -26,6 +26,9 @@ FIXED_ON_RESUME = (
 )
 """Settings that a resume must not change: another value would make another experiment."""
 
+AUTO = "auto"
+"""The value of those settings of `data` that a run finds out at its start, and then records."""
+
 RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "pack", "on_broken")
 """Keys of `data` that a resume may change: they say where the data lie and how they are read, not
 what they are."""
@@ -45,6 +48,7 @@ def check_resume(old: DictConfig, new: DictConfig, typed: set[str], directory: P
         UserError: names the first setting that differs, and both values.
     """
     drop_later_settings(old, new, typed)
+    keep_found(old, new)
     keep_recorded_paths(old, new, typed)
     make_paths_absolute(old)
     check_same_game(old, new, directory)
@@ -64,6 +68,21 @@ def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> No
             if f"{place}.{name}" not in typed:
                 with open_dict(now):
                     del now[name]
+
+
+def keep_found(old: DictConfig, new: DictConfig) -> None:
+    """Puts what an earlier run has found its data to be in place of "auto" in a config.
+
+    A run so goes on with the size and the classes that it began with, whatever the folder holds now,
+    and one from before there was "auto" with what was the default then.
+
+    Args:
+        old: the recorded config.
+        new: the config of the resumed run, which is changed.
+    """
+    before, now = old.get("data") or {}, new.get("data") or {}
+    for name in [name for name in now if now.get(name) == AUTO and name in before]:
+        now[name] = before[name]
 
 
 def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:

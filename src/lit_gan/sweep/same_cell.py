@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
 from lit_gan.records.files import read_yaml
-from lit_gan.records.resume import without_locations
+from lit_gan.records.resume import keep_found, without_locations
 
 MAY_CHANGE_ON_RESUME = {
     "hydra",
@@ -47,6 +47,7 @@ def check_same_cell(directory: Path, config: DictConfig) -> None:
         return
     old = without_locations(read_yaml(directory / ".hydra" / "config.yaml", DictConfig))
     config = without_locations(config)
+    keep_found(old, config)
     names = [name for name in {**old, **config} if name not in MAY_CHANGE_ON_RESUME]
     changed = first_difference(old, config, [*names, "trainer.precision"])
     if changed is None and config.updates < old.updates:

@@ -7,7 +7,7 @@ import torch
 from omegaconf import DictConfig
 from torch import nn
 
-from lit_gan.build import build_source
+from lit_gan.build import build_source, complete_data
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.classifier import SHIPPED, train_classifier
@@ -22,6 +22,7 @@ def classify(config: DictConfig) -> None:
         UserError: a setting is impossible, or the data set has no images with labels.
     """
     check_config(config, CLASSIFY)
+    complete_data(config)
     source = build_source(config)
     check_labelled_images(source)
     path = weights_file(config, source)

@@ -2,7 +2,7 @@
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
-from lit_gan.build import build_source
+from lit_gan.build import build_source, complete_data
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.settings import PACK, check_config
@@ -21,6 +21,7 @@ def pack(config: DictConfig) -> None:
             f"as data=image_folder."
         )
     in_memory = config.data.in_memory
+    complete_data(config)
     OmegaConf.update(config, "data", {"in_memory": 0, "pack": True})
     source = build_source(config)
     splits = config.splits if isinstance(config.splits, ListConfig) else [config.splits]
