@@ -16,7 +16,9 @@ from lit_gan.tasks.train import train
 CONFIGS = Path(lit_gan.conf.__file__).parent
 GROUPS = sorted(path.name for path in CONFIGS.iterdir() if path.is_dir() and list(path.glob("*.yaml")))
 SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "trainer.fast_dev_run=true"]
-ABSENT = {"mnist", "cifar10", "cifar100", "stl10", "svhn", "celeba", "lsun", "fashion_mnist", "image_folder"}
+OWN = {"image_folder", "image_zip", "arrays", "hdf5", "webdataset", "hf"}
+"""Sets of one's own, which say what they are once they are there: tests/test_own_data.py."""
+ABSENT = {"mnist", "cifar10", "cifar100", "stl10", "svhn", "celeba", "lsun", "fashion_mnist", *OWN}
 ABSENT |= {"stacked_mnist", "inception", "dinov2", "cmmd", "gpu", "tf32", "bf16", "ddp"}
 TRAINED = ["model", "loss", "labels", "reg", "optim", "order", "data", "metrics", "callbacks", "logger", "trainer"]
 COMPANIONS = {
@@ -60,7 +62,7 @@ def test_every_choice_that_is_not_trained_here_composes(choice):
         assert compose("train", choice) is not None
 
 
-@pytest.mark.parametrize("choice", sorted(set(choices("data")) - {"image_folder"}))
+@pytest.mark.parametrize("choice", sorted(set(choices("data")) - OWN))
 def test_every_data_set_instantiates_and_says_its_shape(choice):
     config = compose("train", f"data={choice}")
     source = instantiate(config.data)

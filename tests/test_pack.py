@@ -330,7 +330,7 @@ def run(monkeypatch, *arguments):
 
 
 def test_the_command_says_where_the_pack_lies_and_a_run_reads_it(photos, cache, monkeypatch, capsys, decodings):
-    here = ["data=image_folder", f"data.root={photos}", f"data.image_size={SIZE}"]
+    here = ["data=image_folder", f"data.root={photos}", f"data.image_size={SIZE}", "data.n_classes=null"]
     run(monkeypatch, *here)
     said = capsys.readouterr().out
     (place,) = (path for path in cache.iterdir() if path.is_dir())

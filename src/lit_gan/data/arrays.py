@@ -118,9 +118,9 @@ class ArrayImages(OwnImages):
     def unclear(self, setting: str, what: str) -> UserError:
         """The error for a file in which it is unclear where something lies."""
         return UserError(
-            f"data.file={self.file} does not say which of its arrays are {what}, "
-            f"[n, height, width], [n, height, width, channels] or [n, channels, height, width] with 1, 3 or 4 channels: "
-            f"it has {self.listing()}, so set {setting}."
+            f"data.file={self.file} does not say which of its arrays are {what}, [n, height, width], "
+            f"[n, height, width, channels] or [n, channels, height, width] with 1, 3 or 4 channels: it has "
+            f"{self.listing()}, so set {setting}."
         )
 
     def listing(self) -> str:
@@ -306,7 +306,7 @@ def checked_range(given: Sequence[float]) -> tuple[float, float]:
     Raises:
         UserError: they are not two different numbers.
     """
-    pair = [] if isinstance(given, str) else list(given)
+    pair = list(given) if isinstance(given, Sequence) and not isinstance(given, str) else []
     numbers = all(isinstance(number, int | float) and not isinstance(number, bool) for number in pair)
     if len(pair) != 2 or not numbers or not np.isfinite(pair).all() or pair[0] == pair[1]:
         raise UserError(f"data.range={written(given)} must be the numbers of black and white, such as [0,1].")

@@ -123,7 +123,8 @@ class ImageFolder(SurveyedImages):
                 f"{self.place} has a folder train beside {names}, so that it may be a split or a class: set "
                 f"data.split_folders=false to use them all, or data.split_folders=true for train (and test) alone."
             )
-        log.info("data=%s: not used, because beside the splits of %s: %s", self.name, self.place, names)
+        place = self.place.partition("=")[2]
+        log.info("data=%s: not used, because beside the splits of %s: %s", self.name, place, names)
 
     def survey(self, which: str) -> Survey:
         """The image files of a split."""

@@ -174,11 +174,10 @@ class HuggingFaceSet(OwnImages):
         Raises:
             UserError: it is unclear where they or their labels are.
         """
-        import datasets
-
         column, rows = self.image_column(), self.content[self.splits[which]]
         labels = [0] * len(rows) if self.n_classes is None else self.class_numbers_of(which, self.n_classes).tolist()
-        encoded = rows.select_columns(column).cast_column(column, datasets.Image(decode=False))
+        undecoded = type(rows.features[column])(decode=False)
+        encoded = rows.select_columns(column).cast_column(column, undecoded)
         return ColumnPictures(encoded, column, labels, f"{self.splits[which]} of {self.place}")
 
     def load(self, which: str) -> Images | ImageFiles:

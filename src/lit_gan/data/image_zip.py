@@ -1,7 +1,7 @@
 """Images in a zip archive, which is not unpacked."""
 
 import json
-import os
+import posixpath
 import zipfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -240,6 +240,6 @@ def is_hidden(path: PurePosixPath) -> bool:
 
 def common_folder(paths: Sequence[PurePosixPath]) -> PurePosixPath:
     """The deepest folder in which all paths lie, or the one above a folder of a split."""
-    parts = os.path.commonprefix([path.parent.parts for path in paths])
+    parts = PurePosixPath(posixpath.commonpath([path.parent for path in paths]) if paths else "").parts
     split = next((place for place, part in enumerate(parts) if part in SPLITS), None)
     return PurePosixPath(*parts[:split])
