@@ -10,6 +10,7 @@ from pathlib import Path
 
 import hydra
 import nbformat
+import numpy as np
 import pytest
 from nbclient import NotebookClient
 from PIL import Image
@@ -72,11 +73,13 @@ CURVES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the commands are typed: with the finished runs DIR and OTHER and a folder PHOTOS."""
+    """Where the commands are typed: with the finished runs DIR and OTHER, and PHOTOS in a folder, a zip archive, an array."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "PHOTOS").mkdir()
     for number in range(40):
         Image.new("RGB", (70, 64), (number, 2 * number, 3 * number)).save(folder / "PHOTOS" / f"{number}.png")
+    shutil.make_archive(str(folder / "PHOTOS"), "zip", folder, "PHOTOS")
+    np.savez(folder / "PHOTOS.npz", images=np.zeros((40, 64, 64, 3), np.uint8))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train", *SMALL, "updates=2", "hydra.run.dir=DIR"])
