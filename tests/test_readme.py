@@ -73,7 +73,7 @@ CURVES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the commands are typed: with the finished runs DIR and OTHER, and PHOTOS in a folder, a zip archive, an array."""
+    """Where the commands are typed: with the finished runs DIR and OTHER, and PHOTOS in three forms."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "PHOTOS").mkdir()
     for number in range(40):

@@ -38,7 +38,6 @@ class ArrayImages(OwnImages):
         test_labels: the name of their labels.
         range: (black, white), the numbers between which pixels lie, for arrays that are not uint8,
             as [0, 1] or [-1, 1]; None for uint8.
-        n_classes: the number of classes; None ignores the labels.
     """
 
     @checked("data")

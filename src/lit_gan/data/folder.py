@@ -31,8 +31,8 @@ class ImageFolder(SurveyedImages):
 
     Args:
         root: the folder.
-        n_classes: the number of class folders, the first folder level, which give the labels; None
-            ignores them.
+        n_classes: the number of class folders, the first folder level, which give the labels;
+            "auto", in a config, counts them, if all images lie in two or more; None ignores them.
         on_broken: "error" stops at a file that does not come out as pixels; "skip" leaves such
             files out and counts them, for which every file is decoded once at the start, or when
             the split is packed.

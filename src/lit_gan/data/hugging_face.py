@@ -34,7 +34,6 @@ class HuggingFaceSet(OwnImages):
         test: its name of the split "test", of which no use is made where there is none.
         image: the column of the images; None for the only one.
         label: the column of the labels; None for the only one of class labels.
-        n_classes: the number of classes; None ignores the labels.
 
     Raises:
         UserError: neither name nor root, or both.

@@ -39,7 +39,7 @@ class ImageZip(ImageFolder):
     Args:
         file: the archive.
         n_classes: the number of classes: of the numbers in `dataset.json`, else of class folders,
-            the first folder level; None ignores both.
+            the first folder level; "auto", in a config, counts them; None ignores both.
         on_broken: "error" stops at a member that does not come out as pixels; "skip" leaves such
             members out and counts them.
         class_order: "natural" counts the class folders in an order in which 2 comes before 10,

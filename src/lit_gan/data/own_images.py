@@ -23,6 +23,13 @@ class OwnImages(ImageSource):
     """A set of pictures whose size, channels and classes can be found out.
 
     A subclass says what its pictures and their classes are.
+
+    Args:
+        image_size: height and width in pixels; "auto", in a config, for the size that all images
+            have.
+        channels: 1 for grey, 3 for colour; "auto", in a config, for 1 if all images are grey, else
+            3.
+        n_classes: the number of classes; "auto", in a config, counts them; None ignores the labels.
     """
 
     def pictures(self, which: str) -> Pictures:
@@ -108,7 +115,7 @@ def class_numbers(labels: Sequence[Any] | np.ndarray, n_classes: int | None, whe
     Raises:
         UserError: they are no whole numbers of one axis, or out of range.
     """
-    numbers = as_array(labels)
+    numbers = array_of_labels(labels)
     if numbers.ndim != 1 or numbers.dtype.kind not in "iu":
         raise UserError(
             f"{where} are no class numbers but {numbers.dtype} of shape {list(numbers.shape)}: give each image one "
@@ -121,7 +128,7 @@ def class_numbers(labels: Sequence[Any] | np.ndarray, n_classes: int | None, whe
     return numbers.astype(np.int64)
 
 
-def as_array(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
+def array_of_labels(labels: Sequence[Any] | np.ndarray) -> np.ndarray:
     """Labels as an array, of objects where they are of different shapes."""
     try:
         return np.asarray(labels)

@@ -54,7 +54,6 @@ class Shards(SurveyedImages):
         root: the folder.
         train: the pattern of the archives of the split "train", in the folder.
         test: that of the split "test"; None for none.
-        n_classes: the number of classes; None ignores them.
         label: the ending of the members with the class.
         endings: endings of the images that are used; None for all that Pillow can decode.
         on_broken: "error" stops at a member that does not come out as pixels; "skip" leaves such
@@ -223,10 +222,10 @@ def walked(shard: Path, label: str) -> Iterator[tuple[tarfile.TarInfo, bytes | N
             if file.read(BLOCK) != bytes(BLOCK):  # tarfile takes the end of the file for that of the archive
                 raise tarfile.ReadError("it is cut off, or damaged in the middle")
     except (OSError, tarfile.TarError) as error:
-        raise UserError(unreadable(shard, error)) from error
+        raise UserError(why_not_read(shard, error)) from error
 
 
-def unreadable(shard: Path, error: Exception) -> str:
+def why_not_read(shard: Path, error: Exception) -> str:
     """The sentence about an archive that cannot be read."""
     compressed = isinstance(error, tarfile.TarError) and is_compressed(shard)
     if compressed:
