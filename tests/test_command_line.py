@@ -98,6 +98,8 @@ class TestGroups:
             ("/a/b", "data=image_folder data.root=/a/b"),
             ("here", "data=image_folder data.root=here"),
             ("./poems.txt", "data=text data.file=./poems.txt"),
+            ("./photos.ZIP", "data=image_zip data.file=./photos.ZIP"),
+            ("/a/b.npz", "data=arrays data.file=/a/b.npz"),
         ],
     )
     def test_a_path_is_no_kind_of_data(self, tmp_path, monkeypatch, value, words):

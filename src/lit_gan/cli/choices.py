@@ -64,10 +64,21 @@ def is_path(name: str, known: list[str]) -> bool:
     return name.startswith(("/", "./", "../", "~")) or (name not in known and Path(name).exists())
 
 
+KINDS_OF_FILES = {
+    ".txt": "text",
+    ".zip": "image_zip",
+    ".npy": "arrays",
+    ".npz": "arrays",
+    ".h5": "hdf5",
+    ".hdf5": "hdf5",
+}
+"""The data set that reads a single file of each ending."""
+
+
 def path_as_data(path: str) -> str:
     """The sentence for a path in the place of a kind of data set."""
-    a_text = Path(path).suffix == ".txt"
-    instead = f"data=text data.file={path}" if a_text else f"data=image_folder data.root={path}"
+    kind = KINDS_OF_FILES.get(Path(path).suffix.lower())
+    instead = f"data={kind} data.file={path}" if kind else f"data=image_folder data.root={path}"
     return f"data={path} is a path, but data names the kind of data set: write {instead}."
 
 

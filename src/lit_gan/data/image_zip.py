@@ -121,8 +121,8 @@ class ImageZip(ImageFolder):
     @cached_property
     def _list(self) -> PurePosixPath | None:
         """The member `dataset.json`, which lies in the root or in a folder above it."""
-        self.splits  # noqa: B018 - finds the root
-        places = (folder / LABELS for folder in (*reversed(self.root.parents), self.root))
+        root = common_folder(self._images)
+        places = (folder / LABELS for folder in (*reversed(root.parents), root))
         return next((place for place in places if place in self.members), None)
 
     @cached_property
