@@ -25,6 +25,7 @@ from lit_gan.cli.launch import launch
 from lit_gan.data import own_images
 from lit_gan.data.arrays import ArrayPictures, as_bytes
 from lit_gan.data.handles import OwnHandle
+from lit_gan.data.image_files import FilePictures
 from lit_gan.data.image_zip import common_folder
 from lit_gan.data.packed import Packed
 from lit_gan.data.source import ImageFiles, Images, Source
@@ -247,12 +248,12 @@ def test_different_sizes_are_refused_by_name_unless_one_is_set(tmp_path, monkeyp
 
 
 def test_the_search_for_a_colour_ends_at_the_first(tmp_path, monkeypatch):
-    looks = []
+    looks, header = [], FilePictures.header
     monkeypatch.setattr(own_images, "BLOCK", 1)
-    monkeypatch.setattr(own_images, "is_grey", lambda mode: looks.append(mode) or mode == "L")
+    monkeypatch.setattr(FilePictures, "header", lambda self, index: looks.append(index) or header(self, index))
     files = [("0.png", png(0, "L")), *((f"{number}.png", png(number)) for number in range(1, 5))]
     assert looked_at(tmp_path, *files, more=("data.image_size=8",)).facts == [8, 3, None]
-    assert looks == ["L", "RGB"]
+    assert looks == [0, 1]
 
 
 def test_a_broken_image_is_named_or_passed_over(tmp_path):
