@@ -40,6 +40,9 @@ class ArrayImages(OwnImages):
             as [0, 1] or [-1, 1]; None for uint8.
     """
 
+    KIND = "a file .npy or .npz of numbers"
+    """What `read` reads, for messages."""
+
     @checked("data")
     def __init__(
         self,
@@ -77,9 +80,6 @@ class ArrayImages(OwnImages):
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = getattr(error, "strerror", None) or one_line(str(error))
             raise UserError(f"data.file={self.file} cannot be read ({reason}): name {self.KIND}.") from error
-
-    KIND = "a file .npy or .npz of numbers"
-    """What `read` reads, for messages."""
 
     def read(self, file: Path) -> Mapping[str, Any]:
         """The arrays of a file of NumPy by their names; a single one is called "array"."""

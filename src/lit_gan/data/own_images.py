@@ -1,9 +1,8 @@
 """Pictures of one's own: what their files say of them need not be asked for."""
 
-import logging
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -11,8 +10,6 @@ from lit_gan.data.image_source import ImageSource
 from lit_gan.data.source import Header, Pictures
 from lit_gan.errors import UserError
 from lit_gan.system.watching import watched
-
-log = logging.getLogger(__name__)
 
 BLOCK = 4096
 """Images whose headers all threads together read before the next ones; one block tells most sets of
@@ -31,6 +28,9 @@ class OwnImages(ImageSource):
             3.
         n_classes: the number of classes; "auto", in a config, counts them; None ignores the labels.
     """
+
+    on_broken: Literal["error", "skip"] = "error"
+    """Whether a picture that cannot be read stops the run, or is left out."""
 
     def pictures(self, which: str) -> Pictures:
         """The pictures of a split, undecoded."""
@@ -56,9 +56,8 @@ class OwnImages(ImageSource):
 
     def found_format(self, wanted: Collection[str]) -> dict[str, int]:
         """The image size, where it is wanted, and the channels, by the headers of the images."""
-        skips = getattr(self, "on_broken", "error") == "skip"
         pictures, first, colour = self.pictures("train"), None, False
-        for index, (size, mode) in headers(pictures, skips):
+        for index, (size, mode) in headers(pictures, self.on_broken == "skip"):
             first = first or (index, size)
             colour = colour or not is_grey(mode)
             if "image_size" not in wanted and colour:

@@ -4,7 +4,6 @@ import logging
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
 
 from lit_gan.data.image_files import FilePictures, Survey, pillow_endings
 from lit_gan.data.own_images import OwnImages
@@ -25,7 +24,6 @@ class SurveyedImages(OwnImages):
         place: the setting that says where the images lie, with its value.
     """
 
-    on_broken: Literal["error", "skip"]
     place: str
 
     def survey(self, which: str) -> Survey:
