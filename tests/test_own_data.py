@@ -10,6 +10,7 @@ import sys
 import tarfile
 import warnings
 import zipfile
+from contextlib import nullcontext
 from functools import cache
 from pathlib import Path, PurePosixPath
 
@@ -760,8 +761,18 @@ def test_a_resume_and_a_branch_go_on_with_what_was_found(tmp_path, monkeypatch):
     call(monkeypatch, train, "train", f"resume={run}", f"hydra.run.dir={branch}", "updates=4", "optim.g.lr=1e-5")
     assert recorded(branch) == recorded(run) == [SIZE, 1, 3, [1, SIZE, SIZE]]
     write_files(tmp_path / "photos", [("cow/0.png", png(8))])
-    with pytest.raises(SystemExit, match=r"data\.n_classes=3, but .* has 4 folders"):
+    with pytest.raises(SystemExit, match=r"data\.n_classes=3, but .* has 4 folders .*null for no labels"):
         call(monkeypatch, train, "train", f"resume={run}", "updates=4")
+    call(monkeypatch, train, "train", f"resume={run}", "updates=4", "data.n_classes=null")
+    assert recorded(run) == [SIZE, 1, None, [1, SIZE, SIZE]]
+
+
+def test_the_number_of_classes_is_fixed_where_the_game_looks_at_labels(compose, tmp_path):
+    for labels, fixed in (("labels=none", False), ("labels=projection", True)):
+        old, new = (compose("data=digits", labels) for _ in range(2))
+        new.data.n_classes = None
+        with pytest.raises(UserError, match=r"data\.n_classes=10") if fixed else nullcontext():
+            check_resume(old, new, {"data.n_classes"}, tmp_path)
 
 
 @pytest.mark.long

@@ -194,7 +194,8 @@ def test_a_resume_whose_data_are_broken(refused, place):
 
 def test_a_resume_whose_data_have_become_too_few(refused, place):
     shutil.rmtree(place / "photos" / "train" / "a")
-    assert "6 training images" in refused("train", "resume=images", "updates=4")
+    assert "or null for no labels" in refused("train", "resume=images", "updates=4")
+    assert "6 training images" in refused("train", "resume=images", "updates=4", "data.n_classes=null")
 
 
 @pytest.mark.parametrize("name", ["finished", "stopped"])

@@ -180,8 +180,9 @@ class ImageFolder(SurveyedImages):
         found = self._folders_of_images("train") - {""}
         names = sorted(found, key=natural_key if self.class_order == "natural" else None)
         if len(names) != self.n_classes:
+            advice = f"{len(names)}, or null for no labels" if names else "null"
             raise UserError(
                 f"data.n_classes={self.n_classes}, but {self.source_of('train')} has {len(names)} folders with images: "
-                f"set data.n_classes={len(names) or 'null'}."
+                f"set data.n_classes={advice}."
             )
         return names

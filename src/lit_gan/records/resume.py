@@ -101,10 +101,13 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
 
 
 def without_locations(config: DictConfig) -> DictConfig:
-    """A copy of a config without `RELOCATABLE_DATA_KEYS`."""
+    """A copy of a config without `RELOCATABLE_DATA_KEYS`, and without the number of classes where the
+    game looks at no labels."""
     config = OmegaConf.create(OmegaConf.to_container(config))
     own = config.get("data") or {}
     for data in (own, own.get("base") or {}):
         for name in RELOCATABLE_DATA_KEYS:
             data.pop(name, None)
+    if not any("data.n_classes" in str(config.get(group)) for group in ("model", "loss", "reg")):
+        own.pop("n_classes", None)
     return config
