@@ -34,6 +34,7 @@ class Comparison:
         paper: the paper's numbers of this score, all measured in one way.
         conditions: our data, extractor and protocol; None where there are none, as for seconds.
         caveat: why our values cannot bear comparison with others; None if they can.
+        others: coordinates of its cells on axes that are neither x, hue nor seed, "model=dcgan".
     """
 
     sweep: Sweep
@@ -45,6 +46,7 @@ class Comparison:
     paper: list[PaperScore]
     conditions: tuple[str, str, str] | None = None
     caveat: str | None = None
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -177,7 +179,8 @@ def compare_score(sweep: Sweep, panel: PanelKey, name: str, scores: list[Score],
             values[sweep.x_and_hue(score.run)].append(score.value)
     title, end = panel_titles(by_panel(sweep.finals))[panel], good_end(scores)
     numbers = most_alike([number for number in paper if number.score == name], panel.conditions)
-    return Comparison(sweep, title, name, end, values, failed, numbers, panel.conditions, caveat_of(scores))
+    conditions, caveat = panel.conditions, caveat_of(scores)
+    return Comparison(sweep, title, name, end, values, failed, numbers, conditions, caveat, panel.others)
 
 
 def caveat_of(scores: Iterable[Score]) -> str | None:
@@ -234,7 +237,10 @@ def compare_speed(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:
     groups = defaultdict(lambda: defaultdict(list))
     for run in sweep.runs:
         if rate := run.cell.results.get("updates_per_second"):
-            key = ", ".join([run.cell.results.get("device") or "unknown device", *sweep.other_axes(run)])
-            groups[key][sweep.x_and_hue(run)].append(100 / rate)
+            where = run.cell.results.get("device") or "unknown device", sweep.other_axes(run)
+            groups[where][sweep.x_and_hue(run)].append(100 / rate)
     numbers = [number for number in paper if number.score == "seconds"]
-    return [Comparison(sweep, key, "seconds", None, values, Counter(), numbers) for key, values in groups.items()]
+    return [
+        Comparison(sweep, ", ".join([device, *others]), "seconds", None, values, Counter(), numbers, others=others)
+        for (device, others), values in groups.items()
+    ]

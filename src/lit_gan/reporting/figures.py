@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from itertools import chain, groupby
 from pathlib import Path
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -29,6 +30,7 @@ from lit_gan.figures.style import (
 )
 from lit_gan.reporting.collect import Score, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison, caveat_of
+from lit_gan.reporting.marks import anchor, anchor_of, mark, marks_of
 from lit_gan.reporting.statistics import Summary, summarize
 
 BEST = "best"
@@ -60,8 +62,9 @@ def compared(comparisons: Sequence[Comparison], draw: Draw, draw_paper: Draw) ->
                 other.set_title(textwrap.fill(comparison.paper[0].title, 26), loc="left", fontsize=7)
             else:
                 other.remove()
+    sweep = comparisons[0].sweep
     add_title(figure, comparisons[0].title)
-    add_legend(figure, handles(comparisons[0].sweep, comparisons, line=draw is draw_lines))
+    add_marked_legend(figure, sweep, handles(sweep, comparisons, line=draw is draw_lines))
     return figure
 
 
@@ -93,6 +96,15 @@ def handles(sweep: Sweep, comparisons: Sequence[Comparison] = (), line: bool = F
     if any(each.failed_counts for each in comparisons):
         entries.append(marker_handle("x", "failed"))
     return entries or [kind(drawn[sweep.hues[0]], sweep.name)]
+
+
+def add_marked_legend(figure: Figure, sweep: Sweep, entries: Sequence[Artist], columns: int = 4) -> None:
+    """Puts a legend below a figure, whose first entries are the hues and go with them."""
+    add_legend(figure, entries, columns)
+    for legend in figure.legends if sweep.view.hue else ():
+        parts = zip(legend.legend_handles, legend.get_texts(), strict=True)
+        for hue, (handle, text) in zip(sweep.hues, parts, strict=False):
+            mark([handle, text], marks_of(sweep, hue=hue))
 
 
 def patch_handle(style: Style, label: str) -> Patch:
@@ -144,50 +156,68 @@ def drawn_values(comparison: Comparison) -> list[float]:
 
 
 def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float, width: float, style: Style) -> None:
-    """Draws one bar with its seeds, the paper's number and the mark of failed cells.
+    """Draws one bar with its seeds, the paper's number and the mark of failed cells; it leads to the
+    cells that it is the mean of.
 
     Args:
         at: the x, or `BEST`, and the hue.
         place, width: of the bar, along the x axis.
     """
-    x, hue = at
+    (x, hue), sweep = at, comparison.sweep
     where = (comparison.settings.get(hue), hue) if x == BEST else at
     values = comparison.values.get(where, [])
+    drawn = []
+    if values:
+        drawn += draw_mean(axes, place, width, summarize(values), style)
+    if len(values) > 1:
+        drawn += axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
+    if comparison.failed_counts[where]:
+        drawn += draw_cross(axes, place, style, alone=not values)
+    drawn += draw_paper_number(axes, comparison, at, place)
+    marks = marks_of(sweep, None if x == BEST else x, hue)
+    mark(drawn, marks, anchor(sweep, comparison.others, *where) if where[0] is not None else None)
+
+
+def draw_paper_number(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float) -> Sequence[Artist]:
+    """Draws the paper's number at a bar's place, where it was measured as ours was."""
+    x, hue = at
     whatever_x = x == BEST or len(comparison.sweep.xs) == 1
     number = comparison.paper_bests.get(hue) if whatever_x else comparison.paper_at(x, hue)
-    if values:
-        draw_mean(axes, place, width, summarize(values), style)
-    if len(values) > 1:
-        axes.plot([place] * len(values), values, ".", color="black", markersize=2, alpha=0.7, zorder=4)
-    if number and comparison.paper_agrees:
-        axes.errorbar(place, number.value, number.std, fmt="D", color="black", markerfacecolor="white", markersize=4)
-    if comparison.failed_counts[where]:
-        draw_cross(axes, place, style, alone=not values)
+    if not number or not comparison.paper_agrees:
+        return []
+    look = {"color": "black", "markerfacecolor": "white", "markersize": 4}
+    return [axes.errorbar(place, number.value, number.std, fmt="D", **look)]
 
 
-def draw_mean(axes: Axes, place: float, width: float, found: Summary, style: Style) -> None:
+def draw_mean(axes: Axes, place: float, width: float, found: Summary, style: Style) -> Sequence[Artist]:
     """Draws a mean as a bar, with its standard deviation as an error bar."""
     look = {"color": style.colour, "hatch": style.hatch, "edgecolor": "white", "linewidth": 0.3}
-    axes.bar(place, found.mean, 0.92 * width, **look)
+    drawn = [axes.bar(place, found.mean, 0.92 * width, **look)]
     if found.std is not None:
-        axes.errorbar(place, found.mean, found.std, color="black", elinewidth=0.8, capsize=1.5, capthick=0.8)
+        look = {"color": "black", "elinewidth": 0.8, "capsize": 1.5, "capthick": 0.8}
+        drawn.append(axes.errorbar(place, found.mean, found.std, **look))
+    return drawn
 
 
-def draw_cross(axes: Axes, place: float, style: Style, alone: bool) -> None:
+def draw_cross(axes: Axes, place: float, style: Style, alone: bool) -> Sequence[Artist]:
     """Draws the mark of a failed cell at the bottom of the axes, and the word too where no score
     stands (`alone`)."""
     bottom = axes.get_xaxis_transform()
-    axes.plot(place, 0.035, "x", color="white", markersize=7, markeredgewidth=3, transform=bottom, zorder=5)
-    axes.plot(place, 0.035, "x", color=style.colour, markersize=5, markeredgewidth=1.6, transform=bottom, zorder=6)
+    drawn = axes.plot(place, 0.035, "x", color="white", markersize=7, markeredgewidth=3, transform=bottom, zorder=5)
+    look = {"markersize": 5, "markeredgewidth": 1.6, "transform": bottom, "zorder": 6}
+    drawn += axes.plot(place, 0.035, "x", color=style.colour, **look)
     if alone:
-        axes.text(place, 0.09, "failed", rotation=90, ha="center", va="bottom", fontsize=6.5, transform=bottom)
+        look = {"rotation": 90, "ha": "center", "va": "bottom", "fontsize": 6.5, "transform": bottom}
+        drawn.append(axes.text(place, 0.09, "failed", **look))
+    return drawn
 
 
 def draw_paper_bars(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
     """Draws the paper's best numbers in a panel of their own."""
     numbers = comparison.paper_bests
     for place, (hue, number) in enumerate(numbers.items()):
-        draw_mean(axes, place, 0.84, Summary(number.value, number.std, 1), drawn[hue])
+        bar = draw_mean(axes, place, 0.84, Summary(number.value, number.std, 1), drawn[hue])
+        mark(bar, marks_of(comparison.sweep, hue=hue))
     label_score(axes, comparison.score, comparison.end, [number.value for number in numbers.values()])
     axes.set_xticks([])
     axes.set_xlabel(textwrap.fill(next(iter(numbers.values())).source, 30), fontsize=7)
@@ -212,17 +242,22 @@ def draw_line(axes: Axes, comparison: Comparison, hue: str, style: Style) -> Non
     points = [(x_position(comparison.sweep, x), each.mean, each.std or 0) for x, each in found.items()]
     if points:
         xs, means, stds = zip(*points, strict=True)
-        look = {"color": style.colour, "linestyle": style.line, "marker": style.marker, "markersize": 4}
-        axes.errorbar(xs, means, stds, capsize=2, linewidth=1.4, **look)
+        line = axes.errorbar(xs, means, stds, capsize=2, linewidth=1.4, color=style.colour, linestyle=style.line)
+        mark(line, marks_of(comparison.sweep, hue=hue))
 
 
 def draw_seeds(axes: Axes, comparison: Comparison, hue: str, style: Style) -> None:
-    """Draws the single seeds of a hue over x, and a cross where cells failed."""
-    for x in comparison.sweep.xs:
-        place, seeds = x_position(comparison.sweep, x), comparison.values.get((x, hue), [])
-        axes.plot([place] * len(seeds), seeds, ".", color=style.colour, markersize=2.5, alpha=0.6)
+    """Draws the single seeds of a hue over x, the marker of their mean, and a cross where cells
+    failed; all of them lead to the cells."""
+    sweep = comparison.sweep
+    for x in sweep.xs:
+        place, seeds = x_position(sweep, x), comparison.values.get((x, hue), [])
+        drawn = axes.plot([place] * len(seeds), seeds, ".", color=style.colour, markersize=2.5, alpha=0.6)
+        if seeds:
+            drawn += axes.plot(place, summarize(seeds).mean, style.marker, color=style.colour, markersize=4)
         if comparison.failed_counts[x, hue]:
-            draw_cross(axes, place, style, alone=not seeds)
+            drawn += draw_cross(axes, place, style, alone=not seeds)
+        mark(drawn, marks_of(sweep, x, hue), anchor(sweep, comparison.others, x, hue))
 
 
 def label_x(axes: Axes, sweep: Sweep) -> None:
@@ -251,7 +286,7 @@ def draw_paper_line(axes: Axes, comparison: Comparison, hue: str, style: Style) 
     points = [(x_position(sweep, x), each.value) for x in sweep.xs if (each := comparison.paper_at(x, hue))]
     if points:
         look = {"color": style.colour, "markerfacecolor": "white", "markersize": 4.5, "linewidth": 0.9}
-        axes.plot(*zip(*points, strict=True), "D--", **look)
+        mark(axes.plot(*zip(*points, strict=True), "D--", **look), marks_of(sweep, hue=hue))
 
 
 def draw_paper_lines(axes: Axes, comparison: Comparison, drawn: dict[str, Style]) -> None:
@@ -273,6 +308,7 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
     figure, grid = panel_grid(len(xs), COLUMNS, height=2.1, extra=0.7, sharex=True, sharey=True)
     for axes, x in zip(grid, xs, strict=True):
         draw_curves(axes, sweep, [each for each in scores if each.run.at(sweep.view.x) == x])
+        mark(axes, marks_of(sweep, x=x))
         if sweep.view.x:
             axes.set_title(f"{sweep.axis_name(sweep.view.x)} {sweep.x_name(x)}")
     for axes in lowest(grid, COLUMNS):
@@ -282,7 +318,7 @@ def curves(sweep: Sweep, title: str, score: str, scores: Sequence[Score]) -> Fig
     grid[0].set_ylabel("")
     figure.supylabel(score_name(score, caveat_of(scores)), fontsize=8)
     add_title(figure, title)
-    add_legend(figure, handles(sweep, line=True))
+    add_marked_legend(figure, sweep, handles(sweep, line=True))
     return figure
 
 
@@ -292,21 +328,27 @@ def draw_curves(axes: Axes, sweep: Sweep, scores: Sequence[Score]) -> None:
     drawn = styles(sweep.hues)
     for hue in sweep.hues:
         mine = [each for each in scores if each.run.at(sweep.view.hue) == hue and each.value is not None]
-        at_update = defaultdict(list)
-        for each in mine:
-            at_update[each.update].append(each.value)
         for _, course in groupby(mine, key=lambda each: each.run.cell.name):
-            points = [(each.update, each.value) for each in course]
-            axes.plot(*zip(*points, strict=True), color=drawn[hue].colour, linewidth=0.5, alpha=0.45)
-        if at_update:
-            draw_mean_curve(axes, {update: summarize(values).mean for update, values in at_update.items()}, drawn[hue])
+            points = list(course)
+            line = axes.plot(*points_of(points), color=drawn[hue].colour, linewidth=0.5, alpha=0.45)
+            mark(line, marks_of(sweep, hue=hue), anchor_of(sweep, points[0].run))
+        if mine:
+            mark(draw_mean_curve(axes, mine, drawn[hue]), marks_of(sweep, hue=hue), anchor_of(sweep, mine[0].run))
 
 
-def draw_mean_curve(axes: Axes, means: dict[int, float], style: Style) -> None:
-    """Draws a thick curve through the means at each update, with about six markers."""
-    every = max(1, len(means) // 6)
-    look = {"marker": style.marker, "markersize": 3, "markevery": every, "linestyle": style.line}
-    axes.plot(*zip(*sorted(means.items()), strict=True), color=style.colour, linewidth=1.5, **look)
+def points_of(scores: Sequence[Score]) -> tuple[list[int], list[float]]:
+    """The updates of scores, and their values."""
+    return [each.update for each in scores], [each.value for each in scores]
+
+
+def draw_mean_curve(axes: Axes, scores: Sequence[Score], style: Style) -> Sequence[Artist]:
+    """Draws a thick curve through the means of scores at each update, with about six markers."""
+    at_update = defaultdict(list)
+    for each in scores:
+        at_update[each.update].append(each.value)
+    means = [(update, summarize(values).mean) for update, values in sorted(at_update.items())]
+    look = {"marker": style.marker, "markersize": 3, "markevery": max(1, len(means) // 6), "linestyle": style.line}
+    return axes.plot(*zip(*means, strict=True), color=style.colour, linewidth=1.5, **look)
 
 
 def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tuple[SweepRun, float, float]]) -> Figure:
@@ -320,13 +362,15 @@ def best_against_last(sweep: Sweep, title: str, score: str, pairs: Sequence[tupl
     edge = {"markersize": 4, "markeredgecolor": "black", "markeredgewidth": 0.3}
     for run, best, last in pairs:
         style = drawn[run.at(sweep.view.hue)]
-        axes.plot(best, last, style.marker, color=style.colour, **edge)
+        x, hue = sweep.x_and_hue(run)
+        point = axes.plot(best, last, style.marker, color=style.colour, **edge)
+        mark(point, marks_of(sweep, x, hue), anchor_of(sweep, run))
     label_best_and_last(axes, score, [value for _, best, last in pairs for value in (best, last)])
     add_title(figure, title, 60)
-    marks = [line_handle(drawn[hue], sweep.hue_name(hue)) for hue in sweep.hues]
-    for mark in marks:
-        mark.set_linestyle("")
-    add_legend(figure, marks, columns=3)
+    entries = [line_handle(drawn[hue], sweep.hue_name(hue)) for hue in sweep.hues]
+    for each in entries:
+        each.set_linestyle("")
+    add_marked_legend(figure, sweep, entries, columns=3)
     return figure
 
 
@@ -422,9 +466,10 @@ def spectra(sweep: Sweep, found: dict[str, Spectrum]) -> Figure:
         axes.set_title(layer)
         for hue, spectrum in found.items():
             values = spectrum.get(layer, [])
-            axes.plot(range(1, len(values) + 1), values, color=drawn[hue].colour, linestyle=drawn[hue].line)
+            line = axes.plot(range(1, len(values) + 1), values, color=drawn[hue].colour, linestyle=drawn[hue].line)
+            mark(line, marks_of(sweep, hue=hue))
     for axes in lowest(grid, 4):
         axes.set_xlabel("index")
     figure.supylabel("squared, first = 1", fontsize=8)
-    add_legend(figure, handles(sweep, line=True))
+    add_marked_legend(figure, sweep, handles(sweep, line=True))
     return figure

@@ -4,7 +4,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
-from pathlib import Path
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -14,9 +13,21 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison
+from lit_gan.reporting.marks import anchor, marks_of
 from lit_gan.reporting.papers import PaperScore
+from lit_gan.reporting.samples import last_samples
 from lit_gan.reporting.statistics import Correlations, Difference, middle, rank_correlations, ranks, summarize
-from lit_gan.reporting.tables import NONE, Table, number_text, summary_text, time_text
+from lit_gan.reporting.tables import (
+    NONE,
+    Measured,
+    Table,
+    measured_number,
+    measured_summary,
+    measured_time,
+    number_text,
+    plus_minus,
+    summary_numbers,
+)
 from lit_gan.system.shell import shell_command
 
 GROUPS = ("data", "model", "loss", "reg", "optim", "metrics")
@@ -32,11 +43,14 @@ DRAWS = 10_000
 def score_table(name: str, comparison: Comparison) -> Table:
     """A row for each hue: mean ± standard deviation over seeds at each x and at the best one, and
     the paper's."""
-    columns = score_columns(comparison)
-    rows = [score_row(comparison, hue, columns) for hue in comparison.sweep.hues]
+    sweep, columns = comparison.sweep, score_columns(comparison)
+    rows = [score_row(comparison, hue, columns) for hue in sweep.hues]
     ours = [NONE] * (len(columns) - 2)
-    rows += [[*ours, *paper_entries(number)] for number in paper_only_rows(comparison)]
-    return Table(name, f"{comparison.name}: {comparison.title}{paper_note(comparison)}{comparison.note}", columns, rows)
+    of_paper = [[*ours, *paper_entries(number)] for number in paper_only_rows(comparison)]
+    title = f"{comparison.name}: {comparison.title}{paper_note(comparison)}{comparison.note}"
+    hues = [*(marks_of(sweep, hue=hue) for hue in sweep.hues), *[""] * len(of_paper)]
+    xs = ["", *(marks_of(sweep, x=x) for x in sweep.xs)] if len(sweep.xs) > 1 else []
+    return Table(name, title, columns, [*rows, *of_paper], hues, [*xs, *[""] * (len(columns) - len(xs))])
 
 
 def score_columns(comparison: Comparison) -> list[str]:
@@ -81,18 +95,22 @@ def seed_counts(comparison: Comparison, hue: str) -> str:
 
 
 def score_entry(comparison: Comparison, x: str, hue: str) -> str:
-    """What was measured at a place and how many cells failed there, "12.0 ± 2.8 (1 failed)"."""
+    """What was measured at a place and how many cells failed there, "12.0 ± 2.8 (1 failed)"; it
+    leads to the cells."""
     found, failed = comparison.summaries.get((x, hue)), comparison.failed_counts[x, hue]
-    if not found:
-        return "failed" if failed else NONE
-    return summary_text(found) + (f" ({failed} failed)" if failed else "")
+    if not found and not failed:
+        return NONE
+    text = plus_minus(found.mean, found.std) + (f" ({failed} failed)" if failed else "") if found else "failed"
+    numbers = (summary_numbers(found) if found else {"n": 0}) | {"failed": failed}
+    return Measured(text, numbers, anchor(comparison.sweep, comparison.others, x, hue))
 
 
 def paper_value(number: PaperScore | None) -> str:
     """A number as the paper prints it; a dash where there is none."""
     if number is None:
         return NONE
-    return f"{number.value:g}" if number.std is None else f"{number.value:g} ± {number.std:g}"
+    text = f"{number.value:g}" if number.std is None else f"{number.value:g} ± {number.std:g}"
+    return Measured(text, {"": number.value, "std": number.std})
 
 
 def paper_entries(number: PaperScore | None) -> list[str]:
@@ -120,7 +138,8 @@ def ranking_table(name: str, comparison: Comparison) -> Table:
     columns = ["rank", sweep.axis_name(sweep.view.hue), comparison.name, "best setting", "seeds"]
     columns += ["paper", "paper's rank"]
     title = f"Ranking by {comparison.name}: {comparison.title}. {correlation(comparison)}"
-    return Table(name, title + paper_note(comparison) + comparison.note, columns, rows)
+    hues = [marks_of(sweep, hue=hue) for hue in (*bests, *comparison.all_failed)]
+    return Table(name, title + paper_note(comparison) + comparison.note, columns, rows, hues)
 
 
 def ranking_row(comparison: Comparison, hue: str, rank: float, paper_rank: float | None) -> list[str]:
@@ -178,7 +197,9 @@ def difference_table(name: str, comparison: Comparison) -> Table:
         for first in hues[:-1]
     ]
     title = f"{comparison.name}, difference and what it must exceed: {comparison.title}{comparison.note}"
-    return Table(name, title, ["better than", *(sweep.hue_name(hue) for hue in hues[1:])], rows)
+    marks = [marks_of(sweep, hue=hue) for hue in hues]
+    columns = ["better than", *(sweep.hue_name(hue) for hue in hues[1:])]
+    return Table(name, title, columns, rows, marks[:-1], ["", *marks[1:]])
 
 
 def difference_text(found: Difference | None) -> str:
@@ -186,11 +207,11 @@ def difference_text(found: Difference | None) -> str:
     12.3"."""
     if found is None:
         return ""
-    size = number_text(abs(found.value))
+    size, numbers = number_text(abs(found.value)), {"": found.value, "must exceed": found.threshold}
     if found.threshold is None:
-        return f"unknown: {size}"
+        return Measured(f"unknown: {size}", numbers)
     answer, sign = ("yes", ">") if found.verdict == "larger" else ("no", "<")
-    return f"{answer}: {size} {sign} {number_text(found.threshold)}"
+    return Measured(f"{answer}: {size} {sign} {number_text(found.threshold)}", numbers)
 
 
 class BestAndLast(NamedTuple):
@@ -248,8 +269,8 @@ def best_last_table(name: str, sweep: Sweep, title: str, runs: Sequence[SweepRun
         place = [sweep.hue_name(hue), sweep.x_name(x)] if sweep.view.x else [sweep.hue_name(hue)]
         rows.append([*place, *best_last_entries(places[x, hue])])
     axes = [sweep.axis_name(sweep.view.hue), *([sweep.axis_name(sweep.view.x)] if sweep.view.x else [])]
-    columns = [*axes, "best", "at update (mean)", "last", "at update (mean)", "last / best", "seeds"]
-    return Table(name, title, columns, rows)
+    columns = [*axes, "best", "its update (mean)", "last", "last update (mean)", "last / best", "seeds"]
+    return Table(name, title, columns, rows, [marks_of(sweep, *place) for place in by_hue])
 
 
 def best_last_entries(found: Sequence[BestAndLast]) -> list[str]:
@@ -257,8 +278,9 @@ def best_last_entries(found: Sequence[BestAndLast]) -> list[str]:
     seeds."""
     best, last = summarize([each.best_value for each in found]), summarize([each.last_value for each in found])
     best_at, last_at = fmean(each.best["update"] for each in found), fmean(each.last["update"] for each in found)
-    ratio = f"{last.mean / best.mean:.2f}" if best.mean else NONE
-    return [summary_text(best), f"{best_at:.0f}", summary_text(last), f"{last_at:.0f}", ratio, str(best.n)]
+    ratio = Measured(f"{last.mean / best.mean:.2f}", {"": last.mean / best.mean}) if best.mean else NONE
+    updates = [Measured(f"{at:.0f}", {"": at}) for at in (best_at, last_at)]
+    return [measured_summary(best), updates[0], measured_summary(last), updates[1], ratio, str(best.n)]
 
 
 def cost_table(name: str, sweep: Sweep) -> Table:
@@ -270,7 +292,8 @@ def cost_table(name: str, sweep: Sweep) -> Table:
     rows = [cost_row(sweep, hue, device, found) for (hue, device), found in costs.items()]
     columns = [sweep.axis_name(sweep.view.hue), "device", "cells", "seconds per 100 updates", "training per cell"]
     columns += ["evaluation per cell", "all cells together"]
-    return Table(name, "Time of all cells that have begun (mean ± standard deviation over cells)", columns, rows)
+    title = "Time of all cells that have begun (mean ± standard deviation over cells)"
+    return Table(name, title, columns, rows, [marks_of(sweep, hue=hue) for hue, _ in costs])
 
 
 def cost_row(sweep: Sweep, hue: str, device: str, found: Sequence[tuple[SweepRun, dict]]) -> list[str]:
@@ -278,16 +301,24 @@ def cost_row(sweep: Sweep, hue: str, device: str, found: Sequence[tuple[SweepRun
     rates = [100 / rate for run, _ in found if (rate := run.cell.results.get("updates_per_second"))]
     training, evaluation = (summarize([seconds[part] for _, seconds in found]) for part in ("training", "evaluation"))
     total = sum(seconds["training"] + seconds["evaluation"] for _, seconds in found)
-    speed = summary_text(summarize(rates) if rates else None)
-    times = [time_text(training.mean), time_text(evaluation.mean), time_text(total)]
+    speed = measured_summary(summarize(rates) if rates else None)
+    times = [measured_time(seconds) for seconds in (training.mean, evaluation.mean, total)]
     return [sweep.hue_name(hue), device, str(len(found)), speed, *times]
 
 
 def unfinished_table(name: str, sweep: Sweep) -> Table:
     """The cells that are not finished, with the update that they reached and the reason."""
-    cells = [run.cell for run in sweep.runs if not run.complete]
-    rows = [[cell.name, cell.state, progress(cell.results), cell.results.get("error") or ""] for cell in cells]
-    return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows)
+    runs = [run for run in sweep.runs if not run.complete]
+    rows = [
+        [run.cell.name, run.cell.state, progress(run.cell.results), run.cell.results.get("error") or ""] for run in runs
+    ]
+    marks = [marks_of_run(sweep, run) for run in runs]
+    return Table(name, "Cells without a final score", ["cell", "state", "update", "reason"], rows, marks)
+
+
+def marks_of_run(sweep: Sweep, run: SweepRun) -> str:
+    """The classes of what a page says of one cell."""
+    return marks_of(sweep, *sweep.x_and_hue(run))
 
 
 def progress(results: dict[str, Any]) -> str:
@@ -299,34 +330,31 @@ def progress(results: dict[str, Any]) -> str:
 def warned_table(name: str, sweep: Sweep) -> Table:
     """A row for each warning of a finished cell."""
     finished = [run for run in sweep.runs if run.complete]
-    rows = [[run.cell.name, sentence] for run in finished for sentence in run.cell.results.get("warnings", [])]
-    return Table(name, "Warnings of finished cells", ["cell", "warning"], rows)
-
-
-def last_samples(run: SweepRun, ending: str) -> Path | None:
-    """The file of the samples of the highest update, `samples/<update>.<ending>`; None if there is
-    none."""
-    paths = [path for path in run.cell.directory.glob(f"samples/*.{ending}") if path.stem.isdecimal()]
-    return max(paths, key=lambda path: int(path.stem), default=None)
+    warnings = [(run, sentence) for run in finished for sentence in run.cell.results.get("warnings", [])]
+    rows = [[run.cell.name, sentence] for run, sentence in warnings]
+    marks = [marks_of_run(sweep, run) for run, _ in warnings]
+    return Table(name, "Warnings of finished cells", ["cell", "warning"], rows, marks)
 
 
 def text_table(name: str, sweep: Sweep) -> Table:
     """The first lines of the last text of every cell that writes text."""
-    rows = []
+    rows, marks = [], []
     for run in sweep.runs:
         if path := last_samples(run, "txt"):
             lines = path.read_text(encoding="utf-8").splitlines()
             rows.append([run.cell.name, "\n".join(lines[:LINES_SHOWN])])
-    return Table(name, f"The first {LINES_SHOWN} texts of each cell", ["cell", "texts"], rows)
+            marks.append(marks_of_run(sweep, run))
+    return Table(name, f"The first {LINES_SHOWN} texts of each cell", ["cell", "texts"], rows, marks)
 
 
 def cell_table(name: str, sweep: Sweep, titles: dict[PanelKey, str]) -> Table:
     """Every final score of every cell."""
     rows = [
-        [score.run.cell.name, titles[score.panel], score.name, number_text(score.value), str(score.update)]
+        [score.run.cell.name, titles[score.panel], score.name, measured_number(score.value), str(score.update)]
         for score in sweep.finals
     ]
-    return Table(name, "Every final score of every cell", ["cell", "measured", "score", "value", "update"], rows)
+    marks, columns = [marks_of_run(sweep, score.run) for score in sweep.finals], ["value", "update"]
+    return Table(name, "Every final score of every cell", ["cell", "measured", "score", *columns], rows, marks)
 
 
 def protocol_table(name: str, titles: dict[PanelKey, str]) -> Table:

@@ -9,8 +9,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import TypeVar
 
-from lit_gan.figures.style import score_name
+from lit_gan.figures.style import score_name, styles
 from lit_gan.reporting import figures, findings
+from lit_gan.reporting.cell_lists import cell_lists
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
 from lit_gan.reporting.comparison import (
     Comparison,
@@ -21,8 +22,11 @@ from lit_gan.reporting.comparison import (
     compare_speed,
     panel_titles,
 )
-from lit_gan.reporting.page import CaptionedFigure, Section
+from lit_gan.reporting.gallery import Film
+from lit_gan.reporting.marks import marks_of
+from lit_gan.reporting.page import CaptionedFigure, Part, Section, Switch
 from lit_gan.reporting.papers import PaperScore, read_paper
+from lit_gan.reporting.samples import film_of, last_samples, sample_sheet_of
 from lit_gan.reporting.statistics import RULE
 from lit_gan.reporting.tables import Table
 from lit_gan.sweep.cells import STATES
@@ -47,6 +51,8 @@ CURVES = (
 )
 BEST_LAST = "The best evaluation during training was chosen by the very score it shows; the last one was not chosen."
 SAMPLES = "What the last weights make of the same latent vectors, one seed of each."
+FILM = "What the networks make of the same latent vectors during the training, one seed of each, at its best setting."
+CELLS = "To these lists lead the bars and the numbers that are their means."
 SPECTRA = (
     "Squared singular values of D's layers, the first scaled to 1, mean over seeds, at each method's best setting."
 )
@@ -103,6 +109,26 @@ class Writer:
         """The figures of the scores during training."""
         return list(self.draw_curves())
 
+    @cached_property
+    def runs_at_best(self) -> list[SweepRun]:
+        """The runs of every hue at its best setting by the first score; all where no best is
+        known."""
+        first = next(iter(self.comparisons), None)
+        return [run for run in self.sweep.runs if findings.at_best_setting(first, run)]
+
+    @property
+    def part(self) -> Part:
+        """What the page says of the sweep."""
+        return Part(self.sweep.view.title, self.sections(), self.switches())
+
+    def switches(self) -> dict[str, list[Switch]]:
+        """The methods and the settings that a reader may switch off, where there are several."""
+        sweep, drawn = self.sweep, styles(self.sweep.hues)
+        hues = [Switch(marks_of(sweep, hue=hue), sweep.hue_name(hue), drawn[hue].colour) for hue in sweep.hues]
+        xs = [Switch(marks_of(sweep, x=x), sweep.x_name(x)) for x in sweep.xs]
+        axes = [(sweep.axis_name(sweep.view.hue), hues), (sweep.axis_name(sweep.view.x), xs)]
+        return {name: values for name, values in axes if len(values) > 1}
+
     def sections(self) -> list[Section]:
         """All sections that have something to show, and the overview in any case."""
         sections = [
@@ -111,10 +137,12 @@ class Writer:
             self.ranking(),
             self.best_and_last(),
             self.samples(),
+            Section("Samples over the training", FILM, galleries=self.film()),
             Section("Singular values", SPECTRA, list(self.draw_spectra())),
             self.time(),
             self.unfinished(),
             self.warnings(),
+            Section("Cells", CELLS, galleries=cell_lists(self.sweep)),
             self.what_was_run(),
         ]
         return [self.overview(), *(section for section in sections if not section.empty)]
@@ -215,16 +243,20 @@ class Writer:
         """A sheet of samples for each combination of other coordinates."""
         sheets: dict[tuple[str, ...], dict[tuple[str, str], Path]] = {}
         for run in self.sweep.runs:
-            if path := findings.last_samples(run, "png"):
+            if path := last_samples(run, "png"):
                 sheets.setdefault(self.sweep.other_axes(run), {}).setdefault(self.sweep.x_and_hue(run), path)
         for name, (others, pictures) in numbered(f"{self.prefix}samples", sheets.items()):
             figure = figures.samples(self.sweep, pictures)
-            yield CaptionedFigure(name, ", ".join(["Samples", *others]), figure, raster=True)
+            yield CaptionedFigure(name, ", ".join(["Samples", *others]), figure, sample_sheet_of(self.sweep, pictures))
+
+    def film(self) -> list[Film]:
+        """The samples over the training of one seed of each hue, at its best setting."""
+        film = film_of(self.sweep, self.runs_at_best)
+        return [film] if film else []
 
     def draw_spectra(self) -> Iterator[CaptionedFigure]:
         """The singular values of D, if the cells hold the tables of `analysis=spectra`."""
-        sweep, first = self.sweep, next(iter(self.comparisons), None)
-        at_best = [run for run in sweep.runs if findings.at_best_setting(first, run)]
+        sweep, at_best = self.sweep, self.runs_at_best
         for number, others in enumerate(dict.fromkeys(map(sweep.other_axes, at_best)), start=1):
             runs = [run for run in at_best if sweep.other_axes(run) == others]
             found = {hue: spectra_tables(run for run in runs if run.at(sweep.view.hue) == hue) for hue in sweep.hues}

@@ -3,14 +3,14 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from lit_gan.errors import UserError
 from lit_gan.figures.style import styled
 from lit_gan.records.files import replacing
 from lit_gan.reporting.collect import Sweep, read_sweep
-from lit_gan.reporting.page import Section, html_page
+from lit_gan.reporting.marks import PAGE
+from lit_gan.reporting.page import html_page
 from lit_gan.reporting.sections import Writer, state_counts
 
 LISTING = ".lit_gan_report"
@@ -18,7 +18,8 @@ LISTING = ".lit_gan_report"
 
 
 def write_report(directories: Sequence[Path], output: Path | None) -> Path:
-    """Writes `report.html`, and beside it figures as PNG and SVG, tables as CSV and Markdown.
+    """Writes `report.html`, and beside it figures as PNG and SVG, tables as CSV, Markdown and
+    LaTeX.
 
     Args:
         output: folder; None: `report` in the first directory.
@@ -36,11 +37,12 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
         check_measured(sweep)
     folder = output or directories[0] / "report"
     with styled():
-        sections = [section for sweep in sweeps for section in titled_sections(sweep, sweeps)]
+        parts = [Writer(sweep, file_prefix(sweep, sweeps)).part for sweep in sweeps]
+        sections = [section for part in parts for section in part.sections]
         files = {name: content for section in sections for name, content in section.files.items()}
-        files["report.html"] = html_page("; ".join(sweep.view.title for sweep in sweeps), sections).encode()
+        files[PAGE] = html_page("; ".join(part.title for part in parts), parts).encode()
     write_files(folder, files)
-    return folder / "report.html"
+    return folder / PAGE
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -56,14 +58,6 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
     for name, content in files.items():
         with replacing(folder / name) as temporary:
             temporary.write_bytes(content)
-
-
-def titled_sections(sweep: Sweep, sweeps: Sequence[Sweep]) -> list[Section]:
-    """The sections about a sweep; of one among several, their titles say which sweep it is."""
-    sections = Writer(sweep, file_prefix(sweep, sweeps)).sections()
-    if len(sweeps) == 1:
-        return sections
-    return [replace(section, title=f"{sweep.view.title}: {section.title}") for section in sections]
 
 
 def file_prefix(sweep: Sweep, sweeps: Sequence[Sweep]) -> str:

@@ -1,0 +1,46 @@
+"""What a page says of single cells: the lists to which bars, points and means lead."""
+
+from lit_gan.records.score_names import scores_in_words
+from lit_gan.reporting.collect import Sweep, SweepRun, last_records
+from lit_gan.reporting.gallery import CellList, ListedCell
+from lit_gan.reporting.marks import anchor_of, marks_of
+from lit_gan.reporting.samples import run_name, samples_by_update
+
+COLUMNS = ("state", "update", "final scores", "directory")
+
+
+def cell_lists(sweep: Sweep) -> list[CellList]:
+    """The cells at each place of a sweep: those that differ in their seeds alone."""
+    places: dict[str, list[SweepRun]] = {}
+    for run in sorted(
+        sweep.runs, key=lambda run: (sweep.hues.index(run.at(sweep.view.hue)), sweep.xs.index(run.at(sweep.view.x)))
+    ):
+        places.setdefault(anchor_of(sweep, run), []).append(run)
+    return [
+        CellList(
+            anchor,
+            run_name(sweep, runs[0]),
+            marks_of(sweep, *sweep.x_and_hue(runs[0])),
+            COLUMNS,
+            list(map(listed, runs)),
+        )
+        for anchor, runs in places.items()
+    ]
+
+
+def listed(run: SweepRun) -> ListedCell:
+    """The samples and the facts of one cell."""
+    cell, files = run.cell, samples_by_update(run.cell.directory)
+    updates = str(cell.results.get("updates", ""))
+    words = score_lines(run) or cell.results.get("error") or ""
+    return ListedCell(files[max(files)] if files else None, [cell.state, updates, words, str(cell.directory)])
+
+
+def score_lines(run: SweepRun) -> str:
+    """The final scores of a finished cell, a line for each protocol."""
+    if not run.complete:
+        return ""
+    return "\n".join(
+        f"{record['protocol']['name']}, {scores_in_words(record['scores'], record.get('caveats', {}))}"
+        for record in last_records(run)
+    )
