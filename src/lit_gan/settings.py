@@ -48,6 +48,8 @@ TRAIN = {
     "logger.wandb.offline": Switch,
 }
 EVALUATE = {
+    "sweep": str | None,
+    "jobs": Count,
     "generated": Annotated[int | None, Range(2)],
     "ema": bool | None,
     "device": str,

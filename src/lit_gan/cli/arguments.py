@@ -13,7 +13,7 @@ from lit_gan.overrides import as_override_value, override_key, parse_override, p
 from lit_gan.records.paths import expand_home, with_whole_path
 from lit_gan.records.search_path import find_modules
 
-PATHS = ("resume", "run", "output", "hydra.run.dir", "hydra.sweep.dir")
+PATHS = ("resume", "run", "sweep", "output", "hydra.run.dir", "hydra.sweep.dir")
 """The settings that are paths to write to, or of runs; those of files to read have whole paths
 (`with_whole_path`)."""
 

@@ -27,16 +27,18 @@ def door(config_name: str, task: str, deed: str | None = None) -> Callable[[], N
     Args:
         config_name: the primary config, "evaluate".
         task: the function that gets the config, "lit_gan.tasks.evaluate:evaluate".
-        deed: what the task does to a run, "scoring"; it is announced with the run that was named.
+        deed: what the task does to a run or a sweep, "scoring"; it is announced with the one that
+            was named.
     """
 
     def perform(config: DictConfig) -> Any:
-        if deed and (run := OmegaConf.select(config, "run")):
-            announce(f"{deed} run={run}")
+        for name in ("run", "sweep") if deed else ():
+            if named := OmegaConf.select(config, name):
+                announce(f"{deed} {name}={named}")
         return import_task(task)(config)
 
     def main() -> None:
-        if config_name == "train":
+        if config_name in ("train", "evaluate"):
             end_with_parent()
         launch(perform, config_name)
 

@@ -15,6 +15,9 @@ TRAINING = "lock"
 CLAIM = "claim"
 """The lock that a sweep holds on a cell from before its process starts until after it has ended."""
 
+SCORING = "scoring"
+"""The lock that a process holds on a cell of a sweep while it scores its trained networks anew."""
+
 
 class InUse(UserError):
     """Another process is at work in a run directory."""

@@ -28,6 +28,7 @@ from lit_gan.reporting.tables import (
     plus_minus,
     summary_numbers,
 )
+from lit_gan.sweep.own_flags import own_config_flags
 from lit_gan.system.shell import shell_command
 
 GROUPS = ("data", "model", "loss", "reg", "optim", "metrics")
@@ -427,15 +428,6 @@ def sweep_command(sweep: Sweep) -> str:
     return shell_command("train", *multirun, *own_config_flags(saved), *words)
 
 
-def own_config_flags(saved: DictConfig) -> list[str]:
-    """The words on the command line of a sweep's last start that named configs outside the
-    package."""
-    sources = OmegaConf.select(saved, "hydra.runtime.config_sources") or []
-    folders = [source.path for source in sources if source.provider == "command-line"]
-    searched = [word for word in OmegaConf.select(saved, "hydra.overrides.hydra") or [] if "searchpath" in word]
-    return [*(word for folder in folders for word in ("--config-dir", folder)), *searched]
-
-
 def mean_spectra(tables: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[float]]:
     """The scaled squared singular values of every layer, averaged over seeds.
 
@@ -447,11 +439,3 @@ def mean_spectra(tables: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[f
         for row in table:
             values[row["layer"]][int(row["index"])].append(float(row["scaled_square"]))
     return {layer: [summarize(found[index]).mean for index in sorted(found)] for layer, found in values.items()}
-
-
-def at_best_setting(comparison: Comparison | None, run: SweepRun) -> bool:
-    """Whether a run stands at the best x of its hue; every run does where no best is known."""
-    if comparison is None or not comparison.settings:
-        return True
-    x, hue = comparison.sweep.x_and_hue(run)
-    return comparison.settings.get(hue) == x

@@ -16,7 +16,7 @@ from lit_gan.reporting.gallery import CellList, Film, Sheet, Tiles
 from lit_gan.reporting.marks import inlined, with_classes
 from lit_gan.reporting.tables import Table
 
-PAGE, STYLE, SCRIPT = (
+TEMPLATE, STYLE, SCRIPT = (
     Path(__file__).with_name(f"page.{ending}").read_text(encoding="utf-8") for ending in ("html", "css", "js")
 )
 HIDDEN_ONLY = "What is switched off is hidden only: best settings, ranks and correlations are those of all."
@@ -152,7 +152,7 @@ def html_page(title: str, parts: Sequence[Part]) -> str:
     firsts = accumulate((len(part.sections) for part in parts), initial=0)
     marks = {each.mark for part in parts for values in part.switches.values() for each in values}
     switches = ", ".join(f".no-{each} .{each}" for each in sorted(marks))
-    return Template(PAGE).substitute(
+    return Template(TEMPLATE).substitute(
         title=escape(title),
         style=STYLE + (f"{switches} {{ display: none; }}" if marks else ""),
         contents="\n".join(f'<li><a href="#s{number}">{escape(each)}</a></li>' for number, each in enumerate(named)),

@@ -52,7 +52,7 @@ CURVES = (
 BEST_LAST = "The best evaluation during training was chosen by the very score it shows; the last one was not chosen."
 SAMPLES = "What the last weights make of the same latent vectors, one seed of each."
 FILM = "What the networks make of the same latent vectors during the training, one seed of each, at its best setting."
-CELLS = "To these lists lead the bars and the numbers that are their means."
+CELLS = "Bars, points and numbers lead to the cells that they are made of. Their directories are below"
 SPECTRA = (
     "Squared singular values of D's layers, the first scaled to 1, mean over seeds, at each method's best setting."
 )
@@ -111,10 +111,14 @@ class Writer:
 
     @cached_property
     def runs_at_best(self) -> list[SweepRun]:
-        """The runs of every hue at its best setting by the first score; all where no best is
-        known."""
-        first = next(iter(self.comparisons), None)
-        return [run for run in self.sweep.runs if findings.at_best_setting(first, run)]
+        """The runs of every hue at its best setting; all where no best is known."""
+        found, sweep = self.best_settings, self.sweep
+        return [run for run in sweep.runs if not found or found.get(run.at(sweep.view.hue)) == run.at(sweep.view.x)]
+
+    @property
+    def best_settings(self) -> dict[str, str]:
+        """The best x of every hue that has one, by the first score."""
+        return self.comparisons[0].settings if self.comparisons else {}
 
     @property
     def part(self) -> Part:
@@ -142,7 +146,7 @@ class Writer:
             self.time(),
             self.unfinished(),
             self.warnings(),
-            Section("Cells", CELLS, galleries=cell_lists(self.sweep)),
+            Section("Cells", f"{CELLS} {self.sweep.directory}.", galleries=cell_lists(self.sweep)),
             self.what_was_run(),
         ]
         return [self.overview(), *(section for section in sections if not section.empty)]
@@ -250,8 +254,10 @@ class Writer:
             yield CaptionedFigure(name, ", ".join(["Samples", *others]), figure, sample_sheet_of(self.sweep, pictures))
 
     def film(self) -> list[Film]:
-        """The samples over the training of one seed of each hue, at its best setting."""
-        film = film_of(self.sweep, self.runs_at_best)
+        """The samples over the training of one seed of each hue, at its best setting if that is
+        known."""
+        unknown = [run for run in self.sweep.runs if run.at(self.sweep.view.hue) not in self.best_settings]
+        film = film_of(self.sweep, [*self.runs_at_best, *unknown])
         return [film] if film else []
 
     def draw_spectra(self) -> Iterator[CaptionedFigure]:

@@ -1,11 +1,13 @@
-"""`python -m lit_gan.evaluate`: the scores of a run after its training."""
+"""`python -m lit_gan.evaluate`: the scores of a run, or of all cells of a sweep, after the training."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from omegaconf import DictConfig, ListConfig
+import torch
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
@@ -20,15 +22,28 @@ from lit_gan.parts import build_part
 from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results
-from lit_gan.records.score_names import footnotes, format_score, split_names
+from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
 from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_config
+from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.system.console import plain_console
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
 
 
 def evaluate(config: DictConfig) -> None:
+    """Scores a run, or all finished cells of a sweep.
+
+    Raises:
+        UserError: something that the user can put right; of a run, before the first score is taken.
+    """
+    if config.sweep is None:
+        evaluate_run(config)
+    else:
+        evaluate_sweep(config)
+
+
+def evaluate_run(config: DictConfig) -> None:
     """Scores each chosen checkpoint of a run under each chosen protocol, and adds the records to
     its results at once.
 
@@ -37,27 +52,131 @@ def evaluate(config: DictConfig) -> None:
     """
     directory = chosen_run(config)
     check_config(config, EVALUATE)
-    device = choose_device(config.device)
-    trained = load_config(directory)
+    request, trained = Request(config), load_config(directory)
     check_writable(directory)
     check_free(directory)
+    class_names = Results(directory).content.get("class_names")
+    checkpoints = [Trained(*load_gan(trained, directory, name), name) for name in request.checkpoints]
+    instruments = request.instruments(trained, class_names)
+    for checkpoint in checkpoints:
+        for record in new_records(directory, instruments, checkpoint, request.protocols):
+            print_record(record, instruments.source.class_names)
+        save_class_grid(checkpoint.gan, instruments.source, directory / "samples" / f"{checkpoint.name}_by_class")
+
+
+def evaluate_sweep(config: DictConfig) -> None:
+    """Scores all finished cells of a sweep that have no such scores yet, and adds the records to
+    their results at once.
+
+    Raises:
+        CellFailed: some cells could not be scored.
+        UserError: there is no such sweep, or a setting is impossible.
+    """
+    if OmegaConf.select(config, "run"):
+        raise UserError(f"run={config.run} and sweep={config.sweep} are two things to score: leave one of them out.")
+    check_config(config, EVALUATE)
+    request = Request(config)
+    if config.jobs > 1:
+        score_side_by_side(Path(config.sweep), config.jobs, config.device)
+    else:
+        score_cells(Path(config.sweep), lambda directory: score_cell(directory, request))
+
+
+class Trained(NamedTuple):
+    """A game with the weights of a checkpoint, their generator update, and the checkpoint's name."""
+
+    gan: GAN
+    update: int
+    name: str
+
+
+class Instruments(NamedTuple):
+    """The metrics and the data that a run is scored with, and the device of both."""
+
+    suite: Suite
+    source: Source
+    device: torch.device
+
+
+class Request:
+    """What a command line asks to be scored, and how.
+
+    Args:
+        config: of the command.
+
+    Raises:
+        UserError: there is no such protocol or device.
+    """
+
+    def __init__(self, config: DictConfig):
+        self.config, self.device = config, choose_device(config.device)
+        self.checkpoints: list[str] = values_of(config, "checkpoint")
+        self.protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
+        self.ready: dict[str, Instruments] = {}
+
+    def instruments(self, trained: DictConfig, class_names: Sequence[str] | None) -> Instruments:
+        """The metrics and the data of a run; those of the run before where they are the same.
+
+        Args:
+            trained: the run's config.
+            class_names: those that the run was trained with.
+
+        Raises:
+            UserError: the run has no metrics, or its data cannot be read or scored, or have other
+                classes now.
+        """
+        key = OmegaConf.to_yaml(OmegaConf.create([trained.data, trained.metrics]))
+        if key not in self.ready:
+            suite, source = chosen_suite(self.config, trained), moved_source(self.config, trained)
+            source.require_names(class_names)
+            suite.prepare(source, self.device)
+            for protocol in self.protocols:
+                suite.measure_real(source, protocol)
+            self.ready = {key: Instruments(suite, source, self.device)}
+        self.ready[key].source.require_names(class_names)
+        return self.ready[key]
+
+
+def score_cell(directory: Path, request: Request) -> str:
+    """Scores a cell where it has no such scores yet, and says in a line what was found.
+
+    Raises:
+        UserError: it cannot be scored.
+    """
+    trained, content = load_config(directory), Results(directory).content
+    instruments, lines = request.instruments(trained, content.get("class_names")), []
+    for name in request.checkpoints:
+        missing = [each for each in request.protocols if not has_scores(content, name, instruments, each)]
+        if missing:
+            checkpoint = Trained(*load_gan(trained, directory, name), name)
+            records = new_records(directory, instruments, checkpoint, missing)
+            lines += [f"{record['protocol']['name']}, {scores_in_words(record['scores'])}" for record in records]
+    return "; ".join(lines) or "has these scores already"
+
+
+def has_scores(content: Record, checkpoint: str, instruments: Instruments, protocol: EvalProtocol) -> bool:
+    """Whether the results of a run have scores of the present weights of a checkpoint that were
+    measured with these instruments under this protocol."""
+    best = content.get("best") or {}
+    update = {"last": content.get("updates"), "best": best.get("update")}.get(checkpoint)
+    facts = json.loads(json.dumps(instruments.suite.describe(instruments.source, protocol)))  # as a record has them
+    records = [record for record in (content.get("final"), *content.get("evaluations", [])) if record]
+    wanted = checkpoint, update, facts
+    return any((each.get("checkpoint"), each["update"], each.get("protocol")) == wanted for each in records)
+
+
+def new_records(
+    directory: Path, instruments: Instruments, checkpoint: Trained, protocols: Sequence[EvalProtocol]
+) -> Iterator[Record]:
+    """Scores the weights of a checkpoint under protocols, and adds each record to the results of
+    the run."""
+    gan, update, name = checkpoint
+    suite, source, device = instruments
     results = Results(directory)
-
-    protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
-    checkpoints = {name: load_gan(trained, directory, name) for name in values_of(config, "checkpoint")}
-    suite = chosen_suite(config, trained)
-    source = moved_source(config, trained)
-    source.require_names(results.content.get("class_names"))
-    suite.prepare(source, device)
     for protocol in protocols:
-        suite.measure_real(source, protocol)
-
-    for name, (gan, update) in checkpoints.items():
-        for protocol in protocols:
-            record = measure(gan.to(device), suite, source, protocol, update, name, by_class=True)
-            print_record(record, source.class_names)
-            results.add_evaluation(record)
-        save_class_grid(gan, source, directory / "samples" / f"{name}_by_class")
+        record = measure(gan.to(device), suite, source, protocol, update, name, by_class=True)
+        results.add_evaluation(record)
+        yield record
 
 
 def values_of(config: DictConfig, name: str) -> list[str]:
@@ -88,7 +207,7 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     """
     suite = build_part(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
     if suite is None:
-        owner = "the command line asks for" if "suite" in config.metrics else f"run={config.run} has"
+        owner = "the command line asks for" if "suite" in config.metrics else "the run has"
         raise UserError(
             f"{owner} metrics=none, so there is nothing to score: choose metrics=..., one of classifier, "
             f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
