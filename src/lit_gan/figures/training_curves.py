@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
+from lit_gan.curves import GRADIENT_NORM
 from lit_gan.figures.style import (
     MOST_SHOWN,
     Style,
@@ -111,6 +112,8 @@ def panel_and_label(name: str, apart: bool) -> tuple[Panel, str]:
     group, _, short = name.rpartition("/")
     if name in OUTPUTS:
         return Panel("D's mean outputs"), OUTPUTS[name]
+    if name.startswith(GRADIENT_NORM):
+        return Panel("gradient norms"), short.upper()
     if group in ("d", "g"):
         player, words = group.upper(), short.replace("_", " ")
         return (Panel(f"{player}'s losses"), words) if apart else (Panel("losses"), f"{player}: {words}")

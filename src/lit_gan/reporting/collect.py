@@ -261,6 +261,23 @@ def read_sweep(directory: Path) -> Sweep:
     return Sweep(name, directory, runs, read_view(block, axes, name))
 
 
+def holds_run(directory: Path) -> bool:
+    """Whether a directory is that of a single run, a cell of a sweep for one."""
+    return (directory / "results.json").is_file()
+
+
+def read_single_run(directory: Path) -> Sweep:
+    """The run in a directory, as a sweep of one cell.
+
+    Raises:
+        UserError: its files cannot be read.
+    """
+    run = read_run(directory, ".")
+    if run.cell.state == DAMAGED:
+        raise UserError(run.cell.results["error"])
+    return Sweep(directory.resolve().name, directory, [run], View(title=str(directory)))
+
+
 def read_run(directory: Path, name: str) -> SweepRun:
     """The run in a cell; one whose files cannot be read says so in its state and its error."""
     try:

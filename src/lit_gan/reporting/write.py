@@ -1,4 +1,4 @@
-"""From the directories of sweeps to the files of a report."""
+"""From the directories of sweeps and runs to the files of a report."""
 
 import re
 from collections import Counter
@@ -8,9 +8,10 @@ from pathlib import Path
 from lit_gan.errors import UserError
 from lit_gan.figures.style import styled
 from lit_gan.records.files import replacing
-from lit_gan.reporting.collect import Sweep, read_sweep
+from lit_gan.reporting.collect import Sweep, holds_run, read_single_run, read_sweep
 from lit_gan.reporting.marks import PAGE
 from lit_gan.reporting.page import html_page
+from lit_gan.reporting.run_sections import RunWriter
 from lit_gan.reporting.sections import Writer, state_counts
 
 LISTING = ".lit_gan_report"
@@ -22,6 +23,7 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
     LaTeX.
 
     Args:
+        directories: of sweeps and of single runs.
         output: folder; None: `report` in the first directory.
 
     Returns:
@@ -31,18 +33,35 @@ def write_report(directories: Sequence[Path], output: Path | None) -> Path:
         UserError: a directory holds no sweep, two hold the same one, or nothing has been measured
             yet.
     """
-    sweeps = [read_sweep(directory) for directory in directories]
-    check_different(sweeps)
-    for sweep in sweeps:
-        check_measured(sweep)
+    writers = [writer_of(directory, several=len(directories) > 1) for directory in directories]
+    check_different([writer.sweep for writer in writers])
     folder = output or directories[0] / "report"
     with styled():
-        parts = [Writer(sweep, file_prefix(sweep, sweeps)).part for sweep in sweeps]
+        parts = [writer.part for writer in writers]
         sections = [section for part in parts for section in part.sections]
         files = {name: content for section in sections for name, content in section.files.items()}
         files[PAGE] = html_page("; ".join(part.title for part in parts), parts).encode()
     write_files(folder, files)
     return folder / PAGE
+
+
+def writer_of(directory: Path, several: bool) -> Writer:
+    """What writes the sections about the sweep or the run in a directory.
+
+    Args:
+        several: whether it is one of several, the names of whose files are told apart.
+
+    Raises:
+        UserError: there is nothing to show yet, or it cannot be read.
+    """
+    if holds_run(directory):
+        run = read_single_run(directory)
+        writer = RunWriter(run, file_prefix(run, several))
+        check_begun(writer)
+        return writer
+    sweep = read_sweep(directory)
+    check_measured(sweep)
+    return Writer(sweep, file_prefix(sweep, several))
 
 
 def write_files(folder: Path, files: dict[str, bytes]) -> None:
@@ -60,10 +79,10 @@ def write_files(folder: Path, files: dict[str, bytes]) -> None:
             temporary.write_bytes(content)
 
 
-def file_prefix(sweep: Sweep, sweeps: Sequence[Sweep]) -> str:
+def file_prefix(sweep: Sweep, several: bool) -> str:
     """What the names of a sweep's files begin with, for one among several sweeps; else the empty
     string."""
-    return re.sub(r"\W+", "_", sweep.name) + "_" if len(sweeps) > 1 else ""
+    return re.sub(r"\W+", "_", sweep.name) + "_" if several else ""
 
 
 def check_different(sweeps: Sequence[Sweep]) -> None:
@@ -76,6 +95,16 @@ def check_different(sweeps: Sequence[Sweep]) -> None:
         if n > 1:
             places = " and ".join(str(sweep.directory) for sweep in sweeps if sweep.name == name)
             raise UserError(f"{places} hold the same sweep, {name}: name one of them, or write a report on each.")
+
+
+def check_begun(writer: RunWriter) -> None:
+    """Refuses a run of which there is nothing to show yet.
+
+    Raises:
+        UserError: names it.
+    """
+    if not (writer.panels or writer.film() or writer.score_tables()):
+        raise UserError(f"{writer.sweep.directory} has neither curves nor samples yet: wait for the first update.")
 
 
 def check_measured(sweep: Sweep) -> None:

@@ -45,9 +45,7 @@ def score_cells(directory: Path, score_run: ScoreRun) -> None:
             if not scored(cell, score_run):
                 failed.append(cell.name)
     if failed:
-        raise CellFailed(
-            f"{len(failed)} cells could not be scored: {', '.join(failed)}; the same line tries them again."
-        )
+        raise CellFailed(f"No scores of {', '.join(failed)}, for the reasons above: the same line tries again.")
 
 
 def scored(cell: Cell, score_run: ScoreRun) -> bool:
@@ -61,7 +59,7 @@ def scored(cell: Cell, score_run: ScoreRun) -> bool:
 
 
 def finished_cells(directory: Path) -> list[Cell]:
-    """The finished cells of a sweep; how many others there are is logged.
+    """The finished cells of a sweep; the first process says how many others there are.
 
     Raises:
         UserError: there are none.
@@ -70,7 +68,7 @@ def finished_cells(directory: Path) -> list[Cell]:
     finished = [cell for cell in cells if cell.state == "finished"]
     if not finished:
         raise UserError(f"sweep={directory} has no finished cell: python -m lit_gan.status {directory} says why.")
-    if len(finished) < len(cells):
+    if len(finished) < len(cells) and PARENT not in os.environ:
         log.info("%d of %d cells are finished; the others are left out", len(finished), len(cells))
     return finished
 
@@ -93,7 +91,7 @@ def score_side_by_side(directory: Path, jobs: int, device: str) -> None:
         codes = codes_of([subprocess.Popen(**settings, env=environment | device) for device in devices])
     if any(codes):
         ended = ", ".join(str(code) for code in codes)
-        raise CellFailed(f"not all cells were scored, as said above (exit codes {ended}); the same line goes on.")
+        raise CellFailed(f"Not all cells were scored, for the reasons above (exit codes {ended}): the same line goes on.")
 
 
 def one_device(device: str) -> DictConfig:

@@ -1,4 +1,4 @@
-"""What one sweep or several came to, on one page."""
+"""What sweeps and runs came to, on one page."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from lit_gan.reporting.write import write_report
 
 
 def report(directories: list[Path], output: Path | None = None) -> None:
-    """Writes the page about sweeps, its figures and tables beside it, and prints where it is.
+    """Writes the page about sweeps and runs, its figures and tables beside it, and prints where it is.
 
     Raises:
         UserError: there is nothing to report on, or a file cannot be read or written.

@@ -1,0 +1,90 @@
+"""The sections of a report about a single run."""
+
+from dataclasses import dataclass
+from functools import cached_property
+
+from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
+from lit_gan.records.score_names import split_names
+from lit_gan.reporting.collect import SweepRun
+from lit_gan.reporting.gallery import Film, Strip
+from lit_gan.reporting.page import CaptionedFigure, Part, Section
+from lit_gan.reporting.samples import samples_by_update, spread
+from lit_gan.reporting.sections import Writer
+from lit_gan.reporting.tables import Table, measured_number
+
+FRAMES_OF_RUN = 18
+"""So many updates of its training are shown of a single run."""
+CURVES_OF_RUN = (
+    "From metrics.csv. The lengths of the players' gradients are among them where the run has "
+    "callbacks=[default,gradient_norms]."
+)
+FILM_OF_RUN = "What G makes of the same latent vectors during the training."
+SCORED = ("checkpoint", "update", "weights", "protocol")
+
+
+@dataclass(frozen=True)
+class RunWriter(Writer):
+    """Writes the sections about one run, the only cell of its sweep."""
+
+    @property
+    def run(self) -> SweepRun:
+        """The run."""
+        return self.sweep.runs[0]
+
+    @property
+    def part(self) -> Part:
+        """What the page says of the run."""
+        return Part(self.sweep.view.title, self.sections())
+
+    @cached_property
+    def panels(self) -> list[Panel]:
+        """The curves of the training: losses, gradient norms, D's outputs, scores."""
+        return read_panels(self.run.cell.directory / "metrics.csv")
+
+    def sections(self) -> list[Section]:
+        """All sections that have something to show."""
+        sections = [
+            Section("Curves", CURVES_OF_RUN, [self.curves_figure()] if self.panels else []),
+            Section("Samples over the training", FILM_OF_RUN, galleries=self.film()),
+            Section("Scores", tables=self.score_tables()),
+            self.unfinished(),
+            self.warnings(),
+            self.what_was_run(),
+        ]
+        return [section for section in sections if not section.empty]
+
+    def curves_figure(self) -> CaptionedFigure:
+        """The figure of all curves, as `curves.png` of the run."""
+        records = [*self.run.cell.results.get("course", []), self.run.cell.results.get("final") or {}]
+        ends = {name.rpartition("/")[2]: end for record in records for name, end in record.get("ends", {}).items()}
+        title = f"{self.sweep.view.title}: {self.run.cell.state} at update {self.run.cell.results.get('updates', 0)}"
+        return CaptionedFigure(f"{self.prefix}curves", title, draw_panels(self.panels, title, ends))
+
+    def film(self) -> list[Film]:
+        """The samples over the training."""
+        files = samples_by_update(self.run.cell.directory)
+        updates = spread(list(files), FRAMES_OF_RUN)
+        return [Film(updates, [Strip("", "", [files[update] for update in updates])])] if files else []
+
+    def score_tables(self) -> list[Table]:
+        """The scores after the training, and those during it."""
+        results = self.run.cell.results
+        after = [record for record in (results.get("final"), *results.get("evaluations", [])) if record]
+        groups = [("scores", "Scores after the training", after)]
+        groups += [("course", "Scores during the training", results.get("course", []))]
+        return [record_rows(f"{self.prefix}{name}", title, records) for name, title, records in groups if records]
+
+
+def record_rows(name: str, title: str, records: list[dict]) -> Table:
+    """A row for each record of an evaluation, a column for each score."""
+    scores = list(dict.fromkeys(score for record in records for score in record["scores"]))
+    extractor, short = split_names(scores)
+    rows = [
+        [
+            *(str(record.get(key, "")) for key in SCORED[:-1]),
+            record["protocol"]["name"],
+            *(measured_number(record["scores"].get(score)) for score in scores),
+        ]
+        for record in records
+    ]
+    return Table(name, f"{title}, {extractor}" if extractor else title, [*SCORED, *short.values()], rows)
