@@ -135,6 +135,11 @@ class Sweep:
     runs: list[SweepRun]
     view: View
 
+    @property
+    def several(self) -> bool:
+        """Whether it is made of cells, and is not a run by itself."""
+        return self.runs[0].cell.directory.resolve() != self.directory.resolve()
+
     @cached_property
     def xs(self) -> list[str]:
         """The values of x: numbers by size, others as planned; one empty string without an x."""

@@ -372,10 +372,10 @@ def run_table(name: str, sweep: Sweep) -> Table:
     begun = [run for run in sweep.runs if run.cell.results.get("versions")]
     results = [run.cell.results for run in begun]
     facts = [
-        ("sweep", sweep.name),
+        ("sweep", sweep.name if sweep.several else ""),
         ("command", sweep_command(sweep)),
         ("directory", str(sweep.directory)),
-        ("cells", str(len(sweep.runs))),
+        ("cells", str(len(sweep.runs)) if sweep.several else ""),
         ("seeds", different_values(each.get("seed") for each in results)),
         ("generator updates planned", different_values(each.get("updates_planned") for each in results)),
         ("batch size", different_values(run.config.get("batch_size") for run in begun)),

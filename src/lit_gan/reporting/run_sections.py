@@ -1,10 +1,11 @@
 """The sections of a report about a single run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
 from lit_gan.records.score_names import split_names
+from lit_gan.reporting import findings
 from lit_gan.reporting.collect import SweepRun
 from lit_gan.reporting.gallery import Film, Strip
 from lit_gan.reporting.page import CaptionedFigure, Part, Section
@@ -15,8 +16,8 @@ from lit_gan.reporting.tables import Table, measured_number
 FRAMES_OF_RUN = 18
 """So many updates of its training are shown of a single run."""
 CURVES_OF_RUN = (
-    "From metrics.csv. The lengths of the players' gradients are among them where the run has "
-    "callbacks=[default,gradient_norms]."
+    "The curves of metrics.csv against generator updates; the lengths of the players' gradients are among them where "
+    "the run has callbacks=[default,gradient_norms]."
 )
 FILM_OF_RUN = "What G makes of the same latent vectors during the training."
 SCORED = ("checkpoint", "update", "weights", "protocol")
@@ -44,12 +45,12 @@ class RunWriter(Writer):
     def sections(self) -> list[Section]:
         """All sections that have something to show."""
         sections = [
-            Section("Curves", CURVES_OF_RUN, [self.curves_figure()] if self.panels else []),
+            Section("Curves", "", [self.curves_figure()] if self.panels else []),
             Section("Samples over the training", FILM_OF_RUN, galleries=self.film()),
             Section("Scores", tables=self.score_tables()),
             self.unfinished(),
             self.warnings(),
-            self.what_was_run(),
+            replace(self.what_was_run(), hidden=[]),
         ]
         return [section for section in sections if not section.empty]
 
@@ -57,8 +58,8 @@ class RunWriter(Writer):
         """The figure of all curves, as `curves.png` of the run."""
         records = [*self.run.cell.results.get("course", []), self.run.cell.results.get("final") or {}]
         ends = {name.rpartition("/")[2]: end for record in records for name, end in record.get("ends", {}).items()}
-        title = f"{self.sweep.view.title}: {self.run.cell.state} at update {self.run.cell.results.get('updates', 0)}"
-        return CaptionedFigure(f"{self.prefix}curves", title, draw_panels(self.panels, title, ends))
+        title = f"{self.run.cell.state} at update {findings.progress(self.run.cell.results)}"
+        return CaptionedFigure(f"{self.prefix}curves", CURVES_OF_RUN, draw_panels(self.panels, title, ends))
 
     def film(self) -> list[Film]:
         """The samples over the training."""

@@ -91,7 +91,9 @@ def score_side_by_side(directory: Path, jobs: int, device: str) -> None:
         codes = codes_of([subprocess.Popen(**settings, env=environment | device) for device in devices])
     if any(codes):
         ended = ", ".join(str(code) for code in codes)
-        raise CellFailed(f"Not all cells were scored, for the reasons above (exit codes {ended}): the same line goes on.")
+        raise CellFailed(
+            f"Not all cells were scored, for the reasons above (exit codes {ended}): the same line goes on."
+        )
 
 
 def one_device(device: str) -> DictConfig:
