@@ -4,6 +4,7 @@ import copy
 import gc
 import importlib.metadata
 import os
+import shutil
 from functools import cache
 from pathlib import Path
 
@@ -96,7 +97,7 @@ def pytest_addoption(parser):
 
 
 LONG = {"claims", "test_compile.py", "test_epoch_end.py", "test_extension.py", "test_grid.py", "test_loggers.py"}
-LONG |= {"test_export_models.py", "test_hub.py"}
+LONG |= {"test_browser.py", "test_export_models.py", "test_hub.py"}
 LONG |= {"test_package.py", "test_processes.py", "test_readme.py", "test_refusals.py", "test_signals.py"}
 LONG |= {"test_streams.py", "test_watching.py", "test_workers.py"}
 """Claims, and files whose tests are whole commands, most of them in processes of their own."""
@@ -133,6 +134,30 @@ def no_curves():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("lit_gan.callbacks.curves_figure.save_training_curves", lambda *_: None)
         yield
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A headless Chromium or Chrome that Selenium drives, one for all tests; they are skipped where there is none."""
+    program = next(filter(None, map(shutil.which, ("chromium", "google-chrome", "chromium-browser"))), None)
+    driver = shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("needs a browser: chromium or google-chrome, with chromedriver")
+    from selenium import webdriver
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in (
+        "--headless=new",
+        "--no-sandbox",
+        "--disable-dev-shm-usage",
+        "--disable-gpu",
+        "--window-size=1100,1400",
+    ):
+        options.add_argument(flag)
+    started = webdriver.Chrome(options, webdriver.ChromeService(driver))
+    yield started
+    started.quit()
 
 
 @pytest.fixture

@@ -2,10 +2,12 @@
 
 import base64
 import csv
+import io
 import json
 import math
 import re
 import shutil
+import statistics
 import sys
 
 import numpy as np
@@ -17,6 +19,7 @@ from scipy import stats
 from lit_gan import report as command
 from lit_gan.errors import UserError
 from lit_gan.figures.style import COLOURS, MOST_SHOWN, styles
+from lit_gan.figures.training_curves import read_panels
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.reporting import figures, papers
 from lit_gan.reporting.collect import read_sweep
@@ -24,6 +27,7 @@ from lit_gan.reporting.comparison import compare
 from lit_gan.reporting.figures import tile_sheet
 from lit_gan.reporting.findings import (
     correlation,
+    difference_table,
     ranking_table,
     score_entry,
     score_table,
@@ -32,8 +36,10 @@ from lit_gan.reporting.findings import (
 )
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.papers import read_paper
+from lit_gan.reporting.samples import spread
+from lit_gan.reporting.sections import Writer
 from lit_gan.reporting.statistics import Summary, best, difference, rank_correlations, ranks, summarize
-from lit_gan.reporting.tables import Table, plus_minus
+from lit_gan.reporting.tables import Table, latex_text, plus_minus
 from lit_gan.reporting.write import write_report
 
 PROTOCOL = {
@@ -424,13 +430,12 @@ class TestReport:
         sources = re.findall(r'(?:src|href)="([^"]{0,20})', html)
         assert sources
         assert all(source.startswith(("data:image/", "#")) for source in sources)
-        assert "<script" not in html
-        svg = base64.b64decode(re.search(r'data:image/svg\+xml;base64,([^"]+)', html)[1])
-        assert b"<svg" in svg
+        assert not re.search(r"<(?:script|link)[^>]*(?:src|href)|@import|url\((?!#)", html)
+        assert html.count("<svg") == len(list(written.parent.glob("*.svg")))
 
     def test_the_same_figures_and_tables_as_files(self, written):
         names = {path.name for path in written.parent.iterdir()}
-        assert names >= {"main.png", "main.svg", "curves_fid.png", "scores_fid.csv", "scores_fid.md", "best_last_1.csv"}
+        assert names >= {"main.png", "main.svg", "curves_fid.png", "scores_fid.csv", "scores_fid.md", "scores_fid.tex"}
         assert (written.parent / "main.png").read_bytes().startswith(b"\x89PNG")
         assert not list(written.parent.glob(LEFTOVERS))
 
@@ -452,7 +457,20 @@ class TestReport:
 
     def test_best_and_last_side_by_side(self, written):
         rows = list(csv.reader((written.parent / "best_last_1.csv").open()))
-        assert rows[1] == ["SN-GAN", "A", "70", "50", "80", "100", "1.14", "1"]
+        assert dict(zip(*rows[:2], strict=True)) == {
+            "method": "SN-GAN",
+            "optim": "A",
+            "best mean": "70.0",
+            "best std": "",
+            "best n": "1",
+            "its update (mean)": "50.0",
+            "last mean": "80.0",
+            "last std": "",
+            "last n": "1",
+            "last update (mean)": "100.0",
+            "last / best": str(80 / 70),
+            "seeds": "1",
+        }
 
     def test_cells_whose_last_score_is_not_finite_are_counted(self, make):
         good, bad = results(3.0, [(50, 7.0), (100, 3.0)]), results(3.0, [(50, 7.0), (100, 3.0)])
@@ -462,7 +480,9 @@ class TestReport:
 
     def test_time_for_a_hundred_updates(self, written):
         rows = list(csv.reader((written.parent / "cost.csv").open()))
-        assert rows[1] == ["SN-GAN", "cpu", "5", "5 ± 0", "5 s", "1 s", "30 s"]
+        speed = ["seconds per 100 updates mean", "seconds per 100 updates std", "seconds per 100 updates n"]
+        assert rows[0][3:6] == speed
+        assert rows[1] == ["SN-GAN", "cpu", "5", "5.0", "0.0", "5", "5.0", "1.0", "30.0"]
 
     def test_again_over_the_old_one_and_elsewhere(self, written, tmp_path):
         folder = written.parent.parent
@@ -525,6 +545,196 @@ class TestReport:
         drawn = styles([str(n) for n in range(16)])
         assert len(set(drawn.values())) == 16
         assert drawn["0"].colour == drawn["8"].colour == COLOURS[0]
+
+
+class TestTables:
+    def rows_of(self, table):
+        return list(csv.DictReader(table.csv().splitlines()))
+
+    def test_csv_has_mean_deviation_and_n_in_full_precision(self, make):
+        cells = {cell("wgan_gp", x, seed): results(fid) for x, seed, fid in self.FIDS}
+        (row,) = self.rows_of(score_table("t", only(make(cells))))
+        assert float(row["A mean"]) == statistics.fmean([100 / 3, 200 / 7])
+        assert float(row["A std"]) == statistics.stdev([100 / 3, 200 / 7])
+        assert (row["A n"], row["A failed"], row["B mean"], row["B std"], row["B n"]) == ("2", "0", "50.0", "", "1")
+        assert (row["best mean"], row["best setting"]) == (row["A mean"], "A")
+
+    FIDS = (("sngan_a", 0, 100 / 3), ("sngan_a", 1, 200 / 7), ("sngan_b", 0, 50.0))
+
+    def test_csv_says_how_many_failed_and_leaves_empty_what_is_not_there(self, make):
+        rows = self.rows_of(score_table("t", only(make(GRID))))
+        assert [(row["A mean"], row["A failed"]) for row in rows] == [("12.0", "0"), ("40.0", "1"), ("", "1")]
+        assert [(row["B mean"], row["B n"]) for row in rows][2] == ("", "")
+
+    def test_every_score_of_every_cell_in_full(self, make):
+        folder = write_report([make({cell("wgan_gp", "sngan_a"): results(100 / 3)})], None).parent
+        (row,) = csv.DictReader((folder / "cells.csv").open())
+        assert float(row["value"]) == 100 / 3
+
+    def test_differences_and_what_they_must_exceed(self, make):
+        (row,) = self.rows_of(difference_table("t", only(make(GRID))))
+        found = difference(summarize([10.0, 14.0]), summarize([30.0, 32.0]))
+        assert float(row["WGAN-GP"]) == found.value
+        assert float(row["WGAN-GP must exceed"]) == found.threshold
+
+    def test_latex_is_a_table_of_booktabs(self):
+        table = Table("scores_fid", "FID_1: 50 % & more", ["method", "A"], [["SN-GAN", "12.0 ± 2.8"], ["a_b", "–"]])
+        assert table.latex().splitlines() == [
+            r"% \usepackage{booktabs}",
+            r"\begin{table}",
+            r"\centering",
+            r"\caption{FID\_1: 50 \% \& more}",
+            r"\label{tab:scores_fid}",
+            r"\begin{tabular}{ll}",
+            r"\toprule",
+            r"method & A \\",
+            r"\midrule",
+            r"SN-GAN & 12.0 $\pm$ 2.8 \\",
+            r"a\_b & -- \\",
+            r"\bottomrule",
+            r"\end{tabular}",
+            r"\end{table}",
+        ]
+
+    @pytest.mark.parametrize(
+        ("text", "latex"),
+        [
+            ("x < y > z", "x $<$ y $>$ z"),
+            ("a\\b~^", r"a\textbackslash{}b\textasciitilde{}\textasciicircum{}"),
+            ("{#$}", r"\{\#\$\}"),
+            ("two\nlines", "two lines"),
+        ],
+    )
+    def test_what_latex_would_misread(self, text, latex):
+        assert latex_text(text) == latex
+
+    def test_a_table_without_rows(self):
+        table = Table("t", "t", ["a", "b"], [])
+        assert table.csv() == "a,b\r\n"
+        assert r"\midrule" in table.latex()
+
+
+class TestMarks:
+    def test_a_score_leads_to_its_cells_and_goes_with_its_method_and_setting(self, make):
+        page = write_report([make(GRID)], None).read_text()
+        row = re.search(r'<tr class="h0"><td>SN-GAN</td><td class="x0"><a href="#([^"]+)">12.0 ± 2.8</a></td>', page)
+        assert row[1] == "cells-sweep-spectral_norm-sngan_a"
+        assert f'<div id="{row[1]}" class="cells h0 x0">' in page
+
+    def test_files_of_figures_lead_to_the_page(self, make):
+        svg = (write_report([make(GRID)], None).parent / "main.svg").read_text()
+        assert 'xlink:href="report.html#cells-sweep-spectral_norm-sngan_a"' in svg
+        assert re.search(r'<g class="h0 x0">', svg)
+        assert "mark:" not in svg
+
+    def test_cells_of_other_axes_have_lists_of_their_own(self, make):
+        cells = {f"model={model}/method=wgan_gp/optim=a/seed=0": results(1.0) for model in ("dcgan", "sngan_cnn")}
+        page = write_report([make(cells)], None).read_text()
+        lists = re.findall(r'<div id="(cells-[^"]+)"', page)
+        assert lists == ["cells-sweep-model=dcgan-wgan_gp-a", "cells-sweep-model=sngan_cnn-wgan_gp-a"]
+        assert {*re.findall(r'href="#(cells-[^"]+)"', page)} == {*lists}
+
+    def test_nothing_to_switch_in_a_sweep_of_one_method(self, make):
+        page = write_report([make({cell("wgan_gp", "sngan_a"): results(1.0)})], None).read_text()
+        assert "<form" not in page
+
+    def test_each_of_several_sweeps_has_its_own_switches(self, make, tmp_path):
+        page = write_report([make(GRID, "one"), make(GRID, "two")], tmp_path / "both").read_text()
+        assert page.count("<article>") == page.count("<form hidden>") == 2
+        assert "#cells-one-" in page
+        assert "#cells-two-" in page
+
+
+class TestSamples:
+    def samples(self, folder, name, *updates, ending="png"):
+        (folder / name / "samples").mkdir(exist_ok=True)
+        for update in updates:
+            path = folder / name / "samples" / f"{update:06d}.{ending}"
+            Image.new("L", (300, 300), update % 256).save(path) if ending == "png" else path.write_text(
+                f"at {update}\n"
+            )
+
+    def test_the_same_updates_of_every_method_at_its_best_setting(self, make):
+        folder = make(GRID)
+        for name in (cell("spectral_norm", "sngan_a"), cell("spectral_norm", "sngan_b"), cell("wgan_gp", "sngan_b", 1)):
+            self.samples(folder, name, *range(10, 101, 10))
+        (film,) = Writer(read_sweep(folder), "").film()
+        assert film.updates == [10, 30, 50, 80, 100]
+        assert [strip.name for strip in film.strips] == ["SN-GAN, A", "WGAN-GP, B"]
+        assert [path.stem for path in film.strips[0].paths] == ["000010", "000030", "000050", "000080", "000100"]
+
+    def test_what_a_stopped_cell_has_not_drawn_is_left_open(self, make):
+        folder = make({cell("wgan_gp", "a"): results(1.0), cell("spectral_norm", "a"): results(2.0)})
+        self.samples(folder, cell("wgan_gp", "a"), 50, 100)
+        self.samples(folder, cell("spectral_norm", "a"), 50)
+        (film,) = Writer(read_sweep(folder), "").film()
+        assert [[path and path.stem for path in strip.paths] for strip in film.strips] == [
+            ["000050", "000100"],
+            ["000050", None],
+        ]
+
+    def test_text_is_shown_as_text(self, make):
+        folder = make({cell("wgan_gp", "a"): results(1.0)})
+        self.samples(folder, cell("wgan_gp", "a"), 50, 100, ending="txt")
+        page = write_report([folder], None).read_text()
+        assert "<pre>at 50</pre>" in page
+        assert "<pre>at 100</pre>" in page
+
+    def test_pictures_are_small(self, make):
+        folder = make({cell("wgan_gp", "a"): results(1.0)})
+        self.samples(folder, cell("wgan_gp", "a"), 100)
+        page = write_report([folder], None).read_text()
+        for data in re.findall(r"data:image/webp;base64,([^\"]+)", page):
+            with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
+                assert max(picture.size) <= 240
+
+    def test_spread(self):
+        assert spread([1, 2, 3], 5) == [1, 2, 3]
+        assert spread(list(range(11)), 3) == [0, 5, 10]
+
+
+class TestSingleRun:
+    @pytest.fixture
+    def run(self, make):
+        course = results(11.0, [(50, 70.0), (100, 80.0)], warnings=["it collapsed"])
+        course["evaluations"] = [record(100, 100 / 3, PROTOCOL | {"name": "modern"})]
+        folder = make({cell("wgan_gp", "sngan_a"): course}) / cell("wgan_gp", "sngan_a")
+        lines = ["update,d/hinge,g/hinge,gradient_norm/d,gradient_norm/g", "50,1,2,0.5,0.6", "100,1,1,0.4,0.7"]
+        (folder / "metrics.csv").write_text("\n".join([*lines, ""]))
+        (folder / "samples").mkdir()
+        for update in (50, 100):
+            Image.new("L", (16, 16)).save(folder / "samples" / f"{update:06d}.png")
+        return folder
+
+    def test_shows_curves_samples_over_the_training_and_scores(self, run):
+        page = write_report([run], None)
+        html = page.read_text()
+        titles = re.findall(r'<h2 id="s\d+">([^<]+)</h2>', html)
+        assert titles == ["Curves", "Samples over the training", "Scores", "Finished with warnings", "What was run"]
+        assert html.count("<figure data-update=") == 2
+        rows = list(csv.DictReader((page.parent / "scores.csv").open()))
+        assert [(row["protocol"], float(row["fid"])) for row in rows] == [("full", 11.0), ("modern", 100 / 3)]
+        assert len(list(csv.DictReader((page.parent / "course.csv").open()))) == 2
+
+    def test_gradient_norms_have_a_panel(self, run):
+        panels = {panel.title: panel.curves for panel in read_panels(run / "metrics.csv")}
+        assert panels["gradient norms"] == {"D": ([50, 100], [0.5, 0.4]), "G": ([50, 100], [0.6, 0.7])}
+
+    def test_beside_a_sweep(self, run, make, tmp_path):
+        html = write_report([run, make(GRID, "other")], tmp_path / "both").read_text()
+        assert html.count("<article>") == 2
+        assert f"{run}: Curves" in html
+
+    def test_a_run_that_has_nothing_to_show(self, make):
+        begun = results(None, status="running", updates=0)
+        folder = make({cell("wgan_gp", "sngan_a"): begun}) / cell("wgan_gp", "sngan_a")
+        with pytest.raises(UserError, match="has neither curves nor samples yet"):
+            write_report([folder], None)
+
+    def test_a_damaged_run(self, make):
+        folder = make({cell("wgan_gp", "sngan_a"): "{"}) / cell("wgan_gp", "sngan_a")
+        with pytest.raises(UserError, match=r"results\.json is damaged"):
+            write_report([folder], None)
 
 
 class TestBadInput:
