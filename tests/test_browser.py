@@ -1,4 +1,4 @@
-"""The pages that lit_gan writes, in a real browser: what a reader can switch, where links lead, and without JavaScript."""
+"""The report in a real browser: what a reader can switch, where links lead, what is there without JavaScript."""
 
 import json
 
@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.wait import WebDriverWait
 
 from lit_gan.reporting.write import write_report
 
@@ -56,8 +57,8 @@ def opened(page, browser):
 
 def shown(browser, selector):
     """The elements that can be seen."""
-    found = "return [...document.querySelectorAll(arguments[0])].filter(each => each.checkVisibility())"
-    return browser.execute_script(found, selector)
+    seen = "each.checkVisibility() && each.getClientRects().length"  # the one alone overlooks SVG, the other <details>
+    return browser.execute_script(f"return [...document.querySelectorAll('{selector}')].filter(each => {seen})")
 
 
 def switch(browser, value):
@@ -111,8 +112,9 @@ def test_a_bar_or_a_point_leads_to_the_cells_that_it_is_the_mean_of(opened):
     links = opened.find_elements(By.CSS_SELECTOR, "svg .h1.x1 a")
     addresses = {link.get_attribute("href") or link.get_attribute("xlink:href") for link in links}
     assert addresses == {"#cells-mine-spectral-fast"}
+    # at no point of the screen: a bar on a logarithmic axis goes on far below it
     opened.execute_script("arguments[0].dispatchEvent(new MouseEvent('click', {bubbles: true}))", links[0])
-    (target,) = opened.find_elements(By.CSS_SELECTOR, ":target")
+    (target,) = WebDriverWait(opened, 10).until(lambda page: page.find_elements(By.CSS_SELECTOR, ":target"))
     assert target.is_displayed()
     for seed in SEEDS:
         assert f"method=spectral/optim=fast/seed={seed}" in target.text

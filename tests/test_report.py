@@ -626,6 +626,7 @@ class TestMarks:
         assert 'xlink:href="report.html#cells-sweep-spectral_norm-sngan_a"' in svg
         assert re.search(r'<g class="h0 x0">', svg)
         assert "mark:" not in svg
+        assert "_blank" not in svg
 
     def test_cells_of_other_axes_have_lists_of_their_own(self, make):
         cells = {f"model={model}/method=wgan_gp/optim=a/seed=0": results(1.0) for model in ("dcgan", "sngan_cnn")}

@@ -54,7 +54,9 @@ def flat(artists: Iterable[Artist] | Artist | None) -> Iterable[Artist]:
 
 
 def with_classes(svg: str) -> str:
-    """An SVG file in which what was marked has its classes, in place of an id that others share."""
+    """An SVG file in which what was marked has its classes, in place of an id that others share, and
+    whose links open where they stand."""
+    svg = svg.replace(' target="_blank"', "")
     return re.sub(f'id="{GID}([^"]*)"', r'class="\1"', svg)
 
 
