@@ -57,6 +57,7 @@ MORE = {
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
     "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
+    "sweep=DIR": ["generated=16", "jobs=1", "device=cpu"],
     "trainer=tf32": ["trainer.precision=32-true"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }
