@@ -18,7 +18,7 @@ from scipy import stats
 
 from lit_gan import report as command
 from lit_gan.errors import UserError
-from lit_gan.figures.style import COLOURS, MOST_SHOWN, styles
+from lit_gan.figures.style import COLOURS, MOST_SHOWN, styled, styles
 from lit_gan.figures.training_curves import read_panels
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.reporting import figures, papers
@@ -144,6 +144,12 @@ GRID = {
     cell("weight_clipping", "sngan_a", 0): results(None, status="failed", error="killed", updates=3),
     cell("weight_clipping", "sngan_b", 0): None,
 }
+
+
+def page_of(*folders):
+    """The page about sweeps without the files beside it, which take longer."""
+    with styled():
+        return html_page("title", [Writer(read_sweep(folder), "").part for folder in folders])
 
 
 def only(folder):
@@ -616,13 +622,13 @@ class TestTables:
 
 class TestMarks:
     def test_a_score_leads_to_its_cells_and_goes_with_its_method_and_setting(self, make):
-        page = write_report([make(GRID)], None).read_text()
+        page = page_of(make(GRID))
         row = re.search(r'<tr class="h0"><td>SN-GAN</td><td class="x0"><a href="#([^"]+)">12.0 ± 2.8</a></td>', page)
         assert row[1] == "cells-sweep-spectral_norm-sngan_a"
         assert f'<div id="{row[1]}" class="cells h0 x0">' in page
 
     def test_files_of_figures_lead_to_the_page(self, make):
-        svg = (write_report([make(GRID)], None).parent / "main.svg").read_text()
+        svg = Writer(read_sweep(make(GRID)), "").part.sections[0].pictures[0].svg
         assert 'xlink:href="report.html#cells-sweep-spectral_norm-sngan_a"' in svg
         assert re.search(r'<g class="h0 x0">', svg)
         assert "mark:" not in svg
@@ -630,17 +636,17 @@ class TestMarks:
 
     def test_cells_of_other_axes_have_lists_of_their_own(self, make):
         cells = {f"model={model}/method=wgan_gp/optim=a/seed=0": results(1.0) for model in ("dcgan", "sngan_cnn")}
-        page = write_report([make(cells)], None).read_text()
+        page = page_of(make(cells))
         lists = re.findall(r'<div id="(cells-[^"]+)"', page)
         assert lists == ["cells-sweep-model=dcgan-wgan_gp-a", "cells-sweep-model=sngan_cnn-wgan_gp-a"]
         assert {*re.findall(r'href="#(cells-[^"]+)"', page)} == {*lists}
 
     def test_nothing_to_switch_in_a_sweep_of_one_method(self, make):
-        page = write_report([make({cell("wgan_gp", "sngan_a"): results(1.0)})], None).read_text()
+        page = page_of(make({cell("wgan_gp", "sngan_a"): results(1.0)}))
         assert "<form" not in page
 
-    def test_each_of_several_sweeps_has_its_own_switches(self, make, tmp_path):
-        page = write_report([make(GRID, "one"), make(GRID, "two")], tmp_path / "both").read_text()
+    def test_each_of_several_sweeps_has_its_own_switches(self, make):
+        page = page_of(make(GRID, "one"), make(GRID, "two"))
         assert page.count("<article>") == page.count("<form hidden>") == 2
         assert "#cells-one-" in page
         assert "#cells-two-" in page
@@ -677,14 +683,14 @@ class TestSamples:
     def test_text_is_shown_as_text(self, make):
         folder = make({cell("wgan_gp", "a"): results(1.0)})
         self.samples(folder, cell("wgan_gp", "a"), 50, 100, ending="txt")
-        page = write_report([folder], None).read_text()
+        page = page_of(folder)
         assert "<pre>at 50</pre>" in page
         assert "<pre>at 100</pre>" in page
 
     def test_pictures_are_small(self, make):
         folder = make({cell("wgan_gp", "a"): results(1.0)})
         self.samples(folder, cell("wgan_gp", "a"), 100)
-        page = write_report([folder], None).read_text()
+        page = page_of(folder)
         for data in re.findall(r"data:image/webp;base64,([^\"]+)", page):
             with Image.open(io.BytesIO(base64.b64decode(data))) as picture:
                 assert max(picture.size) <= 240
@@ -722,7 +728,8 @@ class TestSingleRun:
         assert panels["gradient norms"] == {"D": ([50, 100], [0.5, 0.4]), "G": ([50, 100], [0.6, 0.7])}
 
     def test_beside_a_sweep(self, run, make, tmp_path):
-        html = write_report([run, make(GRID, "other")], tmp_path / "both").read_text()
+        waiting = make({cell("wgan_gp", "sngan_a"): results(1.0)}, "other")
+        html = write_report([run, waiting], tmp_path / "both").read_text()
         assert html.count("<article>") == 2
         assert f"{run}: Curves" in html
 

@@ -38,14 +38,18 @@ class CaptionedFigure:
     sheet: Sheet | Tiles | None = None
 
     @cached_property
+    def svg(self) -> str:
+        """The figure as SVG."""
+        return with_classes(figure_bytes(self.figure, "svg").decode())
+
+    @property
     def files(self) -> dict[str, bytes]:
         """The content of its files by their endings, png and svg."""
-        svg = with_classes(figure_bytes(self.figure, "svg").decode())
-        return {"png": figure_bytes(self.figure, "png"), "svg": svg.encode()}
+        return {"png": figure_bytes(self.figure, "png"), "svg": self.svg.encode()}
 
     def html(self) -> str:
         """The figure as the page holds it, with its SVG inside."""
-        body = self.sheet.html() if self.sheet else inlined(self.files["svg"].decode(), self.name)
+        body = self.sheet.html() if self.sheet else inlined(self.svg, self.name)
         return f"<figure>{body}<figcaption>{escape(self.caption)}</figcaption></figure>"
 
 
