@@ -43,8 +43,9 @@ def run(site: Path, folder: Path, *commands: list[str]) -> subprocess.CompletedP
 def test_trains_evaluates_and_samples_from_another_folder(site, tmp_path):
     tiny = ["model.width=4", "batch_size=8", "updates=2", "metrics.final=quick", "protocol.quick.generated=16"]
     trained = ["train", *tiny, "hydra.run.dir=here", "loss=hinge"]
-    done = run(site, tmp_path, trained, ["sample", "run=here", "n=3"])
+    done = run(site, tmp_path, trained, ["sample", "run=here", "n=3"], ["report", "here"])
     assert done.returncode == 0, done.stderr
+    assert "</html>" in (tmp_path / "here" / "report" / "report.html").read_text()
     assert (tmp_path / "here" / "samples" / "000002.png").is_file()
     assert (tmp_path / "here" / "generated" / "images" / "00002.png").is_file()
 

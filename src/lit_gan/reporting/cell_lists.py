@@ -35,11 +35,11 @@ def cell_list(sweep: Sweep, anchor: str, runs: Sequence[SweepRun]) -> CellList:
 def listed(run: SweepRun) -> ListedCell:
     """The samples and the facts of one cell."""
     cell, files = run.cell, samples_by_update(run.cell.directory)
-    words = score_lines(run) or cell.results.get("error") or ""
+    words = final_score_lines(run) or cell.results.get("error") or ""
     return ListedCell(files[max(files)] if files else None, [cell.name, cell.state, progress(cell.results), words])
 
 
-def score_lines(run: SweepRun) -> str:
+def final_score_lines(run: SweepRun) -> str:
     """The final scores of a finished cell, a line for each protocol."""
     if not run.complete:
         return ""

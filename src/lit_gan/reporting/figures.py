@@ -30,7 +30,7 @@ from lit_gan.figures.style import (
 )
 from lit_gan.reporting.collect import Score, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison, caveat_of
-from lit_gan.reporting.marks import anchor, anchor_of, mark, marks_of
+from lit_gan.reporting.marks import anchor_of, cells_anchor, mark, marks_of
 from lit_gan.reporting.statistics import Summary, summarize
 
 BEST = "best"
@@ -175,7 +175,7 @@ def draw_bar(axes: Axes, comparison: Comparison, at: tuple[str, str], place: flo
         drawn += draw_cross(axes, place, style, alone=not values)
     drawn += draw_paper_number(axes, comparison, at, place)
     marks = marks_of(sweep, None if x == BEST else x, hue)
-    mark(drawn, marks, anchor(sweep, comparison.others, *where) if where[0] is not None else None)
+    mark(drawn, marks, cells_anchor(sweep, comparison.others, *where) if where[0] is not None else None)
 
 
 def draw_paper_number(axes: Axes, comparison: Comparison, at: tuple[str, str], place: float) -> Sequence[Artist]:
@@ -257,7 +257,7 @@ def draw_seeds(axes: Axes, comparison: Comparison, hue: str, style: Style) -> No
             drawn += axes.plot(place, summarize(seeds).mean, style.marker, color=style.colour, markersize=4)
         if comparison.failed_counts[x, hue]:
             drawn += draw_cross(axes, place, style, alone=not seeds)
-        mark(drawn, marks_of(sweep, x, hue), anchor(sweep, comparison.others, x, hue))
+        mark(drawn, marks_of(sweep, x, hue), cells_anchor(sweep, comparison.others, x, hue))
 
 
 def label_x(axes: Axes, sweep: Sweep) -> None:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
 from lit_gan.reporting.comparison import Comparison
-from lit_gan.reporting.marks import anchor, marks_of
+from lit_gan.reporting.marks import cells_anchor, marks_of
 from lit_gan.reporting.papers import PaperScore
 from lit_gan.reporting.samples import last_samples
 from lit_gan.reporting.statistics import Correlations, Difference, middle, rank_correlations, ranks, summarize
@@ -103,7 +103,7 @@ def score_entry(comparison: Comparison, x: str, hue: str) -> str:
         return NONE
     text = plus_minus(found.mean, found.std) + (f" ({failed} failed)" if failed else "") if found else "failed"
     numbers = (summary_numbers(found) if found else {"n": 0}) | {"failed": failed}
-    return Measured(text, numbers, anchor(comparison.sweep, comparison.others, x, hue))
+    return Measured(text, numbers, cells_anchor(comparison.sweep, comparison.others, x, hue))
 
 
 def paper_value(number: PaperScore | None) -> str:

@@ -21,7 +21,7 @@ def marks_of(sweep: Sweep, x: str | None = None, hue: str | None = None) -> str:
     return " ".join([*hues, *([f"x{sweep.xs.index(x)}"] if x is not None else [])])
 
 
-def anchor(sweep: Sweep, others: tuple[str, ...], x: str, hue: str) -> str:
+def cells_anchor(sweep: Sweep, others: tuple[str, ...], x: str, hue: str) -> str:
     """The id of the part of the page about the cells that a bar is the mean of.
 
     Args:
@@ -33,7 +33,7 @@ def anchor(sweep: Sweep, others: tuple[str, ...], x: str, hue: str) -> str:
 
 def anchor_of(sweep: Sweep, run: SweepRun) -> str:
     """The id of the part of the page in which a cell stands."""
-    return anchor(sweep, sweep.other_axes(run), *sweep.x_and_hue(run))
+    return cells_anchor(sweep, sweep.other_axes(run), *sweep.x_and_hue(run))
 
 
 def mark(artists: Iterable[Artist] | Artist, marks: str, link: str | None = None) -> None:

@@ -56,7 +56,7 @@ def evaluate_run(config: DictConfig) -> None:
     check_writable(directory)
     check_free(directory)
     class_names = Results(directory).content.get("class_names")
-    checkpoints = [Trained(*load_gan(trained, directory, name), name) for name in request.checkpoints]
+    checkpoints = [LoadedGame(*load_gan(trained, directory, name), name) for name in request.checkpoints]
     instruments = request.instruments(trained, class_names)
     for checkpoint in checkpoints:
         for record in new_records(directory, instruments, checkpoint, request.protocols):
@@ -82,7 +82,7 @@ def evaluate_sweep(config: DictConfig) -> None:
         score_cells(Path(config.sweep), lambda directory: score_cell(directory, request))
 
 
-class Trained(NamedTuple):
+class LoadedGame(NamedTuple):
     """A game with the weights of a checkpoint, their generator update, and the checkpoint's name."""
 
     gan: GAN
@@ -148,7 +148,7 @@ def score_cell(directory: Path, request: Request) -> str:
     for name in request.checkpoints:
         missing = [each for each in request.protocols if not has_scores(content, name, instruments, each)]
         if missing:
-            checkpoint = Trained(*load_gan(trained, directory, name), name)
+            checkpoint = LoadedGame(*load_gan(trained, directory, name), name)
             records = new_records(directory, instruments, checkpoint, missing)
             lines += [f"{record['protocol']['name']}, {scores_in_words(record['scores'])}" for record in records]
     return "; ".join(lines) or "has these scores already"
@@ -166,7 +166,7 @@ def has_scores(content: Record, checkpoint: str, instruments: Instruments, proto
 
 
 def new_records(
-    directory: Path, instruments: Instruments, checkpoint: Trained, protocols: Sequence[EvalProtocol]
+    directory: Path, instruments: Instruments, checkpoint: LoadedGame, protocols: Sequence[EvalProtocol]
 ) -> Iterator[Record]:
     """Scores the weights of a checkpoint under protocols, and adds each record to the results of
     the run."""
