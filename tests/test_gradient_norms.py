@@ -10,7 +10,7 @@ from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.figures.training_curves import Panel, panel_and_label
 from lit_gan.optim import Clip
-from lit_gan.records.metrics_csv import read_table
+from lit_gan.records.table import read_table
 from lit_gan.tasks.train import train
 from test_run import call
 

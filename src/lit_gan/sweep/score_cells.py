@@ -42,13 +42,13 @@ def score_cells(directory: Path, score_run: ScoreRun) -> None:
             except InUse:
                 log.info("%s: another process scores it", cell.name)
                 continue
-            if not scored(cell, score_run):
+            if not could_score(cell, score_run):
                 failed.append(cell.name)
     if failed:
         raise CellFailed(f"No scores of {', '.join(failed)}, for the reasons above: the same line tries again.")
 
 
-def scored(cell: Cell, score_run: ScoreRun) -> bool:
+def could_score(cell: Cell, score_run: ScoreRun) -> bool:
     """Whether a cell could be scored; if it could not, the reason is logged."""
     try:
         log.info("%s: %s", cell.name, score_run(cell.directory))
