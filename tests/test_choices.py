@@ -19,7 +19,7 @@ SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "trainer.
 OWN = {"image_folder", "image_zip", "arrays", "hdf5", "webdataset", "hf"}
 """Sets of one's own, which say what they are once they are there: tests/test_own_data.py."""
 ABSENT = {"mnist", "cifar10", "cifar100", "stl10", "svhn", "celeba", "lsun", "fashion_mnist", *OWN}
-ABSENT |= {"stacked_mnist", "inception", "dinov2", "cmmd", "gpu", "tf32", "bf16", "ddp"}
+ABSENT |= {"stacked_mnist", "inception", "inception_clean", "dinov2", "cmmd", "gpu", "tf32", "bf16", "ddp"}
 TRAINED = ["model", "loss", "labels", "reg", "optim", "order", "data", "metrics", "callbacks", "logger", "trainer"]
 COMPANIONS = {
     "loss=began": ["model=autoencoder"],

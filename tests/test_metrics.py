@@ -41,7 +41,16 @@ from lit_gan.metrics.choice import chosen_images, random_parts, random_subsets
 from lit_gan.metrics.classes import class_means
 from lit_gan.metrics.classifier import Classifier, train_classifier
 from lit_gan.metrics.cmmd import CMMD, cmmd
-from lit_gan.metrics.extractors import CLIP, DINOv2, EfficientNetLite0, Extractor, Features, Inception
+from lit_gan.metrics.extractors import (
+    CLIP,
+    CleanInception,
+    DINOv2,
+    EfficientNetLite0,
+    Extractor,
+    Features,
+    Inception,
+    bicubic,
+)
 from lit_gan.metrics.features import named
 from lit_gan.metrics.measure import measure
 from lit_gan.metrics.modes import mode_scores, sliced_wasserstein
@@ -865,7 +874,9 @@ def test_the_protocol_of_the_wgan_gp_code_normalises_by_each_batch_of_100():
     assert all(torch.allclose(mean, torch.zeros(64), atol=1e-5) for mean in seen)
 
 
-@pytest.mark.parametrize("name", ["inception", "efficientnet_lite0", "dinov2", "classifier", "cmmd", "modes", "none"])
+@pytest.mark.parametrize(
+    "name", ["inception", "inception_clean", "efficientnet_lite0", "dinov2", "classifier", "cmmd", "modes", "none"]
+)
 def test_metrics_compose_and_instantiate_without_loading_anything(name):
     config = composed(f"metrics={name}").metrics
     suite = instantiate(config.suite)
@@ -1077,6 +1088,60 @@ def test_inception_reads_a_file_and_agrees_with_torchmetrics(inception_file):
     assert torch.equal(contiguous(images).pool, theirs(images))
     assert extractor(images[:1, :1]).pool.shape == (1, 2048)
     assert extractor.identity()["resize"] == "bilinear, TensorFlow 1"
+
+
+def resized_by_pillow(images, size):
+    """Float images of size x size, each channel by itself, bicubic, as `cleanfid/resize.py` does it."""
+    channels = [
+        Image.fromarray(x.astype(np.float32)).resize((size, size), Image.BICUBIC) for x in images.flatten(0, 1).numpy()
+    ]
+    return torch.from_numpy(np.stack(channels)).clip(0, 255).unflatten(0, images.shape[:2])
+
+
+@pytest.mark.parametrize(("height", "width", "size"), [(32, 32, 299), (8, 8, 299), (64, 48, 20), (400, 350, 299)])
+def test_bicubic_is_pillows(height, width, size):
+    images = torch.randint(0, 256, (2, 3, height, width), dtype=torch.uint8)
+    found = bicubic(images, size)
+    torch.testing.assert_close(found, resized_by_pillow(images, size), atol=1e-2, rtol=0)
+    assert (found != found.round()).any()
+
+
+def test_bicubic_does_not_leave_the_grey_levels():
+    edge = torch.tensor([0, 0, 255, 255], dtype=torch.uint8).expand(1, 1, 4, 4)
+    found = bicubic(edge, 16)
+    assert (found.min(), found.max()) == (0, 255)  # where the filter overshoots by a tenth
+
+
+def test_clean_inception_sees_what_the_same_network_sees_in_its_resize(inception_file):
+    source = Squares(shape=(3, 32, 32), n=2)
+    clean, plain = CleanInception(weights=str(inception_file)), Inception(weights=str(inception_file))
+    for extractor in (clean, plain):
+        extractor.prepare(source)
+    images = source.split("train").images
+    found = clean(images)
+    plain.network.Conv2d_1a_3x3.register_forward_pre_hook(
+        lambda layer, inputs: (((resized_by_pillow(images, 299) - 128) / 128).to(inputs[0]),)
+    )
+    expected = plain(images)
+    assert (found.pool - expected.pool).norm() < 1e-5 * expected.pool.norm()
+    assert (found.logits - expected.logits).norm() < 1e-5 * expected.logits.norm()
+    assert clean.identity() == plain.identity() | {
+        "extractor": "inception_clean",
+        "network": "CleanInception",
+        "resize": "bicubic, antialiased, not rounded",
+    }
+    assert clean.prefix(source) == "inception_clean"
+    assert clean(images[:1, :1]).pool.shape == (1, 2048)
+    assert not torch.equal(clean(images.float() + 0.25).pool, found.pool)
+
+
+@pytest.mark.parametrize("extractor", [EfficientNetLite0(32), Classifier(updates=2)])
+def test_extractors_that_see_fractions(extractor):
+    extractor.prepare(Squares(shape=(1, 32, 32)))
+    image = torch.full((1, 1, 32, 32), 100.0)
+    assert extractor.sees_fractions
+    assert torch.equal(extractor(image).pool, extractor(image.to(torch.uint8)).pool)
+    assert not torch.equal(extractor(image).pool, extractor(image + 0.25).pool)
 
 
 @pytest.mark.parametrize("damage", ["truncated", "other", "text"])

