@@ -81,14 +81,15 @@ class DataCopying(Analysis):
         images = [subject.real("train", self.images)[1], subject.real("test", self.samples)[1]]
         images.append(subject.pixels(self.samples))
         rows, words, ways = [], [], spaces(subject)
-        plot = titled_figure(4 * len(ways), 4, "C_T: below 0, nearer to the training images than unseen ones are")
+        title = "C_T: below 0, nearer to the training images\nthan unseen images are"
+        plot = titled_figure(1 + 4 * len(ways), 4, title)
         for axes, (name, way) in zip(plot.subplots(1, len(ways), squeeze=False)[0], ways.items(), strict=True):
             reduced = principal_components([way(some) for some in images], self.components, subject.seed)
             some = list(self.cell_rows(name, *reduced, subject.seed))
             words.append(f"{name} {self.statistic(some):.2f}")
-            axes.bar([str(row["cell"]) for row in some], [row["z"] or 0 for row in some], color=BLUE)
+            axes.bar(range(self.cells), [row["z"] or 0 for row in some], color=BLUE, tick_label=range(self.cells))
             axes.axhline(0, color=GREY, linewidth=1)
-            axes.set(title=words[-1], xlabel="cell", ylabel="Z")
+            axes.set(title=words[-1], xlabel="cell of the space", ylabel="Z, in standard deviations")
             rows += some
         return Finding(f"C_T: {', '.join(words)} (far below 0: copies, far above: nothing like the data)", rows, plot)
 

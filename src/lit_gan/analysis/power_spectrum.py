@@ -65,7 +65,10 @@ class PowerSpectrum(Analysis):
         table = zip(range(real.shape[1]), *(columns[name] for name in names[1:]), strict=True)
         rows = [dict(zip(names, values, strict=True)) for values in table]
         excess = rows[-1]["generated"] - rows[-1]["real"]
-        found = f"{excess:+.1f} dB at the highest frequency; {share:.1%} of the images can be told apart (50%: none)"
+        found = (
+            f"samples have {excess:+.1f} dB at the highest frequency, beside real images; {share:.1%} of the images "
+            f"can be told apart (50%: none)"
+        )
         return Finding(found, rows, draw_spectra(rows, found))
 
 
@@ -118,7 +121,7 @@ def draw_spectra(rows: list[dict[str, float]], found: str) -> Figure:
     frequencies = [row["frequency"] for row in rows]
     for kind, colour, style in (("generated", VERMILION, "-"), ("real", BLUE, "--")):
         mean, std = (np.array([row[name] for row in rows]) for name in (kind, f"{kind}_std"))
-        axes.plot(frequencies, mean, style, color=colour, label=kind)
+        axes.plot(frequencies, mean, style, color=colour, label=f"{kind}, ± standard deviation")
         axes.fill_between(frequencies, mean - std, mean + std, color=colour, alpha=0.15, linewidth=0)
     axes.set(xlabel="cycles along the shorter side", ylabel="power, dB above that of frequency 0")
     axes.grid(alpha=0.3)
