@@ -5,8 +5,11 @@ import functools
 import math
 import re
 import sys
+from dataclasses import asdict
 from types import SimpleNamespace
+from typing import ClassVar
 
+import numpy as np
 import pytest
 import torch
 from omegaconf import OmegaConf
@@ -15,9 +18,22 @@ from torch import nn
 from torch.nn.utils import parametrizations
 
 from lit_gan import game
-from lit_gan.analysis import MSSSIM, Authenticity, DataCopying, LinearProbe, Neighbours, SingularValues, base
+from lit_gan.analysis import (
+    CAS,
+    MSSSIM,
+    Authenticity,
+    DataCopying,
+    LinearProbe,
+    Neighbours,
+    PerceptualPathLength,
+    SeFa,
+    SingularValues,
+    Truncation,
+    base,
+)
 from lit_gan.analysis.arithmetic import nine_around
 from lit_gan.analysis.authenticity import beside_spacing
+from lit_gan.analysis.cas import accuracy_rows, generated_images
 from lit_gan.analysis.data_copying import principal_components, z_score
 from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
 from lit_gan.analysis.fid_infinity import fids
@@ -26,16 +42,23 @@ from lit_gan.analysis.interpolation import polyline
 from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
 from lit_gan.analysis.neighbours import Queries, nearest_neighbours, reference_images
+from lit_gan.analysis.perceptual_path_length import along_path, great_circle, lpips, within_percentiles
 from lit_gan.analysis.power_spectrum import power, ring_decibels, ring_numbers, told_apart
+from lit_gan.analysis.sefa import change, factorise, first_dense, random_directions
 from lit_gan.analysis.subject import Subject
+from lit_gan.analysis.truncation import best_row
 from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
-from lit_gan.data import Images, Source
+from lit_gan.data import Images, Source, to_uint8
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values
+from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.extractors import Inception
 from lit_gan.metrics.ms_ssim import n_scales, similarity
+from lit_gan.reg.codes import OneHot
+from lit_gan.sampling import Sampler
 from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
@@ -63,6 +86,15 @@ FAST = {
         "analysis.fid_infinity.sizes=3",
     ],
     "power_spectrum": ["analysis.power_spectrum.images=20"],
+    "truncation": [
+        "metrics=classifier",
+        "analysis.truncation.limits=[0.5]",
+        "analysis.truncation.samples=60",
+        "analysis.truncation.batch_norm=running",
+    ],
+    "cas": ["analysis.cas.updates=2", "analysis.cas.images=100"],
+    "perceptual_path_length": ["analysis.perceptual_path_length.paths=20"],
+    "sefa": ["analysis.sefa.directions=2", "analysis.sefa.samples=2", "analysis.sefa.steps=3"],
     "ms_ssim": ["analysis.ms_ssim.pairs=20"],
     "level_sets": ["analysis.level_sets.resolution=20"],
 }
@@ -663,6 +695,322 @@ class TestPowerSpectrum:
         assert told_apart(upsampled, again, 0) == 1
 
 
+class Reach(Suite):
+    """The variance of the samples, and the largest of them."""
+
+    SCORES: ClassVar = {"variance": "max", "largest": "min"}
+
+    def prefix(self, source):
+        return "reach"
+
+    def compute(self, draw, source, protocol, device):
+        x = draw(protocol.generated)
+        return {"variance": x.var().item(), "largest": x.abs().max().item()}
+
+
+def identity_g(prior="normal", shape=(2,)):
+    """G(z) = z."""
+    size = math.prod(shape)
+    G = game.Generator(shape, size, prior)
+    G.body = game.Layers(linear(torch.eye(size).tolist()), nn.Unflatten(1, shape))
+    return G.eval()
+
+
+class TestTruncation:
+    def scored(self, G):
+        """A run of G and of `Reach`, with a protocol."""
+        run = subject(G=G)
+        run.gan.device = torch.device("cpu")
+        protocol = EvalProtocol("mine", 7, 7, 1, "train", None, 1, 2, 2, 1, 100, "running", False, 4, 9.0)
+        metrics = {"suite": {"_target_": f"{__name__}.Reach"}, "final": "mine", "monitor": "variance"}
+        run.config.merge_with({"metrics": metrics, "protocol": {"mine": asdict(protocol)}})
+        run.gan.generator = lambda ema: G
+        run.gan.G = G
+        return run
+
+    def test_variance_under_each_limit(self):
+        """1 - 2 t phi(t) / (2 Phi(t) - 1): 0.2911 for t = 1 and 0.7737 for t = 2."""
+        rows = Truncation([1.0, 2.0], samples=20_000).find(self.scored(identity_g())).rows
+        assert [row["truncation"] for row in rows] == [1.0, 2.0, "none"]
+        assert [row["variance"] for row in rows] == pytest.approx([0.2911, 0.7737, 1], rel=0.02)
+        assert rows[0]["largest"] <= 1 < rows[1]["largest"] <= 2 < rows[2]["largest"]
+
+    def test_the_settings_of_the_command_count(self):
+        run = self.scored(identity_g())
+        protocol = Truncation([0.3], samples=50, batch_norm="batch").protocol(run, 0.3)
+        assert (protocol.generated, protocol.inception_score, protocol.truncation) == (50, 50, 0.3)
+        assert (protocol.batch_norm, protocol.seed, protocol.ema) == ("batch", run.seed, run.ema)
+
+    def test_the_best_limit(self):
+        rows = [{"truncation": 0.5, "fid": 3.0, "is": 2.0}, {"truncation": "none", "fid": 4.0, "is": 5.0}]
+        assert (
+            best_row(rows, "fid", "min", "digits") == "digits FID is best at truncation 0.5, 3 (4 without truncation)"
+        )
+        assert best_row(rows, "is", "max", "digits") == "digits Inception score is best, 5 without truncation"
+
+    def test_nothing_to_truncate(self):
+        with pytest.raises(UserError, match=r"^truncation=0\.2 is of normal latent variables"):
+            Truncation().check(self.scored(identity_g("uniform")))
+
+    def test_it_is_of_scores(self, images, refusal):
+        assert "the metrics of this run have none: add metrics=NAME" in refusal(images, "truncation")
+
+
+class Painter(game.Generator):
+    """Noise that is dark for one label and bright for the other: `levels[y]`."""
+
+    def __init__(self, levels):
+        super().__init__((1, 8, 8), 64)
+        self.n_classes, self.weight = 2, nn.Parameter(torch.tensor(levels))
+
+    def forward(self, z, y=None):
+        return (self.weight[y][:, None] + 0.1 * z).clamp(-1, 1).unflatten(1, (1, 8, 8))
+
+
+class TestCAS:
+    @pytest.fixture(scope="class")
+    def shades(self):
+        """Dark images of class 0 and bright ones of class 1, three times as many."""
+        y = (torch.arange(80) % 4 > 0).long()
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            x = Painter([-0.5, 0.5])(torch.randn(80, 64), y)
+        return Memory(to_uint8(x.detach()), y, n_classes=2)
+
+    def test_swapped_labels_are_never_right(self, shades):
+        found = CAS(updates=25).find(subject(G=Painter([0.5, -0.5]), source=shades))
+        values = {(row["trained_on"], row["class"]): row["accuracy"] for row in found.rows}
+        assert values == {(kind, name): kind == "real" for kind in ("generated", "real") for name in ("all", 0, 1)}
+        assert found.summary.startswith(
+            "CAS 0.0%, of real images 100.0% (25 updates of a ConvNet at 32 px on 64 images"
+        )
+        assert found.summary.endswith("tested on 16 of split 'train', which G was trained on)")
+        assert {(row["learnt_from"], row["split"], row["network"]) for row in found.rows} == {
+            (64, "train", "ConvNet at 32 px")
+        }
+
+    def test_samples_have_the_labels_of_the_real_images(self, shades):
+        images = generated_images(subject(G=Painter([-0.5, 0.5]), source=shades), shades.train.labels)
+        assert torch.equal(images.float().mean((1, 2, 3)) > 127, shades.train.labels == 1)
+        assert images.shape == (80, 1, 32, 32)
+
+    def test_a_split_test_is_tested_on(self, shades):
+        run = subject(G=Painter([0.0, 0.0]), source=shades)
+        shades.splits = ("train", "test")
+        real, test, split = CAS(images=60, test=30).real_images(run)
+        shades.splits = ("train",)
+        assert (len(real.labels), len(test.labels), split) == (60, 30, "test")
+
+    def test_what_is_held_back_is_not_learnt_from(self):
+        source = Memory(
+            torch.arange(50, dtype=torch.uint8).view(50, 1, 1, 1).expand(-1, 1, 8, 8), torch.zeros(50).long()
+        )
+        real, test, split = CAS().real_images(subject(source=source))
+        seen, unseen = ({int(x) for x in part.images[:, 0, 0, 0]} for part in (real, test))
+        assert (len(seen), len(unseen), split) == (40, 10, "train")
+        assert not seen & unseen
+
+    def test_accuracies_by_hand(self):
+        logits = torch.zeros(4, 7)
+        logits[0, 2], logits[1, 2], logits[2, 0] = 1, 1, 1
+        logits[3] = torch.arange(7)
+        rows = accuracy_rows(logits, torch.tensor([2, 0, 0, 1]))
+        found = {row["class"]: (row["accuracy"], row["top_5"], row["tested_on"]) for row in rows}
+        assert found["all"][0] == 0.5
+        assert found["all"][2] == 4
+        assert found[2] == (1, 1, 1)
+        assert found[1] == (0, 0, 1)
+        assert found[0][0] == 0.5
+
+    def test_what_it_cannot_look_at(self, shades, images, refusal):
+        assert "this G looks at no labels: choose a run with labels=projection" in refusal(images, "cas")
+        with pytest.raises(UserError, match="cas needs labels, which data=memory has not"):
+            CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(6, 8))))
+        with pytest.raises(UserError, match="which 4 images of data=memory are too few for"):
+            CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(4, 8), torch.zeros(4), n_classes=2)))
+
+
+class Noisy(game.Generator):
+    """Noise that it draws itself, and its label."""
+
+    n_classes = 5
+
+    def __init__(self):
+        super().__init__((1, 4, 4), 3)
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def forward(self, z, y=None):
+        return torch.randn(len(z), 1, 4, 4) + y[:, None, None, None] + self.weight
+
+
+class TestPerceptualPathLength:
+    @pytest.mark.parametrize("step", [0.1, 1e-3])
+    def test_of_a_linear_generator(self, step):
+        """|A (b - a)|^2 over the number of pixels, on the straight lines of a uniform prior."""
+        G = identity_g("uniform", (1, 4, 4))
+        G.body[0].weight.data = torch.randn(16, 16)
+        run = subject(G=G, source=Memory(torch.zeros(4, 1, 4, 4, dtype=torch.uint8)))
+        rows = PerceptualPathLength(paths=50, step=step).find(run).rows
+        sampler = run.sampler()
+        (a, _), (b, _) = sampler.latents(50), sampler.latents(50)
+        expected = ((b - a) @ G.body[0].weight.T).square().mean(1)
+        torch.testing.assert_close(torch.tensor([row["length"] for row in rows]), expected, rtol=5e-3, atol=0)
+        assert {row["space"] for row in rows} == {"pixels"}
+
+    def test_noise_and_label_do_not_change_on_a_path(self):
+        run = subject(G=Noisy(), source=Memory(torch.zeros(4, 1, 4, 4, dtype=torch.uint8)))
+        (x, moved), *_ = PerceptualPathLength(paths=20).pairs(run)
+        assert torch.equal(x, moved)
+        assert x.std(0).min() > 0.5
+
+    def test_a_quarter_of_a_circle(self):
+        a, b, place = torch.tensor([[3.0, 0.0]]), torch.tensor([[0.0, 3.0]]), torch.tensor([[1 / 3]])
+        expected = torch.tensor([[3 * math.cos(math.pi / 6), 3 * math.sin(math.pi / 6)]])
+        torch.testing.assert_close(great_circle(a, b, place), expected)
+
+    def test_circles_of_torchmetrics(self):
+        from torchmetrics.functional.image.perceptual_path_length import _interpolate
+
+        a, b = torch.randn(2, 30, 8, dtype=torch.float64)
+        theirs = _interpolate(a, b, 0.2, "slerp_any")
+        torch.testing.assert_close(great_circle(a, b, torch.full((30, 1), 0.2, dtype=torch.float64)), theirs)
+
+    def test_of_numbers_there_is_only_a_line(self):
+        a, b = torch.tensor([[1.0], [1.0]]), torch.tensor([[2.0], [-2.0]])
+        torch.testing.assert_close(great_circle(a, b, torch.full((2, 1), 0.5)), torch.tensor([[1.5], [-0.5]]))
+
+    def test_each_part_of_the_latent_vector_has_its_path(self):
+        G = game.Generator((2,), 2)
+        G.latents += [game.Uniform(1), OneHot(3)]
+        a, b = torch.tensor([[1.0, 0, -1, 1, 0, 0]]), torch.tensor([[0.0, 1, 1, 0, 0, 1]])
+        middle = torch.tensor([[math.sqrt(0.5), math.sqrt(0.5), 0, 1, 0, 0]])
+        torch.testing.assert_close(along_path(G, a, b, torch.tensor([[0.5]]).double()), middle)
+
+    @pytest.mark.parametrize("n", [7, 200, 1234])
+    def test_percentiles_are_numpys(self, n):
+        x = torch.randn(n)
+        low, high = np.percentile(x, 1, method="lower"), np.percentile(x, 99, method="higher")
+        assert within_percentiles(x).tolist() == [low <= value <= high for value in x.tolist()]
+
+    def test_in_the_features_of_the_metrics(self, images, look):
+        printed = look(images, "perceptual_path_length", *FAST["perceptual_path_length"], "metrics=classifier")
+        assert "digits features" in printed
+        assert all(float(row["length"]) > 0 for row in table(images, "perceptual_path_length"))
+
+    def test_networks_of_whole_grey_levels(self):
+        run = subject(source=Memory(noise_images(4, 8)))
+        vars(run)["extractor"] = Inception()
+        with pytest.raises(UserError, match="and metrics=inception sees whole ones alone: add metrics=classifier"):
+            PerceptualPathLength().check(run)
+
+    def test_lpips_offline(self, images, refusal, monkeypatch, tmp_path):
+        def offline(*_):
+            raise OSError("no network")
+
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("TORCH_HOME", "here")
+        monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+        sentence = refusal(images, "perceptual_path_length", "analysis.perceptual_path_length.lpips=true")
+        assert "analysis.perceptual_path_length.lpips=true finds no weights in" in sentence
+        assert sentence.endswith("or set analysis.perceptual_path_length.lpips=false, which works offline.")
+
+    def test_damaged_weights_of_lpips(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+        (tmp_path / "hub" / "checkpoints").mkdir(parents=True)
+        path = tmp_path / "hub" / "checkpoints" / "vgg16-397923af.pth"
+        path.write_text("<html>not found</html>")
+        monkeypatch.setattr("torchvision.models.vgg16", lambda weights: torch.load(path))  # without making the network
+        with pytest.raises(UserError, match=r"cannot read the weights of VGG16.*delete the file"):
+            lpips(torch.device("cpu"))
+
+
+class TestSeFa:
+    def test_directions_are_singular_vectors(self):
+        """Of A = diag(1, 3, 2), the second axis comes first, and moves the layer by d^2 times 9."""
+        found = factorise(torch.diag(torch.tensor([1.0, 3.0, 2.0])))
+        assert found.eigenvalues.tolist() == [9, 4, 1]
+        torch.testing.assert_close(found.directions.abs(), torch.eye(3)[[1, 2, 0]])
+
+    def test_the_first_direction_changes_the_layer_most(self):
+        A = torch.randn(20, 6, dtype=torch.float64)
+        found = factorise(A)
+        torch.testing.assert_close(found.directions @ found.directions.T, torch.eye(6).double())
+        moved = (0.7 * found.directions @ A.T).square().sum(1)
+        torch.testing.assert_close(moved, 0.49 * found.eigenvalues)
+        assert (0.7 * random_directions(50, A, 0) @ A.T).square().sum(1).max() < moved[0]
+
+    @pytest.mark.parametrize(
+        ("choices", "layer"),
+        [
+            (["labels=none"], "body.0"),
+            (["labels=cgan"], "body.1"),
+            (["labels=infogan"], "body.0"),
+            (["labels=projection", "reg.spectral.networks=[d,g]"], "body.0"),
+            (["model=r3gan", "labels=projection", "reg=none"], "body.0"),
+            (["model=biggan", "model.G.z_dim=8", "labels=projection"], "body.0"),
+            (["model=biggan_deep", "labels=projection"], "body.0"),
+        ],
+        ids=lambda choices: "-".join(choices) if isinstance(choices, list) else "",
+    )
+    def test_the_first_layer(self, choices, layer, compose):
+        """Its columns, but for those that read labels, in the order of the latent variables; 0 for what it does not
+        read."""
+        size = [] if choices[0] == "model=biggan_deep" else ["data.image_size=32"]
+        G = build_gan(compose("model.width=4", *size, *choices)).G.eval()
+        weight, found = G.get_submodule(layer).weight.detach().double(), first_dense(Sampler(G))
+        read = found.abs().sum(0) > 0
+        expected = {
+            "labels=cgan": weight[:, : G.z_dim],
+            "labels=infogan": torch.cat([weight[:, :-12], weight[:, -2:]], 1),
+            "model=r3gan": weight[:, : G.z_dim],
+            "model=biggan_deep": weight[:, : G.z_dim],
+        }.get(choices[0], weight)
+        torch.testing.assert_close(found[:, read], expected, atol=1e-5, rtol=1e-4)
+        if choices[0] == "labels=infogan":
+            assert read.sum() == G.z_dim - 10
+            assert not read[-12:-2].any()
+        elif choices[0] == "model=biggan":
+            assert read.tolist() == [True] * 2 + [False] * 6
+        else:
+            assert read.all()
+
+    def test_samples_move_along_the_direction(self):
+        G = identity_g(shape=(1, 2, 2))
+        run, axis = subject(G=G), torch.tensor([0.0, 0.0, 1.0, 0.0])
+        way = SeFa(steps=3, reach=2).moved(run, torch.ones(2, 4), axis)
+        assert way.shape == (2, 3, 1, 2, 2)
+        assert way[1, :, 0, 1, 0].tolist() == [-1, 1, 3]
+        assert way[:, :, 0, 0].eq(1).all()
+        assert change(way) == pytest.approx(2)
+
+    def test_rows(self, images, look):
+        printed = look(images, "sefa", *FAST["sefa"])
+        *rows, last = table(images, "sefa")
+        assert [row["direction"] for row in (*rows, last)] == ["1", "2", "random"]
+        vectors = torch.tensor([[float(row[f"z{place}"]) for place in range(1, 101)] for row in rows])
+        torch.testing.assert_close(vectors @ vectors.T, torch.eye(2), atol=1e-5, rtol=0)
+        assert float(rows[0]["share"]) >= float(rows[1]["share"]) > float(last["share"]) > 0
+        assert f"a random one {float(last['share']):.1%}" in printed
+
+    def test_more_directions_than_there_are(self):
+        G = identity_g(shape=(1, 2, 2))
+        run = subject(G=G, source=Memory(torch.zeros(4, 1, 2, 2)))
+        SeFa(directions=4).check(run)
+        G.body[0].weight.data[3] = G.body[0].weight.data[2]
+        with pytest.raises(UserError, match=r"directions=4 are more than the 3 along which"):
+            SeFa(directions=4).check(run)
+
+    def test_generators_without_such_a_layer(self):
+        G = identity_g(shape=(1, 2, 2))
+        G.body.insert(0, nn.Tanh())
+        run = subject(G=G, source=Memory(torch.zeros(4, 1, 2, 2)))
+        with pytest.raises(UserError, match="reads what something else has made of it"):
+            SeFa(directions=1).check(run)
+        G.body = game.Layers(nn.Unflatten(1, (4, 1, 1)), nn.ConvTranspose2d(4, 1, 2))
+        with pytest.raises(UserError, match="finds no dense layer in G"):
+            SeFa(directions=1).check(run)
+
+
 class TestMSSSIM:
     def test_identical_images(self):
         assert similarity(noise_images(10, 32).repeat_interleave(2, 0), 2) == pytest.approx(1, abs=1e-5)
@@ -691,8 +1039,9 @@ class TestMSSSIM:
 
 
 @pytest.mark.parametrize("analysis", choices("analysis"))
-def test_every_analysis_through_the_command(analysis, images, points, unseen, look):
-    run = {"level_sets": points, "data_copying": unseen}.get(analysis, images)
+def test_every_analysis_through_the_command(analysis, images, points, unseen, runs, look):
+    labelled = ["data.image_size=16", "callbacks=none", "labels=projection"]
+    run = runs(*labelled) if analysis == "cas" else {"level_sets": points, "data_copying": unseen}.get(analysis, images)
     printed = look(run, analysis, *FAST.get(analysis, []))
     assert f"{analysis}, update 2: " in printed
     with Image.open(run / "analysis" / f"{analysis}.png") as picture:
@@ -799,6 +1148,9 @@ class TestBadInput:
             "data_copying",
             "fid_infinity",
             "power_spectrum",
+            "cas",
+            "perceptual_path_length",
+            "sefa",
         ],
     )
     def test_images_are_needed(self, analysis, points, refusal):
@@ -833,6 +1185,12 @@ class TestBadInput:
             ("data_copying", "cells=50001"),
             ("fid_infinity", "sizes=1"),
             ("power_spectrum", "images=4"),
+            ("truncation", "limits=[]"),
+            ("truncation", "limits=[0.5,0]"),
+            ("truncation", "batch_norm=moving"),
+            ("cas", "images=4"),
+            ("perceptual_path_length", "step=0"),
+            ("sefa", "steps=1"),
         ],
     )
     def test_numbers(self, analysis, setting, images, refusal):

@@ -52,6 +52,13 @@ MORE = {
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
     "analysis=authenticity": ["analysis.authenticity.samples=8", "analysis.authenticity.images=64"],
     "analysis=power_spectrum": ["analysis.power_spectrum.images=16"],
+    "analysis=[truncation,sefa]": [
+        "analysis.truncation.limits=[0.5]",
+        "analysis.truncation.samples=16",
+        "analysis.truncation.batch_norm=running",
+        "analysis.sefa.directions=1",
+        "analysis.sefa.samples=1",
+    ],
     "loss=hinge,wasserstein": ["seed=0"],
     "updates=600": ["seed=0"],
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],

@@ -1,18 +1,25 @@
 """Claims about scores: what fools the one and not the other, on sets whose answer is known."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
+import hydra
 import numpy as np
 import pytest
 import torch
+from lightning.pytorch import seed_everything
 
-from lit_gan.analysis import DataCopying
+from lit_gan.analysis import CAS, DataCopying, SeFa, Subject, Truncation
 from lit_gan.analysis.authenticity import beside_spacing
+from lit_gan.analysis.cas import Examples, accuracy_rows
 from lit_gan.analysis.fid_infinity import fids, line
 from lit_gan.analysis.power_spectrum import ring_decibels, told_apart
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.data import to_uint8
+from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.reading import subset_indices
 from lit_gan.metrics.reference import Moments, Reference, root
-from lit_gan.metrics.scores import NeighbourScores
+from lit_gan.metrics.scores import InceptionScore, NeighbourScores
 from lit_gan.sampling import Sampler
 from trainers import quiet_trainer
 
@@ -129,3 +136,104 @@ def test_a_spectrum_tells_generated_images(compose, measured):
         measured("two halves of the data told apart", among)
         assert share > 0.95
         assert among < 0.6
+
+
+@pytest.fixture(scope="module")
+def digits_run():
+    """A run of labelled digits, for analyses, trained once."""
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        config = hydra.compose("train", ["labels=projection", "ema=0.99", "updates=1200"])
+    seed_everything(config.seed)
+    gan, source = build_gan(config), build_source(config)
+    quiet_trainer(gan, 1200).fit(gan, build_data(config, source))
+    return Subject(config, None, gan.eval(), source, ema=True, seed=0, batch_size=250)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+@pytest.mark.claim(
+    "Truncated latent vectors trade variety for fidelity: IS and precision rise, recall falls",
+    "Brock et al. 2019, section 3.1",
+    on="digits at 32 px, conditional DCGAN with hinge loss, 1,200 updates, 2,000 samples with standing statistics; the "
+    "same without truncation for other samples",
+)
+def test_truncation_trades_variety_for_fidelity(digits_run, measured):
+    narrow, wide, plain = Truncation([0.6, 1.0], samples=2000).find(digits_run).rows
+    again, _ = Truncation([9.0], samples=2000).find(replace(digits_run, seed=1)).rows
+    for name in ("is", "precision", "recall", "fid"):
+        values = [row[name] for row in (narrow, wide, plain, again)]
+        measured(f"{name} within 0.6, within 1, without truncation, without for other samples", words(values))
+    assert narrow["is"] - 0.1 > wide["is"] > max(plain["is"], again["is"]) + 0.1
+    assert narrow["recall"] + 0.1 < wide["recall"] < min(plain["recall"], again["recall"]) - 0.05
+    assert min(narrow["precision"], wide["precision"]) > max(plain["precision"], again["precision"])
+
+
+def words(values):
+    return ", ".join(f"{value:.3g}" for value in values)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1200)
+@pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+@pytest.mark.claim(
+    "Samples change most along the directions that the first layer of G stretches most",
+    "Shen and Zhou 2021, section 3",
+    on="the run of the row about truncation, 32 samples moved by 3 to either side along 5 such directions and along 5 "
+    "random ones",
+)
+def test_the_first_layer_knows_directions(digits_run, measured):
+    *rows, other = SeFa(samples=32, steps=2).find(digits_run).rows
+    changes = [row["change"] for row in rows]
+    measured("change of pixels along the five", words(changes))
+    measured("along random ones", other["change"])
+    assert min(changes) > 1.2 * other["change"]
+
+
+@pytest.mark.slow
+@pytest.mark.claim(
+    "CAS finds the class that a generator has lost, which IS does not",
+    "Ravuri and Vinyals 2019, abstract",
+    on="digits at 32 px, four fifths of the images in place of samples, of which those of one class are all the same "
+    "image, or those of every class; ConvNet, 200 updates, tested on the other fifth, 2 lost classes",
+)
+def test_cas_finds_a_lost_class(compose, measured):
+    source = build_source(compose())
+    run, look = SimpleNamespace(source=source, device=torch.device("cpu"), seed=0), CAS(updates=200)
+    judge = Classifier()
+    judge.prepare(source)
+    split = source.split("train")
+    images, labels = (part[subset_indices(split, None)] for part in (split.images, split.labels))
+    real, test = Examples(images[360:], labels[360:]), Examples(images[:360], labels[:360])
+    whole, plain = by_class(look, run, real, test), inception_score(judge, real.images)
+    measured("real images: CAS and IS", words([whole["all"], plain]))
+    for lost in (1, 8):
+        some = collapsed(real, [lost])
+        found, score = by_class(look, run, some, test), inception_score(judge, some.images)
+        measured(f"class {lost} lost: CAS, that of the class, IS", words([found["all"], found[lost], score]))
+        assert min(found, key=found.get) == lost
+        assert found[lost] < whole[lost] - 0.2
+        assert score > plain - 0.1
+    found = by_class(look, run, collapsed(real, range(10)), test)
+    measured("every class lost: CAS", found["all"])
+    assert found["all"] < whole["all"] - 0.2
+
+
+def collapsed(examples, classes):
+    """The same examples, where all those of some classes are their first one."""
+    images = examples.images.clone()
+    for label in classes:
+        members = examples.labels == label
+        images[members] = images[members][0]
+    return Examples(images, examples.labels)
+
+
+def by_class(look, run, learnt, test):
+    rows = accuracy_rows(look.logits(run, learnt, test.images), test.labels)
+    return {row["class"]: row["accuracy"] for row in rows}
+
+
+def inception_score(judge, images):
+    score = InceptionScore(1)
+    score.update(judge(images).logits, torch.zeros(len(images), dtype=torch.long))
+    return score.compute()[0].item()

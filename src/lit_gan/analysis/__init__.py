@@ -4,6 +4,7 @@ a sentence."""
 from lit_gan.analysis.arithmetic import Arithmetic
 from lit_gan.analysis.authenticity import Authenticity
 from lit_gan.analysis.base import Analysis, Finding
+from lit_gan.analysis.cas import CAS
 from lit_gan.analysis.data_copying import DataCopying
 from lit_gan.analysis.duplicates import Duplicates
 from lit_gan.analysis.fid_infinity import FIDInfinity
@@ -13,11 +14,15 @@ from lit_gan.analysis.level_sets import LevelSets
 from lit_gan.analysis.linear_probe import LinearProbe
 from lit_gan.analysis.ms_ssim import MSSSIM
 from lit_gan.analysis.neighbours import Neighbours
+from lit_gan.analysis.perceptual_path_length import PerceptualPathLength
 from lit_gan.analysis.power_spectrum import PowerSpectrum
+from lit_gan.analysis.sefa import SeFa
 from lit_gan.analysis.subject import Subject
+from lit_gan.analysis.truncation import Truncation
 from lit_gan.analysis.weights import SingularValues, SpectralNorms, Weights
 
 __all__ = [
+    "CAS",
     "MSSSIM",
     "Analysis",
     "Arithmetic",
@@ -31,9 +36,12 @@ __all__ = [
     "LevelSets",
     "LinearProbe",
     "Neighbours",
+    "PerceptualPathLength",
     "PowerSpectrum",
+    "SeFa",
     "SingularValues",
     "SpectralNorms",
     "Subject",
+    "Truncation",
     "Weights",
 ]

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from lit_gan.data import Source
@@ -76,22 +76,42 @@ def train_classifier(source: Source, updates: int, seed: int, device: torch.devi
     images, labels = in_memory(source)
     held = len(images) // 5
     images, labels = images.to(device), labels.to(device)
-    with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
-        torch.manual_seed(seed)
-        network = ConvNet(images.shape[1], source.n_classes).to(device, memory_format=torch.channels_last)
-        optimise(network, images[held:], labels[held:], updates)
-    network.eval()
-    with torch.no_grad():
-        guesses = torch.cat([network(part).logits.argmax(1) for part in images[:held].split(500)])
+    network = trained_network(images[held:], labels[held:], source.n_classes, updates, seed)
+    guesses = logits_of(network, images[:held]).argmax(1)
     return Trained(network, (guesses == labels[:held]).float().mean().item())
+
+
+def trained_network(
+    images: UInt8[Tensor, "n c s s"], labels: Int[Tensor, " n"], classes: int, updates: int, seed: int
+) -> ConvNet:
+    """A ConvNet in eval mode, trained on these images on their device.
+
+    Every random number comes from `seed`; torch's own are left as they were.
+    """
+    device = images.device
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        network = ConvNet(images.shape[1], classes).to(device, memory_format=torch.channels_last)
+        optimise(network, images, labels, updates)
+    return network.eval()
+
+
+@torch.no_grad()
+def logits_of(network: ConvNet, images: UInt8[Tensor, "n c s s"]) -> Float[Tensor, "n k"]:
+    """The logits of all images."""
+    return torch.cat([network(part).logits for part in images.split(500)])
+
+
+def small(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
+    """Images of the classifier's size, rounded."""
+    return resized(images, ConvNet.SIZE).round().to(torch.uint8)
 
 
 def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
     """Images of the classifier's size, and labels, in a random order that is always the same."""
     dataset = source.split("train")
     batches = [
-        (resized(images, ConvNet.SIZE).round().to(torch.uint8), labels)
-        for images, labels in read_batches(dataset, subset_indices(dataset, IMAGES), 500)
+        (small(images), labels) for images, labels in read_batches(dataset, subset_indices(dataset, IMAGES), 500)
     ]
     images, labels = zip(*batches, strict=True)
     return torch.cat(images), torch.cat(labels)
@@ -110,7 +130,7 @@ def optimise(network: ConvNet, images: Tensor, labels: Tensor, updates: int) -> 
         optimizer.step()
         schedule.step()
         if time.monotonic() - told > 10:
-            log.info(f"training the classifier for metrics=classifier: {update + 1} of {updates} updates")
+            log.info(f"training a classifier: {update + 1} of {updates} updates")
             told = time.monotonic()
 
 
@@ -129,6 +149,7 @@ class Classifier(Extractor):
 
     input_size = ConvNet.SIZE
     resize = "bilinear, antialiased"
+    sees_fractions = True
 
     @checked("metrics.suite.extractor")
     def __init__(self, updates: Count = 3000, seed: Seed = 0):
