@@ -84,7 +84,8 @@ def check_cell(config):
 
 def missing_scores(config):
     """The scores of the figure that the cell's metrics do not measure."""
-    return set(config.figure.get("scores") or ()) - set(instantiate(config.metrics.suite).SCORES)
+    named = {score.removeprefix("intra_") for score in config.figure.get("scores") or ()}
+    return named - set(instantiate(config.metrics.suite).SCORES)
 
 
 def test_every_grid_is_there_small_and_some_are_there_in_between():

@@ -89,6 +89,7 @@ def build_data(config: DictConfig, source: Source) -> GANData:
         dequantize=config.dequantize,
         num_workers=config.workers,
         device_memory=int(config.device_memory),
+        train_images=OmegaConf.select(config, "train_images"),
     )
 
 

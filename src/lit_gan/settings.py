@@ -31,6 +31,7 @@ TRAIN = {
     "updates": Count,
     "updates_per_epoch": Count,
     "batch_size": Count,
+    "train_images": CountOrNone,
     "g_batch_size": CountOrNone,
     "ema": Annotated[float | None, Range(0, below=1)],
     "ema_start": WholeOrNone,

@@ -152,6 +152,8 @@ class GANData(LightningDataModule):
             `source.samples`.
         num_workers: processes that decode images that neither fit into memory nor are packed.
         device_memory: decoded images of at most this many bytes are kept on the training device.
+        train_images: so many of the training images, a random choice that `seed` decides, are all
+            that the players see; None for all images. `source` goes on having all.
     """
 
     def __init__(
@@ -162,24 +164,37 @@ class GANData(LightningDataModule):
         dequantize: bool = False,
         num_workers: int = 0,
         device_memory: int = 2**30,
+        train_images: int | None = None,
     ):
         super().__init__()
         self.source, self.images_per_update, self.seed = source, images_per_update, seed
         self.dequantize, self.num_workers, self.device_memory = dequantize, num_workers, device_memory
+        self.train_images = train_images
         self._start = {"position": 0, "update": 0}
 
     def prepare_data(self) -> None:
         """Downloads and decodes the data in one process, before the others read them."""
         self.source.split("train")
 
+    @property
+    def n(self) -> int:
+        """The training images that the players see."""
+        return self.train_images or len(self.source.split("train"))
+
     def setup(self, stage: str) -> None:
         """Checks that there are enough images, and logs the names of the classes.
 
         Raises:
-            UserError: if one update needs more images than there are, or cannot be shared among the
-                devices.
+            UserError: if one update, or `train_images`, needs more images than there are, or an
+                update cannot be shared among the devices.
         """
-        n, needed, devices = len(self.source.split("train")), self.images_per_update, self.trainer.world_size
+        found = len(self.source.split("train"))
+        if self.n > found:
+            raise UserError(
+                f"train_images={self.train_images} is more than the {found} training images of data={self.source.name}: "
+                f"set it to at most {found}, or to null for all of them."
+            )
+        n, needed, devices = self.n, self.images_per_update, self.trainer.world_size
         if n < needed:
             raise UserError(
                 f"data={self.source.name} has {n} training images, fewer than the {needed} = n_dis x batch_size that "
@@ -207,7 +222,7 @@ class GANData(LightningDataModule):
             "position": self.position,
             "update": self.trainer.global_step,
             "class_names": None if names is None else list(names),
-            "images": len(self.source.split("train")),
+            "images": self.n,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -221,7 +236,7 @@ class GANData(LightningDataModule):
         # Lightning does not know that the loader begins at `position`, which is restored here.
         warnings.filterwarnings("ignore", ".*your dataloader is not resumable")
         self.source.require_names(state_dict.get("class_names"))
-        before, now = state_dict.get("images"), len(self.source.split("train"))
+        before, now = state_dict.get("images"), self.n
         if before not in (None, now):
             log.warning(
                 "data=%s has %d training images, and had %d when the run was saved: it goes on with what is there now",
@@ -252,7 +267,8 @@ class GANData(LightningDataModule):
         return FileLoader(data, batches, self.num_workers, self.trainer.strategy.root_device.type == "cuda")
 
     def _batches(self, n: int, device: torch.device) -> Batches:
-        sampler = EndlessSampler(n, self.seed, self.trainer.global_rank, self.trainer.world_size, device)
+        rank, world_size = self.trainer.global_rank, self.trainer.world_size
+        sampler = EndlessSampler(self.n, self.seed, rank, world_size, device, among=n)
         return Batches(sampler, self.images_per_update, lambda: self.position)
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

@@ -17,6 +17,7 @@ FIXED_ON_RESUME = (
     "ema",
     "ema_start",
     "batch_size",
+    "train_images",
     "g_batch_size",
     "seed",
     "dequantize",
