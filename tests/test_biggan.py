@@ -109,6 +109,14 @@ class TestBigGAN:
                 labels.attach(G, D)
         assert (count(G), count(D)) == (4_304_387, 4_207_361)
 
+    def test_parameters_of_studiogan_for_cifar10(self, compose):
+        config = compose("experiment=biggan_studiogan_cifar10")
+        with torch.device("meta"):
+            G, D = instantiate(config.model.G), instantiate(config.model.D)
+            for labels in (ConditionalBatchNorm(10), ProjectionDiscriminator(10)):
+                labels.attach(G, D)
+        assert (count(G), count(D)) == (9_416_196, 2_415_170)
+
     @pytest.mark.parametrize("channels", [1, 3])
     @pytest.mark.parametrize("size", biggan.PLANS)
     def test_every_size_in_grey_and_in_colour(self, size, channels):

@@ -66,6 +66,21 @@ def test_data_epochs_and_seeds_differ():
     assert not torch.equal(sampler.take(0, 100), torch.arange(100))
 
 
+@given(few=st.integers(1, 40), more=st.integers(0, 10), others=st.integers(1, 10), seed=st.integers(0, 5))
+def test_a_choice_of_images_is_the_same_in_each_data_epoch_and_lies_in_a_larger_one(few, more, others, seed):
+    among = few + more + others
+    samplers = [EndlessSampler(n, seed, among=among) for n in (few, few + more)]
+    epochs = [sampler.take(0, 2 * sampler.n).view(2, -1).sort().values for sampler in samplers]
+    assert all(torch.equal(first, second) and len(set(first.tolist())) == len(first) for first, second in epochs)
+    assert set(epochs[0][0].tolist()) <= set(epochs[1][0].tolist()) < set(range(among))
+
+
+def test_a_choice_of_images_depends_on_the_seed_and_all_images_are_no_choice():
+    chosen = [set(EndlessSampler(30, seed, among=100).take(0, 30).tolist()) for seed in (0, 0, 1)]
+    assert chosen[0] == chosen[1] != chosen[2]
+    assert torch.equal(EndlessSampler(30, 0, among=30).take(7, 60), EndlessSampler(30, 0).take(7, 60))
+
+
 def test_batches_start_where_the_position_stands():
     position = 0
     batches = Batches(EndlessSampler(10, seed=0), 4, lambda: position)
@@ -575,6 +590,25 @@ def test_resuming_gives_the_batches_of_an_uninterrupted_run(tmp_path, save, upda
     rest = run(GANData(Counted(23, place), 6, seed=0), 4, resume=tmp_path / "a.ckpt").seen
     assert len(whole) == 20
     assert rest == whole[update:]
+
+
+@pytest.mark.usefixtures("_cache")
+@pytest.mark.parametrize("place", ["memory", "files", "pack"])
+def test_players_see_some_images_alone_and_so_after_a_resume(tmp_path, place):
+    some = {"seed": 0, "train_images": 9}
+    data = GANData(Counted(23, place), 6, **some)
+    whole = run(data, 3, SaveAt(tmp_path / "a.ckpt", 5)).seen
+    assert torch.equal(torch.tensor(whole).flatten(), EndlessSampler(9, 0, among=23).take(0, 90))
+    assert len({image for batch in whole for image in batch}) == 9
+    assert run(GANData(Counted(23, place), 6, **some), 3, resume=tmp_path / "a.ckpt").seen == whole[5:]
+    assert len(data.source.split("train")) == 23  # what the metrics look at
+
+
+def test_more_images_than_there_are():
+    with pytest.raises(UserError, match=r"^train_images=24 is more than the 23 .* data=counted: .* to null for all"):
+        run(GANData(Counted(23), 6, seed=0, train_images=24), 1)
+    with pytest.raises(UserError, match="data=counted has 5 training images, fewer than the 6 = n_dis x batch_size"):
+        run(GANData(Counted(23), 6, seed=0, train_images=5), 1)
 
 
 def test_resuming_twice_and_with_another_batch_size_goes_on_at_the_position(tmp_path):

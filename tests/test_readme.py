@@ -65,6 +65,9 @@ MORE = {
     "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
     "sweep=DIR": ["generated=16", "jobs=1", "device=cpu"],
+    "sweep=biggan_cifar10": ["method=reacgan,mhgan", "seed=0"],
+    "sweep=augmentations_small_data": ["method=ada_digits,consistency_digits", "train_images=180", "seed=0"],
+    "sweep=losses_modern": ["method=wgan_gp,relativistic_r1_r2", "seed=0"],
     "trainer=tf32": ["trainer.precision=32-true"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }

@@ -92,9 +92,11 @@ def test_every_grid_is_there_small_and_some_are_there_in_between():
     papers = ["sngan_fig1_cifar10", "sngan_fig1_stl10", "sngan_table2_cifar10", "sngan_table2_stl10", "sngan_fig4"]
     papers += ["sngan_fig10", "sngan_fig11", "sngan_gamma", "sngan_imagenet", "wgan_gp_architectures"]
     papers += ["wgan_gp_architectures_no_norm", "wgan_gp_toy", "losses", "tricks", "mode_collapse"]
+    papers += ["biggan_cifar10", "augmentations_small_data", "losses_modern"]
     assert sorted(GRIDS) == sorted([*papers, "mode_collapse_stacked"])
     assert len(SMALL) == len(GRIDS)
     between = ["losses", "sngan_fig11", "sngan_fig1_cifar10", "sngan_fig4", "sngan_table2_cifar10"]
+    between += ["biggan_cifar10", "augmentations_small_data", "losses_modern"]
     assert sorted(MEDIUM) == sorted(f"{name}/medium" for name in [*between, "wgan_gp_architectures"])
 
 
@@ -189,6 +191,28 @@ def test_rows_of_a_table_keep_what_is_theirs():
     assert (resnet.updates, resnet.optim.n_dis, resnet.g_batch_size) == (50000, 5, 128)
     assert compose("sngan_table2_stl10", "method=spectral_norm_2x").updates == 200000
     assert compose("sngan_table2_stl10", "method=spectral_norm").updates == 100000
+
+
+def test_one_architecture_and_one_game_but_for_what_is_compared():
+    """Kang et al. 2023: the rows differ in what D says of classes; ReACGAN has batches and rates of its own."""
+    rows = [compose("biggan_cifar10", step) for step in ("method=acgan", "method=reacgan", "method=mhgan")]
+    heads = [set(config.reg) - {"spectral", "conditional_batch_norm"} for config in rows]
+    assert heads == [{"acgan"}, {"data_to_data_cross_entropy"}, {"multi_hinge", "feature_matching_l1"}]
+    assert [config.batch_size for config in rows] == [64, 128, 64]
+    assert all(config.model == rows[0].model and config.reg.spectral.networks == ["d", "g"] for config in rows)
+    acgan = rows[0].reg.acgan
+    assert (acgan.d_real, acgan.d_fake, acgan.g_fake, acgan.shared_labels) == (1, 0, 1, False)
+
+
+@pytest.mark.parametrize("scale", ["", pytest.param("/medium", marks=pytest.mark.slow), "/small"])
+def test_parts_of_the_data_are_a_tenth_a_fifth_and_all_and_the_scores_are_of_all(scale):
+    sweep = f"augmentations_small_data{scale}"
+    config = compose(sweep, "train_images=180")
+    n = [int(step.partition("=")[2]) for step in axes(sweep)["train_images"]]
+    assert [round(each / n[-1], 2) for each in n] == [0.1, 0.2, 1]
+    assert n[-1] == (1797 if scale == "/small" else 50_000)
+    assert [config.figure.names[str(each)] for each in n] == ["10 %", "20 %", "100 %"]
+    assert (config.metrics.final, config.protocol.full.real) == ("full", None)
 
 
 NOISE = [
