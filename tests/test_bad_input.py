@@ -128,6 +128,8 @@ class TestTrain:
             (["metrics=classifier", "protocol=[]"], ["'quick'", "none"]),
             (["~protocol.quick.seed"], ["protocol.quick", "seed"]),
             (["optim.accumulate=3"], ["batch_size=8", "optim.accumulate=3", "multiple of 3"]),
+            (["train_images=0"], ["train_images=0", "1 or more"]),
+            (["train_images=1798"], ["train_images=1798", "1797 training images of data=digits", "null"]),
             (["scale=smal"], ["scale=smal", "sweep=NAME"]),
             (["sweep=foo"], ["sweep=foo", "digits_regularizers"]),
             (["--multirun", "seed=0,1", "hydra/launcher=nonesuch"], ["hydra/launcher=nonesuch", "does not exist"]),
@@ -148,7 +150,8 @@ class TestTrain:
         assert "updates=-2 " in refusal("train", f"resume={finished}", "updates=-2")
 
     @pytest.mark.parametrize(
-        "change", ["data.name=other", "data.pad=1", "dequantize=true", "trainer.precision=bf16-mixed"]
+        "change",
+        ["data.name=other", "data.pad=1", "dequantize=true", "train_images=99", "trainer.precision=bf16-mixed"],
     )
     def test_resume_of_another_experiment(self, refusal, finished, change):
         change = "+" * (change == "data.pad=1") + change

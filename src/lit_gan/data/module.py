@@ -178,36 +178,51 @@ class GANData(LightningDataModule):
 
     @property
     def n(self) -> int:
-        """The training images that the players see."""
+        """How many training images the players see."""
         return self.train_images or len(self.source.split("train"))
 
     def setup(self, stage: str) -> None:
-        """Checks that there are enough images, and logs the names of the classes.
+        """Checks the numbers of images, and logs the names of the classes.
 
         Raises:
-            UserError: if one update, or `train_images`, needs more images than there are, or an
-                update cannot be shared among the devices.
+            UserError: see `require_images` and `require_shares`.
         """
-        found = len(self.source.split("train"))
+        self.require_images(len(self.source.split("train")))
+        self.require_shares(self.trainer.world_size)
+        if self.source.class_names and self.trainer.global_rank == 0:
+            names = first_few([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
+            log.info("data=%s: the classes are %s", self.source.name, names)
+
+    def require_images(self, found: int) -> None:
+        """Refuses a number of training images that is too small.
+
+        Raises:
+            UserError: `train_images`, or one update, needs more of them.
+        """
+        name, needed = self.source.name, self.images_per_update
         if self.n > found:
             raise UserError(
-                f"train_images={self.train_images} is more than the {found} training images of data={self.source.name}: "
-                f"set it to at most {found}, or to null for all of them."
+                f"train_images={self.train_images} is more than the {found} training images of data={name}: set it to "
+                f"at most {found}, or to null for all of them."
             )
-        n, needed, devices = self.n, self.images_per_update, self.trainer.world_size
-        if n < needed:
+        if self.n < needed:
             raise UserError(
-                f"data={self.source.name} has {n} training images, fewer than the {needed} = n_dis x batch_size that "
-                f"one update needs: lower batch_size or n_dis, or use more data."
+                f"data={name} has {self.n} training images, fewer than the {needed} = n_dis x batch_size that one "
+                f"update needs: lower batch_size or n_dis, or use more data."
             )
+
+    def require_shares(self, devices: int) -> None:
+        """Refuses an update whose images cannot be shared among the devices.
+
+        Raises:
+            UserError: names the batch size that can be.
+        """
+        needed = self.images_per_update
         if needed % devices:
             raise UserError(
                 f"{needed} = n_dis x batch_size images per update cannot be shared among {devices} devices: "
                 f"set batch_size to a multiple of {devices}."
             )
-        if self.source.class_names and self.trainer.global_rank == 0:
-            names = first_few([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
-            log.info("data=%s: the classes are %s", self.source.name, names)
 
     @property
     def position(self) -> int:
