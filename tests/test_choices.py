@@ -28,6 +28,8 @@ COMPANIONS = {
     "model=dirac": ["data=dirac"],
     "model=r3gan": ["reg=[r1]"],
     "model=text_resnet": ["data=text"],
+    "reg=path_length": ["model=stylegan2"],
+    "reg=style_mixing": ["model=stylegan2"],
     "metrics=modes": ["data=gaussians"],
     "metrics=ngrams": ["data=text"],
     "metrics=stacked": ["data=stacked_digits"],

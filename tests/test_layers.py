@@ -119,11 +119,13 @@ def test_the_vocabulary_imports_nothing_of_the_package():
     assert imports("lit_gan.errors") == set()
     assert imports("lit_gan.ranges") == {"lit_gan.errors"}
     assert imports("lit_gan.layers") == {"lit_gan.errors", "lit_gan.game"}
+    assert imports("lit_gan.styles") == {"lit_gan.game", "lit_gan.layers"}
 
 
 @pytest.mark.parametrize("name", below(*METHODS))
 def test_losses_networks_and_tricks_know_the_vocabulary_only(name):
     allowed = {"lit_gan.game", "lit_gan.layers", "lit_gan.errors", "lit_gan.ranges", "lit_gan.system.processes"}
+    allowed |= {"lit_gan.styles"}
     if name.startswith("lit_gan.models"):
         allowed |= {"lit_gan.models.layers", "lit_gan.models.blocks", "lit_gan.models.attention"}
         allowed |= {"lit_gan.models.biggan"} if name == "lit_gan.models.biggan_deep" else set()

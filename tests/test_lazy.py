@@ -31,6 +31,7 @@ PENALTIES |= {
     "feature_matching",
     "historical_averaging",
     "mode_seeking",
+    "path_length",
     "pull_away",
 }
 
@@ -112,7 +113,7 @@ def test_lazy_steps_move_as_far_as_eager_ones_to_first_order(make_turn, linear_d
 
 def test_every_penalty_can_be_lazy(compose):
     config = compose(f"reg=[{','.join(sorted(PENALTIES))}]").reg
-    assert {name: config[name].every for name in config} == dict.fromkeys(sorted(PENALTIES))
+    assert {name: config[name].every for name in config} == dict.fromkeys(PENALTIES) | {"path_length": 4}
     for name in PENALTIES:
         config[name].every = 16
         assert build_part(config[name]).every == 16

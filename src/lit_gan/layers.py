@@ -92,6 +92,57 @@ class ClassMargins(Labelled):
         return own - scores.scatter(1, y[:, None], -torch.inf).amax(1, keepdim=True)
 
 
+class Equalised(nn.Module):
+    """The parametrisation gain * weight, of a weight that is stored larger than it is applied.
+
+    An optimizer whose steps do not depend on the size of the gradient, Adam, then moves all layers
+    at the same rate relative to their size. Karras et al. 2018 (progressive growing), section 4.1.
+    """
+
+    def __init__(self, gain: float):
+        super().__init__()
+        self.gain = gain
+
+    def forward(self, weight: Tensor) -> Tensor:
+        """The weight as applied."""
+        return weight * self.gain
+
+    def right_inverse(self, weight: Tensor) -> Tensor:
+        """The weight as stored."""
+        return weight / self.gain
+
+
+def equalised(layer: nn.Module, multiplier: float = 1.0) -> nn.Module:
+    """Gives a convolution or linear layer an equalised learning rate: weights from N(0, 1 / fan_in),
+    stored as N(0, 1 / multiplier^2), and biases 0.
+
+    Args:
+        multiplier: of the learning rate, of biases, too; 0.01 in the mapping networks of Karras et
+            al. 2019.
+    """
+    std = layer.weight[0].numel() ** -0.5
+    nn.init.normal_(layer.weight, 0.0, std)
+    parametrize.register_parametrization(layer, "weight", Equalised(multiplier * std))
+    if layer.bias is not None:
+        nn.init.zeros_(layer.bias)
+        if multiplier != 1:
+            parametrize.register_parametrization(layer, "bias", Equalised(multiplier))
+    return layer
+
+
+def equalisation(layer: nn.Module) -> Equalised | None:
+    """The gain of a layer's weight, where it has one."""
+    parts = layer.parametrizations["weight"] if parametrize.is_parametrized(layer, "weight") else []
+    return next((part for part in parts if isinstance(part, Equalised)), None)
+
+
+def is_reparametrised(layer: nn.Module) -> bool:
+    """Whether something else than an equalised learning rate is between what a layer stores and what
+    it applies."""
+    lists = layer.parametrizations.values() if parametrize.is_parametrized(layer) else []
+    return any(not isinstance(part, Equalised) for parts in lists for part in parts)
+
+
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)
 OUTPUTS_SECOND = (nn.ConvTranspose1d, nn.ConvTranspose2d, nn.Embedding)
 
@@ -134,7 +185,7 @@ def require_plain(layer: nn.Module) -> None:
     Raises:
         UserError: a weight in it is reparametrised already.
     """
-    if any(parametrize.is_parametrized(part) for part in layer.modules()):
+    if any(is_reparametrised(part) for part in layer.modules()):
         raise UserError(
             "A layer that has to read more channels is already reparametrised: in reg=[...], put spectral, "
             "weight_norm and the like last."
@@ -145,7 +196,8 @@ def widen(layer: nn.Module, extra: int) -> None:
     """Lets a layer, or a block that has a method `widen`, read `extra` more channels after those it
     has.
 
-    The new weights are drawn as large as the old ones, in the root mean square.
+    The new weights are drawn as large as the old ones, in the root mean square. Where the learning
+    rate is equalised, all of them are then applied as much smaller as there are more.
 
     Raises:
         UserError: the layer's weight is reparametrised already.
@@ -155,9 +207,12 @@ def widen(layer: nn.Module, extra: int) -> None:
     require_plain(layer)
     axis = 1 - out_axis(layer)
     shape = list(layer.weight.shape)
-    shape[axis] = extra
+    before, shape[axis] = shape[axis], extra
     more = torch.randn(shape).to(layer.weight) * layer.weight.detach().square().mean().sqrt()
-    layer.weight = nn.Parameter(torch.cat([layer.weight.detach(), more], axis))
+    weight, scaling = torch.cat([layer.weight.detach(), more], axis), equalisation(layer)
+    layer.weight = nn.Parameter(weight) if scaling is None else weight
+    if scaling is not None:
+        scaling.gain *= (before / (before + extra)) ** 0.5
     name = "in_features" if isinstance(layer, nn.Linear) else "in_channels"
     setattr(layer, name, n_inputs(layer) + extra)
 
@@ -187,17 +242,34 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
 
 def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:
     """The layers of a player with a weight, for a regularizer called `name` that needs weights
-    nobody reparametrises.
+    nobody reparametrises but by an equalised learning rate.
 
     Raises:
         UserError: another reparametrisation has them already.
     """
     layers = operators(network)
-    if any(parametrize.is_parametrized(layer, "weight") for layer in layers):
+    if any(is_reparametrised(layer) for layer in layers):
         player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
             f"reg={name} finds {player}'s weights already reparametrised by another entry of reg (spectral, "
             f"weight_norm, frobenius): leave one of the two out."
+        )
+    return layers
+
+
+def stored_weight_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:
+    """The layers of a player with a weight, for a regularizer called `name` that changes the numbers
+    which are stored.
+
+    Raises:
+        UserError: as `plain_weight_layers`, or others are applied.
+    """
+    layers = plain_weight_layers(network, name)
+    if any(equalisation(layer) is not None for layer in layers):
+        player = "D" if isinstance(network, Discriminator) else "G"
+        raise UserError(
+            f"reg={name} changes weights as they are stored, and {player} applies others: its learning rates are "
+            f"equalised, by model=stylegan2 or labels=mapped_projection. Leave it out, as in reg=[r1]."
         )
     return layers
 

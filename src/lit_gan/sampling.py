@@ -13,6 +13,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lit_gan.data.source import first_few
 from lit_gan.errors import UserError
 from lit_gan.game import Generator, Normal
+from lit_gan.styles import StyledGenerator
 
 BatchStatistics = Literal["running", "batch", "standing"]
 """What G's batch normalisation normalises by when it does not train: its running statistics, those
@@ -55,7 +56,8 @@ class Sampler:
     Args:
         seed: of the latent vectors, which are drawn on the CPU and so do not depend on the device.
         batch_norm: "running", "batch" or "standing", see `BatchStatistics`.
-        truncation: the largest absolute value of a normal latent variable; None for any.
+        truncation: the largest absolute value of a normal latent variable; None for any. Of a
+            generator with styles the share of their way from the mean style that they go.
 
     Raises:
         UserError: a truncation where no latent variable is normal.
@@ -73,7 +75,10 @@ class Sampler:
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
         self.truncation = truncation
-        if truncation is not None and not any(isinstance(part, Normal) for part in G.latents):
+        if isinstance(self.G, StyledGenerator):
+            # it has no batch normalisation, and in training the noise on its maps is anybody's
+            self.G.eval().truncation, self.truncation = truncation, None
+        elif truncation is not None and not any(isinstance(part, Normal) for part in G.latents):
             raise UserError(
                 f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
             )

@@ -1,9 +1,14 @@
-"""Claims about D's and G's structure: comparisons within a batch and normalisation without them."""
+"""Claims about D's and G's structure: comparisons within a batch, normalisation without them, lengths of paths."""
 
 import pytest
 import torch
+from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.game import Turn
+from lit_gan.models import mlp
+from lit_gan.reg.styles import PathLength, path_lengths
+from lit_gan.styles import StyledGenerator
 from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -72,3 +77,61 @@ def influence(G):
     z = G.draw(64)
     one, other = G.train()(z[:32]), G(torch.cat([z[:1], z[33:]]))
     return ((one[0] - other[0]).norm() / (one[1:] - one[0]).flatten(1).norm(dim=1).mean()).item()
+
+
+class LinearG(StyledGenerator):
+    """Images A w of 8 x 8 pixels; the singular values of A are 16 from 1 to 4."""
+
+    def __init__(self):
+        super().__init__((1, 8, 8), 16, "normal", 16, 1)
+        self.n_styles = 1
+        left, right = (torch.linalg.qr(torch.randn(rows, 16)).Q for rows in (64, 16))
+        self.A = nn.Parameter(left * torch.linspace(1, 4, 16) @ right)
+
+    def synthesise(self, styles):
+        return (styles[:, 0] @ self.A.T).view(-1, 1, 8, 8)
+
+    def condition(self):
+        """The largest singular value of A over the smallest."""
+        values = torch.linalg.svdvals(self.A.detach())
+        return (values[0] / values[-1]).item()
+
+
+def condition_after(penalty, seed, updates=500):
+    """The condition of A after descending on penalty(G) alone."""
+    torch.manual_seed(seed)
+    G = LinearG()
+    optimizer = torch.optim.SGD([G.A], 2.0)
+    for _ in range(updates):
+        optimizer.zero_grad()
+        penalty(G).backward()
+        optimizer.step()
+    return G.condition()
+
+
+def path_penalty():
+    """The penalty, with a mean of its own."""
+    reg, D = PathLength(), mlp.Discriminator((1, 8, 8), width=4, depth=1)
+    batch = torch.zeros(128, 1, 8, 8), torch.zeros(128, dtype=torch.long), torch.zeros(128, 16)
+    return lambda G: reg.g(Turn("g", G, D, *batch))
+
+
+def squared_lengths(G):
+    """What the penalty would be without a mean, as weak as the penalty is."""
+    return 0.02 * path_lengths(G, G.styles(G.draw(64))).square().mean()
+
+
+@pytest.mark.claim(
+    "The penalty on path lengths is least where the Jacobian of the sample by its style is orthogonal, up to its scale",
+    "Karras et al. 2020 (StyleGAN2), section 3.2",
+    on="images of 8 x 8 px linear in a style of 16 numbers, with singular values from 1 to 4; 500 steps of gradient "
+    "descent on the penalty alone, 2 seeds. In games of 400 updates on digits (16 px, width 16) the standard deviation "
+    "of the lengths was 0.25 of their mean with it, 0.26 and 0.28 without",
+)
+def test_path_lengths_make_the_jacobian_orthogonal(measured):
+    method = [condition_after(path_penalty(), seed) for seed in (0, 1)]
+    plain = [condition_after(squared_lengths, seed) for seed in (0, 1)]
+    measured("largest singular value over the smallest, 4 at first", ", ".join(f"{each:.2f}" for each in method))
+    measured("with squares of the lengths instead", ", ".join(f"{each:.2f}" for each in plain))
+    assert max(method) < 1.5
+    assert min(plain) > 3.5

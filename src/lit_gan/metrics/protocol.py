@@ -44,7 +44,8 @@ class EvalProtocol:
     seed: Seed
     """Of the latent vectors, of IS's splits and of KID's subsets."""
     truncation: Annotated[float | None, Range(above=0)] = None
-    """The largest absolute value of a normal latent variable; None for any."""
+    """The largest absolute value of a normal latent variable or, of a generator with styles (StyleGAN2), the share of
+    their way from the mean style; None for any."""
 
     def __post_init__(self):
         for name, allowed in argument_ranges(EvalProtocol).items():

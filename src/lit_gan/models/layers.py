@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
@@ -155,6 +156,56 @@ def pixel_shuffle(before: int, after: int, kernel_size: int) -> list[nn.Module]:
     """A convolution to four times the channels, which become 2 x 2 pixels. Shi et al. 2016, Eq.
     4."""
     return [*convolve(before, 4 * after, kernel_size), nn.PixelShuffle(2)]
+
+
+class Smooth(nn.Module):
+    """What passes the filter [1, 3, 3, 1] along either axis."""
+
+    gain: float = 1.0
+    kernel: Tensor
+
+    def __init__(self):
+        super().__init__()
+        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
+        self.register_buffer("kernel", self.gain * taps[:, None] * taps, persistent=False)
+
+    def filters(self, x: Tensor) -> Tensor:
+        """The filter for each channel."""
+        return self.kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
+
+
+class Double(Smooth):
+    """Twice the resolution."""
+
+    gain = 4.0
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, s, s] to [b, c, 2s, 2s]; a constant stays what it is, but at the edges."""
+        return F.conv_transpose2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class Halve(Smooth):
+    """Half the resolution."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, s, s] to [b, c, s/2, s/2]; a constant stays what it is, but at the edges."""
+        return F.conv2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
+
+
+class Blur(Smooth):
+    """The filter alone, times `gain`, with so many pixels of zeros around the maps.
+
+    Karras et al. 2020 (StyleGAN2) have it before a convolution of stride 2 and behind a transposed
+    one, which leaves three quarters of the pixels to it: a gain of 4.
+    """
+
+    def __init__(self, padding: int, gain: float = 1.0):
+        self.padding, self.gain = padding, gain
+        super().__init__()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[b, c, s, s] to [b, c, s + 2 padding - 3, s + 2 padding - 3]."""
+        return F.conv2d(x, self.filters(x), padding=self.padding, groups=x.shape[1])
 
 
 # Weight initialisation

@@ -6,13 +6,12 @@ import math
 from collections.abc import Sequence
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.game import Images, Labels, Latents, Layers
 from lit_gan.layers import LatentLinear
-from lit_gan.models.layers import halvings, image_shape
+from lit_gan.models.layers import Double, Halve, halvings, image_shape
 from lit_gan.ranges import Count, checked
 
 SIZES = (16, 32, 64, 128, 256)
@@ -133,40 +132,6 @@ class GroupedBlock(nn.Module):
 def blocks(channels: int, depth: int) -> list[nn.Module]:
     """So many blocks."""
     return [GroupedBlock(channels) for _ in range(depth)]
-
-
-class Resampling(nn.Module):
-    """A change of resolution through the filter [1, 3, 3, 1] along either axis."""
-
-    gain: float = 1.0
-    kernel: Tensor
-
-    def __init__(self):
-        super().__init__()
-        taps = torch.tensor([1.0, 3.0, 3.0, 1.0]) / 8
-        self.register_buffer("kernel", self.gain * taps[:, None] * taps, persistent=False)
-
-    def filters(self, x: Tensor) -> Tensor:
-        """The filter for each channel."""
-        return self.kernel.to(x.dtype).expand(x.shape[1], 1, -1, -1)
-
-
-class Double(Resampling):
-    """Twice the resolution."""
-
-    gain = 4.0
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, c, s, s] to [b, c, 2s, 2s]; a constant stays what it is, but at the edges."""
-        return F.conv_transpose2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
-
-
-class Halve(Resampling):
-    """Half the resolution."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """[b, c, s, s] to [b, c, s/2, s/2]; a constant stays what it is, but at the edges."""
-        return F.conv2d(x, self.filters(x), stride=2, padding=1, groups=x.shape[1])
 
 
 @torch.no_grad()

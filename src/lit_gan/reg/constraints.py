@@ -8,7 +8,14 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn
-from lit_gan.layers import LargestSingularValue, Matrix, applied_weights, out_axis, plain_weight_layers
+from lit_gan.layers import (
+    LargestSingularValue,
+    Matrix,
+    applied_weights,
+    out_axis,
+    plain_weight_layers,
+    stored_weight_layers,
+)
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Switch, checked
 
 
@@ -41,9 +48,10 @@ class WeightClip(Regularizer):
 
         Raises:
             UserError: D's weights are reparametrised, and clamping what is divided by its norm
-                bounds nothing; or D has no convolutions and nothing else is to be clamped.
+                bounds nothing; or its learning rates are equalised; or D has no convolutions and
+                nothing else is to be clamped.
         """
-        layers = plain_weight_layers(D, "weight_clip")
+        layers = stored_weight_layers(D, "weight_clip")
         if self.convolutions_only:
             self.clipped = [layer.weight for layer in layers if not isinstance(layer, nn.Linear | nn.Embedding)]
             if not self.clipped:
@@ -122,7 +130,7 @@ class Orthonormal(Regularizer):
         Raises:
             UserError: they are reparametrised by an earlier entry of `reg`.
         """
-        for layer in plain_weight_layers(D, "orthonormal"):
+        for layer in stored_weight_layers(D, "orthonormal"):
             weight = layer.weight.detach().movedim(out_axis(layer), 0)
             weight.copy_(nn.init.orthogonal_(torch.empty_like(weight, memory_format=torch.contiguous_format)))
 

@@ -14,8 +14,9 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
-from lit_gan.layers import LatentLinear, LatentNorm, reader_positions, require_plain, widen
+from lit_gan.layers import LatentLinear, LatentNorm, equalised, reader_positions, require_plain, widen
 from lit_gan.ranges import Count, Number, Switch, checked
+from lit_gan.styles import ClassVectors, StyledGenerator, mapping_layers
 
 Features = Float[Tensor, "b f"]
 
@@ -172,6 +173,63 @@ class ProjectionDiscriminator(Conditional):
         D.head = Projection(D.head, self.n_classes)
 
 
+class MappedLabels(Labelled):
+    """A last layer of D: <f, w_y> / sqrt(n), where f [n] is linear in the features and w_y [n] what a
+    mapping network makes of the label.
+
+    Args:
+        in_features: length of the features, and n.
+        n_classes: number of classes of the data.
+        depth: layers of the mapping network.
+    """
+
+    def __init__(self, in_features: int, n_classes: int, depth: int):
+        super().__init__()
+        self.n_classes, self.linear = n_classes, equalised(nn.Linear(in_features, in_features))
+        vectors = ClassVectors(n_classes, in_features)
+        self.mapping = nn.Sequential(vectors, *mapping_layers(in_features, in_features, depth))
+
+    @property
+    def in_features(self) -> int:
+        """Length of the features."""
+        return self.linear.in_features
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more features."""
+        widen(self.linear, extra)
+
+    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+        """The logits."""
+        own = self.linear(features)
+        return (own * self.mapping(y)).sum(1, keepdim=True) * own.shape[1] ** -0.5
+
+
+class MappedProjection(Conditional):
+    """D's logit is <f(x), w(y)> / sqrt(n), w a mapping network of the label. Karras et al. 2020 (ADA),
+    in the authors' code.
+
+    Beside the projection discriminator there is no term without the label, and the vectors of the
+    labels are not free: a mapping network as in front of StyleGAN2's G, which learns at a hundredth
+    of the rate, makes them. All its layers have equalised learning rates, in any D.
+
+    Args:
+        n_classes: number of classes of the data.
+        depth: layers of the mapping network; 8 in the authors' code, whatever G's are.
+
+    Raises:
+        UserError: data without labels, or a depth below 1.
+    """
+
+    @checked("reg.mapped_projection")
+    def __init__(self, n_classes: int | None, depth: Count = 8):
+        super().__init__(n_classes)
+        self.depth = depth
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Replaces D's last layer."""
+        D.head = MappedLabels(D.n_features, self.n_classes, self.depth)
+
+
 class ClassNorm(Labelled):
     """Batch normalisation with the gamma and beta of each sample's class; the statistics are the
     whole batch's."""
@@ -211,7 +269,8 @@ class ConditionalBatchNorm(Conditional):
 
     Where the normalisation reads a part of the latent vector, as in BigGAN, it reads a learned
     vector of the label beside it, the same for all blocks: Brock et al. 2019, section 3. BigGAN's
-    first layer does not, that of BigGAN-deep does, and in R3GAN, which normalises nothing, it alone.
+    first layer does not, that of BigGAN-deep does, and in R3GAN and StyleGAN2, which normalise
+    nothing, it alone.
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:
@@ -235,8 +294,11 @@ class ConditionalBatchNorm(Conditional):
 
     def share(self, G: Generator, readers: list[nn.Module]) -> None:
         """Gives G a vector of each class, which these layers read after what they have read."""
-        G.embedding = LabelVectors(self.n_classes, G.label_size)
-        nn.init.orthogonal_(G.embedding.weight)
+        if isinstance(G, StyledGenerator):
+            G.embedding = ClassVectors(self.n_classes, G.label_size)
+        else:
+            G.embedding = LabelVectors(self.n_classes, G.label_size)
+            nn.init.orthogonal_(G.embedding.weight)
         for reader in readers:
             widen(reader, G.label_size)
 

@@ -9,7 +9,7 @@ from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError, written
 from lit_gan.game import Discriminator, Generator, Regularizer
-from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers
+from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers, stored_weight_layers
 from lit_gan.ranges import Count, Positive, Switch, WholeOrNone, checked
 
 
@@ -182,7 +182,12 @@ class WeightNorm(Regularizer):
         self.gamma = gamma
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Reparametrises every operator of D."""
+        """Reparametrises every operator of D.
+
+        Raises:
+            UserError: as `divisible_layers`, or the learning rates of D are equalised.
+        """
+        stored_weight_layers(D, "weight_norm")
         for layer in divisible_layers(D, "weight_norm"):
             parametrize.register_parametrization(layer, "weight", RowLengths(out_axis(layer)))
             length = layer.parametrizations.weight.original0
