@@ -114,10 +114,11 @@ def test_data_without_variance_accuse_no_sample(compose):
 
 
 def test_a_single_image_accuses_no_sample(compose, tmp_path):
-    from lit_gan.build import build_gan, build_source
+    from lit_gan.build import build_gan, build_source, complete_data
 
     Image.new("L", (16, 16)).save(tmp_path / "only.png")
-    config = compose("data=image_folder", f"data.root={tmp_path}", "data.image_size=16", "model.width=4")
+    config = compose("data=image_folder", f"data.root={tmp_path}", "model.width=4")
+    complete_data(config)
     assert equal_samples(build_gan(config).G, build_source(config)) is None
 
 
