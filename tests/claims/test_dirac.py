@@ -1,13 +1,23 @@
 """Claims about local convergence on the Dirac-GAN, whose linearised dynamics fit on paper. Mescheder et al. 2018."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
+from lightning.pytorch import Callback
+from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
+from lit_gan import game
 from lit_gan.build import build_gan
 from lit_gan.callbacks.vector_field import VectorField
+from lit_gan.losses import Wasserstein
+from lit_gan.models import dirac
+from lit_gan.module import GAN
+from lit_gan.optim import Optimizers
+from lit_gan.order import Simultaneous
+from lit_gan.reg.latents import LOGAN
 from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -138,3 +148,75 @@ def test_order_of_play(path, measured):
     for order, end in ends.items():
         measured(f"{order}: last distance over first", end)
     assert ends["extragradient"] < 0.3 < 0.9 < ends["alternating"] < 1.1 < 3 < ends["simultaneous"]
+
+
+R1_AND_R2 = ["reg=[r1,r2]", "reg.r1.weight=0.25", "reg.r2.weight=0.25"]
+RELATIVISTIC = {
+    "alone": ([], radius(0.5, 0)),
+    "with R1": (["reg=r1", "reg.r1.weight=0.5"], radius(0.5, 0.5)),
+    "with R2": (["reg=r2", "reg.r2.weight=0.5"], radius(0.5, 0.5)),
+    "with R1 and R2": (R1_AND_R2, radius(0.5, 0.5)),
+}
+
+
+@pytest.mark.claim(
+    "A relativistic pairing alone does not converge; with R1, R2 or both it does, locally",
+    "Huang et al. 2024 (R3GAN), section 2",
+    on=f"{ON}; R1 or R2 of weight 0.5, both of weight 0.25",
+)
+@pytest.mark.parametrize("regs", RELATIVISTIC)
+def test_relativistic_pairs_converge_with_a_penalty(path, measured, regs):
+    overrides, expected = RELATIVISTIC[regs]
+    found = growth(path("order=simultaneous", "loss=relativistic", *overrides))
+    measured(regs, f"factor per update {found:.4f}, theory {expected:.4f}")
+    assert math.log(found) == pytest.approx(math.log(expected), rel=0.1, abs=1e-4)
+    assert (found > 1) is (regs == "alone")
+
+
+class Shift(game.Generator):
+    """G(z) = theta + z."""
+
+    def __init__(self, theta):
+        super().__init__((1,), 1)
+        self.theta = nn.Parameter(torch.tensor([theta]))
+
+    def forward(self, z, y=None):
+        return self.theta + z
+
+
+class Positions(Callback):
+    """Notes theta and psi after each update."""
+
+    def __init__(self):
+        self.path = []
+
+    def on_train_batch_end(self, trainer, gan, *_):
+        self.path.append([gan.G.theta.item(), gan.D.head.weight.item()])
+
+
+def shifting(regs, monkeypatch):
+    """The way of (theta, psi) where G moves noise and D is psi x, the noise always the same and its mean 0."""
+    noise = torch.randn(BATCH // 2, 1)
+    noise = torch.cat([noise, -noise])
+    monkeypatch.setattr(Shift, "draw", lambda G, n, generator=None: noise[:n].clone())
+    sgd = partial(torch.optim.SGD, lr=RATE)
+    G, D, positions = Shift(0.02), dirac.Discriminator((1,), 0.02), Positions()
+    gan = GAN(G, D, Wasserstein(), regs, Optimizers(1, sgd, sgd), Simultaneous())
+    data = TensorDataset(noise.repeat(UPDATES, 1), torch.zeros(UPDATES * BATCH, dtype=torch.long))
+    quiet_trainer(gan, UPDATES, positions).fit(gan, DataLoader(data, BATCH))
+    return torch.tensor(positions.path, dtype=torch.float64)
+
+
+@pytest.mark.claim(
+    "Latent optimisation improves the adversarial dynamics: the game that orbits converges",
+    "Wu et al. 2019 (LOGAN), abstract",
+    on=f"G(z) = theta + z and D(x) = psi x, Wasserstein loss, {ON.partition(', ')[2]}; alpha 0.9, beta 5, weight 0.1",
+)
+def test_latent_optimisation_damps_the_orbit(measured, monkeypatch):
+    alpha, beta, weight = 0.9, 5.0, 0.1
+    # near 0 the step is alpha psi / beta: D's loss grows by alpha psi^2 / beta, its price by weight times its square
+    damped = 2 * alpha / beta + 2 * weight * (alpha / beta) ** 2
+    for name, regs, damping in (("without", {}, 0.0), ("with", {"logan": LOGAN(weight, alpha, beta, 1.0)}, damped)):
+        found, expected = growth(shifting(regs, monkeypatch)), radius(1, damping)
+        measured(name, f"factor per update {found:.4f}, theory {expected:.4f}")
+        assert math.log(found) == pytest.approx(math.log(expected), rel=0.1)
