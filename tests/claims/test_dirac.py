@@ -157,6 +157,8 @@ RELATIVISTIC = {
     "with R2": (["reg=r2", "reg.r2.weight=0.5"], radius(0.5, 0.5)),
     "with R1 and R2": (R1_AND_R2, radius(0.5, 0.5)),
 }
+LIKE_BOTH = ("with R1", "with R2")
+"""Penalties whose linearised dynamics are those of both."""
 
 
 @pytest.mark.claim(
@@ -164,7 +166,9 @@ RELATIVISTIC = {
     "Huang et al. 2024 (R3GAN), section 2",
     on=f"{ON}; R1 or R2 of weight 0.5, both of weight 0.25",
 )
-@pytest.mark.parametrize("regs", RELATIVISTIC)
+@pytest.mark.parametrize(
+    "regs", [pytest.param(name, marks=pytest.mark.slow if name in LIKE_BOTH else []) for name in RELATIVISTIC]
+)
 def test_relativistic_pairs_converge_with_a_penalty(path, measured, regs):
     overrides, expected = RELATIVISTIC[regs]
     found = growth(path("order=simultaneous", "loss=relativistic", *overrides))

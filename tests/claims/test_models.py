@@ -1,12 +1,11 @@
-"""Claims about networks: what upsampling leaves in an image, how far a layer sees, how depth changes the start."""
+"""Claims about networks: what upsampling leaves in an image, how far a layer sees, what a latent vector moves."""
 
 import pytest
 import torch
 from torch import nn
 
-from lit_gan.models import dcgan, layers, r3gan
+from lit_gan.models import biggan, dcgan, layers, r3gan
 from lit_gan.models.attention import SelfAttention
-from lit_gan.models.biggan import WideDownBlock
 
 
 def energies(kernel_size, upsample, seeds=16):
@@ -72,7 +71,7 @@ def pairs(n, alike):
     return x
 
 
-def told_apart(layer, seed, updates=300):
+def told_apart(layer, seed, updates=600):
     """The share of new pairs that a D tells apart: two convolutions, this layer, ReLU, sum and dense, as in SNGAN."""
     torch.manual_seed(seed)
     local = [nn.Conv2d(1, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 4, 2, 1), nn.ReLU()]
@@ -92,11 +91,11 @@ def told_apart(layer, seed, updates=300):
     "Attention relates places that are far from each other; a residual block in its place, which is larger, does not",
     "Zhang et al. 2019 (SAGAN), abstract and Table 1",
     on="images of 16 px with two squares at opposite edges, of one sign as real and of two as generated ones; D of two "
-    "convolutions to 32 maps of 8 x 8, the layer, global sum and dense, hinge, 300 updates, 2 seeds",
+    "convolutions to 32 maps of 8 x 8, the layer, global sum and dense, hinge, 600 updates, 2 seeds",
 )
 def test_attention_sees_far(measured):
     attention = [told_apart(SelfAttention(32), seed) for seed in range(2)]
-    block = [told_apart(WideDownBlock(32, 32, halve=False), seed) for seed in range(2)]
+    block = [told_apart(biggan.WideDownBlock(32, 32, halve=False), seed) for seed in range(2)]
     measured("told apart with attention", " ".join(f"{share:.2f}" for share in attention))
     measured("with a residual block", " ".join(f"{share:.2f}" for share in block))
     assert min(attention) > 0.9
@@ -104,30 +103,68 @@ def test_attention_sees_far(measured):
 
 
 @torch.no_grad()
-def output_of(depth, gains):
-    """Second moment of D's features of noise, 8 networks of so many blocks at each resolution and with these gains."""
+def growth(depth, last):
+    """What its blocks, so many at each resolution, make of the second moment of D's features of noise, at the start.
+
+    `last` is the gain of the third convolution in each block. The mean over 4 networks.
+    """
     found = []
-    for seed in range(8):
+    for seed in range(4):
         torch.manual_seed(seed)
-        D = r3gan.Discriminator((1, 16, 16), width=16, depth=depth)
-        for block in (layer for layer in D.modules() if isinstance(layer, r3gan.GroupedBlock)):
-            for convolution, gain in zip(block.residual[::2], gains(block), strict=True):
+        D, x = r3gan.Discriminator((1, 16, 16), width=16, depth=depth), torch.randn(16, 1, 16, 16)
+        blocks = [place for place, layer in enumerate(D.body) if isinstance(layer, r3gan.GroupedBlock)]
+        for place in blocks:
+            for convolution, gain in zip(D.body[place].residual[::2], (*[r3gan.SLOPE_GAIN] * 2, last), strict=True):
                 convolution.weight.normal_(0, gain / convolution.weight[0].numel() ** 0.5)
-        found.append(D(torch.randn(16, 1, 16, 16)).features.square().mean())
+        whole = D(x).features.square().mean()
+        for place in blocks:
+            D.body[place] = nn.Identity()
+        found.append(whole / D(x).features.square().mean())
     return torch.stack(found).mean().item()
 
 
 @pytest.mark.claim(
-    "Without normalisation the residual networks of R3GAN start at one size whatever their depth, because the last "
-    "convolution of each block is 0; drawn as the others, they explode with the depth",
-    "Huang et al. 2024 (R3GAN), the initialisation of configuration E",
-    on="D of width 16 for 16 px at its start, 1 and 8 blocks at each resolution, 8 networks",
+    "Where the last convolution of each block starts at 0, networks without normalisation keep the size of what passes "
+    "whatever their depth; drawn as the others it makes them explode",
+    "Huang et al. 2024 (R3GAN), configuration E; Zhang et al. 2019 (Fixup)",
+    on="D of R3GAN of width 16 for 16 px at its start, 1 and 8 blocks at each resolution, 4 networks; second moment of "
+    "its features over that without blocks",
 )
-def test_blocks_of_zero_keep_the_size(measured):
-    he = [r3gan.SLOPE_GAIN] * 3
-    zero = output_of(8, lambda _: [*he[:2], 0.0]) / output_of(1, lambda _: [*he[:2], 0.0])
-    drawn = output_of(8, lambda _: he) / output_of(1, lambda _: he)
-    measured("features' second moment with 8 blocks over that with 1", zero)
-    measured("all convolutions drawn alike", drawn)
-    assert 0.5 < zero < 2
-    assert drawn > 1e3
+def test_blocks_that_start_at_zero_keep_the_size(measured):
+    found = {(depth, last): growth(depth, last) for last in (0.0, 1.0) for depth in (1, 8)}
+    for (depth, last), value in found.items():
+        measured(f"{depth} at each resolution, last convolution {'drawn' if last else '0'}", value)
+    assert found[1, 0] == found[8, 0] == 1
+    assert found[8, 1] > 1e3 * found[1, 1] > 1e3
+
+
+@torch.no_grad()
+def sides_moved(hierarchical):
+    """Sides of G's feature maps that change with each quarter of the latent vector."""
+    G, maps = biggan.Generator((1, 32, 32), z_dim=16, width=8, hierarchical=hierarchical).eval(), []
+    for layer in G.body[1:5]:  # the 4 x 4 map and the three blocks
+        layer.register_forward_hook(lambda layer, args, output: maps.append(output))
+    z = G.draw(16)
+    G(z)
+    for quarter in range(4):
+        other = z.clone()
+        other[:, 4 * quarter : 4 * quarter + 4] = G.draw(16)[:, :4]
+        G(other)
+    start, *changed = (maps[place : place + 4] for place in range(0, 20, 4))
+    return [
+        [before.shape[-1] for before, after in zip(start, moved, strict=True) if (before - after).abs().max() > 1e-6]
+        for moved in changed
+    ]
+
+
+@pytest.mark.claim(
+    "Parts of a hierarchical latent vector reach features at different resolutions directly",
+    "Brock et al. 2019 (BigGAN), section 3",
+    on="untrained G for 32 px of width 8; which of the maps of 4, 8, 16 and 32 px change with each quarter of z",
+)
+def test_parts_of_z_move_maps_of_their_own(measured):
+    found = {"hierarchical": sides_moved(True), "one vector": sides_moved(False)}
+    for name, sides in found.items():
+        measured(name, ", ".join(" ".join(map(str, each)) for each in sides))
+    assert found["hierarchical"] == [[4, 8, 16, 32], [8, 16, 32], [16, 32], [32]]
+    assert found["one vector"] == [[4, 8, 16, 32]] * 4
