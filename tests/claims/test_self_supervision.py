@@ -10,6 +10,11 @@ from lit_gan.losses import Hinge
 from lit_gan.models import dcgan
 from lit_gan.reg.self_supervision import SSGAN, InfoMax
 
+LITTLE_TO_KEEP = (
+    "a plain D learns every digit anew within a few updates, so that there is little to keep; with 50 updates for "
+    "each, accuracies were 0.01 and 0.03 higher with the rotations, and 0.01 lower in the one run with local features "
+    "of length 1024"
+)
 SEEDS, UPDATES, EVERY, BATCH = (0, 1), 100, 10, 64
 ON = (
     f"digits at 16 px, each of the ten against the others for {UPDATES} updates, one after the other; DCGAN's D of "
@@ -83,19 +88,21 @@ def remembers_more(measured, plain, make):
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.xfail(reason=LITTLE_TO_KEEP)
 @pytest.mark.claim(
     "A D that also tells rotations forgets less when its task changes", "Chen et al. 2019 (SSGAN)", on=ON
 )
-def test_rotations_keep_d_from_forgetting(measured, plain):
+def test_a_d_of_rotations_forgets_less(measured, plain):
     remembers_more(measured, plain, SSGAN)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
+@pytest.mark.xfail(reason=LITTLE_TO_KEEP)
 @pytest.mark.claim(
     "So does a D whose features belong to its local ones",
     "Lee et al. 2021 (InfoMax-GAN), abstract",
     on="the same as for SSGAN, vectors of length 64",
 )
-def test_information_keeps_d_from_forgetting(measured, plain):
+def test_local_features_forget_less(measured, plain):
     remembers_more(measured, plain, lambda: InfoMax(size=64))
