@@ -455,9 +455,12 @@ class TestAllowed:
         every += [f"{group}={name}" for group in ("model", "data", "labels") for name in choices(group)]
         with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
             trained = [hydra.compose("train", [override]) for override in every]
-            others = [(name, [hydra.compose(name)]) for name in ("evaluate", "sample", "export", "classify", "pack")]
+            others = [
+                (name, [hydra.compose(name)])
+                for name in ("evaluate", "sample", "export", "explore", "classify", "pack")
+            ]
         tables = {"train": settings.TRAIN, "evaluate": settings.EVALUATE, "sample": settings.SAMPLE, "classify": {}}
-        tables |= {"pack": settings.PACK, "export": settings.EXPORT}
+        tables |= {"pack": settings.PACK, "export": settings.EXPORT, "explore": settings.EXPLORE}
         for name, configs in [("train", trained), *others]:
             for setting in tables[name]:
                 owner, _, leaf = setting.rpartition(".")

@@ -203,5 +203,5 @@ def test_markdown_is_escaped_outside_of_code():
 def test_the_package_lists_its_commands(capsys):
     __main__.main()
     text = capsys.readouterr().out
-    for name in ("train", "sample", "evaluate", "analyze", "export", "status", "report", "options"):
+    for name in ("train", "sample", "evaluate", "analyze", "export", "explore", "status", "report", "options"):
         assert f"python -m lit_gan.{name} " in text

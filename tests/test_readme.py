@@ -39,6 +39,7 @@ SHORT = {
     "sample": ["interpolations=1"],
     "analyze": [],
     "export": [],
+    "explore": [],
     "classify": ["updates=2", "output=classifier.pt"],
     "pack": [],
     "options": [],
@@ -124,6 +125,9 @@ def run_small(command, monkeypatch):
     small = [] if {"--help", "resume=DIR"} & set(arguments) else SHORT[name]
     more = next((more for key, more in MORE.items() if key in arguments), [])
     monkeypatch.setattr(sys, "argv", [name, *arguments, *small, *more])
+    if name == "explore":  # a window stays open; tests/test_window.py clicks in it
+        pytest.importorskip("gradio", reason="needs Gradio: pip install 'lit_gan[explore]'")
+        monkeypatch.setattr("lit_gan.tasks.explore.serve", lambda *_: None)
     assert not exit_code(import_module(module).main)
 
 

@@ -98,6 +98,19 @@ EXPORT = {
     "output": str,
     "debug": Switch,
 }
+EXPLORE = {
+    "checkpoint": str,
+    "ema": Switch,
+    "n": Annotated[int, Range(1, most=256)],
+    "seed": Seed,
+    "batch_norm": SAMPLE["batch_norm"],
+    "batch_size": Count,
+    "port": Annotated[int | None, Range(1, most=65535)],
+    "device": str,
+    "data.root": str | None,
+    "data.file": str | None,
+    "debug": Switch,
+}
 PACK = {"debug": Switch}
 CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switch}
 

@@ -63,17 +63,18 @@ class Page:
 
 
 def render(
-    source: Source, samples: Tensor, columns: int | None = None, rows: Sequence[str] | None = None
+    source: Source | None, samples: Tensor, columns: int | None = None, rows: Sequence[str] | None = None
 ) -> Picture | Page:
     """Generated samples as a person looks at them: images and points as a picture, text as a page.
 
     Args:
-        source: the data set, which turns samples of text into lines.
+        source: the data set, which turns samples of text into lines; None for other samples where
+            there is no data set.
         samples: as G makes them, images [n, c, h, w] in [-1, 1], points [n, 2] or texts.
         columns: images in a row; None: as many as there are rows.
         rows: a name to stand beside each row of images.
     """
-    lines = source.lines(samples)
+    lines = None if source is None else source.lines(samples)
     if lines is not None:
         return Page(lines, columns)
     pixels = picture(samples, columns)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
-from lit_gan.records.score_names import split_names
+from lit_gan.records.score_names import short_ends, split_names
 from lit_gan.reporting import findings
 from lit_gan.reporting.collect import SweepRun
 from lit_gan.reporting.gallery import Film, Strip
@@ -56,8 +56,7 @@ class RunWriter(Writer):
 
     def curves_figure(self) -> CaptionedFigure:
         """The figure of all curves, as `curves.png` of the run."""
-        records = [*self.run.cell.results.get("course", []), self.run.cell.results.get("final") or {}]
-        ends = {name.rpartition("/")[2]: end for record in records for name, end in record.get("ends", {}).items()}
+        ends = short_ends(self.run.cell.results)
         title = f"{self.run.cell.state} at update {findings.progress(self.run.cell.results)}"
         return CaptionedFigure(f"{self.prefix}curves", CURVES_OF_RUN, draw_panels(self.panels, title, ends))
 

@@ -135,10 +135,15 @@ def overview(
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:
     """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al.
     2016, Figure 4."""
-    start, end = sampler.vectors(2 * rows).chunk(2)
-    share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
-    z = torch.lerp(start[:, None], end[:, None], share).flatten(0, 1)
+    z = points_between(*sampler.vectors(2 * rows).chunk(2), steps)
     return sampler.generate(z, torch.full((len(z),), label, device=z.device)).cpu()
+
+
+def points_between(start: Tensor, end: Tensor, steps: int) -> Tensor:
+    """Latent vectors [rows * steps, z_dim] at equal distances on the straight lines that lead from
+    the rows of `start` to those of `end`, both included."""
+    share = torch.linspace(0, 1, steps, device=start.device)[None, :, None]
+    return torch.lerp(start[:, None], end[:, None], share).flatten(0, 1)
 
 
 def save_images(samples: Tensor, folder: Path) -> None:
