@@ -305,11 +305,12 @@ def check_same_two(ours, theirs):
 
 def test_two_processes_share_a_sweep(undisturbed, tmp_path):
     processes = [ForkedSweep(tmp_path, *GRID), ForkedSweep(tmp_path, *GRID)]
-    cell = wait_for_child(processes[0].pid)
+    parent, cell = wait_for_child(*(process.pid for process in processes))
     os.kill(cell, signal.SIGSTOP)  # or it may be too quick for the other sweep to meet
-    outputs = [processes[1].communicate(timeout=200)[0]]
+    processes.sort(key=lambda process: process.pid == parent)
+    outputs = [processes[0].communicate(timeout=200)[0]]
     os.kill(cell, signal.SIGCONT)
-    outputs.append(processes[0].communicate(timeout=200)[0])
+    outputs.append(processes[1].communicate(timeout=200)[0])
     assert [process.returncode for process in processes] == [0, 0], outputs
     assert set(ends(tmp_path / "grid").values()) == {1}
     assert any("another process trains it" in output for output in outputs)
@@ -320,7 +321,7 @@ def test_a_killed_and_a_diverged_cell_are_recorded_and_the_others_go_on(tmp_path
     process = ForkedSweep(
         tmp_path, "--multirun", *TINY, rates, "loss=wasserstein", "updates=40", "hydra.sweep.dir=grid"
     )
-    victim = wait_for_child(process.pid)
+    _, victim = wait_for_child(process.pid)
     os.kill(victim, signal.SIGKILL)
     output, _ = process.communicate(timeout=200)
     cells = {cell.name: cell for cell in read_cells(tmp_path / "grid")}
@@ -334,12 +335,13 @@ def test_a_killed_and_a_diverged_cell_are_recorded_and_the_others_go_on(tmp_path
     assert "1 finished, 2 failed" in output
 
 
-def wait_for_child(parent):
-    """The process that a process has begun."""
+def wait_for_child(*parents):
+    """The first of some processes that begins another one, and that one."""
     for _ in range(2400):
-        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
-        if children:
-            return int(children[0])
+        for parent in parents:
+            children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+            if children:
+                return parent, int(children[0])
         time.sleep(0.05)
     raise AssertionError("no cell has begun")
 

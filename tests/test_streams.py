@@ -18,6 +18,8 @@ OTHERS = ("evaluate", "sample", "analyze", "export", "explore", "classify", "pac
 DOORS = ["train", "status", *(pytest.param(door, marks=pytest.mark.slow) for door in OTHERS)]
 """One whose settings Hydra reads, one that reads its arguments itself, and the others."""
 TEXT_FILES = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile", "TemporaryFile"}
+BINARY_OWNERS = {"os", "Image", "tarfile", "archive"}
+"""Modules, and a method that gives a ZipFile, whose `open` opens no text."""
 
 
 def command(module: str, *arguments: str) -> list[str]:
@@ -43,10 +45,12 @@ def without_encoding(text: str) -> list[str]:
 
 def opens_text(call: ast.Call) -> bool:
     name = getattr(call.func, "attr", getattr(call.func, "id", ""))
-    owner = getattr(getattr(call.func, "value", None), "id", "")
+    value = getattr(call.func, "value", None)
+    value = value.func if isinstance(value, ast.Call) else value
+    owner = getattr(value, "attr", getattr(value, "id", ""))
     modes = [each.value for each in call.args if isinstance(each, ast.Constant) and isinstance(each.value, str)]
     binary = any("b" in mode and len(mode) <= 3 for mode in modes)
-    files = name in TEXT_FILES and (owner, name) not in {("os", "open"), ("Image", "open")} and not binary
+    files = name in TEXT_FILES and not (name == "open" and owner in BINARY_OWNERS) and not binary
     own = isinstance(call.func, ast.Name) and name != "open"  # read_text and write_text are functions of ours
     return (files and not own) or has(call, "text") or has(call, "universal_newlines")
 

@@ -89,7 +89,7 @@ class Synthesis(nn.Module):
 
     def forward(self, styles: Styles) -> Images:
         """Each stage reads its own styles, and its image the first one of the next stage."""
-        x, image, ways = self.constant.expand(len(styles), -1, -1, -1), None, styles.unbind(1)
+        x, image, ways = self.constant.expand(styles.shape[0], -1, -1, -1), None, styles.unbind(1)
         for stage in self.stages:
             x, image = stage(x, image, ways)
             ways = ways[len(stage.convolutions) :]
