@@ -47,12 +47,18 @@ class Outside:
             self.asked += 1
 
 
+def heed_ctrl_c():
+    """A shell has what it starts in the background ignore Ctrl-C, and all that this starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Command:
     """`python -m lit_gan.explore` in a process of its own; `address` is where it says that the page is."""
 
     def __init__(self, *arguments, **environment):
         words = [sys.executable, "-m", "lit_gan.explore", *map(str, arguments)]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        streams["preexec_fn"] = heed_ctrl_c
         self.process = subprocess.Popen(words, encoding="utf-8", env=os.environ | environment, **streams)
         self.first_line = self.process.stdout.readline()
         self.address = re.match(r"(http://127\.0\.0\.1:\d+) is the page", self.first_line)[1]
