@@ -68,6 +68,19 @@ def check_images(name: str, subject: Subject) -> None:
         )
 
 
+def check_labels(name: str, subject: Subject) -> None:
+    """Refuses a run on data without labels for the analysis `name`, which needs them.
+
+    Raises:
+        UserError: names the data set.
+    """
+    if subject.source.n_classes is None:
+        raise UserError(
+            f"analysis={name} needs labels, which data={subject.source.name} has not: choose a run on a labelled data "
+            f"set."
+        )
+
+
 def check_enough(name: str, subject: Subject, least: int = 2) -> None:
     """Refuses a run on too few images for the analysis `name`, which compares training images with
     each other.

@@ -8,7 +8,7 @@ from jaxtyping import Float, Int, UInt8
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lit_gan.analysis.base import Analysis, Finding, check_images
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_labels
 from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
@@ -62,11 +62,7 @@ class CAS(Analysis):
             UserError: names which of them it is.
         """
         check_images("cas", subject)
-        if subject.source.n_classes is None:
-            raise UserError(
-                f"analysis=cas needs labels, which data={subject.source.name} has not: choose a run on a labelled data "
-                f"set."
-            )
+        check_labels("cas", subject)
         if n_classes_of(subject.G) is None:
             raise UserError(
                 "analysis=cas asks G for images of each class, and this G looks at no labels: choose a run with "

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lit_gan.analysis.base import Analysis, Finding, check_images
+from lit_gan.analysis.base import Analysis, Finding, check_images, check_labels
 from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
@@ -66,11 +66,7 @@ class LinearProbe(Analysis):
             UserError: names which of them it is.
         """
         check_images("linear_probe", subject)
-        if subject.source.n_classes is None:
-            raise UserError(
-                f"analysis=linear_probe needs labels, which data={subject.source.name} has not: "
-                f"choose a run on a labelled data set."
-            )
+        check_labels("linear_probe", subject)
         if not convolutions(subject.D.body):
             raise UserError("analysis=linear_probe finds no convolution in D: choose a run of a convolutional model.")
 
