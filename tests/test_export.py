@@ -10,7 +10,7 @@ import torch
 import yaml
 
 import lit_gan
-from lit_gan.cli.launch import launch
+from commands import command
 from lit_gan.exporting import formats
 from lit_gan.exporting.card import scored, title
 from lit_gan.exporting.description import describe
@@ -26,13 +26,6 @@ pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "updates=4", "ema=0.5"]
 TINY += ["updates_per_epoch=2", "protocol.quick.generated=32", "metrics.final=quick", "protocol.quick.real=64"]
-
-
-def command(task, *arguments) -> None:
-    """A command line, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [task.__name__, *map(str, arguments)])
-        launch(task, task.__name__)
 
 
 @pytest.fixture(scope="module")

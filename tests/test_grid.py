@@ -28,7 +28,7 @@ from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
 from lit_gan.sweep.plan import as_path_part, cell_name, cells_of, single_settings
 from lit_gan.sweep.same_cell import check_same_cell
-from lit_gan.tasks.status import print_cells
+from lit_gan.tasks.status import cells_view, print_whole
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
 GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]
@@ -261,7 +261,11 @@ def test_a_cell_that_another_process_trains_does_not_begin(tmp_path):
 
 
 def test_status_prints_brackets_as_they_are(capsys):
-    print_cells([Cell("reg=none", Path("x"), "failed", {"error": "pip install 'lit_gan[ray]', see [/data/x]"})], False)
+    print_whole(
+        cells_view(
+            [Cell("reg=none", Path("x"), "failed", {"error": "pip install 'lit_gan[ray]', see [/data/x]"})], False
+        )
+    )
     assert "'lit_gan[ray]', see [/data/x]" in capsys.readouterr().out
 
 

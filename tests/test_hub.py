@@ -10,8 +10,8 @@ import pytest
 import torch
 
 import lit_gan
+from commands import command
 from hub_server import TOKEN, Hub
-from lit_gan.cli.launch import launch
 from lit_gan.exporting.hub import is_trusted
 from lit_gan.tasks.export import export
 from lit_gan.tasks.train import train
@@ -21,13 +21,6 @@ pytest.importorskip("safetensors")
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "updates=1", "metrics=none"]
-
-
-def command(task, *arguments) -> None:
-    """A command line, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [task.__name__, *map(str, arguments)])
-        launch(task, task.__name__)
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import lit_gan
-from lit_gan.cli.launch import launch
+from commands import command
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
 
@@ -18,13 +18,6 @@ pytestmark = pytest.mark.usefixtures("no_curves")
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "updates=4", "ema=0.5"]
 TINY += ["updates_per_epoch=2", "protocol.quick.generated=32", "metrics.final=quick", "trainer.log_every_n_steps=1"]
-
-
-def command(task, *arguments) -> None:
-    """A command line, in this process."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sys, "argv", [task.__name__, *arguments])
-        launch(task, task.__name__)
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.system.shell import shell_command
 from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
 from lit_gan.tasks.prescribed import departures
-from lit_gan.tasks.status import print_cells
+from lit_gan.tasks.status import cells_view, print_whole
 from lit_gan.tasks.summary import closing_lines
 from lit_gan.tasks.train import train
 
@@ -241,9 +241,9 @@ def test_the_closing_lines_and_status_show_warnings(tmp_path, capsys):
     results = SUMMARY | {"status": "finished", "warnings": ["d/hinge is 3e+09 at the end"]}
     assert "warning  d/hinge is 3e+09 at the end" in closing_lines(tmp_path, results, (1, 16, 16))
     cell = Cell("seed=0", Path("x"), "finished", results)
-    print_cells([cell], False)
+    print_whole(cells_view([cell], False))
     assert "1 of the finished ones with warnings, which --all shows" in capsys.readouterr().out
-    print_cells([cell], True)
+    print_whole(cells_view([cell], True))
     assert "d/hinge is 3e+09" in capsys.readouterr().out
 
 

@@ -50,11 +50,6 @@ def print_whole(shown: Group) -> None:
     plain_console(highlight=False, soft_wrap=True).print(shown)
 
 
-def print_cells(cells: Sequence[Cell], everything: bool) -> None:
-    """Prints the table of signs, what is to be said of single cells, and the counts."""
-    print_whole(cells_view(cells, everything))
-
-
 def view(directory: Path, cells: Sequence[Cell], everything: bool) -> Group:
     """All that is shown of a run or of a sweep."""
     return Group(*map(Text, run_lines(cells[0]))) if is_run(directory) else cells_view(cells, everything)
