@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.source import BrokenImage, ImageFiles, Images
 from lit_gan.errors import UserError
 from lit_gan.metrics.reading import read_batches
+from lit_gan.records.files import Unwritable
 from lit_gan.records.resume import check_resume
 from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.tasks.pack import pack
@@ -90,7 +92,21 @@ def test_a_pack_holds_what_the_files_hold(photos, channels, decodings):
     assert decodings == dict.fromkeys(range(18), 1)
     assert torch.equal(split.images, torch.stack([x for x, _ in files]))
     assert split.labels.tolist() == [y for _, y in files] == [0] * 9 + [1] * 9
-    assert split.fingerprint() == files.fingerprint()
+
+
+def test_scores_know_packed_images_for_those_in_memory(photos, monkeypatch):
+    packed, kept = (folder(photos, in_memory=bytes).split("train") for bytes in (0, 18 * IMAGE))
+    monkeypatch.setattr(Images, "HASHED_AT_ONCE", 5)
+    assert packed.fingerprint() == kept.fingerprint()
+    monkeypatch.delattr(Images, "_fingerprint")
+    assert folder(photos).split("train").fingerprint() == packed.fingerprint()  # read from the pack
+
+
+def test_a_fingerprint_that_cannot_be_kept_is_found_anyway(photos, monkeypatch):
+    packed, refused = folder(photos).split("train"), Unwritable("packs/fingerprint cannot be written")
+    monkeypatch.setattr(packs, "write_text", Mock(side_effect=refused))
+    assert packed.fingerprint() == folder(photos, in_memory=18 * IMAGE).split("train").fingerprint()
+    assert not (packed.folder / "fingerprint").exists()
 
 
 def test_what_fits_into_memory_is_not_packed(photos, cache):

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +16,10 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from lit_gan.data.source import BrokenImage, ImageFiles, Images, hashed
+from lit_gan.data.source import BrokenImage, ImageFiles, Images
 from lit_gan.errors import UserError
 from lit_gan.records.cache_folder import cache_folder
+from lit_gan.records.files import Unwritable, write_text
 from lit_gan.system.watching import watched
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,9 @@ log = logging.getLogger(__name__)
 IMAGES, ROWS = "images", "rows"
 """The files of a pack: uint8 [m, h, w, c], and for each image its number in the split and its
 label, int64 [m, 2]."""
+
+FINGERPRINT = "fingerprint"
+"""The file with the hash of a pack's images and labels."""
 
 BLOCK = 2**24
 """Bytes of images that are decoded by all threads together and then written."""
@@ -54,9 +58,14 @@ class Packed(Images):
         """The numbers of the images that could not be decoded, which the pack does without."""
 
     def fingerprint(self) -> str:
-        """That of the undecoded split, unless images are left out."""
-        whole = self.files.fingerprint()
-        return hashed([f"{whole} without {self.broken}".encode()]) if self.broken else whole
+        """That of the same images in memory, which is kept in the pack once it is known."""
+        path = self.folder / FINGERPRINT
+        with suppress(FileNotFoundError):
+            return path.read_text("ascii")
+        found = super().fingerprint()
+        with suppress(Unwritable):  # a pack may be another's, and then each process finds out for itself
+            write_text(path, found)
+        return found
 
 
 def as_tensor(array: np.ndarray) -> Tensor:
