@@ -609,10 +609,21 @@ class TestTables:
             ("a\\b~^", r"a\textbackslash{}b\textasciitilde{}\textasciicircum{}"),
             ("{#$}", r"\{\#\$\}"),
             ("two\nlines", "two lines"),
+            ("−1 ≤ |x| ≤ ∞", r"$-$1 $\le$ \textbar{}x\textbar{} $\le$ $\infty$"),
         ],
     )
     def test_what_latex_would_misread(self, text, latex):
         assert latex_text(text) == latex
+
+    def test_a_row_cannot_begin_with_an_argument_of_the_line_before(self):
+        table = Table("t", "t", ["[a]", "b"], [["[spectral,r1]", "[x]"], ["*", "y"], ["", "z"]])
+        lines = table.latex().splitlines()
+        assert [line for line in lines if line.endswith(r"\\")] == [
+            r"{}[a] & b \\",
+            r"{}[spectral,r1] & [x] \\",
+            r"{}* & y \\",
+            r" & z \\",
+        ]
 
     def test_a_table_without_rows(self):
         table = Table("t", "t", ["a", "b"], [])

@@ -78,7 +78,7 @@ class Table:
 
     def latex(self) -> str:
         """The table as a paper holds it, with the rules of the package booktabs."""
-        head, *body = [" & ".join(map(latex_text, line)) + r" \\" for line in (self.columns, *self.rows)]
+        head, *body = map(latex_row, (self.columns, *self.rows))
         inside = ["\\toprule", head, "\\midrule", *body, "\\bottomrule"]
         lines = [
             "% \\usepackage{booktabs}",
@@ -145,6 +145,11 @@ LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
     "↑": r"$\uparrow$",
     "↓": r"$\downarrow$",
     "\n": " ",
+    "|": r"\textbar{}",
+    "−": "$-$",
+    "≤": r"$\le$",
+    "≥": r"$\ge$",
+    "∞": r"$\infty$",
 }
 """What LaTeX needs in place of characters that mean something else to it, or that its fonts lack."""
 
@@ -152,6 +157,16 @@ LATEX = {each: f"\\{each}" for each in "&%$#_{}"} | {
 def latex_text(text: str) -> str:
     """A text as LaTeX prints it."""
     return "".join(LATEX.get(letter, letter) for letter in str(text))
+
+
+def latex_row(entries: Sequence[str]) -> str:
+    """A row as LaTeX prints it.
+
+    The empty group before the first entry keeps LaTeX, which looks for `[length]` and `*` behind
+    the end of the row before and behind a rule, from taking an entry for one.
+    """
+    row = " & ".join(map(latex_text, entries)) + r" \\"
+    return f"{{}}{row}" if row.lstrip()[0] in "[*" else row
 
 
 def number_text(value: float | None) -> str:
