@@ -3,6 +3,7 @@
 import copy
 import io
 import json
+import logging
 import multiprocessing
 import os
 import pickle
@@ -18,10 +19,10 @@ import lit_gan.conf
 import numpy as np
 import pytest
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 from PIL import Image
 
-from lit_gan.build import build_source, complete_data
+from lit_gan.build import build_source, complete_data, complete_metrics
 from lit_gan.cli.launch import launch
 from lit_gan.data import own_images
 from lit_gan.data.arrays import ArrayPictures, as_bytes
@@ -31,6 +32,7 @@ from lit_gan.data.image_zip import common_folder
 from lit_gan.data.packed import Packed
 from lit_gan.data.source import ImageFiles, Images, Source
 from lit_gan.errors import UserError
+from lit_gan.metrics.extractors import EfficientNetLite0
 from lit_gan.records.resume import check_resume
 from lit_gan.settings import check_arguments, located, parts
 from lit_gan.sweep.same_cell import check_same_cell
@@ -815,3 +817,50 @@ def test_a_resume_takes_over_what_was_found_and_an_old_run_its_defaults(compose,
             check_same_cell(tmp_path, other)
         with pytest.raises(UserError, match=r"data\.image_size"):
             check_resume(old, other, {"data.image_size"}, tmp_path)
+
+
+# Metrics that fit the data
+
+
+@pytest.mark.parametrize("lacking", [None, "pip install 'it'"])
+@pytest.mark.parametrize(("n_classes", "shape"), [(5, [3, 64, 64]), (None, [3, 64, 64]), (None, [2])])
+def test_metrics_auto_is_what_fits_the_data(n_classes, shape, lacking, compose, monkeypatch, caplog):
+    monkeypatch.setattr(EfficientNetLite0, "lacking", lambda _: lacking)
+    config, like = compose("data=digits"), compose("data=digits", "metrics=classifier")
+    config.data.update(n_classes=n_classes, shape=shape)
+    other = config.metrics.without_labels.copy()
+    with caplog.at_level(logging.INFO, "lit_gan"):
+        complete_metrics(config)
+    if n_classes is not None or len(shape) == 1:  # which the classifier itself refuses
+        assert (config.metrics, caplog.text) == (like.metrics, "")
+    else:
+        like.metrics.suite = None if lacking else other
+        assert config.metrics == like.metrics
+        assert "because data=digits has no labels" in caplog.text
+        assert ("no scores" in caplog.text, "pip install 'it'" in caplog.text) == (bool(lacking), bool(lacking))
+
+
+def test_chosen_metrics_are_left_alone(compose):
+    config = compose("data=stl10", "metrics=classifier")
+    before = copy.deepcopy(config)
+    complete_metrics(config)
+    assert config == before
+
+
+def test_a_resume_and_a_cell_have_the_metrics_that_were_found_to_fit(compose, tmp_path):
+    new = compose("data=stl10")
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / "results.json").touch()
+    for suite in (new.metrics.suite, new.metrics.without_labels, None):
+        old, resumed = copy.deepcopy(new), copy.deepcopy(new)
+        with open_dict(old):
+            del old.metrics.without_labels
+        old.metrics.suite = suite
+        OmegaConf.save(old, tmp_path / ".hydra" / "config.yaml")
+        check_same_cell(tmp_path, new)
+        check_resume(old, resumed, set(), tmp_path)
+        assert resumed.metrics == old.metrics
+    old = compose("data=stl10", "metrics=inception")
+    OmegaConf.save(old, tmp_path / ".hydra" / "config.yaml")
+    with pytest.raises(UserError, match=r"metrics\.suite"):
+        check_same_cell(tmp_path, new)

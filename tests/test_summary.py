@@ -10,7 +10,7 @@ from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.sweep.cells import Cell
 from lit_gan.tasks import evaluate as rescore
 from lit_gan.tasks.status import cell_line
-from lit_gan.tasks.summary import course_table, score_lines
+from lit_gan.tasks.summary import course_table, next_lines, score_lines
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
 
@@ -81,3 +81,11 @@ def test_a_score_that_cannot_be_compared_has_its_star_and_its_reason_wherever_it
     assert shown in cell_line(Cell("method=a", Path("a"), "finished", {"course": [], "final": few}))
     final, footnote = score_lines({"course": [], "best": None, "final": few})
     assert (shown in final, footnote.startswith(note)) == (True, True)
+
+
+@pytest.mark.parametrize("scored", [True, False])
+def test_a_run_without_metrics_is_not_sent_to_an_evaluation_that_refuses_it(scored, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    text = "\n".join(next_lines(tmp_path, "finished", (1, 32, 32), scored))
+    assert ("lit_gan.sample run=" in text, "lit_gan.evaluate run=" in text) == (True, scored)

@@ -6,7 +6,7 @@ import logging
 
 import torch
 from lightning.pytorch import seed_everything
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lit_gan.data import GANData, Source
 from lit_gan.errors import UserError, written
@@ -118,6 +118,27 @@ def complete_data(config: DictConfig) -> None:
     config.data.update(found)
     words = " ".join(f"data.{name}={written(value)}" for name, value in found.items())
     log.info("data=%s: found %s", source.name, words)
+
+
+def complete_metrics(config: DictConfig) -> None:
+    """Puts the suite that fits the data in place of both of metrics=auto, and logs it where it is
+    that of data without labels.
+
+    The settings of other metrics, and none at all, are left as they are.
+    """
+    if "without_labels" not in (config.get("metrics") or {}):
+        return
+    with open_dict(config):
+        other = config.metrics.pop("without_labels")
+    if config.data.get("n_classes", ...) is not None or len(config.data.get("shape", ())) != 3:
+        return
+    extractor = build_part(other).extractor
+    command, why = extractor.lacking(), f"because data={config.data.name} has no labels"
+    config.metrics.suite = None if command else other
+    if command:
+        log.warning("metrics=auto: no scores, %s; for those of %s: %s", why, extractor.name, command)
+    else:
+        log.info("metrics=auto: %s, %s", extractor.name, why)
 
 
 def build_protocol(config: DictConfig, name: str) -> EvalProtocol:

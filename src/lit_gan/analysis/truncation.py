@@ -1,4 +1,4 @@
-"""What truncated latent vectors make of the scores."""
+"""What a truncation makes of the scores."""
 
 import math
 from collections.abc import Sequence
@@ -28,8 +28,8 @@ NONE = "none"
 
 
 class Truncation(Analysis):
-    """The scores of the run's metrics against the truncation of the latent vectors. Brock et al. 2019,
-    section 3.1.
+    """The scores of the run's metrics against the truncation of the latent vectors, or of StyleGAN2's
+    styles. Brock et al. 2019, section 3.1.
 
     Truncated latent vectors give finer and less varied samples: as the limit narrows, IS rises and
     recall falls, and FID, which counts both, is best somewhere between. Not every generator is
@@ -123,7 +123,7 @@ def truncation_figure(rows: list[dict[str, Any]], ends: dict[str, str], caveats:
     count = len(trades) + len(names)
     columns = math.ceil(math.sqrt(count))
     figure, grid = panel_grid(count, columns, height=2.5, extra=0.5, width=3 * columns, dpi=DPI)
-    figure.suptitle(f"Scores of truncated latent vectors, {prefix} features", fontsize="large")
+    figure.suptitle(f"Scores under truncation, {prefix} features", fontsize="large")
     for axes, pair in zip(grid, trades, strict=False):
         draw_trade(axes, rows, pair, ends, caveats)
     for axes, name in zip(grid[len(trades) :], names, strict=True):

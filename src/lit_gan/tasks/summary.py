@@ -67,13 +67,17 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
         f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation",
         *(f"warning  {sentence}" for sentence in results.get("warnings", [])),
         f"{results['status']:<8} at update {results['updates']}{stopped_by}: {directory}",
-        *next_lines(directory, results["status"], shape),
+        *next_lines(directory, results["status"], shape, bool(results["final"])),
     ]
 
 
-def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
+def next_lines(directory: Path, status: str, shape: Sequence[int], scored: bool) -> list[str]:
     """The files to look at, and the commands that go on with a run; no lines for one that has
-    failed."""
+    failed.
+
+    Args:
+        scored: whether the run has metrics, which its evaluation would take.
+    """
     if status not in ("finished", "stopped"):
         return []
     there = [str(directory / name) for name in FILES if (directory / name).exists()]
@@ -82,9 +86,10 @@ def next_lines(directory: Path, status: str, shape: Sequence[int]) -> list[str]:
         return [f"go on    {run_command('train', 'resume', directory)}", look_at]
     if not (directory / "checkpoints" / "last.ckpt").exists():  # after a fast_dev_run
         return [look_at]
+    evaluation = f"    {run_command('evaluate', 'run', directory)}" if scored else ""
     return [
         look_at,
-        f"next     {run_command('sample', 'run', directory)}    {run_command('evaluate', 'run', directory)}",
+        f"next     {run_command('sample', 'run', directory)}{evaluation}",
         f"         {run_command('analyze', 'run', directory)} {telling_analysis(shape)}",
     ]
 

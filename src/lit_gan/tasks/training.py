@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig
 
-from lit_gan.build import build_data, build_gan, build_source, check_training, complete_data
+from lit_gan.build import build_data, build_gan, build_source, check_training, complete_data, complete_metrics
 from lit_gan.callbacks import Stopped, who_ends
 from lit_gan.errors import UserError
 from lit_gan.metrics.measure import measure
@@ -58,6 +58,7 @@ def train_run(config: DictConfig) -> None:
         trainer_arguments(config.trainer)  # refuses, and tells this process its rank, before anything is written
         with open_run(config, directory) as checkpoint:
             complete_data(config)
+            complete_metrics(config)
             results = Results(directory)
             train_from(checkpoint, config, results)
             print_summary(directory, results.content, config.data.shape)

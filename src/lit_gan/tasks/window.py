@@ -89,16 +89,18 @@ def sample_controls(explored: Explored, n: int, seed: int) -> list[gradio.compon
             elem_id="class",
             visible=bool(classes),
         ),
-        *truncation_controls(explored.has_normal_latents),
+        *truncation_controls(explored.truncated),
     ]
 
 
-def truncation_controls(visible: bool) -> list[gradio.components.Component]:
-    """The controls of whether latent vectors are truncated, and of their largest absolute value."""
-    said = {"label": "truncation", "info": "their largest absolute value"}
+def truncation_controls(truncated: tuple[str, str] | None) -> list[gradio.components.Component]:
+    """The controls of whether latent vectors or styles are truncated, and by which number; not seen
+    where neither can be."""
+    what, number = truncated or ("", "")
+    said = {"label": "truncation", "info": number, "visible": bool(truncated)}
     return [
-        gradio.Checkbox(False, label="truncated latent vectors", elem_id="truncated", visible=visible),
-        gradio.Slider(0.05, 2, 0.7, step=0.05, elem_id="truncation", buttons=[], visible=visible, **said),
+        gradio.Checkbox(False, label=f"truncated {what}", elem_id="truncated", visible=bool(truncated)),
+        gradio.Slider(0.05, 2, 0.7, step=0.05, elem_id="truncation", buttons=[], **said),
     ]
 
 
