@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import statistics
+import subprocess
 import sys
 
 import numpy as np
@@ -586,11 +587,12 @@ class TestTables:
     def test_latex_is_a_table_of_booktabs(self):
         table = Table("scores_fid", "FID_1: 50 % & more", ["method", "A"], [["SN-GAN", "12.0 ± 2.8"], ["a_b", "–"]])
         assert table.latex().splitlines() == [
-            r"% \usepackage{booktabs}",
+            r"% \usepackage{booktabs,graphicx}",
             r"\begin{table}",
             r"\centering",
             r"\caption{FID\_1: 50 \% \& more}",
             r"\label{tab:scores_fid}",
+            r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
             r"\begin{tabular}{ll}",
             r"\toprule",
             r"method & A \\",
@@ -598,7 +600,7 @@ class TestTables:
             r"SN-GAN & 12.0 $\pm$ 2.8 \\",
             r"a\_b & -- \\",
             r"\bottomrule",
-            r"\end{tabular}",
+            r"\end{tabular}}",
             r"\end{table}",
         ]
 
@@ -624,6 +626,18 @@ class TestTables:
             r"{}* & y \\",
             r" & z \\",
         ]
+
+    @pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs LaTeX: apt install texlive-latex-recommended")
+    def test_latex_makes_a_page_of_it_that_is_as_wide_as_the_text(self, tmp_path):
+        odd = r"a_b & 5 % #1 $x {y} \z ~ ^ < > | ± − – ↑ ↓ ≤ ≥ ∞ ² é"
+        table = Table("odd_names", odd, ["[method]", odd, odd], [["[spectral,r1]", odd, odd], ["*", "", "−1.5"]])
+        (tmp_path / "table.tex").write_text(table.latex(), encoding="utf-8")
+        page = r"\documentclass{article}\usepackage{booktabs,graphicx}\begin{document}\input{table}\end{document}"
+        (tmp_path / "page.tex").write_text(page)
+        words = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "page.tex"]
+        asked = {"cwd": tmp_path, "stdin": subprocess.DEVNULL, "capture_output": True, "timeout": 100}
+        run = subprocess.run(words, **asked)
+        assert (run.returncode, b"Overfull" in run.stdout) == (0, False), run.stdout.decode("latin1")
 
     def test_a_table_without_rows(self):
         table = Table("t", "t", ["a", "b"], [])

@@ -77,18 +77,20 @@ class Table:
         return f"{self.title}\n\n" + "".join(f"| {' | '.join(line)} |\n" for line in cells)
 
     def latex(self) -> str:
-        """The table as a paper holds it, with the rules of the package booktabs."""
+        """The table as a paper holds it, with the rules of the package booktabs; graphicx makes one that
+        is wider than the text as narrow as that."""
         head, *body = map(latex_row, (self.columns, *self.rows))
         inside = ["\\toprule", head, "\\midrule", *body, "\\bottomrule"]
         lines = [
-            "% \\usepackage{booktabs}",
+            "% \\usepackage{booktabs,graphicx}",
             "\\begin{table}",
             "\\centering",
             f"\\caption{{{latex_text(self.title)}}}",
             f"\\label{{tab:{self.name}}}",
+            "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
             f"\\begin{{tabular}}{{{'l' * len(self.columns)}}}",
             *inside,
-            "\\end{tabular}",
+            "\\end{tabular}}",
             "\\end{table}",
         ]
         return "\n".join(lines) + "\n"
