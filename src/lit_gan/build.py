@@ -133,7 +133,7 @@ def complete_metrics(config: DictConfig) -> None:
     if config.data.get("n_classes", ...) is not None or len(config.data.get("shape", ())) != 3:
         return
     extractor = build_part(other).extractor
-    command, why = extractor.lacking(), f"because data={config.data.name} has no labels"
+    command, why = extractor.lacking(), "because the data have no labels (data.n_classes=null)"
     config.metrics.suite = None if command else other
     if command:
         log.warning("metrics=auto: no scores, %s; for those of %s: %s", why, extractor.name, command)

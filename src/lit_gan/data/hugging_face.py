@@ -1,5 +1,6 @@
 """Sets of images that the library `datasets` of Hugging Face reads."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from io import BytesIO
@@ -82,6 +83,8 @@ class HuggingFaceSet(OwnImages):
             raise UserError(
                 "data=hf needs the package datasets, which is not installed: pip install 'lit_gan[hf]'."
             ) from error
+        # it says to the standard error itself that it tries a broken network again
+        logging.getLogger("huggingface_hub").propagate = False
         if self.is_folder and not Path(self.path).is_dir():
             raise UserError(f"{self.place} is not a folder: set data.root to the one that holds the set.")
         try:

@@ -28,7 +28,7 @@ def use(description: Description, files: Sequence[str], address: str) -> str:
     if FILES["torch"] in files:
         torch = description["versions"]["torch"]
         parts.append(
-            f"`{FILES['torch']}` needs torch and NumPy ({torch} made it):\n\n" + code_block(torch_code(description))
+            f"`{FILES['torch']}` needs torch ({torch} made it) and NumPy:\n\n" + code_block(torch_code(description))
         )
     return "\n\n".join([*parts, outputs(description)])
 

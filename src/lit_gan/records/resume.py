@@ -93,7 +93,8 @@ def keep_suite(before: DictConfig, now: DictConfig) -> None:
 
     A run with other metrics is left to be compared with metrics=auto as it stands.
     """
-    if "suite" in before and "without_labels" in now and before.suite in (now.suite, now.without_labels, None):
+    found = "suite" in before and "without_labels" not in before
+    if found and "without_labels" in now and before.suite in (now.suite, now.without_labels, None):
         with open_dict(now):
             now.suite = before.suite
             del now.without_labels
