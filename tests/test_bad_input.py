@@ -224,7 +224,7 @@ class TestEvaluate:
             (["generated=1"], ["generated=1 ", "2 or more"]),
             (["ema=maybe"], ["ema=maybe", "true or false"]),
             ([], ["metrics=none", "choose metrics="]),
-            (["metrics=none"], ["the command line asks for metrics=none"]),
+            (["metrics=none"], ["the command line comes to metrics=none"]),
             (["metrics=classifier", "protocols=[quick,foo]"], ["foo", "quick", "modern"]),
             (["metrics=classifier", "protocols=[quick,sngan_paper]"], ["digits", "test"]),
             (["metrics=classifier", "checkpoint=[last,foo]"], ["checkpoint=foo", "last"]),

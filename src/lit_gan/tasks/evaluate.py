@@ -210,7 +210,7 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     complete_metrics(asked)
     suite = build_part(asked.metrics.suite)
     if suite is None:
-        owner = "the command line asks for" if "suite" in config.metrics else "the run has"
+        owner = "the command line comes to" if "suite" in config.metrics else "the run has"
         raise UserError(
             f"{owner} metrics=none, so there is nothing to score: choose metrics=..., one of classifier, "
             f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
