@@ -75,8 +75,8 @@ def keep_found(old: DictConfig, new: DictConfig) -> None:
     """Puts what an earlier run has found its data to be in place of "auto" in a config, and the
     metrics that it has so found to fit.
 
-    A run so goes on with the size, the classes and the scores that it began with, whatever the folder holds now,
-    and one from before there was "auto" with what was the default then.
+    A run so goes on with the size, the classes and the scores that it began with, whatever the
+    folder holds now, and one from before there was "auto" with what was the default then.
 
     Args:
         old: the recorded config.
