@@ -1,4 +1,11 @@
-"""Analyses: closed forms, and each one once through the command on a tiny run."""
+"""Analyses: closed forms, and each one once through the command on a tiny run.
+
+On the same points or images the largest differences to the authors' code, or to dgm-eval's (Stein et al. 2023) for C_T
+and the authentic share, were: 0 in the authentic share; 3e-4 in C_T, from its half of a rank; 9e-8 in SeFa's
+eigenvalues, of a matrix whose rows have length 1; 1e-16 in the great circles of path lengths, between vectors of length
+1, and 0 in which lengths count; 2 dB in the mean spectrum of photographs, whose rings are around another point there.
+CAS was compared with none.
+"""
 
 import csv
 import functools

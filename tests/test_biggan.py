@@ -1,7 +1,9 @@
 """Self-attention, BigGAN's networks and spectral normalisation of G: formulas, counts, what reads which part of z.
 
 With the weights of the authors' PyTorch code the largest difference to its outputs was 9e-7 for both G, attention and
-labels included, and 0 for both D.
+labels included, and 0 for both D; in double precision normalised weights differed by 4e-16 of their size after three
+forward passes from the same vectors. Of SAGAN's networks at 128 px, as its TensorFlow code computes them, outputs
+differed by 2e-14 of their size in double precision.
 """
 
 import pytest
@@ -91,6 +93,15 @@ class TestSelfAttention:
         G, D = instantiate(config.model.G), instantiate(config.model.D)
         assert (attention_layers(G), attention_layers(D)) == ([5], [2])
 
+    def test_parameters_of_sagan_at_128_px(self, compose):
+        """Sums over the variables of the authors' generator_test and discriminator_test."""
+        config = compose("experiment=sagan_imagenet")
+        with torch.device("meta"):
+            G, D = instantiate(config.model.G), instantiate(config.model.D)
+            for labels in (ConditionalBatchNorm(1000), ProjectionDiscriminator(1000)):
+                labels.attach(G, D)
+        assert (count(G), count(D)) == (42_078_852, 39_463_618)
+
 
 class TestBigGAN:
     def test_parameters_of_the_paper_at_128_px(self):
@@ -100,6 +111,14 @@ class TestBigGAN:
             for labels in (ConditionalBatchNorm(1000), ProjectionDiscriminator(1000)):
                 labels.attach(G, D)
         assert (count(G), count(D)) == (70_433_988, 87_982_370)
+
+    def test_parameters_of_the_code_at_64_px(self):
+        with torch.device("meta"):
+            G = biggan.Generator((3, 64, 64), z_dim=120, width=64, attention=[64])
+            D = biggan.Discriminator((3, 64, 64), width=64)
+            for labels in (ConditionalBatchNorm(200), ProjectionDiscriminator(200)):
+                labels.attach(G, D)
+        assert (count(G), count(D)) == (31_805_700, 19_747_521)
 
     def test_parameters_of_the_code_for_cifar10(self, compose):
         config = compose("experiment=biggan_cifar10")

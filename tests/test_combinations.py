@@ -11,6 +11,7 @@ from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.mistakes import explain
 from lit_gan.errors import UserError
+from test_choices import COMPANIONS
 from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -28,12 +29,14 @@ SMALL = {"model.depth": 2, "batch_size": 8, "data.n": 512, "trainer.accelerator"
 
 
 def combination(number):
-    """Overrides of the command line: nine times in ten with a model that fits the data."""
+    """Overrides of the command line, the last of a group counts: nine times in ten with a model that fits the data, and
+    as often with what a choice needs beside it.
+    """
     draw = random.Random(number)
     data = draw.choices(list(FITTING), [8, 2, 3, 2, 1, 2])[0]
     model = draw.choice(FITTING[data] if draw.random() < 0.9 else choices("model"))
     regs = draw.sample([name for name in choices("reg") if name != "none"], draw.randint(0, 3))
-    return [
+    chosen = [
         f"data={data}",
         f"model={model}",
         f"loss={draw.choice(choices('loss'))}",
@@ -42,6 +45,8 @@ def combination(number):
         f"order={draw.choice(['alternating', *choices('order')])}",
         f"ema={draw.choice(['null', '0.9'])}",
     ]
+    needed = [word for choice in [*chosen, *(f"reg={reg}" for reg in regs)] for word in COMPANIONS.get(choice, [])]
+    return chosen + needed if draw.random() < 0.9 else chosen
 
 
 def three_updates(config):

@@ -1,4 +1,8 @@
-"""`init=DIR`: a new run that begins with the networks of a trained one. FreezeD: a part of them stays."""
+"""`init=DIR`: a new run that begins with the networks of a trained one. FreezeD: a part of them stays.
+
+In D of StyleGAN2 the first layer, and one or two blocks with it, are the numbers that StyleGAN2-ADA freezes with
+freeze_layers of 1, 4 and 7: 256, 78,208 and 156,160 of them at 32 px and width 64.
+"""
 
 import pytest
 import torch

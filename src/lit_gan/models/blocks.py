@@ -31,25 +31,29 @@ class UpBlock(Labelled):
 
 class DownBlock(Labelled):
     """ReLU-conv-ReLU-conv(-pool) beside 1x1(-pool); the shortcut is the identity where nothing
-    changes."""
+    changes.
 
-    def __init__(self, before: int, after: int, halve: bool):
+    Between its convolutions there are as many channels as before them, or, in a wide one, after.
+    """
+
+    def __init__(self, before: int, after: int, halve: bool, wide: bool = False):
         super().__init__()
-        self.out_channels, self.halve = after, halve
+        self.out_channels, self.halve, self.wide = after, halve, wide
         self.build(before)
 
     def build(self, before: int) -> None:
         """Makes the layers that read `before` channels."""
         after = self.out_channels
+        between = after if self.wide else before
         pool = [nn.AvgPool2d(2)] if self.halve else []
         self.in_channels = before
         self.residual = Layers(
             NormSlot(before),
             nn.ReLU(),
-            nn.Conv2d(before, before, 3, padding=1),
-            NormSlot(before),
+            nn.Conv2d(before, between, 3, padding=1),
+            NormSlot(between),
             nn.ReLU(inplace=True),
-            nn.Conv2d(before, after, 3, padding=1),
+            nn.Conv2d(between, after, 3, padding=1),
             *pool,
         )
         changes = self.halve or before != after
@@ -58,8 +62,7 @@ class DownBlock(Labelled):
         self.shortcut = nn.Sequential(*([convolution] if changes else []), *pool)
 
     def widen(self, extra: int) -> None:
-        """Makes all layers anew for `extra` more channels, as those between its convolutions are as
-        many."""
+        """Makes all layers anew for `extra` more channels."""
         require_plain(self)
         self.build(self.in_channels + extra)
         initialise_glorot(self)

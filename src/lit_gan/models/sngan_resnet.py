@@ -16,7 +16,7 @@ from lit_gan.layers import widen
 from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.blocks import DownBlock, UpBlock
 from lit_gan.models.layers import Norm, SumPool, Unflatten, image_shape, initialise_glorot
-from lit_gan.ranges import Count, checked
+from lit_gan.ranges import Count, Switch, checked
 
 
 class Plan(NamedTuple):
@@ -92,20 +92,24 @@ class Discriminator(game.Discriminator):
         shape: (channels, size, size), size 32, 48, 64 or 128.
         width: the tables' unit of 64 channels; 128 for twice as wide.
         attention: as of G.
+        wide: as many channels between a block's convolutions as after them, as the code of Zhang et
+            al. 2019 (SAGAN) has it, instead of before them.
 
     Raises:
         UserError: a shape it cannot judge, or no map of a side in `attention`.
     """
 
     @checked("model.D")
-    def __init__(self, shape: Sequence[int], width: Count = 64, attention: Sequence[int] | None = None):
+    def __init__(
+        self, shape: Sequence[int], width: Count = 64, attention: Sequence[int] | None = None, wide: Switch = False
+    ):
         super().__init__()
         channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         blocks = [FirstBlock(channels, widths[0])]
         for index, pair in enumerate(itertools.pairwise(widths), start=1):
-            blocks.append(DownBlock(*pair, halve=index < len(plan.down)))
+            blocks.append(DownBlock(*pair, halve=index < len(plan.down), wide=wide))
         maps = maps_of_d(widths, size, len(plan.down))
         layers = with_attention("model.D.attention", blocks, maps, attention)
         self.body = Layers(*layers, nn.ReLU(inplace=True), SumPool())

@@ -342,8 +342,8 @@ class ADA(Adaptive):
     Gradients pass through to G, also twice: put r1 before it, as in the authors' code, and the
     slope is that of the whole at the image before it was augmented. The strengths are the authors'.
     What moves pixels is one affine map, from an image of twice the size made by an orthogonal
-    wavelet filter and back. Outside the image is its reflection, again and again; in the authors'
-    code there are zeros beyond the first.
+    wavelet filter and back. Outside the image is the reflection of its double, again and again; the
+    authors' code doubles the reflected image, and has zeros beyond the first reflection.
 
     Flips and turns change what a digit or a letter is: leave x_flip, rotate_90 and rotation out
     there.
