@@ -234,7 +234,10 @@ class EfficientNetLite0(Extractor):
 
 
 class DINOv2(Extractor):
-    """DINOv2 (Oquab et al. 2023) as in torch-fidelity: features without logits, so there is no IS.
+    """DINOv2 (Oquab et al. 2023) by torch-fidelity: features without logits, so there is no IS.
+
+    Images are resized as Pillow does it, bicubic and rounded to whole grey levels, as in the code of
+    Stein et al. 2023 (dgm-eval); torch-fidelity by itself resizes as TensorFlow 1 does.
 
     Args:
         architecture: one of torch-fidelity's, `dinov2-vit-s-14` to `-g-14`; Stein et al. 2023 use
@@ -243,7 +246,7 @@ class DINOv2(Extractor):
 
     name = "dinov2"
     input_size = 224
-    resize = "bilinear, TensorFlow 1"
+    resize = "bicubic, antialiased, rounded"
     has_logits = False
 
     def __init__(self, architecture: str = "dinov2-vit-l-14"):
@@ -273,7 +276,7 @@ class DINOv2(Extractor):
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
         """[b, 384] to [b, 1536] features."""
-        return Features(self.network(images.expand(-1, 3, -1, -1))[0], None)
+        return Features(self.network(whole_bicubic(images, self.input_size))[0], None)
 
 
 class CLIP(Extractor):
@@ -322,8 +325,7 @@ class CLIP(Extractor):
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
         """[b, 512] to [b, 1024] features."""
-        x = bicubic(images.expand(-1, 3, -1, -1), self.input_size).round().to(torch.uint8)
-        (features,) = self.network(x)
+        (features,) = self.network(whole_bicubic(images, self.input_size))
         return Features(F.normalize(features), None)
 
 
@@ -332,6 +334,16 @@ def bicubic(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s
     changes them also when images grow."""
     x = F.interpolate(images.float(), size=(size, size), mode="bicubic", align_corners=False, antialias=True)
     return x.clamp(0, 255)
+
+
+def whole_bicubic(images: UInt8[Tensor, "b c h w"], size: int) -> UInt8[Tensor, "b 3 s s"]:
+    """Colour images of size x size in whole grey levels, as Pillow resizes them: along the rows and
+    then along the columns, rounded each time."""
+    x = images.expand(-1, 3, -1, -1)
+    for shape in ((x.shape[2], size), (size, size)):
+        x = F.interpolate(x.float(), size=shape, mode="bicubic", align_corners=False, antialias=True)
+        x = x.clamp(0, 255).round()
+    return x.to(torch.uint8)
 
 
 def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s s"]:
