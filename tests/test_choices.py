@@ -91,6 +91,16 @@ def test_every_choice_trains_alone(fast_dev_run, choice):
     fast_dev_run(*COMPANIONS.get(choice, []), *quick, choice)
 
 
+ROWS = [f"{group}={choice}" for group in ("experiment", "method") for choice in choices(group)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("row", ROWS)
+def test_every_row_of_a_table_trains(fast_dev_run, row):
+    """On digits in place of images in a folder, which may not be there."""
+    fast_dev_run(row, "metrics=none", *(["data=digits"] if "root" in compose("train", row).data else []))
+
+
 @pytest.mark.gpu
 @pytest.mark.parametrize("trainer", ["gpu", "tf32", "bf16", "ddp"])
 def test_trainers_on_gpus(fast_dev_run, trainer):
