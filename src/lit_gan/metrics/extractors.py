@@ -246,7 +246,7 @@ class DINOv2(Extractor):
 
     name = "dinov2"
     input_size = 224
-    resize = "bicubic, antialiased, rounded"
+    resize = "bicubic, antialiased, rounded along rows and columns"
     has_logits = False
 
     def __init__(self, architecture: str = "dinov2-vit-l-14"):
@@ -293,7 +293,7 @@ class CLIP(Extractor):
     """
 
     name = "clip"
-    resize = "bicubic, antialiased, rounded"
+    resize = "bicubic, antialiased, rounded along rows and columns"
     has_logits = False
 
     def __init__(self, architecture: str = "clip-vit-l-14-336px"):
