@@ -130,6 +130,12 @@ def test_a_turn_refuses_latents_of_another_batch_size(affine_g):
         Turn("d", affine_g(), CountingD(), torch.randn(4, 2), torch.zeros(4, dtype=torch.long), torch.randn(3, 2))
 
 
+def test_a_turn_refuses_what_is_no_game(affine_g):
+    x, y, z = torch.randn(4, 2), torch.zeros(4, dtype=torch.long), torch.randn(4, 2)
+    with pytest.raises(TypeCheckError, match="game"):
+        Turn("d", affine_g(), CountingD(), x, y, z, nn.Linear(1, 1))
+
+
 def test_latents_that_are_no_matrix_are_refused(affine_g, make_turn):
     turn = make_turn("d", CountingD(), torch.randn(3, 2))
     with pytest.raises(TypeCheckError, match="z"):

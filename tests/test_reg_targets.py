@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan.errors import UserError
-from lit_gan.game import Regularizer, Turn
+from lit_gan.game import Game, Regularizer, Turn
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from lit_gan.models import dcgan, mlp
 from lit_gan.module import GAN
@@ -27,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "igno
 ADAM = partial(torch.optim.Adam, lr=0.01, betas=(0.5, 0.9))
 
 
-class Table:
+class Table(Game):
     """A game that nobody plays: what a turn asks of it."""
 
     global_step, curves = 0, None

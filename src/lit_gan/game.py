@@ -5,10 +5,11 @@ Every network pair, loss and regularizer is written in these words and in nothin
 """
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -145,8 +146,8 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
-@runtime_checkable
-class Game(Protocol):
+# no protocol that is checked at run time: since Python 3.12 it does not find what a module keeps as its parts
+class Game(ABC):
     """What a regularizer, and an order of play, may ask of the game they belong to."""
 
     global_step: int
@@ -158,18 +159,23 @@ class Game(Protocol):
     curves: Any
     """Where what deserves a curve of its own is noted: `curves.add("d/p", tensor)`."""
 
+    @abstractmethod
     def terms(self, turn: "Turn") -> dict[str, Tensor]:
         """What the turn's player minimises, term by term."""
 
+    @abstractmethod
     def optimizers(self) -> list:
         """D's optimizer and G's in Lightning's wrapping, whose `optimizer` is torch's."""
 
+    @abstractmethod
     def differentiate(self, move: "Move") -> None:
         """Computes the player's gradient."""
 
+    @abstractmethod
     def update(self, move: "Move") -> None:
         """Steps the player's optimizer."""
 
+    @abstractmethod
     def uncounted_step(self, optimizer) -> None:
         """Steps an optimizer and does nothing else."""
 

@@ -13,14 +13,14 @@ from torch import Tensor, nn
 
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
+from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.layers import changes
 from lit_gan.optim import Optimizers, trainable
 from lit_gan.order import Order
 from lit_gan.sampling import n_classes_of
 
 
-class GAN(LightningModule):
+class GAN(LightningModule, Game):
     """A game of G and D. One training step is one generator update: n_dis turns of D, then one of
     G.
 

@@ -114,7 +114,7 @@ def show_ratios(axes: Axes, space: str, asked: list[Queries], found: list[Beside
     for some, near, colour, style in zip(asked, found, (VERMILION, BLUE), ("-", "--"), strict=True):
         ratios = (near.distances / near.spacings).nan_to_num(0, posinf=3).clamp(max=3).numpy()
         look = {"histtype": "step", "color": colour, "linestyle": style, "linewidth": 1.8, "label": names[some.kind]}
-        axes.hist(ratios, 40, (0, 3), density=True, **look)
+        axes.hist(ratios, 40, range=(0, 3), density=True, **look)
     axes.axvline(1, color=GREY, linewidth=1)
     axes.set(title=space, xlabel="distance / spacing (authentic: above 1; 0: a copy)", ylabel="density")
     axes.legend()

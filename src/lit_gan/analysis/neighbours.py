@@ -170,8 +170,7 @@ def show_distances(axes: Axes, asked: list[Queries], near: list[Nearest]) -> Non
     first = [found.distances[:, 0].numpy() for found in near]
     limits = (0, max(values.max() for values in first))
     for some, values, colour, style in zip(asked, first, (VERMILION, BLUE), ("-", "--"), strict=True):
-        axes.hist(
-            values, 40, limits, histtype="step", color=colour, linestyle=style, linewidth=1.8, label=names[some.kind]
-        )
+        look = {"histtype": "step", "color": colour, "linestyle": style, "linewidth": 1.8}
+        axes.hist(values, 40, range=limits, label=names[some.kind], **look)
     axes.set(xlabel="distance to the nearest training image", ylabel="images")
     axes.legend()
