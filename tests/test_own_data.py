@@ -13,6 +13,7 @@ import warnings
 import zipfile
 from contextlib import nullcontext
 from functools import cache
+from logging.handlers import BufferingHandler
 from pathlib import Path, PurePosixPath
 
 import lit_gan.conf
@@ -656,11 +657,13 @@ class TestHuggingFace:
 
         return saved
 
-    def test_a_set_that_is_not_there_is_one_sentence(self, datasets, monkeypatch, caplog):
+    def test_a_set_that_is_not_there_is_one_sentence(self, datasets, monkeypatch):
         def offline(*_):
             logging.getLogger("huggingface_hub.utils").warning("Retrying")
             raise ConnectionError("Couldn't reach 'user/set'\non the Hub")
 
+        log = BufferingHandler(10)  # caplog would hear a logger that does not pass on, too
+        monkeypatch.setattr(logging.getLogger(), "handlers", [log])
         monkeypatch.setattr(datasets, "load_dataset", offline)
         with pytest.raises(UserError) as refused:
             opened("data=hf", "data.name=user/set")
@@ -671,7 +674,7 @@ class TestHuggingFace:
         assert "ConnectionError: Couldn't reach 'user/set' on the Hub" in sentence
         assert "data.root=FOLDER" in sentence
         assert "\n" not in sentence
-        assert "Retrying" not in caplog.text  # the library has said it already
+        assert log.buffer == []  # the library has said it already
 
     def test_a_name_is_asked_for_and_names_the_source(self, datasets, monkeypatch):
         features = datasets.Features(picture=datasets.Image(), kind=datasets.Value("int64"))

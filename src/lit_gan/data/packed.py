@@ -61,7 +61,7 @@ class Packed(Images):
         """That of the same images in memory, which is kept in the pack once it is known."""
         path = self.folder / FINGERPRINT
         with suppress(FileNotFoundError):
-            return path.read_text("ascii")
+            return path.read_text(encoding="ascii")
         found = super().fingerprint()
         with suppress(Unwritable):  # a pack may be another's, and then each process finds out for itself
             write_text(path, found)
