@@ -63,6 +63,15 @@ MORE = {
     "loss=hinge,wasserstein": ["seed=0"],
     "updates=600": ["seed=0"],
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
+    "sweep=sngan_table2_cifar10": [
+        "data=digits",
+        "data.image_size=32",
+        "data.channels=3",
+        "metrics=none",
+        "method=spectral_norm",
+        "optim=sngan_c",
+        "seed=0",
+    ],
     "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
     "sweep=DIR": ["generated=16", "jobs=1", "device=cpu"],
@@ -88,6 +97,7 @@ def folder(tmp_path_factory):
     """Where the commands are typed: with the finished runs DIR and OTHER, and PHOTOS in three forms."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "PHOTOS").mkdir()
+    shutil.copytree(ROOT / "docs" / "results", folder / "docs" / "results")
     for number in range(40):
         Image.new("RGB", (70, 64), (number, 2 * number, 3 * number)).save(folder / "PHOTOS" / f"{number}.png")
     shutil.make_archive(str(folder / "PHOTOS"), "zip", folder, "PHOTOS")
