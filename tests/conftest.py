@@ -97,9 +97,9 @@ def pytest_addoption(parser):
 
 
 LONG = {"claims", "test_compile.py", "test_epoch_end.py", "test_extension.py", "test_grid.py", "test_loggers.py"}
-LONG |= {"test_browser.py", "test_explore.py", "test_export.py", "test_export_models.py", "test_hub.py"}
+LONG |= {"test_explore.py", "test_export.py", "test_export_models.py", "test_hub.py"}
 LONG |= {"test_package.py", "test_processes.py", "test_readme.py", "test_refusals.py", "test_score_cells.py"}
-LONG |= {"test_signals.py", "test_streams.py", "test_watching.py", "test_window.py", "test_workers.py"}
+LONG |= {"test_signals.py", "test_streams.py", "test_watching.py", "test_workers.py"}
 """Claims, and files whose tests are whole commands, most of them in processes of their own."""
 
 
