@@ -226,7 +226,6 @@ def test_python(folder, monkeypatch):
 
 def test_notebook(folder):
     pages = folder / "docs"
-    pages.mkdir()
     shutil.copytree(folder / "DIR", folder / "runs" / "first")
     notebook = nbformat.read(ROOT / "docs" / "quickstart.ipynb", as_version=4)
     stored = [cell.outputs for cell in notebook.cells if cell.cell_type == "code"]
