@@ -31,6 +31,19 @@ class LatentLinear(nn.Linear):
     """A linear layer of G that reads the same code as `LatentNorm`."""
 
 
+class LabelVectors(nn.Embedding):
+    """A vector for each class, all at right angles at the start where they are long enough."""
+
+    def __init__(self, n_classes: int, size: int):
+        super().__init__(n_classes, size)
+        nn.init.orthogonal_(self.weight)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes."""
+        return self.num_embeddings
+
+
 class LatentNorm(nn.Module):
     """Batch normalisation whose gain and bias are linear in a code of each sample: (1 + A c) x + B c.
 

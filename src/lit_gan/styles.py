@@ -78,7 +78,8 @@ class StyledGenerator(Generator):
     truncation: float | None = None
     """The share of their way from the mean that styles go; None for all of it."""
     n_styles: int
-    embedding: nn.Module | None
+    embedding: ClassVectors | None
+    label_vectors = ClassVectors
     w_mean: Tensor
 
     def __init__(self, shape: Sequence[int], z_dim: int, prior: str, w_dim: int, depth: int):

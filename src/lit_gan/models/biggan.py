@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
-from lit_gan.layers import LatentNorm, NormSlot, require_plain
+from lit_gan.layers import LabelVectors, LatentNorm, NormSlot, require_plain
 from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.blocks import UpBlock
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
@@ -67,7 +67,8 @@ class Generator(game.Generator):
             `attention`.
     """
 
-    embedding: nn.Embedding | None
+    embedding: LabelVectors | None
+    label_vectors = LabelVectors
 
     @checked("model.G")
     def __init__(

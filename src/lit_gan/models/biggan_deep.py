@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
-from lit_gan.layers import LatentLinear, LatentNorm, NormSlot
+from lit_gan.layers import LabelVectors, LatentLinear, LatentNorm, NormSlot
 from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.biggan import BOTTOM, PLANS, Initialise
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
@@ -39,7 +39,8 @@ class Generator(game.Generator):
         UserError: a shape it cannot make, or no map of a side in `attention`.
     """
 
-    embedding: nn.Embedding | None
+    embedding: LabelVectors | None
+    label_vectors = LabelVectors
 
     @checked("model.G")
     def __init__(

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.game import Images, Labels, Latents, Layers
-from lit_gan.layers import LatentLinear
+from lit_gan.layers import LabelVectors, LatentLinear
 from lit_gan.models.layers import Double, Halve, halvings, image_shape
 from lit_gan.ranges import Count, checked
 
@@ -42,7 +42,8 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
-    embedding: nn.Embedding | None
+    embedding: LabelVectors | None
+    label_vectors = LabelVectors
 
     @checked("model.G")
     def __init__(

@@ -16,7 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
 from lit_gan.layers import LatentLinear, LatentNorm, equalised, reader_positions, require_plain, widen
 from lit_gan.ranges import Count, Number, Switch, checked
-from lit_gan.styles import ClassVectors, StyledGenerator, mapping_layers
+from lit_gan.styles import ClassVectors, mapping_layers
 
 Features = Float[Tensor, "b f"]
 
@@ -251,15 +251,6 @@ class ClassNorm(Labelled):
         return torch.addcmul(beta.view(shape), gamma.view(shape), x)
 
 
-class LabelVectors(nn.Embedding):
-    """A vector for each class."""
-
-    @property
-    def n_classes(self) -> int:
-        """Number of classes."""
-        return self.num_embeddings
-
-
 class ConditionalBatchNorm(Conditional):
     """A gamma and a beta of its own for every class in G's batch normalisation. Dumoulin et al.
     2017, Eq. 5.
@@ -293,12 +284,8 @@ class ConditionalBatchNorm(Conditional):
             G.set_submodule(name, ClassNorm(norm, self.n_classes))
 
     def share(self, G: Generator, readers: list[nn.Module]) -> None:
-        """Gives G a vector of each class, which these layers read after what they have read."""
-        if isinstance(G, StyledGenerator):
-            G.embedding = ClassVectors(self.n_classes, G.label_size)
-        else:
-            G.embedding = LabelVectors(self.n_classes, G.label_size)
-            nn.init.orthogonal_(G.embedding.weight)
+        """Gives G its kind of vector for each class, which these layers read after what they have read."""
+        G.embedding = G.label_vectors(self.n_classes, G.label_size)
         for reader in readers:
             widen(reader, G.label_size)
 
