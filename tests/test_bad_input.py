@@ -151,7 +151,14 @@ class TestTrain:
 
     @pytest.mark.parametrize(
         "change",
-        ["data.name=other", "data.pad=1", "dequantize=true", "train_images=99", "trainer.precision=bf16-mixed"],
+        [
+            "data.name=other",
+            "data.pad=1",
+            "flips=true",
+            "dequantize=true",
+            "train_images=99",
+            "trainer.precision=bf16-mixed",
+        ],
     )
     def test_resume_of_another_experiment(self, refusal, finished, change):
         change = "+" * (change == "data.pad=1") + change

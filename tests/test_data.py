@@ -637,6 +637,23 @@ def test_the_training_step_sees_scaled_pixels():
     assert excess.std() > 0.1
 
 
+def test_flips_mirror_half_of_the_images_anew_each_time():
+    data, labels = GANData(Counted(400), 6, seed=0, flips=True), torch.arange(400)
+    pixels = torch.randint(256, (400, 3, 2, 5), dtype=torch.uint8)
+    (first, y), (second, _) = (data.on_after_batch_transfer((pixels, labels), 0) for _ in range(2))
+    as_it_is, mirrored = ((first == to_unit(x)).flatten(1).all(1) for x in (pixels, pixels.flip(3)))
+    assert (as_it_is ^ mirrored).all()
+    assert 150 < mirrored.sum() < 250
+    assert not torch.equal(first, second)
+    assert torch.equal(y, labels)
+
+
+def test_flips_of_points_are_refused():
+    points = Gaussians("gaussians", (2,), 8, ring(8, 2.0), std=0.02, scale=1.414, n=100, seed=0)
+    with pytest.raises(UserError, match=r"^flips=true mirrors images, .* data=gaussians have shape \[2\]"):
+        run(GANData(points, 6, seed=0, flips=True), 1)
+
+
 def test_loading_leaves_the_global_random_numbers_alone():
     torch.manual_seed(0)
     expected = torch.rand(1)

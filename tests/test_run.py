@@ -222,7 +222,10 @@ def seconds(directory: Path) -> float:
 
 
 class TestResume:
-    LENGTH = ("updates=9", "updates_per_epoch=3", "ema=0.9", "optim=sngan_a", "optim.decay_start=2", "dequantize=true")
+    LENGTH = (
+        *("updates=9", "updates_per_epoch=3", "ema=0.9", "optim=sngan_a", "optim.decay_start=2"),
+        *("flips=true", "dequantize=true"),
+    )
 
     @pytest.fixture
     def uninterrupted(self, train_once, tmp_path):

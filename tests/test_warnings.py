@@ -224,11 +224,12 @@ class TestRuns:
         assert log.index(sentence) < log.index("update 2/2")
         assert not [name for name in results["choices"] if "prescribed" in name]
 
-    def test_an_old_run_without_the_setting_goes_on(self, run, tmp_path):
+    @pytest.mark.parametrize("later", ["prescribed", "flips"])
+    def test_an_old_run_without_the_setting_goes_on(self, run, tmp_path, later):
         run("method=wgan_gp", "updates=2")
         path = tmp_path / ".hydra" / "config.yaml"
         config = OmegaConf.load(path)
-        del config["prescribed"]
+        del config[later]
         OmegaConf.save(config, path)
         results, _ = run("method=wgan_gp", "updates=4")
         assert results["updates"] == 4

@@ -35,6 +35,7 @@ TRAIN = {
     "g_batch_size": CountOrNone,
     "ema": Annotated[float | None, Range(0, below=1)],
     "ema_start": WholeOrNone,
+    "flips": Switch,
     "dequantize": Switch,
     "channels_last": Switch,
     "compile": Switch,

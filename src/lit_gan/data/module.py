@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 
 from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
-from lit_gan.data.scale import dequantize
+from lit_gan.data.scale import dequantize, flipped
 from lit_gan.data.source import ImageFiles, Images, Source, first_few, rows
 from lit_gan.errors import UserError
 from lit_gan.system.signals import leave_to_parent
@@ -148,6 +148,8 @@ class GANData(LightningDataModule):
         source: the data set.
         images_per_update: n_dis x batch_size.
         seed: decides the order of the images.
+        flips: whether half of the images are mirrored, see `lit_gan.data.scale.flipped`. The order of
+            the images, and the real ones that metrics look at, stay as they are.
         dequantize: whether `lit_gan.data.scale.dequantize` scales pixels, instead of
             `source.samples`.
         num_workers: processes that decode images that neither fit into memory nor are packed.
@@ -161,6 +163,7 @@ class GANData(LightningDataModule):
         source: Source,
         images_per_update: int,
         seed: int,
+        flips: bool = False,
         dequantize: bool = False,
         num_workers: int = 0,
         device_memory: int = 2**30,
@@ -168,8 +171,8 @@ class GANData(LightningDataModule):
     ):
         super().__init__()
         self.source, self.images_per_update, self.seed = source, images_per_update, seed
-        self.dequantize, self.num_workers, self.device_memory = dequantize, num_workers, device_memory
-        self.train_images = train_images
+        self.flips, self.dequantize = flips, dequantize
+        self.num_workers, self.device_memory, self.train_images = num_workers, device_memory, train_images
         self._start = {"position": 0, "update": 0}
 
     def prepare_data(self) -> None:
@@ -185,13 +188,26 @@ class GANData(LightningDataModule):
         """Checks the numbers of images, and logs the names of the classes.
 
         Raises:
-            UserError: see `require_images` and `require_shares`.
+            UserError: see `require_pictures`, `require_images` and `require_shares`.
         """
+        self.require_pictures()
         self.require_images(len(self.source.split("train")))
         self.require_shares(self.trainer.world_size)
         if self.source.class_names and self.trainer.global_rank == 0:
             names = first_few([f"{number}={name}" for number, name in enumerate(self.source.class_names)], most=20)
             log.info("data=%s: the classes are %s", self.source.name, names)
+
+    def require_pictures(self) -> None:
+        """Refuses flips of what is no image.
+
+        Raises:
+            UserError: the samples are points or texts.
+        """
+        if self.flips and len(self.source.shape) != 3:
+            raise UserError(
+                f"flips=true mirrors images, but the samples of data={self.source.name} have shape "
+                f"{list(self.source.shape)}: leave it out, or set flips=false."
+            )
 
     def require_images(self, found: int) -> None:
         """Refuses a number of training images that is too small.
@@ -289,5 +305,6 @@ class GANData(LightningDataModule):
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Stored samples as the networks see them, just before the training step."""
         x, y = batch
+        x = flipped(x) if self.flips else x
         pixels = x.dtype == torch.uint8
         return dequantize(x) if self.dequantize and pixels else self.source.samples(x), y

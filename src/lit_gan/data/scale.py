@@ -1,4 +1,4 @@
-"""Between pixels in 0..255 and the networks' [-1, 1]."""
+"""Pixels on their way to the networks: from 0..255 to [-1, 1], and back."""
 
 import torch
 from jaxtyping import Float, UInt8
@@ -17,6 +17,12 @@ def dequantize(x: UInt8[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
     global generator.
     """
     return torch.rand(x.shape, device=x.device).add_(x).div_(128).sub_(1)
+
+
+def flipped(x: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h w"]:
+    """Images of which each is mirrored left to right with probability 1/2, by torch's global
+    generator."""
+    return torch.where(torch.rand(len(x), 1, 1, 1, device=x.device) < 0.5, x.flip(3), x)
 
 
 def to_uint8(x: Float[Tensor, "*shape"]) -> UInt8[Tensor, "*shape"]:

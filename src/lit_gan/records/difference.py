@@ -13,11 +13,11 @@ def first_difference(old: DictConfig, new: DictConfig, keys: Iterable[str]) -> t
     """The full name of the first setting below `keys` in which two configs differ, and both its
     values as text.
 
-    None if the configs agree on all of them.
+    None if the configs agree on all of them. A switch that is off is none that an older run had not.
     """
     for key in keys:
         before, now = (unresolved(config, key) for config in (old, new))
-        if before != now:
+        if before != now and (before, now) != (None, False):
             name, before, now = first_leaf(key, before, now)
             return name, abridged(before), abridged(now)
     return None

@@ -20,6 +20,7 @@ FIXED_ON_RESUME = (
     "train_images",
     "g_batch_size",
     "seed",
+    "flips",
     "dequantize",
     "trainer.precision",
     "data",
