@@ -13,6 +13,7 @@ from lit_gan.callbacks.annealing import Annealing
 from lit_gan.errors import UserError
 from lit_gan.models import r3gan
 from lit_gan.module import Average
+from lit_gan.reg.adaptive import ADA, APA
 from lit_gan.reg.gradients import R1
 from lit_gan.reg.labels import ConditionalBatchNorm
 from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
@@ -95,18 +96,21 @@ class TestAnnealing:
             optimizers = [torch.optim.Adam([nn.Parameter(torch.zeros(1))], 1.0, (0.0, 0.5)) for _ in range(2)]
             trainer = SimpleNamespace(global_step=n, optimizers=optimizers, lr_scheduler_configs=[])
             average = Average(r3gan.Generator((1, 16, 16), width=1), 0.9, start=0)
-            return trainer, SimpleNamespace(regs={"r1": R1()}, G_ema=average)
+            return trainer, SimpleNamespace(regs={"r1": R1(), "ada": ADA(target=None)}, G_ema=average)
 
         return make
 
     @pytest.mark.parametrize(("n", "share"), [(0, 1.0), (50, 0.5), (25, 0.8535534), (100, 0.0), (1000, 0.0)])
     def test_everything_is_on_its_cosine(self, game, n, share):
         trainer, gan = game(n)
-        Annealing(100, (2.0, 1.0), (0.9, 0.99), (0, 8), {"r1": (5.0, 0.5)}).on_train_batch_start(trainer, gan)
+        Annealing(100, (2.0, 1.0), (0.9, 0.99), (0, 8), {"r1": (5.0, 0.5)}, {"ada": (0.0, 0.6)}).on_train_batch_start(
+            trainer, gan
+        )
         for optimizer in trainer.optimizers:
             assert optimizer.param_groups[0]["lr"] == pytest.approx(1 + share)
             assert optimizer.param_groups[0]["betas"] == pytest.approx((0.0, 0.99 - 0.09 * share))
         assert gan.regs["r1"].weight == pytest.approx(0.5 + 4.5 * share)
+        assert gan.regs["ada"].p.item() == pytest.approx(0.6 * (1 - share))
         half_life = 8 * (1 - share)
         assert gan.G_ema.decay_at(n + 1) == pytest.approx(0.5 ** (1 / half_life) if half_life else 0)
 
@@ -120,6 +124,10 @@ class TestAnnealing:
         trainer, gan = game(0)
         with pytest.raises(UserError, match=r"^callbacks\.annealing\.weights\.r2 "):
             Annealing(9, weights={"r2": (1, 2)}).on_fit_start(trainer, gan)
+        gan.regs["apa"] = APA()
+        for name in ("r1", "r2", "apa"):
+            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.probabilities\.{name} .* target to null"):
+                Annealing(9, probabilities={name: (0, 1)}).on_fit_start(trainer, gan)
         gan.G_ema, trainer.lr_scheduler_configs = None, [object()]
         with pytest.raises(UserError, match=r"half_life.*ema=0\.999"):
             Annealing(9, half_life=(1, 2)).on_fit_start(trainer, gan)
@@ -130,3 +138,7 @@ class TestAnnealing:
     def test_ends_are_two(self, named):
         with pytest.raises(UserError, match=r"^callbacks\.annealing\.[\w.]+=\[.*must be two numbers"):
             Annealing(9, **named)
+
+    def test_probabilities_are_some(self):
+        with pytest.raises(UserError, match=r"^callbacks\.annealing\.probabilities\.ada=1\.5 must be .*at most 1"):
+            Annealing(9, probabilities={"ada": (0, 1.5)})

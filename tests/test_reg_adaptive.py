@@ -2,8 +2,8 @@
 
 With the same draws, and the opposite angles, the authors' pipe with all ways at once made of photographs of CIFAR-10,
 in [-1, 1], the same up to 3e-6 inside and up to 0.1 in what enters from outside, 1e-3 in the mean of all pixels: here
-the doubled image is reflected, there the image before it is doubled. The ways of colour alone differ by 1e-6. The
-samples that APA replaces were the same, and p differed by 9e-8 in 400 updates.
+the doubled image is reflected, there the image before it is doubled. The ways of colour alone differ by 1e-6, and what
+is cut out is the same. The samples that APA replaces were the same, and p differed by 9e-8 in 400 updates.
 """
 
 import math
@@ -25,7 +25,7 @@ from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
 from lit_gan.reg import adaptive
-from lit_gan.reg.adaptive import ADA, APA, WAYS, Placement, resampled
+from lit_gan.reg.adaptive import ADA, APA, BGC, Placement, resampled
 from test_branch import run
 from test_run import assert_same_state, content
 from trainers import quiet_trainer
@@ -357,6 +357,42 @@ def test_hue_and_saturation_leave_grey_and_luma_flip_twice_is_nothing(monkeypatc
     torch.testing.assert_close(adaptive.luma_flip(x[:, :1], ONE), -x[:, :1])
 
 
+def test_a_rectangle_of_half_the_size_around_any_point_is_cut_out():
+    y = ADA(["cutout"], p=0.5).augmented(torch.ones(4000, 1, 16, 8))
+    hidden = y == 0
+    rows, columns = hidden.any(3).sum(2).flatten(), hidden.any(2).sum(2).flatten()
+    chosen = rows > 0
+    assert abs(chosen.float().mean() - 0.5) < 0.03
+    assert torch.equal(hidden.sum((1, 2, 3)), rows * columns)
+    assert rows[chosen].unique().tolist() == list(range(4, 9))  # a quarter of the size on either side of the point
+    assert columns[chosen].unique().tolist() == list(range(2, 5))
+    assert y[hidden.logical_not()].eq(1).all()
+
+
+def test_noise_has_a_strength_of_its_own_in_each_image():
+    noise = ADA(["noise"], p=1.0).augmented(torch.zeros(3000, 3, 8, 8)).flatten(1)
+    std = noise.std(1)
+    assert std.square().mean().sqrt().item() == pytest.approx(0.1, rel=0.05)
+    assert std.median().item() == pytest.approx(0.0674, rel=0.08)  # of |N(0, 0.1^2)|
+    assert abs((ADA(["noise"], p=0.3).augmented(torch.zeros(3000, 1, 2, 2)) != 0).float().mean() - 0.3) < 0.03
+
+
+def test_a_multiplier_makes_one_way_rarer():
+    x = torch.rand(1, 1, 12, 12).expand(2000, -1, -1, -1)
+    y = ADA(["brightness", "noise"], {"brightness": 0.25, "noise": 0}, p=0.8).augmented(x)
+    assert abs((y != x).flatten(1).any(1).float().mean() - 0.2) < 0.03
+    flipped = ADA(["x_flip"], {"x_flip": 0.5}, p=1.0).augmented(x)
+    assert abs((flipped != x).flatten(1).any(1).float().mean() - 0.25) < 0.03
+
+
+@pytest.mark.parametrize(
+    ("multipliers", "words"), [({"cutout": 1}, "cutout is of no way"), ({"hue": 1.5}, r"hue=1\.5 must be a number")]
+)
+def test_an_impossible_multiplier_is_refused(multipliers, words):
+    with pytest.raises(UserError, match=rf"^reg\.ada\.multipliers\.{words}"):
+        ADA(multipliers=multipliers)
+
+
 @pytest.mark.parametrize("player", ["d", "g"])
 def test_ada_changes_both_kinds_in_both_turns_and_lets_gradients_through(make_turn, player):
     D = dcgan.Discriminator((3, 16, 16), width=2)
@@ -372,7 +408,7 @@ def test_ada_changes_both_kinds_in_both_turns_and_lets_gradients_through(make_tu
 
 def test_gradients_pass_twice():
     x = torch.rand(1, 1, 6, 6).double().requires_grad_()
-    ada = ADA(WAYS[:7], p=1.0).double()
+    ada = ADA(BGC[:7], p=1.0).double()
 
     def pipe(x):
         torch.manual_seed(3)
@@ -393,8 +429,8 @@ def test_what_is_no_image_is_refused(shape):
         ADA().check(mlp.Generator(shape, width=2), mlp.Discriminator(shape, width=2))
 
 
-def test_the_choice_has_all_ways(compose):
-    assert tuple(compose("reg=ada").reg.ada.policy) == WAYS
+def test_the_choice_has_the_policy_of_the_papers_runs(compose):
+    assert tuple(compose("reg=ada").reg.ada.policy) == BGC
 
 
 @pytest.mark.parametrize("regs", [{"apa": APA(ramp=8), "ada": ADA(ramp=8)}, {"ada": ADA(p=0.5)}])

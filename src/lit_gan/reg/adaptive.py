@@ -1,7 +1,7 @@
 """Remedies for little data whose strength follows how sure D is of the real samples: ADA and APA."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated
 
 import torch
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32
-from lit_gan.ranges import Count, Range, checked
+from lit_gan.ranges import Allowed, Count, Range, checked, require
 from lit_gan.system.processes import mean_over_processes
 
 Pictures = Float[Tensor, "b c h w"]
@@ -209,6 +209,24 @@ def saturate(x: Pictures, p: Scalar) -> Pictures:
     return x + (drawn(x, p, lambda zeros: exp2(zeros, 1), 1) - 1) * (x - x.mean(1, keepdim=True))
 
 
+def add_noise(x: Pictures, p: Scalar) -> Pictures:
+    """N(0, s^2) added to every value, with s = |N(0, 0.1^2)| for each image."""
+    return x + torch.randn_like(x) * drawn(x, p, lambda zeros: 0.1 * torch.randn_like(zeros).abs(), 0)
+
+
+def cut_out(x: Pictures, p: Scalar) -> Pictures:
+    """A rectangle of half the height and width, around any point of the image, is 0."""
+    rows, columns = (from_a_point(size, x) for size in x.shape[2:])
+    reach = drawn(x, p, lambda zeros: zeros + 0.25, 0)
+    return x * ~((rows[:, None, :, None] < reach) & (columns[:, None, None, :] < reach))
+
+
+def from_a_point(size: int, x: Pictures) -> Float[Tensor, "b size"]:
+    """How far the middles of pixels are from a random point for each image, in sizes of it."""
+    middles = (torch.arange(size, device=x.device, dtype=x.dtype) + 0.5) / size
+    return (middles - torch.rand(len(x), 1, device=x.device, dtype=x.dtype)).abs()
+
+
 def drawn(x: Pictures, p: Scalar, draw: Callable[[PerImage], PerImage], otherwise: float) -> Float[Tensor, "b 1 1 1"]:
     """What is drawn for each image, with probability p, or else what leaves it."""
     zeros = x.new_zeros(len(x))
@@ -232,7 +250,10 @@ COLORS: list[tuple[str, Callable[[Pictures, Tensor], Pictures]]] = [
     ("hue", hue),
     ("saturation", saturate),
 ]
-WAYS = tuple(dict.fromkeys(word for word, _ in [*MOVES, *COLORS]))
+CORRUPTIONS: list[tuple[str, Callable[[Pictures, Tensor], Pictures]]] = [("noise", add_noise), ("cutout", cut_out)]
+BGC = tuple(dict.fromkeys(word for word, _ in [*MOVES, *COLORS]))
+"""The policy of the paper's runs: pixel blitting, geometry, colours."""
+WAYS = (*BGC, *(word for word, _ in CORRUPTIONS))
 """The words of a policy."""
 
 
@@ -354,36 +375,38 @@ class ADA(Adaptive):
             scale (by 2^N(0, 0.2^2)), rotation (any angle, before and after `stretch`), stretch
             (one axis by 2^N(0, 0.2^2), the other by its inverse), shift (by N(0, 0.125^2) of the
             size), brightness (plus N(0, 0.2^2)), contrast (times 2^N(0, 0.5^2)), luma_flip (half
-            of the images chosen), hue (any angle), saturation (times 2^N(0, 1)); grey images have
-            neither hue nor saturation. All of them are the authors' bgc.
+            of the images chosen), hue (any angle), saturation (times 2^N(0, 1)), which are the
+            authors' bgc, noise (of N(0, 0.1^2) for each image) and cutout (a rectangle of half the
+            height and width is 0); grey images have neither hue nor saturation.
+        multipliers: by which p is multiplied for single ways, 0 to 1, {brightness: 0.5}; 1 for the
+            others; null for none.
         p: the probability at the start, 0 to 1; 0 in the paper.
         target: of r, see `Adaptive`; 0.6 in the paper; null keeps p.
         ramp: real images in which p can go from 0 to 1; 500,000 in the paper.
         interval: D's updates from one move of p to the next; 4 in the authors' code.
 
     Raises:
-        UserError: another word in the policy.
+        UserError: another word in the policy, or a multiplier of none of its words or outside of
+            0 to 1.
     """
 
     @checked("reg.ada")
     def __init__(
         self,
-        policy: Sequence[str] = WAYS,
+        policy: Sequence[str] = BGC,
+        multipliers: Mapping[str, float] | None = None,
         p: Start = 0.0,
         target: Target = 0.6,
         ramp: Count = 500_000,
         interval: Count = 4,
     ):
         super().__init__(p, target, ramp, interval)
-        unknown = [policy] if isinstance(policy, str) else [word for word in policy if word not in WAYS]
-        if unknown or not policy:
-            has = f"has {unknown[0]}" if unknown else "is empty"
-            raise UserError(
-                f"reg.ada.policy {has}: it is a list of words out of {', '.join(WAYS)}, such as "
-                f"reg.ada.policy=[shift,scale]."
-            )
-        self.moves = [move for word, move in MOVES if word in policy]
-        self.colors = [color for word, color in COLORS if word in policy]
+        multipliers = dict(multipliers or {})
+        check_policy(policy, multipliers)
+        self.moves, self.colors = (
+            [(way, multipliers.get(word, 1)) for word, way in ways if word in policy]
+            for ways in (MOVES, [*COLORS, *CORRUPTIONS])
+        )
         self.register_buffer("filter", torch.tensor(SYM6), persistent=False)
 
     def check(self, G: Generator, D: Discriminator) -> None:
@@ -408,9 +431,30 @@ class ADA(Adaptive):
             y = at_least_float32(x)
             if self.moves:
                 place = Placement(y)
-                for move in self.moves:
-                    move(place, self.p)
+                for move, multiplier in self.moves:
+                    move(place, multiplier * self.p)
                 y = torch.where(over(place.same, y), y, resampled(y, place, self.filter.to(y)))
-            for color in self.colors:
-                y = color(y, self.p)
+            for color, multiplier in self.colors:
+                y = color(y, multiplier * self.p)
         return y.to(x.dtype)
+
+
+def check_policy(policy: Sequence[str], multipliers: Mapping[str, float]) -> None:
+    """Refuses what is no policy of ADA.
+
+    Raises:
+        UserError: see `ADA`.
+    """
+    unknown = [policy] if isinstance(policy, str) else [word for word in policy if word not in WAYS]
+    if unknown or not policy:
+        has = f"has {unknown[0]}" if unknown else "is empty"
+        raise UserError(
+            f"reg.ada.policy {has}: it is a list of words out of {', '.join(WAYS)}, such as "
+            f"reg.ada.policy=[shift,scale]."
+        )
+    for word, multiplier in multipliers.items():
+        if word not in policy:
+            raise UserError(
+                f"reg.ada.multipliers.{word} is of no way in reg.ada.policy: put {word} into it, or leave it out here."
+            )
+        require(f"reg.ada.multipliers.{word}", multiplier, Allowed.by(Start))
