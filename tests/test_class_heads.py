@@ -22,10 +22,12 @@ from lit_gan.reg.class_heads import (
     ConditionalContrast,
     DataToDataCrossEntropy,
     DiscriminativeClassifier,
+    MultiHingeHead,
     TwinAuxiliaryClassifier,
 )
 from lit_gan.reg.minibatch import MinibatchDiscrimination
 from lit_gan.reg.targets import FeatureMatchingL1
+from lit_gan.reg.weights import SpectralNorm
 
 K, N = 3, 6
 G = mlp.Generator((2,), z_dim=2, width=3, depth=1)
@@ -55,21 +57,43 @@ class TestTwin:
     def test_the_classifier_learns_from_real_samples_and_the_twin_from_generated(self, played):
         reg = TwinAuxiliaryClassifier(K, weight=2.0)
         turn = played(reg, "d")
-        weight = turn.D.heads[reg.name].weight
-        real, fake = turn.real.features @ weight[:K].T, turn.fake.features @ weight[K:].T
+        head = turn.D.heads[reg.name]
+        real, fake = turn.real.features @ head.classifier.weight.T, turn.fake.features @ head.twin.weight.T
         expected = cross_entropy(real, turn.y) + cross_entropy(fake, turn.y_fake)
         torch.testing.assert_close(reg.objective(turn), 2 * expected)
 
     def test_a_twin_of_the_same_opinion_leaves_g_alone(self, played):
         reg = TwinAuxiliaryClassifier(K)
         turn = played(reg, "g")
-        weight = turn.D.heads[reg.name].weight.data
+        head = turn.D.heads[reg.name]
         assert reg.objective(turn) != 0
-        weight[K:] = weight[:K]
+        head.twin.weight.data.copy_(head.classifier.weight)
         value = reg.objective(turn)
         (gradient,) = torch.autograd.grad(value, turn.x_fake)
         assert value == 0
         torch.testing.assert_close(gradient, torch.zeros_like(gradient))
+
+    def test_spectral_norm_bounds_each_by_itself(self, played):
+        reg = TwinAuxiliaryClassifier(K)
+        D = played(reg, "d").D
+        SpectralNorm(warm_up=50).attach(G, D)
+        norms = [torch.linalg.matrix_norm(head.weight, 2).item() for head in D.heads[reg.name].children()]
+        assert norms == pytest.approx([1, 1], abs=1e-3)
+
+
+@pytest.mark.parametrize("head", [ConditionalContrast, DataToDataCrossEntropy, MultiHingeHead])
+def test_cosines_and_margins_of_a_mixed_precision_are_in_full_precision(played, head):
+    D = played(head(K), "d").D
+    features, y = torch.randn(N, 5), torch.arange(N) % K
+    with torch.autocast("cpu", torch.bfloat16):
+        last = D.head if head is MultiHingeHead else D.heads[head(K).name]
+        found = last(features, y)
+    assert all(value.dtype == torch.float32 for value in (found if isinstance(found, tuple) else (found,)))
+    if head is MultiHingeHead:
+        with torch.autocast("cpu", torch.bfloat16):
+            assert last.generated(features).dtype == torch.float32
+    else:
+        assert found[1].diagonal().tolist() == pytest.approx([1] * N, abs=1e-6)
 
 
 class TestDiscriminative:

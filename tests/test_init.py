@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from lit_gan.errors import UserError
-from lit_gan.models import autoencoder, dcgan, mlp, sngan_resnet
+from lit_gan.models import autoencoder, biggan_deep, dcgan, mlp, r3gan, sngan_resnet
 from lit_gan.reg.structure import FreezeD
 from lit_gan.reg.targets import HistoricalAveraging
 from test_branch import results, run
@@ -129,6 +129,13 @@ def test_the_first_layers_are_frozen_with_what_stands_before_the_next():
     whole = mlp.Discriminator((2,), width=2, depth=2)
     assert not any(name.startswith("head") for name in frozen(whole, 2))
     assert len(frozen(whole, 2)) == 4
+
+
+@pytest.mark.parametrize(
+    "D", [r3gan.Discriminator((3, 32, 32), width=8), biggan_deep.Discriminator((3, 32, 32), width=4)]
+)
+def test_blocks_that_cannot_read_more_channels_are_counted_too(D):
+    assert {name.split(".")[1] for name in frozen(D, 2)} == {"0", "1"}
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from lit_gan.metrics import FeatureMetrics, Suite
 from lit_gan.metrics.classes import class_means, distance_to
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.ms_ssim import n_scales, similarity
-from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
+from lit_gan.models import biggan_deep, dcgan, mlp, r3gan, sngan_cnn, sngan_resnet
 from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
@@ -165,6 +165,11 @@ class TestConcat:
         MiddleConcat(1000).attach(G, D)
         assert [type(layer).__name__ for layer in D.body[:5]] == ["FirstBlock", *["DownBlock"] * 2, *NAMES]
         assert D.body[4].in_channels == channels + 128
+
+    @pytest.mark.parametrize("D", [r3gan.Discriminator(SHAPE, width=8), biggan_deep.Discriminator(SHAPE, width=4)])
+    def test_in_the_middle_of_blocks_that_cannot_read_more_is_refused(self, D):
+        with pytest.raises(UserError, match=r"reg\.middle_concat .* choose labels=projection"):
+            MiddleConcat(K).attach(mlp.Generator(SHAPE, width=2), D)
 
 
 NAMES = ["EmbeddingConcat", "DownBlock"]

@@ -18,6 +18,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Labelled
 from lit_gan.layers import NormSlot, n_inputs, reader_positions, weight_layers, widen
 from lit_gan.models import (
+    biggan,
     blocks,
     dcgan,
     layers,
@@ -451,6 +452,16 @@ def test_batch_norms_gamma_starts_around_one():
     layers.initialise_normal(network)
     assert network.weight.mean().item() == pytest.approx(1, abs=1e-3)
     assert network.weight.std().item() == pytest.approx(0.02, rel=0.05)
+
+
+@pytest.mark.parametrize(("width", "factor"), [(16, 1), (4, 2)])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_shortcut_around_the_first_layer_is_a_first_layer_too(width, factor, channels):
+    D = biggan.Discriminator((channels, 32, 32), width=width, initialise=layers.initialise_normal)
+    for name, layer in weight_layers(D):
+        reads_the_image = layer.weight.shape[1] == channels
+        std, rel = 0.02 * (1 if reads_the_image else factor), 4 / layer.weight.numel() ** 0.5
+        assert layer.weight.std().item() == pytest.approx(std, rel=max(rel, 0.02)), name
 
 
 def test_a_gated_dcgan_normalises_both_halves():

@@ -83,6 +83,8 @@ class TestNetworks:
             reg.attach(G, D)
 
     def test_another_size(self):
+        with pytest.raises(UserError, match=r"model=r3gan cuts 56 channels.* multiple of 8"):
+            r3gan.Discriminator((3, 16, 16), width=28)
         with pytest.raises(UserError, match=r"model=r3gan .*16, 32, 64, 128, 256"):
             r3gan.Generator((3, 48, 48))
 

@@ -429,6 +429,13 @@ def test_what_is_no_image_is_refused(shape):
         ADA().check(mlp.Generator(shape, width=2), mlp.Discriminator(shape, width=2))
 
 
+def test_the_samples_of_all_processes_move_p(updated, monkeypatch):
+    monkeypatch.setattr(adaptive, "rank_and_size", lambda: (0, 3))
+    reg = ADA(ramp=1000, interval=2)
+    updated(reg, 1.0, updates=4)
+    assert reg.p.item() == pytest.approx(4 * 8 * 3 / 1000)
+
+
 def test_the_choice_has_the_policy_of_the_papers_runs(compose):
     assert tuple(compose("reg=ada").reg.ada.policy) == BGC
 

@@ -14,6 +14,7 @@ from lit_gan.game import Turn
 from lit_gan.losses import Hinge, Wasserstein
 from lit_gan.models import dcgan, mlp
 from lit_gan.reg.codes import InfoGAN
+from lit_gan.reg.gradients import R2
 from lit_gan.reg.latents import LOGAN, ModeSeeking
 from lit_gan.reg.weights import SpectralNorm
 
@@ -91,6 +92,13 @@ def test_the_step_is_a_natural_gradient(linear_d, player):
     torch.testing.assert_close(turn.z - before, step.expand(6, 2))
     assert reg.objective(turn).item() == pytest.approx(0.1 * step.square().sum().item())
     torch.testing.assert_close(turn.x_fake, 2 * turn.z)
+
+
+def test_a_slope_of_samples_that_it_replaces_is_refused(linear_d):
+    turn = turn_of("d", Scaling(2), linear_d([1.0, -3.0]))
+    R2().stage(turn)
+    with pytest.raises(UserError, match=r"put logan before it, as in reg=\[logan,r2\]"):
+        LOGAN().stage(turn)
 
 
 def test_steps_have_a_longest_length(linear_d):

@@ -99,6 +99,14 @@ def test_latent_consistency_of_linear_players(make_turn, linear_d):
     torch.testing.assert_close(turn.G.body[0].weight.grad, -0.5 * 2 * 0.01 * torch.eye(2), rtol=0.03, atol=3e-4)
 
 
+def test_latent_consistency_of_d_leaves_g_without_gradients_where_samples_are_staged_for_a_slope(make_turn, linear_d):
+    G = mlp.Generator((2,), z_dim=2, width=3)
+    turn = make_turn("d", linear_d([1.0, 1.0]), torch.randn(6, 2), torch.randn(6, 2).requires_grad_())
+    turn.G, turn.z = G, G.draw(6)
+    LatentConsistency().d(turn).backward()
+    assert all(parameter.grad is None for parameter in G.parameters())
+
+
 @pytest.mark.parametrize("sigma", [0.0, -1.0])
 def test_latent_consistency_without_a_step_is_refused(sigma):
     with pytest.raises(UserError, match=rf"reg\.latent_consistency\.sigma={sigma}"):

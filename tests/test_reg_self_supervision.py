@@ -12,9 +12,10 @@ import torch.nn.functional as F
 
 from lit_gan.errors import UserError
 from lit_gan.game import Turn
-from lit_gan.models import autoencoder, dcgan, mlp, sngan_resnet
+from lit_gan.models import autoencoder, biggan_deep, dcgan, mlp, r3gan, sngan_resnet
 from lit_gan.reg.minibatch import MinibatchDiscrimination
 from lit_gan.reg.self_supervision import SSGAN, InfoMax, info_nce, turned
+from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 
 IMAGE = (1, 16, 16)
@@ -145,6 +146,30 @@ def test_it_goes_with_residual_blocks_spectral_norm_and_closeness():
             reg.attach(G, D)
         assert info.objective(turn_of("d", G, D)).isfinite()
         assert n == shape[0]
+
+
+@pytest.mark.parametrize("D", [r3gan.Discriminator(IMAGE, width=8), biggan_deep.Discriminator((1, 32, 32), width=4)])
+def test_it_finds_local_features_before_the_last_block(D):
+    G, reg = (
+        dcgan.Generator((1, 32, 32) if isinstance(D, biggan_deep.Discriminator) else IMAGE, width=2),
+        InfoMax(size=4),
+    )
+    reg.attach(G, D)
+    assert reg.objective(turn_of("d", G, D)).isfinite()
+
+
+def test_a_reference_batch_in_d_is_refused():
+    reg, reference = InfoMax(size=4), VirtualBatchNorm(network="d", n_reference=2)
+    G, D = players(reference, reg)
+    with pytest.raises(UserError, match=r"reg=info_max .* reg\.virtual_batch_norm\.network=g"):
+        reg.check(G, D)
+
+
+def test_the_term_of_a_mixed_precision_is_in_full_precision():
+    local, whole = torch.randn(3, 16, 4).bfloat16(), torch.randn(3, 16).bfloat16()
+    with torch.autocast("cpu", torch.bfloat16):
+        mixed = info_nce(local, whole)
+    torch.testing.assert_close(mixed, info_nce(local.float(), whole.float()))
 
 
 @pytest.mark.parametrize("D", [mlp.Discriminator(IMAGE, width=4), autoencoder.Discriminator(IMAGE, width=2)])

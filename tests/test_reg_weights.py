@@ -13,8 +13,8 @@ from lit_gan.game import Labelled
 from lit_gan.layers import LargestSingularValue, as_matrix, operators, out_axis, singular_values, weight_layers
 from lit_gan.losses import Hinge
 from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
-from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip
-from lit_gan.reg.structure import LayerNorm
+from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip, overlap
+from lit_gan.reg.structure import FreezeD, LayerNorm
 from lit_gan.reg.weights import FrobeniusNorm, RowLengths, SpectralNorm, WeightNorm
 from test_reg import IMAGES, SmallD, attached, together
 
@@ -481,6 +481,19 @@ def test_weight_clip_leaves_a_gamma_that_is_fixed_at_one(make_turn):
     assert torch.equal(D.body[3].weight, torch.ones(4))
 
 
+@pytest.mark.parametrize("convolutions_only", [False, True])
+@pytest.mark.parametrize("clip_first", [False, True])
+def test_weight_clip_leaves_what_is_frozen(make_turn, clip_first, convolutions_only):
+    D, clip = dcgan.Discriminator(IMAGES, width=2), WeightClip(0.01, convolutions_only)
+    together(D, [clip, FreezeD(1)] if clip_first else [FreezeD(1), clip])
+    first, *rest = (layer for _, layer in weight_layers(D) if isinstance(layer, nn.Conv2d))
+    before = first.weight.detach().clone()
+    with torch.no_grad():
+        clip.project(make_turn("d", D, torch.randn(2, *IMAGES)))
+    assert torch.equal(first.weight, before)
+    assert max(layer.weight.abs().max() for layer in rest) <= 0.01
+
+
 @pytest.mark.parametrize(("when", "inside"), [("after", [False, False, True]), ("before", [False, True, False])])
 def test_both_moments_of_clipping(make_turn, when, inside):
     D = SmallD()
@@ -665,6 +678,30 @@ def test_orthogonal_is_a_term_of_its_player_only(make_turn, network, other):
     reg, x = Orthogonal(network=network), torch.randn(2, 1, 8, 8)
     assert getattr(reg, network)(make_turn(network, SmallD(), x)) > 0
     assert getattr(reg, other)(make_turn(other, SmallD(), x)) is None
+
+
+def test_orthogonal_is_of_the_weights_that_the_optimizer_moves(make_turn):
+    D, turn = game.Discriminator(), make_turn("d", SmallD(), torch.randn(2, 1, 8, 8))
+    D.head = nn.Linear(4, 3, bias=False)
+    expected = 16 * overlap(D.head.weight.detach())
+    attached(SpectralNorm(), D)
+    with torch.no_grad():
+        D.head.parametrizations.weight.original.mul_(2)
+    turn.D = D
+    torch.testing.assert_close(Orthogonal(network="d").d(turn), expected)
+    turn.D = attached(WeightNorm(), SmallD())
+    assert Orthogonal(network="d").d(turn) > 0
+
+
+def test_vectors_of_classes_are_rows_of_d_and_none_of_gs(make_turn):
+    turn = make_turn("d", SmallD(), torch.randn(2, 1, 8, 8))
+    table = nn.Embedding(5, 3)
+    turn.D, turn.G = game.Discriminator(), dcgan.Generator((1, 16, 16), z_dim=2, width=1)
+    turn.D.head = table
+    torch.testing.assert_close(Orthogonal(network="d").d(turn), overlap(table.weight))
+    without = Orthogonal().g(turn)
+    turn.G.embedding = table
+    assert torch.equal(Orthogonal().g(turn), without)
 
 
 def test_orthogonal_needs_a_player():

@@ -7,6 +7,7 @@ Every network pair, loss and regularizer is written in these words and in nothin
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
@@ -144,6 +145,12 @@ class Discriminator(nn.Module):
 def at_least_float32(x: Tensor) -> Tensor:
     """Returns x in single precision at least: losses are of small differences between outputs."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def single_precision(device: torch.device) -> AbstractContextManager:
+    """Computes in the precision of what is given, whatever the training's is."""
+    known = torch.amp.is_autocast_available(device.type)  # torch's meta device is not
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 # no protocol that is checked at run time: since Python 3.12 it does not find what a module keeps as its parts

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers
+from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, at_least_float32
 
 Matrix = Float[Tensor, "out rest"]
 
@@ -95,12 +95,12 @@ class ClassMargins(Labelled):
 
     def generated(self, features: Tensor) -> Float[Tensor, " b"]:
         """By how much "generated" is ahead of all classes."""
-        classes, generated = self.linear(features).split([self.n_classes, 1], 1)
+        classes, generated = at_least_float32(self.linear(features)).split([self.n_classes, 1], 1)
         return generated.squeeze(1) - classes.amax(1)
 
     def forward(self, features: Tensor, y: Labels) -> Float[Tensor, "b 1"]:
         """By how much each sample's class is ahead."""
-        scores = self.linear(features)
+        scores = at_least_float32(self.linear(features))
         own = scores.gather(1, y[:, None])
         return own - scores.scatter(1, y[:, None], -torch.inf).amax(1, keepdim=True)
 
@@ -182,9 +182,19 @@ def as_matrix(weight: Tensor, axis: int) -> Matrix:
     return weight.permute(axis, *others).flatten(1)
 
 
+def weighted_positions(body: Layers) -> list[int]:
+    """Positions of the convolutions, linear layers and blocks of them."""
+    return [place for place, layer in enumerate(body) if any(isinstance(part, OPERATORS) for part in layer.modules())]
+
+
 def reader_positions(body: Layers) -> list[int]:
     """Positions of the layers whose number of input channels `widen` can raise."""
-    return [place for place, layer in enumerate(body) if isinstance(layer, OPERATORS) or hasattr(layer, "widen")]
+    return [place for place, layer in enumerate(body) if hasattr(layer, "widen") or reads_all(layer)]
+
+
+def reads_all(layer: nn.Module) -> bool:
+    """Whether it is a layer each of whose outputs reads every input channel."""
+    return isinstance(layer, OPERATORS) and getattr(layer, "groups", 1) == 1
 
 
 def n_inputs(layer: nn.Module) -> int:
@@ -242,6 +252,15 @@ def applied_weights(network: nn.Module) -> list[Matrix]:
 
 
 @torch.no_grad()
+def trained_weight(layer: nn.Module) -> Tensor:
+    """A layer's weight before spectral norm or the like divides it; where another reparametrisation
+    has it, as it is applied."""
+    if not parametrize.is_parametrized(layer, "weight") or equalisation(layer) is not None:
+        return layer.weight
+    stored = getattr(layer.parametrizations["weight"], "original", None)
+    return layer.weight if stored is None else stored
+
+
 def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     """Singular values of every weight layer by the layers' names, the largest first, on the CPU.
 

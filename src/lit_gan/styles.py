@@ -2,14 +2,22 @@
 what may be asked of a generator that has them. Karras et al. 2019 (StyleGAN) and 2020 (StyleGAN2)."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lit_gan.game import Generator, Images, Labels, Latents, Layers, apply_layer, at_least_float32
+from lit_gan.game import (
+    Generator,
+    Images,
+    Labels,
+    Latents,
+    Layers,
+    apply_layer,
+    at_least_float32,
+    single_precision,
+)
 from lit_gan.layers import LatentLinear, equalised
 
 Style = Float[Tensor, "b w"]
@@ -18,12 +26,6 @@ MAPPING_RATE = 0.01
 """The learning rate of mapping networks, as a multiple of that of other layers."""
 MEAN_DECAY = 0.995
 """What the mean style keeps at each call of a training generator, as in the authors' code."""
-
-
-def single_precision(device: torch.device) -> AbstractContextManager:
-    """Computes in the precision of what is given, whatever the training's is."""
-    known = torch.amp.is_autocast_available(device.type)  # torch's meta device is not
-    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 class ScaledLeakyReLU(nn.LeakyReLU):

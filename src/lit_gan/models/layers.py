@@ -218,24 +218,37 @@ def initialise_normal(network: nn.Module, channels: int = 64, std: float = 0.02,
     A standard deviation that suits the networks of the papers lets the signal die out in narrower
     ones, where each sum has fewer terms: D's output is nearly the same for all images. So where a
     network is narrower than its source, every layer but the first has std sqrt(channels / width),
-    and passes on as much as there. Wider networks keep std, as those of the papers do.
+    and passes on as much as there. Wider networks keep std, as those of the papers do. A shortcut
+    around the first layer, which reads what that reads, is a first layer too.
 
     Args:
         channels: the width of the source, in this function's sense: the fewest channels that a
-            layer after the first one reads.
+            layer after the first ones reads.
         std: the standard deviation at that width.
         gamma: whether batch norm's gamma is drawn, too, as in the code of Radford et al.; else it
             stays at 1.
     """
-    weighted = [layer for _, layer in weight_layers(network)]
-    width = min((n_inputs(layer) for layer in weighted[1:]), default=channels)
-    for place, layer in enumerate(weighted):
-        nn.init.normal_(layer.weight, 0.0, std * math.sqrt(max(1, channels / width)) if place else std)
+    named = list(weight_layers(network))
+    first = [layer for name, layer in named if in_one_part(name, named[0][0]) and reads_alike(layer, named[0][1])]
+    width = min((n_inputs(layer) for _, layer in named if layer not in first), default=channels)
+    for _, layer in named:
+        nn.init.normal_(layer.weight, 0.0, std if layer in first else std * math.sqrt(max(1, channels / width)))
         if layer.bias is not None:
             nn.init.zeros_(layer.bias)
     for layer in network.modules():
         if gamma and isinstance(layer, nn.BatchNorm2d) and layer.affine:
             nn.init.normal_(layer.weight, 1.0, std)
+
+
+def in_one_part(one: str, other: str) -> bool:
+    """Whether two layers are in the same member of a network's body: "body.0.residual.0" and
+    "body.0.shortcut"."""
+    return one.split(".")[:2] == other.split(".")[:2]
+
+
+def reads_alike(one: nn.Module, other: nn.Module) -> bool:
+    """Whether two layers read equally many channels."""
+    return n_inputs(one) == n_inputs(other)
 
 
 def initialise_glorot(network: nn.Module, gain: float = 1.0, linear_gain: float | None = None) -> None:

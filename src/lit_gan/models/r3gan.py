@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from lit_gan import game
+from lit_gan.errors import UserError
 from lit_gan.game import Images, Labels, Latents, Layers
 from lit_gan.layers import LabelVectors, LatentLinear
 from lit_gan.models.layers import Double, Halve, halvings, image_shape
@@ -112,11 +113,20 @@ class Basis(nn.Module):
 
 
 class GroupedBlock(nn.Module):
-    """x + 1x1-lReLU-3x3 in groups-lReLU-1x1, twice as wide in the middle."""
+    """x + 1x1-lReLU-3x3 in groups-lReLU-1x1, twice as wide in the middle.
+
+    Raises:
+        UserError: the middle cannot be cut into groups.
+    """
 
     def __init__(self, channels: int):
         super().__init__()
         wide = 2 * channels
+        if wide % (wide // min(GROUP, wide)):
+            raise UserError(
+                f"model=r3gan cuts {wide} channels, twice those of a layer, into equal groups of about {GROUP}, which "
+                f"cannot be: choose a model.width that is a multiple of {GROUP // 2}."
+            )
         self.residual = nn.Sequential(
             nn.Conv2d(channels, wide, 1),
             nn.LeakyReLU(0.2, inplace=True),

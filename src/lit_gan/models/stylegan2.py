@@ -9,11 +9,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lit_gan import game
-from lit_gan.game import Images, Layers, at_least_float32
+from lit_gan.game import Images, Layers, at_least_float32, single_precision
 from lit_gan.layers import equalised, n_inputs, widen
 from lit_gan.models.layers import Blur, Double, Halve, halvings, image_shape
 from lit_gan.ranges import Count, Switch, checked
-from lit_gan.styles import ScaledLeakyReLU, Style, StyledGenerator, Styles, single_precision
+from lit_gan.styles import ScaledLeakyReLU, Style, StyledGenerator, Styles
 
 SIZES = (16, 32, 64, 128, 256)
 BOTTOM = 4

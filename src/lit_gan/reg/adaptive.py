@@ -12,7 +12,7 @@ from torch import Tensor
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32
 from lit_gan.ranges import Allowed, Count, Range, checked, require
-from lit_gan.system.processes import mean_over_processes
+from lit_gan.system.processes import mean_over_processes, rank_and_size
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, " b"]
@@ -261,8 +261,8 @@ class Adaptive(Regularizer):
     """Something that is done to samples with a probability p, which a controller moves. Karras et
     al. 2020 (ADA), section 3.
 
-    r = E sign(D(x) - boundary) over the real samples of `interval` updates of D, as it was shown
-    them: 0 where D is undecided, 1 where it knows all of them. Then p grows by the number of those
+    r = E sign(D(x) - boundary) over the real samples of `interval` updates of D, of all processes, as
+    it was shown them: 0 where D is undecided, 1 where it knows all of them. Then p grows by the number of those
     samples over `ramp` if r is above `target`, falls by as much if it is below, and stays in
     [0, 1]. The authors' code has no upper bound; beyond 1 nothing would change. The curves
     d/NAME_p and d/NAME_r show p and r.
@@ -297,7 +297,7 @@ class Adaptive(Regularizer):
             sign = (logits.detach() - self.boundary(turn)).sign()
             self.signs.add_(mean_over_processes(sign.mean()) * len(logits))
             self.judged.add_(len(logits))
-            self.shown.add_(mean_over_processes(torch.full_like(self.shown, len(turn.x_real))))
+            self.shown.add_(len(turn.x_real) * rank_and_size()[1])
 
     def boundary(self, turn: Turn) -> float:
         """The logit from which D takes a sample for real.

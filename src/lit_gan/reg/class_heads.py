@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict
+from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict, at_least_float32, single_precision
 from lit_gan.layers import ClassMargins, widen
 from lit_gan.ranges import Count, Number, Positive, checked
 from lit_gan.reg.labels import Conditional, Features, embedding
@@ -15,7 +15,7 @@ Scalar = Float[Tensor, ""]
 
 
 class TwoClassifiers(Conditional):
-    """Two classifiers on D's features, as one layer without bias: K logits and K more.
+    """Two classifiers on D's features, linear and without bias.
 
     Args:
         n_classes: K, number of classes of the data.
@@ -26,13 +26,23 @@ class TwoClassifiers(Conditional):
     def __init__(self, n_classes: int | None, weight: Number = 1.0):
         super().__init__(n_classes, weight)
 
-    def attach(self, G: Generator, D: Discriminator) -> None:
-        """Adds the layer."""
-        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
 
-    def logits(self, turn: Turn, verdict: Verdict) -> Float[Tensor, "b k2"]:
-        """Those of the first classifier, then those of the second."""
-        return turn.D.heads[self.name](verdict.features)
+class Twins(nn.Module):
+    """A classifier and its twin, a layer each, so that what bounds a layer's norm bounds each by
+    itself."""
+
+    def __init__(self, n_features: int, n_classes: int):
+        super().__init__()
+        self.classifier, self.twin = (nn.Linear(n_features, n_classes, bias=False) for _ in range(2))
+
+    def widen(self, extra: int) -> None:
+        """Reads `extra` more features."""
+        widen(self.classifier, extra)
+        widen(self.twin, extra)
+
+    def forward(self, features: Features) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+        """The logits of both."""
+        return self.classifier(features), self.twin(features)
 
 
 class TwinAuxiliaryClassifier(TwoClassifiers):
@@ -43,6 +53,10 @@ class TwinAuxiliaryClassifier(TwoClassifiers):
     lower the entropy of the class given the sample, so that classes shrink; the twin takes that
     away. As in the paper the twin is D's: StudioGAN trains none.
     """
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds both to D's features."""
+        D.heads[self.name] = Twins(D.n_features, self.n_classes)
 
     def d(self, turn: Turn) -> Scalar:
         """The classifier on real samples, the twin on generated ones."""
@@ -55,8 +69,8 @@ class TwinAuxiliaryClassifier(TwoClassifiers):
 
     def errors(self, turn: Turn, verdict: Verdict, y: Labels) -> tuple[Scalar, Scalar]:
         """Cross entropies of classifier and twin in nats, means over the batch."""
-        first, twin = self.logits(turn, verdict).chunk(2, 1)
-        return F.cross_entropy(first, y), F.cross_entropy(twin, y)
+        classifier, twin = turn.D.heads[self.name](verdict.features)
+        return F.cross_entropy(classifier, y), F.cross_entropy(twin, y)
 
 
 class DiscriminativeClassifier(TwoClassifiers):
@@ -67,6 +81,14 @@ class DiscriminativeClassifier(TwoClassifiers):
     which is the log of how much more likely "generated" is. At its optimum G has the joint
     distribution of samples and classes even without another loss.
     """
+
+    def attach(self, G: Generator, D: Discriminator) -> None:
+        """Adds the classifier to D's features."""
+        D.heads[self.name] = nn.Linear(D.n_features, 2 * self.n_classes, bias=False)
+
+    def logits(self, turn: Turn, verdict: Verdict) -> Float[Tensor, "b k2"]:
+        """Those of the classes of real samples, then those of generated ones."""
+        return turn.D.heads[self.name](verdict.features)
 
     def d(self, turn: Turn) -> Scalar:
         """On real and on generated samples, in nats, the mean over the batch."""
@@ -91,9 +113,11 @@ class Proxies(nn.Module):
         widen(self.linear, extra)
 
     def forward(self, features: Features, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
-        """Cosines of each sample with its class, and of all pairs of samples."""
-        samples, classes = F.normalize(self.linear(features), dim=1), F.normalize(self.embedding(y), dim=1)
-        return (samples * classes).sum(1), samples @ samples.T
+        """Cosines of each sample with its class, and of all pairs of samples, in full precision."""
+        samples = F.normalize(at_least_float32(self.linear(features)), dim=1)
+        classes = F.normalize(self.embedding(y), dim=1)
+        with single_precision(features.device):
+            return (samples * classes).sum(1), samples @ samples.T
 
 
 class Contrast(Conditional):

@@ -1,5 +1,6 @@
 """Constraints and penalties on D's weights; one can be given to the generator instead."""
 
+from collections.abc import Iterator
 from typing import Literal
 
 import torch
@@ -12,9 +13,12 @@ from lit_gan.layers import (
     LargestSingularValue,
     Matrix,
     applied_weights,
+    as_matrix,
+    operators,
     out_axis,
     plain_weight_layers,
     stored_weight_layers,
+    trained_weight,
 )
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Switch, checked
 
@@ -57,7 +61,7 @@ class WeightClip(Regularizer):
             if not self.clipped:
                 raise UserError("reg.weight_clip.convolutions_only=true finds no convolution in D: set it to false.")
         else:
-            self.clipped = [parameter for parameter in D.parameters() if parameter.requires_grad]
+            self.clipped = list(D.parameters())
 
     def stage(self, turn: Turn) -> None:
         """Clamps before D's update."""
@@ -71,9 +75,11 @@ class WeightClip(Regularizer):
 
     @torch.no_grad()
     def clamp(self) -> None:
-        """Into the box."""
-        torch._foreach_clamp_min_(self.clipped, -self.limit)
-        torch._foreach_clamp_max_(self.clipped, self.limit)
+        """Into the box, but for what is frozen."""
+        learning = [parameter for parameter in self.clipped if parameter.requires_grad]
+        if learning:
+            torch._foreach_clamp_min_(learning, -self.limit)
+            torch._foreach_clamp_max_(learning, self.limit)
 
 
 class SpectralPenalty(Regularizer):
@@ -156,8 +162,10 @@ class Orthogonal(Regularizer):
     """||W W^T (1 - I)||_F^2 over a player's weights: their rows orthogonal, of any length. Brock et
     al. 2019, Eq. 3.
 
-    The rows of W are filters, whose pairwise overlaps the paper wants small. Initial weights are
-    left as they are.
+    The rows of W are filters, whose pairwise overlaps the paper wants small; in D's embedding they
+    are the vectors of classes, and G's is left out, all as in the authors' PyTorch code. So are the
+    weights those that the optimizer moves, which spectral norm only then divides by their norm.
+    Initial weights are left as they are.
 
     Args:
         weight: beta, 1e-4 in the paper.
@@ -174,11 +182,20 @@ class Orthogonal(Regularizer):
 
     def d(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The sum over D's layers, if it is D that is regularized."""
-        return sum(overlap(matrix) for matrix in applied_weights(turn.D)) if self.network == "d" else None
+        return sum(overlap(rows) for rows in trained_rows(turn.D)) if self.network == "d" else None
 
     def g(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The sum over G's layers, if it is G that is regularized."""
-        return sum(overlap(matrix) for matrix in applied_weights(turn.G)) if self.network == "g" else None
+        return sum(overlap(rows) for rows in trained_rows(turn.G)) if self.network == "g" else None
+
+
+def trained_rows(network: nn.Module) -> Iterator[Matrix]:
+    """The filters of each layer, and D's vectors of classes, as the optimizer moves them."""
+    for layer in operators(network):
+        if not isinstance(layer, nn.Embedding):
+            yield as_matrix(trained_weight(layer), out_axis(layer))
+        elif isinstance(network, Discriminator):
+            yield trained_weight(layer)
 
 
 def overlap(matrix: Matrix) -> Float[Tensor, ""]:

@@ -14,7 +14,15 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
-from lit_gan.layers import LatentLinear, LatentNorm, equalised, reader_positions, require_plain, widen
+from lit_gan.layers import (
+    LatentLinear,
+    LatentNorm,
+    equalised,
+    reader_positions,
+    require_plain,
+    weighted_positions,
+    widen,
+)
 from lit_gan.ranges import Count, Number, Switch, checked
 from lit_gan.styles import ClassVectors, mapping_layers
 
@@ -124,7 +132,7 @@ class MiddleConcat(Conditional):
         size: length of the vector; 128 in the paper.
 
     Raises:
-        UserError: data without labels, or a size below 1.
+        UserError: data without labels, a size below 1, or a D of blocks that cannot read more channels.
     """
 
     @checked("reg.middle_concat")
@@ -135,6 +143,11 @@ class MiddleConcat(Conditional):
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Widens the middle layer."""
         places = reader_positions(D.body)
+        if 2 * len(places) < len(weighted_positions(D.body)):
+            raise UserError(
+                "reg.middle_concat puts labels beside the feature maps in the middle of D, which this model gives to "
+                "blocks that cannot read more channels: choose labels=projection, or another model."
+            )
         insert(D.body, places[len(places) // 2], EmbeddingConcat(self.n_classes, self.size), self.size)
 
 

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from lit_gan.errors import UserError
 from lit_gan.game import Latents, Regularizer, Turn, Uniform
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, checked
 
@@ -49,6 +50,9 @@ class LOGAN(Regularizer):
     turn, which moves no statistics, and differentiates twice. Samples that are drawn later are not
     optimised. Put it before what changes D's input.
 
+    StudioGAN's cost counts the steps of the samples that it leaves where they are, too: its 0.1 is
+    here 0.125.
+
     Args:
         weight: of the squared length of the step, 0.1 in StudioGAN's runs on CIFAR-10.
         alpha: 0.9 in those.
@@ -66,7 +70,17 @@ class LOGAN(Regularizer):
         self.step: Latents | None = None
 
     def stage(self, turn: Turn) -> None:
-        """Moves the latent vectors, and in D's turn, too, lets its gradient pass to them."""
+        """Moves the latent vectors, and in D's turn, too, lets its gradient pass to them.
+
+        Raises:
+            UserError: the samples are staged for a penalty already.
+        """
+        staged = vars(turn).get("x_fake")  # to ask for the samples would draw them
+        if turn.player == "d" and staged is not None and staged.requires_grad and staged.is_leaf:
+            raise UserError(
+                "reg=logan makes other samples than those whose slope reg=r2 is to find: put logan before it, as in "
+                "reg=[logan,r2]."
+            )
         prior = turn.G.latents[0]
         own, codes = turn.z.detach().tensor_split([prior.size], 1)
         chosen = torch.rand(len(own), 1, device=own.device) < self.rate

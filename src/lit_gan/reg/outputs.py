@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict
+from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict, at_least_float32
 from lit_gan.ranges import Count, CountOrNone, Number, Positive, Probability, Share, WholeOrNone, checked
 from lit_gan.system.processes import mean_over_processes
 
@@ -91,13 +91,14 @@ class LatentConsistency(Regularizer):
 
     def d(self, turn: Turn) -> Scalar:
         """D should not see the difference."""
-        with torch.set_grad_enabled(turn.x_fake.requires_grad):
+        hangs_on_g = turn.x_fake.requires_grad and not turn.x_fake.is_leaf  # a leaf is for D's slope alone, as r2's
+        with torch.set_grad_enabled(hangs_on_g):
             x, nearby = self.pair(turn)
         return self.d_weight * (turn.D(x, turn.y_fake).logits - turn.D(nearby, turn.y_fake).logits).square().mean()
 
     def g(self, turn: Turn) -> Scalar:
         """G should make one."""
-        x, nearby = self.pair(turn)
+        x, nearby = (at_least_float32(samples) for samples in self.pair(turn))
         return -self.g_weight * (x - nearby).square().mean()
 
 

@@ -6,9 +6,20 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labels, Layers, Regularizer, Turn
-from lit_gan.layers import OPERATORS, n_inputs, reader_positions, widen
+from lit_gan.game import (
+    Discriminator,
+    Generator,
+    Images,
+    Labels,
+    Layers,
+    Regularizer,
+    Turn,
+    at_least_float32,
+    single_precision,
+)
+from lit_gan.layers import OPERATORS, n_inputs, widen
 from lit_gan.ranges import Count, CountOrNone, Number, checked
+from lit_gan.reg.virtual import Referenced
 
 Scalar = Float[Tensor, ""]
 
@@ -111,14 +122,26 @@ class InfoMax(Regularizer):
         Raises:
             UserError: D has no map of local features before a last layer.
         """
-        places = reader_positions(D.body) if isinstance(D.body, Layers) else []
-        if len(G.shape) != 3 or len(places) < 2 or isinstance(D.body[places[-1]], nn.Linear):
+        places = convolution_positions(D.body) if isinstance(D.body, Layers) else []
+        if len(G.shape) != 3 or len(places) < 2 or any(isinstance(layer, nn.Linear) for layer in D.body):
             raise UserError(
                 "reg=info_max compares D's features with a map of local ones, which it finds before the last of at "
                 "least two convolutions or blocks in a row: choose another model, or leave it out."
             )
         D.heads[self.name] = Projector(D.n_features, self.size, positions=False)
         D.local_projector = Projector(channels_into(D.body[places[-1]]), self.size, positions=True)
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Refuses a D whose layers cannot be run one part after the other.
+
+        Raises:
+            UserError: a reference batch goes through all of them.
+        """
+        if isinstance(D.body, Referenced):
+            raise UserError(
+                "reg=info_max runs D's last layers by themselves, which a reference batch has to go through with all "
+                "others: set reg.virtual_batch_norm.network=g, or leave one of the two out."
+            )
 
     def d(self, turn: Turn) -> Scalar:
         """On real images."""
@@ -131,11 +154,15 @@ class InfoMax(Regularizer):
     def contrast(self, turn: Turn, x: Images, y: Labels) -> Scalar:
         """The term, the mean over images and positions."""
         body = turn.D.body
-        last = reader_positions(body)[-1]
+        last = convolution_positions(body)[-1]
         local = body[:last](x, y)
         features = body[last:](local.clone(), y).flatten(1)  # the layers behind may work in place
-        ours = turn.D.heads[self.name](features).float()
-        return info_nce(turn.D.local_projector(local).flatten(2).float(), ours)
+        return info_nce(turn.D.local_projector(local).flatten(2), turn.D.heads[self.name](features))
+
+
+def convolution_positions(body: Layers) -> list[int]:
+    """Positions of the convolutions and the blocks with some in them."""
+    return [place for place, layer in enumerate(body) if any(isinstance(part, nn.Conv2d) for part in layer.modules())]
 
 
 def channels_into(layer: nn.Module) -> int:
@@ -144,9 +171,10 @@ def channels_into(layer: nn.Module) -> int:
 
 
 def info_nce(local: Float[Tensor, "b r p"], whole: Float[Tensor, "b r"]) -> Scalar:
-    """-log of the share that e^<l_ip, m_i> has of itself and all e^<l_jq, m_i> with j other than
-    i."""
-    score = torch.einsum("ir,jrp->ijp", whole, local)
+    """-log of the share that e^<l_ip, m_i> has of itself and all e^<l_jq, m_i> with j other than i,
+    in full precision."""
+    with single_precision(whole.device):
+        score = torch.einsum("ir,jrp->ijp", at_least_float32(whole), at_least_float32(local))
     same = torch.eye(len(whole), dtype=torch.bool, device=whole.device)
     others = score.masked_fill(same[:, :, None], torch.finfo(score.dtype).min).flatten(1).logsumexp(1)
     own = score.diagonal(dim1=0, dim2=1).T

@@ -6,7 +6,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Layers, Regularizer
-from lit_gan.layers import NormSlot, reader_positions
+from lit_gan.layers import NormSlot, weighted_positions
 from lit_gan.ranges import Count, Probability, Switch, checked
 
 
@@ -156,9 +156,9 @@ class FreezeD(Regularizer):
     still takes the statistics of each batch, and the power iteration of spectral norm still moves.
 
     Args:
-        layers: how many of D's convolutions, linear layers and residual blocks, counted from the
-            image, are frozen, with what stands before the next one. The authors freeze 3 blocks of
-            SNGAN's ResNet and 4 of StyleGAN's at 256 px.
+        layers: how many of D's convolutions, linear layers, blocks and attention layers, counted
+            from the image, are frozen, with what stands before the next one. The authors freeze 3
+            blocks of SNGAN's ResNet and 4 of StyleGAN's at 256 px.
 
     Raises:
         UserError: fewer than 1.
@@ -175,12 +175,12 @@ class FreezeD(Regularizer):
         Raises:
             UserError: D is not of layers in a row, or has no more of them.
         """
-        places = reader_positions(D.body) if isinstance(D.body, Layers) else []
+        places = weighted_positions(D.body) if isinstance(D.body, Layers) else []
         if self.layers > len(places):
             raise UserError(
                 f"reg.freeze_d.layers={self.layers} is more than the {len(places)} layers in a row that the body of "
                 f"this D has: make it smaller, or choose another model."
             )
         end = [*places, len(D.body)][self.layers]
-        for layer in D.body[:end]:
+        for layer in list(D.body)[:end]:
             layer.requires_grad_(False)

@@ -28,7 +28,8 @@ class FeatureMatching(Regularizer):
     """||E f(x) - E f(G(z))||_2^2 for G, f what D's last layer sees. Salimans et al. 2016, section
     3.1.
 
-    In the paper it replaces G's objective (loss.g_weight=0); beside it, it is added.
+    In the paper it replaces G's objective (loss.g_weight=0); beside it, it is added. The real samples
+    are those of D's last turn.
     """
 
     def g(self, turn: Turn) -> Scalar:
@@ -38,7 +39,10 @@ class FeatureMatching(Regularizer):
 
 class FeatureMatchingL1(Regularizer):
     """The mean over D's features of |E f(x) - E f(G(z))| for G. Kavalerov et al. 2019 (arXiv
-    1912.04216v1), where it stands beside 0.05 of their G's loss."""
+    1912.04216v1), where it stands beside 0.05 of their G's loss.
+
+    The real samples are those of D's last turn; StudioGAN draws others.
+    """
 
     @property
     def name(self) -> str:
