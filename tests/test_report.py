@@ -23,7 +23,7 @@ from lit_gan.figures.style import COLOURS, MOST_SHOWN, styled, styles
 from lit_gan.figures.training_curves import read_panels
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.reporting import figures, papers
-from lit_gan.reporting.collect import read_sweep
+from lit_gan.reporting.collect import PanelKey, read_sweep
 from lit_gan.reporting.comparison import compare
 from lit_gan.reporting.figures import tile_sheet
 from lit_gan.reporting.findings import (
@@ -321,13 +321,43 @@ class TestPaper:
             paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *measured))
             assert not only(folder).paper_agrees
 
-    @pytest.mark.parametrize("change", [{"generated": 500}, {"real_split": "test"}, {"shape": [1, 16, 16]}])
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"generated": 500},
+            {"real_split": "test"},
+            {"shape": [1, 16, 16]},
+            {"truncation": 0.5},
+            {"neighbours": 5},
+        ],
+    )
     def test_stands_beside_ours_if_a_setting_was_changed_under_the_same_name(self, make, paper, change):
         paper(("spectral_norm", "", "SN-GAN", "fid", 29.3, "", *self.SAME))
         changed = results(10.0, final=record(100, 10.0, PROTOCOL | change))
         found = only(make({cell("spectral_norm", "sngan_a"): changed}, figure=FIGURE | {"paper": "table"}))
         assert found.paper_bests
         assert not found.paper_agrees
+
+    @pytest.mark.parametrize(
+        ("change", "protocol"),
+        [
+            ({}, "sngan_paper"),
+            ({"truncation": None}, "sngan_paper"),
+            ({"truncation": 0.5}, "sngan_paper, changed"),
+            ({"real": 100}, "sngan_paper, changed"),
+            ({"neighbours": 5}, "sngan_paper, changed"),
+            ({"name": "mine", "real": 100}, "mine"),
+        ],
+    )
+    def test_a_protocol_is_that_of_the_paper_only_as_it_is_defined(self, change, protocol):
+        facts = {"name": "sngan_paper", "data": "cifar10", "shape": [3, 32, 32], "extractor": "inception"}
+        facts |= {"generated": 5000, "inception_score": 50000, "real": 10000, "ema": False, "neighbours": 3}
+        panel = PanelKey(json.dumps(facts | change), ())
+        assert panel.conditions == ("cifar10", "inception", protocol)
+
+    def test_points_are_compared_with_as_many_real_ones_as_are_generated(self):
+        facts = {"name": "quick", "data": "gaussians", "shape": [2], "generated": 1000, "real": 1000}
+        assert PanelKey(json.dumps(facts), ()).conditions == ("gaussians", "", "quick")
 
     def test_of_several_data_sets_ours_is_taken_and_they_are_never_mixed(self, make, paper):
         paper(

@@ -1,6 +1,7 @@
 """What the cells of a sweep have measured, as scores that can be grouped."""
 
 import json
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
@@ -17,7 +18,7 @@ from lit_gan.reporting.view import SEED, View, read_view
 from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan
 
-DEFINING = {"generated", "inception_score", "splits", "real_split", "batch_norm", "ema"}
+DEFINING = {"generated", "inception_score", "splits", "real_split", "neighbours", "batch_norm", "ema", "truncation"}
 """The settings that define a protocol: where one of them was changed, the same name means another
 protocol."""
 DAMAGED = "damaged"
@@ -57,10 +58,24 @@ class PanelKey:
         size = self.facts.get("shape", [None])[-1]
         if shipped_config("data", data).get("image_size", size) != size:
             data += f" at {size} px"
-        definition = shipped_config("protocol", protocol).get(protocol, {})
-        if any(self.facts.get(name, definition[name]) != definition[name] for name in DEFINING & {*definition}):
+        if is_changed(self.facts, shipped_config("protocol", protocol).get(protocol, {})):
             protocol += ", changed"
         return data, self.facts.get("extractor", ""), protocol
+
+
+def is_changed(facts: dict[str, Any], definition: dict[str, Any]) -> bool:
+    """Whether something was measured in another way than the protocol of its name is defined, or against
+    fewer real images than that names.
+
+    Args:
+        facts: what the record says; what it does not say is as in the definition.
+        definition: the settings of the protocol; empty for one that is not the package's.
+    """
+    if any(facts.get(name, definition[name]) != definition[name] for name in DEFINING & {*definition}):
+        return True
+    if "extractor" not in facts:  # points are compared with as many real ones as are generated
+        return False
+    return facts.get("real", math.inf) < (definition.get("real") or 0)
 
 
 @cache
