@@ -478,8 +478,8 @@ class TestAllowed:
         check_settings(compose("model=mlp").model, {"kernel_size": Count})
 
 
-def record(update: int, **scores: float | None) -> dict:
-    return {"update": update, "scores": scores, "protocol": {"name": "quick", "seed": update}, "weights": "ema"}
+def record(update: int, protocol: str = "quick", **scores: float | None) -> dict:
+    return {"update": update, "scores": scores, "protocol": {"name": protocol}, "weights": "ema"}
 
 
 class TestResults:
@@ -489,7 +489,7 @@ class TestResults:
         course = [record(1, fid=3.0), record(2, fid=2.0), record(3, fid=None), record(4, kid=0.0), record(5, fid=2.0)]
         for evaluation in course:
             results.add_to_course(evaluation, "fid", "min")
-        origin = {"update": 2, "scores": {"fid": 2.0}, "protocol": {"name": "quick", "seed": 2}, "weights": "ema"}
+        origin = {"update": 2, "scores": {"fid": 2.0}, "protocol": {"name": "quick"}, "weights": "ema"}
         assert results.content["best"] == {"metric": "fid", "value": 2.0} | origin
         assert results.content["course"] == course
 
@@ -502,10 +502,26 @@ class TestResults:
             best.append(results.content["best"]["update"])
         assert best == [2, 3, 4]
 
+    def test_best_under_another_protocol_starts_anew(self, tmp_path):
+        results = Results(tmp_path)
+        results.content, best = {"course": [], "best": None}, []
+        for evaluation in (record(1, "full", fid=1.0), record(2, fid=8.0), record(3, fid=9.0), record(4, fid=7.0)):
+            results.add_to_course(evaluation, "fid", "min")
+            best.append(results.content["best"]["update"])
+        assert best == [1, 2, 2, 4]
+
+    def test_a_best_of_a_version_without_protocols_stays_a_rival(self, tmp_path):
+        results = Results(tmp_path)
+        results.content = {"course": [], "best": {"metric": "fid", "value": 1.0, "update": 1}}
+        results.add_to_course(record(2, fid=8.0), "fid", "min")
+        assert results.content["best"]["update"] == 1
+
     def test_table_shows_one_kind_of_scores(self):
-        table = course_table([record(1, fid=3.0), record(2, kid=2.0), record(3, kid=1.0)])
+        quick = record(1, fid=3.0), record(2, kid=3.0)
+        table = course_table([*quick, record(3, "full", kid=2.0), record(4, "full", kid=1.0)])
         assert [column.header for column in table.columns] == ["update", "kid"]
-        assert list(table.columns[0].cells) == ["2", "3"]
+        assert list(table.columns[0].cells) == ["3", "4"]
+        assert "protocol full" in table.title
 
     def test_commit_is_that_of_a_tracked_file(self, tmp_path, monkeypatch):
         package = tmp_path / "results.py"

@@ -1,5 +1,6 @@
 """The training step under a real Lightning Trainer: who moves when, what is counted, what the curves say."""
 
+import json
 from functools import partial
 from types import SimpleNamespace
 
@@ -516,17 +517,28 @@ def test_a_config_from_before_there_was_a_start_builds(compose):
     ],
 )
 def test_a_record_says_which_average_was_measured(points, settings, expected):
+    record = empty_record(points(**settings))
+    assert (record["weights"], record["ema"]) == expected
+
+
+def test_a_record_has_its_protocol_as_a_resume_reads_it(points):
+    """Otherwise the best of a run would begin anew after each resume."""
+    protocol = empty_record(points(), sizes=(1, 2))["protocol"]
+    assert protocol == json.loads(json.dumps(protocol)) == {"sizes": [1, 2]}
+
+
+def empty_record(gan, **facts):
+    """A record without scores, under a protocol of which a suite says these facts."""
     suite = SimpleNamespace(
         evaluate=lambda *_: {},
-        describe=lambda *_: {},
+        describe=lambda *_: facts,
         caveats=lambda *_: {},
         prefix=lambda _: "x",
         by_class=lambda *_: {},
         ends=lambda _: {},
     )
     protocol = SimpleNamespace(ema=True, seed=0, batch_norm="running", truncation=None)
-    record = measure(points(**settings), suite, None, protocol, 0, "last")
-    assert (record["weights"], record["ema"]) == expected
+    return measure(gan, suite, None, protocol, 0, "last")
 
 
 def test_the_sampler_is_g_unless_there_is_a_moving_average_and_it_is_wanted(points):

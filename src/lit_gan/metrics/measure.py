@@ -1,5 +1,6 @@
 """One evaluation, from a generator, a suite of metrics and a protocol to a record."""
 
+import json
 import time
 from typing import Any
 
@@ -41,7 +42,7 @@ def measure(
         "scores": scores,
         "ends": suite.ends(scores),
         "classes": classes,
-        "protocol": suite.describe(source, protocol),
+        "protocol": json.loads(json.dumps(suite.describe(source, protocol))),  # as it will be read back
         "caveats": {name: reason for name, reason in caveats.items() if name in scores},
         "seconds": time.perf_counter() - start,
     }

@@ -30,9 +30,9 @@ class Results:
         updates, updates_planned: in generator updates.
         course: one record for each evaluation during training.
         final: the record of the evaluation after the last update, or null.
-        best: {"metric", "value"} of the course since that metric has decided, with that record's
-            "update", "scores", "protocol", "weights"; or null. `checkpoints/best.ckpt` is of that
-            update.
+        best: {"metric", "value"} of the course since that metric has decided under that protocol,
+            with that record's "update", "scores", "protocol", "weights"; or null.
+            `checkpoints/best.ckpt` is of that update.
         evaluations: records made later by `lit_gan.evaluate`.
         seconds: {"training", "evaluation"}; updates_per_second and images_per_second (real images)
             of training alone.
@@ -49,8 +49,9 @@ class Results:
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay",
     and its "warm_up" or its "start"; null for raw weights), "scores" {name: value}, "protocol" (all
     of it, with the extractor, the data and the numbers that were used), "ends" {name: "min" or
-    "max", the good end of a score}, "caveats" {name: why a score cannot bear comparison},
-    "seconds"}.
+    "max", the good end of a score}, "classes" {short name: its value within each class, from the
+    first on, null where a class has none; empty but in `evaluations` of a G that looks at labels},
+    "caveats" {name: why a score cannot bear comparison}, "seconds"}.
     """
 
     def __init__(self, directory: Path):
@@ -106,11 +107,11 @@ class Results:
         """Adds a record of an evaluation during training; on disk with the next save.
 
         It becomes the best one if its value of `metric` is, for which `mode` says the good end,
-        "min" or "max".
+        "min" or "max". One of another metric, or under another protocol, is no rival.
         """
         self.content["course"].append(record)
         value, best = record["scores"].get(metric), self.content["best"]
-        rival = best["value"] if best and best["metric"] == metric else None
+        rival = best["value"] if best and best["metric"] == metric and same_protocol(best, record) else None
         if is_finite(value) and (rival is None or (value < rival if mode == "min" else value > rival)):
             kept = {key: record[key] for key in KEPT_OF_BEST if key in record}
             self.content["best"] = {"metric": metric, "value": value, **kept}
@@ -224,6 +225,12 @@ def records_until(content: Record, update: int) -> Record:
         "best": best if best and best["update"] <= update else None,
         "evaluations": [record for record in content.get("evaluations", []) if record["update"] <= update],
     }
+
+
+def same_protocol(one: Record, other: Record) -> bool:
+    """Whether two records were measured in the same way; one of an early version, which does not say
+    how, is taken to be."""
+    return "protocol" not in one or one["protocol"] == other.get("protocol")
 
 
 def is_finite(value: float | None) -> bool:

@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.table import Table
 
 from lit_gan.metrics.ms_ssim import WINDOW
+from lit_gan.records.results import same_protocol
 from lit_gan.records.score_names import format_score, split_names
 from lit_gan.system.console import plain_console
 from lit_gan.tasks.run_lines import run_command, score_lines
@@ -37,13 +38,13 @@ def print_summary(directory: Path, results: dict[str, Any], shape: Sequence[int]
 
 
 def course_table(course: list[dict[str, Any]]) -> Table:
-    """A table of at most `ROWS` evaluations with the last one's scores, evenly spread from the
-    first to the last.
+    """A table of at most `ROWS` evaluations with the last one's scores under its protocol, evenly
+    spread from the first to the last.
 
     The title names the extractor and the protocol, a caption says how many evaluations are left
     out.
     """
-    alike = [record for record in course if record["scores"].keys() == course[-1]["scores"].keys()]
+    alike = [record for record in course if measured_alike(record, course[-1])]
     extractor, short = split_names(course[-1]["scores"])
     measured_by = ", ".join(filter(None, [extractor, f"protocol {course[-1]['protocol']['name']}"]))
     table = Table("update", *short.values(), title=f"scores during training ({measured_by})")
@@ -56,6 +57,11 @@ def course_table(course: list[dict[str, Any]]) -> Table:
     if table.row_count < len(course):
         table.caption = f"{table.row_count} of {len(course)} evaluations shown; all are in metrics.csv"
     return table
+
+
+def measured_alike(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    """Whether two records have the same scores under the same protocol."""
+    return one["scores"].keys() == other["scores"].keys() and same_protocol(one, other)
 
 
 def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> list[str]:
