@@ -18,6 +18,7 @@ from lit_gan.sweep.cell_config import write_cell_config
 from lit_gan.sweep.cells import STATES, read_cells
 from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_plan, planned_cells
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
+from lit_gan.sweep.search import check_direction, is_search
 from lit_gan.system.shell import shell_command
 
 
@@ -46,9 +47,11 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
 
     Raises:
         UserError: two cells have the same directory, or there is another sweep or another cell in
-            its place.
+            its place, or a search looks for the bad end of a score.
     """
     hydra = config.hydra
+    if is_search(hydra):
+        check_direction(config, hydra)
     sweep = hydra.runtime.choices.get("sweep")
     axes = axes_of_sweep(hydra.sweeper.get("params") or {}, config.axes)
     check_plan(directory, sweep)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 from lit_gan.errors import UserError
 from lit_gan.overrides import parse_overrides
 from lit_gan.records.files import read_json, write_text
+from lit_gan.sweep.search import is_search
 
 Plan = dict[str, Any]
 REWRITTEN = "delete it, and the next start of the sweep writes it"
@@ -45,6 +46,8 @@ def planned_cells(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
     Raises:
         UserError: two cells would have the same directory.
     """
+    if is_search(hydra):
+        return {}
     params = hydra.sweeper.get("params") or {}
     typed = [word for word in hydra.overrides.task if "=" in word]  # a `~key` says nothing about a grid
     settings = parse_overrides([*(f"{name}={value}" for name, value in params.items()), *typed])

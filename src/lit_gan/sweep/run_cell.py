@@ -16,6 +16,7 @@ from lit_gan.sweep.cell_process import train_apart
 from lit_gan.sweep.cells import Cell, CellFailed, read_cell
 from lit_gan.sweep.plan import check_plan, read_plan
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
+from lit_gan.sweep.search import check_direction, is_search
 
 log = logging.getLogger("lit_gan")
 
@@ -34,7 +35,7 @@ def run_cell(config: DictConfig, train_run: TrainRun) -> float | None:
     Raises:
         KeyboardInterrupt: the sweep was asked to stop.
         CellFailed: the cell diverged, crashed or was killed; its `results.json` says how.
-        UserError: its directory holds something else.
+        UserError: its directory holds something else, or a search goes by its score the wrong way.
     """
     close_log_file()
     hydra = HydraConfig.get()
@@ -43,12 +44,14 @@ def run_cell(config: DictConfig, train_run: TrainRun) -> float | None:
     check_plan(Path(hydra.sweep.dir), hydra.runtime.choices.get("sweep"))
     try:
         config = planned_config(config, directory, name)
+        if is_search(hydra):  # its cells may differ in their metrics
+            check_direction(config, hydra)
         with sole_use(directory, CLAIM):
             score = monitored_score(config, completed_cell(config, read_cell(directory, name), train_run))
     except InUse:
         log.info("%s: another process trains it", name)
         return None
-    if score is None and not hydra.sweeper._target_.endswith(".BasicSweeper"):
+    if score is None and is_search(hydra):
         raise UserError(f"{name}: metrics.monitor={config.metrics.monitor} is no score that a search can go by.")
     return score
 
