@@ -71,6 +71,19 @@ def test_every_finished_cell_is_scored_and_none_twice(sweep, capsys):
     assert recorded(sweep) == [["quick", "quick"]] * 3
 
 
+def test_scores_within_classes_are_added_to_those_of_a_training(sweep, tmp_path):
+    words = ["device=cpu", "protocols=full", *PROTOCOLS[-3:]]
+    call(train, "train", f"hydra.run.dir={tmp_path / 'told'}", *TINY, "labels=projection")
+    for name in ("seed=1", "seed=2"):
+        shutil.rmtree(sweep / name)
+        shutil.copytree(tmp_path / "told", sweep / name)
+    for _ in range(2):
+        call(evaluate, "evaluate", f"sweep={sweep}", *words)
+        assert recorded(sweep) == [[], ["full"], ["full"]], "the first is not told of classes"
+    (record,) = json.loads((sweep / "seed=1" / "results.json").read_text())["evaluations"]
+    assert len(record["classes"]["fid"]) == 10
+
+
 def test_the_extractor_is_prepared_once_for_cells_of_the_same_data(sweep, monkeypatch):
     built, build = [], rescore.chosen_suite
     monkeypatch.setattr(rescore, "chosen_suite", lambda *words: built.append(build(*words)) or built[-1])

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from rich.markup import escape
 from rich.table import Table
 
-from lit_gan.build import build_protocol, choose_device, complete_metrics
+from lit_gan.build import build_gan, build_protocol, choose_device, complete_metrics
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
@@ -23,7 +23,7 @@ from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
-from lit_gan.sampling import Sampler
+from lit_gan.sampling import Sampler, n_classes_of
 from lit_gan.settings import EVALUATE, check_config
 from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.system.console import plain_console
@@ -145,8 +145,9 @@ def score_cell(directory: Path, request: Request) -> str:
     """
     trained, content = load_config(directory), Results(directory).content
     instruments, lines = request.instruments(trained, content.get("class_names")), []
+    by_class = scores_classes(instruments.suite, trained)
     for name in request.checkpoints:
-        missing = [each for each in request.protocols if not has_scores(content, name, instruments, each)]
+        missing = [each for each in request.protocols if not has_scores(content, name, instruments, each, by_class)]
         if missing:
             checkpoint = LoadedGame(*load_gan(trained, directory, name), name)
             records = new_records(directory, instruments, checkpoint, missing)
@@ -154,13 +155,26 @@ def score_cell(directory: Path, request: Request) -> str:
     return "; ".join(lines) or "has these scores already"
 
 
-def has_scores(content: Record, checkpoint: str, instruments: Instruments, protocol: EvalProtocol) -> bool:
+def scores_classes(suite: Suite, trained: DictConfig) -> bool:
+    """Whether a suite has scores within the classes of what the G of a config makes."""
+    return type(suite).by_class is not Suite.by_class and n_classes_of(build_gan(trained).G) is not None
+
+
+def has_scores(
+    content: Record, checkpoint: str, instruments: Instruments, protocol: EvalProtocol, by_class: bool
+) -> bool:
     """Whether the results of a run have scores of the present weights of a checkpoint that were
-    measured with these instruments under this protocol."""
+    measured with these instruments under this protocol.
+
+    Args:
+        by_class: whether they must be of each class too, as those at the end of a training are not.
+    """
     best = content.get("best") or {}
     update = {"last": content.get("updates"), "best": best.get("update")}.get(checkpoint)
     facts = json.loads(json.dumps(instruments.suite.describe(instruments.source, protocol)))  # as a record has them
-    records = [record for record in (content.get("final"), *content.get("evaluations", [])) if record]
+    records = [record for record in content.get("evaluations", []) if "classes" in record or not by_class]
+    if not by_class and content.get("final"):
+        records.append(content["final"])
     wanted = checkpoint, update, facts
     return any((each.get("checkpoint"), each["update"], each.get("protocol")) == wanted for each in records)
 
