@@ -9,7 +9,7 @@ import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
-from lit_gan.build import build_source
+from lit_gan.build import build_protocol, build_source
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
@@ -99,7 +99,8 @@ class TestClassNames:
     def test_every_grid_of_a_run_shows_them(self, run, monkeypatch, tmp_path):
         call(monkeypatch, sample, "sample", f"run={run}", "n=6", "interpolations=0", f"output={tmp_path / 'drawn'}")
         config = load_config(run)
-        save_class_grid(load_gan(config, run)[0], build_source(config), tmp_path / "scored")
+        protocol = build_protocol(config, "quick")
+        save_class_grid(load_gan(config, run)[0], build_source(config), protocol, tmp_path / "scored")
         (of_training,) = (run / "samples").glob("*.png")
         for path, columns in ((of_training, 21), (tmp_path / "drawn" / "grid.png", 2), (tmp_path / "scored.png", 10)):
             shown = Image.open(path)

@@ -120,6 +120,12 @@ class TestSamples:
 
 
 class TestWalk:
+    def test_a_long_one_is_made_in_several_passes(self, labelled):
+        one, sizes = explored(labelled), []
+        one.weights[LAST].current()[0].register_forward_pre_hook(lambda G, inputs: sizes.append(len(inputs[0])))
+        one.walk(LAST, Wish(30, 0), 0, 1, 100)
+        assert (max(sizes), sum(sizes)) == (256, 1000)
+
     def test_it_leads_from_one_sample_to_another_on_a_straight_line(self, plain):
         one = explored(plain)
         grid = cells(one.samples(LAST, Wish(9, 2)), 3).reshape(9, 16, 16, 3)

@@ -4,18 +4,21 @@ import copy
 import math
 import sys
 from contextlib import nullcontext
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
+from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from lit_gan import game
-from lit_gan.build import build_gan
+from lit_gan.build import build_gan, build_protocol
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
@@ -47,6 +50,8 @@ from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.tasks.evaluate import save_class_grid
+from lit_gan.tasks.sample import interpolation
 from lit_gan.tasks.train import train
 from trainers import quiet_trainer
 
@@ -530,10 +535,44 @@ class TestSampler:
         assert columns is None
         assert torch.equal(samples, Sampler(G)(7))
 
+    @pytest.mark.parametrize("G", [Painter(1000), mlp.Generator((2,), width=2)])
+    @pytest.mark.parametrize(
+        "draw",
+        [lambda sampler: sampler.grid(2000)[0], lambda sampler: interpolation(sampler, 8, 250)],
+        ids=["grid", "lines"],
+    )
+    def test_a_picture_of_many_samples_is_made_in_several_passes(self, G, draw):
+        sampler, sizes = Sampler(G), []
+        whole = sampler.generate
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(sampler, "generate_all", lambda z, y: whole(z, y.to(z.device)))
+            expected = draw(sampler)
+        sampler.restart().G.register_forward_pre_hook(lambda G, inputs: sizes.append(len(inputs[0])))
+        torch.testing.assert_close(draw(sampler), expected)
+        assert (max(sizes), sum(sizes)) == (256, 2000)
+
     @pytest.mark.parametrize(("G", "label"), [(Painter(5), 5), (Painter(5), -1), (mlp.Generator((2,), width=2), 0)])
     def test_classes_that_it_does_not_make_are_refused(self, G, label):
         with pytest.raises(UserError, match=f"class={label}"):
             Sampler(G)(2, label)
+
+
+class TestClassPicture:
+    @pytest.mark.parametrize(("ema", "rows"), [(True, 5), (False, 3)])
+    def test_it_is_of_the_weights_that_are_scored(self, compose, tmp_path, ema, rows):
+        gan = SimpleNamespace(generator={True: Painter(5), False: Painter(3)}.get)
+        protocol = replace(build_protocol(compose(), "quick"), ema=ema)
+        save_class_grid(gan, Digits("digits", 16, 1, (1, 16, 16), 10, 2**30), protocol, tmp_path / "classes")
+        assert Image.open(tmp_path / "classes.png").size == (10 * 17 + 1, rows * 17 + 1)
+
+    def test_a_truncation_is_shown_too(self, compose, tmp_path):
+        gan, source = SimpleNamespace(generator=lambda ema: Painter(5)), Digits("digits", 16, 1, (1, 16, 16), 10, 2**30)
+        spreads = []
+        for truncation in (None, 0.01):
+            protocol = replace(build_protocol(compose(), "quick"), truncation=truncation)
+            save_class_grid(gan, source, protocol, tmp_path / "classes")
+            spreads.append(np.array(Image.open(tmp_path / "classes.png"))[8, 8::17].astype(float).std())
+        assert spreads[1] < spreads[0]
 
 
 class TestClassScores:

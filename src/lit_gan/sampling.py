@@ -18,6 +18,8 @@ from lit_gan.styles import StyledGenerator
 BatchStatistics = Literal["running", "batch", "standing"]
 """What G's batch normalisation normalises by when it does not train: its running statistics, those
 of each batch, or the mean of those of `STANDING` batches drawn for it."""
+AT_ONCE = 256
+"""The most samples of a picture that G makes in one pass."""
 STANDING = (16, 256)
 """So many batches of so many samples; 16 as in the PyTorch code of Brock et al. 2019."""
 
@@ -132,18 +134,18 @@ class Sampler:
         return torch.cat([truncated(z, self.truncation) if isinstance(part, Normal) else z for z, part in parts], 1)
 
     def grid(self, count: int) -> tuple[Tensor, int | None]:
-        """At most `count` samples for one picture, and how many of them make a row; None for any
-        number.
+        """At most `count` samples for one picture, on the CPU, and how many of them make a row; None
+        for any number.
 
         Where G looks at labels, a row is a class, from the first one on, and a column has the same
         latent vector.
         """
         if self.n_classes is None:
-            return self(count), None
+            return self.generate_all(*self.latents(count)), None
         rows = min(self.n_classes, count)
         columns = count // rows
         y = torch.arange(rows, device=self.device).repeat_interleave(columns)
-        return self.generate(self.vectors(columns).repeat(rows, 1), y), columns
+        return self.generate_all(self.vectors(columns).repeat(rows, 1), y), columns
 
     def require(self, label: int) -> None:
         """Refuses a class that G does not make.
@@ -155,6 +157,11 @@ class Sampler:
             raise UserError(f"class={label} cannot be asked for: this generator was trained with no labels.")
         if not 0 <= label < self.n_classes:
             raise UserError(f"class={label} is none of this generator's: they are 0 to {self.n_classes - 1}.")
+
+    def generate_all(self, z: Tensor, y: Tensor, at_once: int = AT_ONCE) -> Tensor:
+        """The samples of any number of given latent vectors, made so many at a time, on the CPU."""
+        parts = zip(z.split(at_once), y.to(self.device).split(at_once), strict=True)
+        return torch.cat([self.generate(*part).cpu() for part in parts])
 
     @torch.no_grad()
     def generate(self, z: Tensor, y: Tensor) -> Tensor:

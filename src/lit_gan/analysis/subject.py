@@ -89,9 +89,7 @@ class Subject:
 
     def generated(self, z: Latents, y: Labels) -> Images:
         """G's samples of given latent vectors and labels, on the CPU."""
-        sampler = self.sampler()
-        parts = zip(z.split(self.batch_size), y.to(self.device).split(self.batch_size), strict=True)
-        return torch.cat([sampler.generate(*part).cpu() for part in parts])
+        return self.sampler().generate_all(z, y, self.batch_size)
 
     def pixels(self, n: int, label: int | None = None) -> UInt8[Tensor, "n c h w"]:
         """G's first n samples, or its first n of a class, as image files would hold them."""

@@ -61,7 +61,8 @@ def evaluate_run(config: DictConfig) -> None:
     for checkpoint in checkpoints:
         for record in new_records(directory, instruments, checkpoint, request.protocols):
             print_record(record, instruments.source.class_names)
-        save_class_grid(checkpoint.gan, instruments.source, directory / "samples" / f"{checkpoint.name}_by_class")
+        path = directory / "samples" / f"{checkpoint.name}_by_class"
+        save_class_grid(checkpoint.gan, instruments.source, request.protocols[0], path)
 
 
 def evaluate_sweep(config: DictConfig) -> None:
@@ -264,9 +265,12 @@ def class_table(classes: dict[str, Any], class_names: Sequence[str] | None) -> T
     return table
 
 
-def save_class_grid(gan: GAN, source: Source, path: Path) -> None:
+def save_class_grid(gan: GAN, source: Source, protocol: EvalProtocol, path: Path) -> None:
     """Saves a picture with ten samples of each class in a row; nothing if G does not look at
-    labels."""
-    sampler = Sampler(gan.generator(ema=True))
+    labels.
+
+    They have the weights and the truncation that are scored under the protocol.
+    """
+    sampler = Sampler(gan.generator(protocol.ema), truncation=protocol.truncation)
     if sampler.n_classes is not None:
         render(source, *sampler.grid(10 * sampler.n_classes), source.class_names).save(path)

@@ -165,9 +165,9 @@ class Explored:
             if type(place) is not int or not 0 <= place < len(points):
                 raise UserError(f"{word}={place}: this grid has the latent points 0 to {len(points) - 1}.")
         line = points_between(points[start, None], points[end, None], steps)
-        y = torch.tensor(labels, device=line.device).repeat_interleave(steps)
+        y = torch.tensor(labels).repeat_interleave(steps)
         rows = self.class_names if rows_are_classes(sampler, wish) else None
-        samples = sampler.generate(line.repeat(len(labels), 1), y).cpu()
+        samples = sampler.generate_all(line.repeat(len(labels), 1), y)
         return Answer(self.render(samples, steps, rows), update)
 
     def sampler(self, name: str, wish: Wish) -> tuple[Sampler, int]:

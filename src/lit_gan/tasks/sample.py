@@ -90,9 +90,7 @@ def check_room(folder: Path, n: int) -> None:
 def draw_samples(sampler: Sampler, n: int, label: int | None, batch_size: int) -> Tensor:
     """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same
     whatever n is."""
-    z, y = latents_and_labels(sampler, n, label)
-    batches = zip(z.split(batch_size), y.split(batch_size), strict=True)
-    return torch.cat([sampler.generate(*batch).cpu() for batch in batches])
+    return sampler.generate_all(*latents_and_labels(sampler, n, label), batch_size)
 
 
 def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
@@ -136,7 +134,7 @@ def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Te
     """Samples [rows * steps, ...] on straight lines between pairs of latent vectors. Radford et al.
     2016, Figure 4."""
     z = points_between(*sampler.vectors(2 * rows).chunk(2), steps)
-    return sampler.generate(z, torch.full((len(z),), label, device=z.device)).cpu()
+    return sampler.generate_all(z, torch.full((len(z),), label))
 
 
 def points_between(start: Tensor, end: Tensor, steps: int) -> Tensor:
