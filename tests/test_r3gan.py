@@ -3,20 +3,28 @@
 With the weights of the authors' code the largest difference to its outputs was 5e-6 of their size for G and 0 for D.
 """
 
+from contextlib import nullcontext
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from torch import nn
 
+from commands import command
 from lit_gan.callbacks.annealing import Annealing
 from lit_gan.errors import UserError
 from lit_gan.models import r3gan
 from lit_gan.module import Average
+from lit_gan.optim import TensorFlowRMSprop
+from lit_gan.records.resume import check_same_game
 from lit_gan.reg.adaptive import ADA, APA
 from lit_gan.reg.gradients import R1
 from lit_gan.reg.labels import ConditionalBatchNorm
 from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
+from lit_gan.sweep.same_cell import check_same_cell
+from lit_gan.tasks.train import train
 
 
 def count(network):
@@ -102,6 +110,33 @@ class TestAnnealing:
 
         return make
 
+    @pytest.mark.parametrize(
+        ("n", "words"),
+        [
+            (0, None),
+            (100, "at update 100 its numbers go from 1 to 0.5 of their way"),
+            (50, "at update 50 its numbers go from 0.5 to 0.146 of their way"),
+            (300, None),
+        ],
+    )
+    def test_another_end_is_said_where_the_numbers_jump(self, game, n, words, caplog):
+        checkpoint, (trainer, gan) = {}, game(n)
+        trainer.is_global_zero = True
+        Annealing(100).on_save_checkpoint(trainer, gan, checkpoint)
+        for updates, said in ((100, None), (200, words)):
+            caplog.clear()
+            resumed = Annealing(updates)
+            resumed.on_load_checkpoint(trainer, gan, checkpoint)
+            resumed.on_train_start(trainer, gan)
+            assert [record.message.partition(": ")[2] for record in caplog.records] == [said] * (said is not None)
+
+    def test_a_checkpoint_from_before_the_end_was_noted(self, game, caplog):
+        trainer, gan = game(5)
+        resumed = Annealing(100)
+        resumed.on_load_checkpoint(trainer, gan, {})
+        resumed.on_train_start(trainer, gan)
+        assert not caplog.records
+
     @pytest.mark.parametrize(("n", "share"), [(0, 1.0), (50, 0.5), (25, 0.8535534), (100, 0.0), (1000, 0.0)])
     def test_everything_is_on_its_cosine(self, game, n, share):
         trainer, gan = game(n)
@@ -136,11 +171,64 @@ class TestAnnealing:
         with pytest.raises(UserError, match=r"optim\.decay_start"):
             Annealing(9, rate=(1, 2)).on_fit_start(trainer, gan)
 
-    @pytest.mark.parametrize("named", [{"rate": [1.0]}, {"weights": {"r1": [1.0, 2.0, 3.0]}}])
+    @pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.RMSprop, TensorFlowRMSprop])
+    def test_beta2_of_an_optimizer_that_has_none(self, game, make):
+        trainer, gan = game(0)
+        Annealing(9, beta2=(0.9, 0.99)).on_fit_start(trainer, gan)
+        trainer.optimizers[1] = make([nn.Parameter(torch.zeros(1))], 0.1)
+        with pytest.raises(UserError, match=rf"beta2 .* {make.__name__} has none: choose optim=adam"):
+            Annealing(9, beta2=(0.9, 0.99)).on_fit_start(trainer, gan)
+        Annealing(9, rate=(0.1, 0.2)).on_fit_start(trainer, gan)
+
+    @pytest.mark.parametrize("named", [{"rate": [1.0]}, {"weights": {"r1": [1.0, 2.0, 3.0]}}, {"beta2": 0.9}])
     def test_ends_are_two(self, named):
-        with pytest.raises(UserError, match=r"^callbacks\.annealing\.[\w.]+=\[.*must be two numbers"):
+        with pytest.raises(UserError, match=r"^callbacks\.annealing\.[\w.]+=.*must be two numbers"):
             Annealing(9, **named)
 
-    def test_probabilities_are_some(self):
-        with pytest.raises(UserError, match=r"^callbacks\.annealing\.probabilities\.ada=1\.5 must be .*at most 1"):
-            Annealing(9, probabilities={"ada": (0, 1.5)})
+    @pytest.mark.parametrize(
+        ("named", "words"),
+        [
+            ({"probabilities": {"ada": (0, 1.5)}}, r"probabilities\.ada=1\.5 must be .*at most 1"),
+            ({"beta2": (0.9, 1.0)}, r"beta2=1\.0 must be .*below 1"),
+            ({"rate": (-1.0, 0.0)}, r"rate=-1\.0 must be .*0 or more"),
+            ({"half_life": (0, "x")}, r"half_life=x must be a number"),
+            ({"weights": {"r1": (float("nan"), 1.0)}}, r"weights\.r1=nan must be a number"),
+        ],
+    )
+    def test_ends_are_such_as_they_should_be(self, named, words):
+        with pytest.raises(UserError, match=rf"^callbacks\.annealing\.{words}"):
+            Annealing(9, **named)
+
+
+class TestResume:
+    """A finished run whose rates are annealed until its end."""
+
+    GAME = ("data=gaussians", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "metrics=none")
+    ANNEALED = ("callbacks=[default,annealing]", "callbacks.annealing.rate=[2e-4,5e-5]")
+
+    @pytest.fixture
+    def place(self, tmp_path, no_curves):
+        command(train, f"hydra.run.dir={tmp_path}", *self.GAME, *self.ANNEALED, "updates=2", "updates_per_epoch=2")
+        return tmp_path
+
+    @pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+    def test_it_is_the_same_and_a_later_end_is_said(self, place):
+        for change in (["callbacks.annealing.rate=[2e-4,1e-4]"], ["callbacks.annealing.updates=9"], ["callbacks=none"]):
+            with pytest.raises(SystemExit) as refused:
+                command(train, f"resume={place}", "updates=4", *change)
+            assert "made with callbacks.annealing" in str(refused.value.code)
+        words = "callbacks.annealing.updates=4 is not where the annealing ended before this resume: at update 2"
+        assert words not in (place / "train.log").read_text()
+        command(train, f"resume={place}", "updates=4", "callbacks=[default,annealing,gradient_norms]")
+        assert words in (place / "train.log").read_text()
+
+    def test_a_resume_and_a_cell_agree(self, compose, tmp_path):
+        plain, annealed = compose(*self.GAME), compose(*self.GAME, *self.ANNEALED)
+        longer = compose(*self.GAME, *self.ANNEALED, "updates=999999")
+        (tmp_path / ".hydra").mkdir()
+        (tmp_path / "results.json").touch()
+        for old, new, same in ((plain, annealed, False), (annealed, plain, False), (annealed, longer, True)):
+            OmegaConf.save(old, tmp_path / ".hydra" / "config.yaml")
+            for check in (partial(check_same_game, old, new), partial(check_same_cell, config=new)):
+                with nullcontext() if same else pytest.raises(UserError, match=r"made with callbacks\.annealing="):
+                    check(directory=tmp_path)

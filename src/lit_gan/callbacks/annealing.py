@@ -1,5 +1,6 @@
 """Numbers of a training that fall or rise along half a cosine."""
 
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,13 +8,24 @@ from typing import Any
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.module import GAN
-from lit_gan.ranges import Allowed, Count, checked, require
+from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, checked, require
 from lit_gan.reg.adaptive import Adaptive, Start
+
+log = logging.getLogger("lit_gan")
 
 Ends = Sequence[float]
 """The value at the start and the one at the end."""
+
+ALLOWED = {
+    "rate": NonNegative,
+    "beta2": Probability,
+    "half_life": NonNegative,
+    "weights": Number,
+    "probabilities": Start,
+}
+"""What each end may be."""
 
 
 class Annealing(Callback):
@@ -33,7 +45,7 @@ class Annealing(Callback):
         probabilities: those of ADA or APA: {ada: [0, 0.55]}; null for none.
 
     Raises:
-        UserError: ends that are not two numbers, or no probabilities where they should be.
+        UserError: ends that are not two numbers, or not such as they should be.
     """
 
     @checked("callbacks.annealing")
@@ -52,11 +64,10 @@ class Annealing(Callback):
         named |= {f"weights.{name}": ends for name, ends in self.weights.items()}
         named |= {f"probabilities.{name}": ends for name, ends in self.probabilities.items()}
         for name, ends in named.items():
-            if ends is not None and len(ends) != 2:
-                raise UserError(f"callbacks.annealing.{name}={list(ends)} must be two numbers, the first and the last.")
-        for name, ends in self.probabilities.items():
-            for end in ends:
-                require(f"callbacks.annealing.probabilities.{name}", end, Allowed.by(Start))
+            if ends is not None:
+                check_ends(f"callbacks.annealing.{name}", ends, Allowed.by(ALLOWED[name.partition(".")[0]]))
+        self.ended = updates
+        """The update at which they come to rest, as the checkpoint says that training goes on from."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: GAN) -> None:
         """Refuses what the game has not.
@@ -72,6 +83,13 @@ class Annealing(Callback):
         if self.rate is not None and trainer.lr_scheduler_configs:
             raise UserError(
                 "callbacks.annealing.rate and optim.decay_start both move the rates: leave one of them out."
+            )
+
+        without = [each for each in trainer.optimizers if any("betas" not in group for group in each.param_groups)]
+        if self.beta2 is not None and without:
+            raise UserError(
+                f"callbacks.annealing.beta2 is of Adam, and {type(without[0]).__name__} has none: choose optim=adam, "
+                f"say, or leave it out."
             )
 
     def check_regularizers(self, regs: Mapping[str, nn.Module]) -> None:
@@ -90,6 +108,26 @@ class Annealing(Callback):
             raise UserError(
                 f"callbacks.annealing.probabilities.{others[0]} is of no augmentation of this run whose probability "
                 f"nothing else moves: put ada or apa into reg=[...] and set its target to null, or leave it out."
+            )
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: GAN, checkpoint: dict[str, Any]) -> None:
+        """Notes where the numbers come to rest."""
+        # not as the callback's state, of which Lightning would warn in a branch without annealing
+        checkpoint["annealing"] = {"updates": self.updates}
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: GAN, checkpoint: dict[str, Any]) -> None:
+        """Takes up what `on_save_checkpoint` has noted; earlier versions did not."""
+        self.ended = checkpoint.get("annealing", {}).get("updates", self.updates)
+
+    def on_train_start(self, trainer: Trainer, pl_module: GAN) -> None:
+        """Warns if the numbers jump, because they come to rest elsewhere than before a resume."""
+        n = trainer.global_step
+        before, now = (1 - remaining(n, updates) for updates in (self.ended, self.updates))
+        if before != now and trainer.is_global_zero:
+            log.warning(
+                "callbacks.annealing.updates=%d is not where the annealing ended before this resume: "
+                "at update %d its numbers go from %.3g to %.3g of their way",
+                *(self.updates, n, before, now),
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
@@ -111,4 +149,22 @@ class Annealing(Callback):
     def at(self, update: int, ends: Ends) -> float:
         """A number after so many updates."""
         start, end = ends
-        return end + (start - end) * (1 + math.cos(math.pi * min(update / self.updates, 1))) / 2
+        return end + (start - end) * remaining(update, self.updates)
+
+
+def check_ends(name: str, ends: Any, allowed: Allowed) -> None:
+    """Refuses what is no first and last number of a kind.
+
+    Raises:
+        UserError: names the setting.
+    """
+    if isinstance(ends, str) or not isinstance(ends, Sequence) or len(ends) != 2:
+        raise UserError(f"{name}={written(ends)} must be two numbers, the first and the last.")
+    for end in ends:
+        require(name, end, allowed)
+
+
+def remaining(update: int, updates: int) -> float:
+    """What is left of the way of an annealed number after so many of its updates, from 1 down to
+    0."""
+    return (1 + math.cos(math.pi * min(update / updates, 1))) / 2

@@ -25,6 +25,7 @@ FIXED_ON_RESUME = (
     "trainer.precision",
     "data",
     "init",
+    "callbacks.annealing",
 )
 """Settings that a resume must not change: another value would make another experiment."""
 
