@@ -3,9 +3,11 @@
 With the weights of the authors' code the largest difference to its outputs was 5e-6 of their size for G and 0 for D.
 """
 
+import json
 from contextlib import nullcontext
 from functools import partial
 from types import SimpleNamespace
+from typing import ClassVar
 
 import pytest
 import torch
@@ -13,8 +15,10 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from commands import command
+from lit_gan.build import build_gan
 from lit_gan.callbacks.annealing import Annealing
 from lit_gan.errors import UserError
+from lit_gan.exporting.card import training
 from lit_gan.models import r3gan
 from lit_gan.module import Average
 from lit_gan.optim import TensorFlowRMSprop
@@ -24,6 +28,8 @@ from lit_gan.reg.gradients import R1
 from lit_gan.reg.labels import ConditionalBatchNorm
 from lit_gan.reg.weights import FrobeniusNorm, SpectralNorm, WeightNorm
 from lit_gan.sweep.same_cell import check_same_cell
+from lit_gan.tasks.evaluate import evaluate
+from lit_gan.tasks.export import origin
 from lit_gan.tasks.train import train
 
 
@@ -232,3 +238,37 @@ class TestResume:
             for check in (partial(check_same_game, old, new), partial(check_same_cell, config=new)):
                 with nullcontext() if same else pytest.raises(UserError, match=r"made with callbacks\.annealing="):
                     check(directory=tmp_path)
+
+
+class TestRecords:
+    """What is said of an annealed moving average: how it was made, and not its decay at some update."""
+
+    GAME = ("data=gaussians", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "ema=0.9", "ema_start=0")
+    ANNEALED = ("callbacks=[default,annealing]", "callbacks.annealing.half_life=[10,20]", "updates=2")
+    MADE: ClassVar = {"half_life": [10, 20], "updates": 2}
+
+    @pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
+    def test_a_training_and_an_evaluation_agree(self, no_curves, tmp_path):
+        few = ["updates_per_epoch=2", "protocol.quick.generated=16", "metrics.final=quick"]
+        command(train, f"hydra.run.dir={tmp_path}", *self.GAME, *self.ANNEALED, *few)
+        command(evaluate, f"run={tmp_path}", "protocols=quick", "generated=32")
+        results = json.loads((tmp_path / "results.json").read_text())
+        records = [results["final"], *results["course"], *results["evaluations"]]
+        assert [record["ema"] for record in records] == [self.MADE | {"start": 0}] * 3
+
+    @pytest.mark.parametrize(
+        ("words", "made"),
+        [
+            ([*ANNEALED, "ema_start=null"], MADE | {"warm_up": "(1 + n) / (10 + n)"}),
+            ([*ANNEALED, "callbacks.annealing.half_life=null"], {"decay": 0.9, "start": 0}),
+            (["+callbacks.annealing.half_life=[10,20]"], {"decay": 0.9, "start": 0}),  # of an experiment; not chosen
+            (["callbacks=none"], {"decay": 0.9, "start": 0}),
+        ],
+    )
+    def test_what_is_not_annealed_has_its_decay(self, compose, words, made):
+        assert build_gan(compose(*self.GAME, *words)).G_ema.describe() == made
+
+    def test_an_export(self, compose):
+        for words, setting in ((self.ANNEALED, "callbacks.annealing.half_life=[10,20]"), ((), "ema=0.9")):
+            description = origin(OmegaConf.create({"ema": True, "checkpoint": "last"}), compose(*self.GAME, *words), {})
+            assert f"| ema, a moving average (`{setting}`) |" in training(description | {"update": 2}, {})

@@ -3,6 +3,7 @@ config becomes."""
 
 import copy
 import logging
+from typing import Any
 
 import torch
 from lightning.pytorch import seed_everything
@@ -41,7 +42,7 @@ def build_gan(config: DictConfig) -> GAN:
         UserError: a class refuses one of its arguments.
     """
     seed_everything(config.seed, workers=True, verbose=False)
-    return GAN(
+    gan = GAN(
         G=build_part(config.model.G),
         D=build_part(config.model.D),
         loss=build_part(config.loss),
@@ -54,6 +55,18 @@ def build_gan(config: DictConfig) -> GAN:
         channels_last=OmegaConf.select(config, "channels_last", default=True),
         compiles=OmegaConf.select(config, "compile", default=False),
     )
+    if gan.G_ema is not None:
+        gan.G_ema.annealed = annealed_average(config)
+    return gan
+
+
+def annealed_average(config: DictConfig) -> dict[str, Any] | None:
+    """What `callbacks.annealing` makes of the moving average, for the records: the first and the
+    last half-life, and the updates from one to the other; None where the decay stays."""
+    annealing = OmegaConf.select(config, "callbacks.annealing")
+    if not annealing or "_target_" not in annealing or annealing.get("half_life") is None:
+        return None
+    return {"half_life": list(annealing.half_life), "updates": annealing.updates}
 
 
 def build_generator(config: DictConfig, regs: list[str]) -> Generator:

@@ -200,6 +200,8 @@ class Average(nn.Module):
     def __init__(self, G: Generator, decay: float, start: int | None = None):
         super().__init__()
         self.G, self.decay, self.start = copy.deepcopy(G).requires_grad_(False), decay, start
+        self.annealed: dict[str, Any] | None = None
+        """What the records say in place of the decay where a callback moves it."""
 
     def decay_at(self, update: int) -> float:
         """What the average keeps at the generator update of this number, the first being 1."""
@@ -207,10 +209,10 @@ class Average(nn.Module):
             return min(self.decay, (1 + update) / (10 + update))
         return self.decay if update >= self.start else 0.0
 
-    def describe(self) -> dict[str, float | int | str]:
+    def describe(self) -> dict[str, Any]:
         """The decay and how it begins, for the records of scores."""
         begins = {"warm_up": "(1 + n) / (10 + n)"} if self.start is None else {"start": self.start}
-        return {"decay": self.decay, **begins}
+        return {**(self.annealed or {"decay": self.decay}), **begins}
 
     @torch.no_grad()
     def update_from(self, G: Generator, update: int) -> None:

@@ -92,12 +92,19 @@ def picture_or_text(samples: Picture | Page) -> str:
 # Body
 
 
+def average_setting(description: Description) -> str:
+    """The setting that says how the moving average was made."""
+    made = description["ema"]
+    annealed = isinstance(made, Mapping)
+    return f"callbacks.annealing.half_life={written(made['half_life'])}" if annealed else f"ema={made}"
+
+
 def training(description: Description, results: Mapping[str, Any]) -> str:
     """A table of what was trained, and with what."""
     choices = results.get("choices", {})
     chosen = {name: choices[name] for name in SHOWN if choices.get(name) not in (None, [], "none")}
     versions = results.get("versions", {})
-    average = f", a moving average (`ema={description['ema']}`)" if description["weights"] == "ema" else ""
+    average = f", a moving average (`{average_setting(description)}`)" if description["weights"] == "ema" else ""
     rows = {
         **{name: f"`{written(choice)}`" for name, choice in chosen.items()},
         "updates of G": f"{description['update']} of {results.get('updates_planned', description['update'])}",

@@ -47,7 +47,8 @@ class Results:
             its best, samples that are all alike).
 
     A record is {"update", "checkpoint", "weights" ("raw" or "ema"), "ema" (the average's "decay",
-    and its "warm_up" or its "start"; null for raw weights), "scores" {name: value}, "protocol" (all
+    or the "half_life" that `callbacks.annealing` moves over so many "updates", and its "warm_up" or
+    its "start"; null for raw weights), "scores" {name: value}, "protocol" (all
     of it, with the extractor, the data and the numbers that were used), "ends" {name: "min" or
     "max", the good end of a score}, "classes" {short name: its value within each class, from the
     first on, null where a class has none; empty but in `evaluations` of a G that looks at labels},

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, ListConfig
 from PIL import Image
 
+from lit_gan.build import annealed_average
 from lit_gan.errors import UserError
 from lit_gan.exporting.card import card
 from lit_gan.exporting.description import Description, describe
@@ -104,13 +105,13 @@ def exported(config: DictConfig, directory: Path, formats: Sequence[str]) -> tup
 def origin(config: DictConfig, trained: DictConfig, results: dict[str, Any]) -> Description:
     """What the description says of the weights: which they are, and of what versions.
 
-    "ema" is the decay of their moving average, null for raw ones.
+    "ema" is the decay of their moving average, or how it was annealed, null for raw ones.
     """
-    decay = trained.ema if config.ema else None
+    averaged = config.ema and trained.ema is not None
     return {
         "checkpoint": config.checkpoint,
-        "weights": "raw" if decay is None else "ema",
-        "ema": decay,
+        "weights": "ema" if averaged else "raw",
+        "ema": (annealed_average(trained) or trained.ema) if averaged else None,
         "class_names": results.get("class_names"),
         "versions": {"lit_gan": version("lit_gan"), "torch": version("torch")},
     }
