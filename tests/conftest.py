@@ -136,6 +136,22 @@ def no_curves():
         yield
 
 
+@pytest.fixture
+def locked(monkeypatch):
+    """Takes the right to list a folder away, from root too: locked(folder)."""
+    scandir = os.scandir
+
+    def lock(folder):
+        def scan(path="."):
+            if Path(os.fspath(path)) == folder:
+                raise PermissionError(13, "Permission denied", str(path))
+            return scandir(path)
+
+        monkeypatch.setattr(os, "scandir", scan)
+
+    return lock
+
+
 @pytest.fixture(scope="session")
 def browser():
     """A headless Chromium or Chrome that Selenium drives, one for all tests; they are skipped where there is none."""

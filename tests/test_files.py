@@ -21,6 +21,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.records.files import (
     LEFTOVERS,
     Damaged,
+    Unreadable,
     Unwritable,
     read_json,
     read_yaml,
@@ -32,9 +33,23 @@ from lit_gan.records.files import (
 )
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
+from lit_gan.sweep.cells import NothingThere, cell_names
 from lit_gan.sweep.plan import add_to_plan
 
 LONG = "x" * 10_000
+
+
+def test_a_run_in_a_folder_that_cannot_be_listed_does_not_vanish_from_a_sweep(tmp_path, locked):
+    for name in ("a", "b/c"):
+        write_text(tmp_path / name / "results.json", "{}")
+    (tmp_path / "file").touch()
+    assert cell_names(tmp_path) == ["a", "b/c"]
+    for nothing in ("file", "none"):
+        with pytest.raises(NothingThere):
+            cell_names(tmp_path / nothing)
+    locked(tmp_path / "b")
+    with pytest.raises(Unreadable, match=rf"^{tmp_path / 'b'} cannot be read \(Permission denied\): "):
+        cell_names(tmp_path)
 
 
 @contextmanager

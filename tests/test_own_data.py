@@ -15,6 +15,7 @@ from contextlib import nullcontext
 from functools import cache
 from logging.handlers import BufferingHandler
 from pathlib import Path, PurePosixPath
+from types import SimpleNamespace
 
 import lit_gan.conf
 import numpy as np
@@ -624,6 +625,52 @@ def test_a_forked_process_opens_a_file_anew():
     process.join()
     assert there == pid != os.getpid()
     assert pickle.loads(pickle.dumps(handle))._opened is None
+
+
+# Folders that cannot be listed
+
+
+@pytest.mark.parametrize("place", ["photos", "photos/cat", "photos/cat/deep"])
+def test_a_folder_of_images_that_cannot_be_listed(tmp_path, locked, place):
+    arguments = in_folder(tmp_path)
+    write_files(tmp_path / "photos", [("cat/deep/0.png", png(0))])
+    locked(tmp_path / place)
+    with pytest.raises(UserError, match=rf"^data\.root: {tmp_path / place} cannot be read \(Permission denied\): "):
+        opened(*arguments)
+
+
+@pytest.mark.parametrize("name", [".git", "lost+found"])
+def test_a_folder_that_is_no_part_of_the_images_may_be_locked(tmp_path, locked, name):
+    arguments = in_folder(tmp_path)
+    (tmp_path / "photos" / name).mkdir()
+    locked(tmp_path / "photos" / name)
+    assert len(opened(*arguments).split("train")) == 12
+
+
+@pytest.mark.parametrize(
+    ("place", "pattern"), [("", "*.tar"), ("a", "*/*.tar"), ("a", "a/part-*.tar"), ("a/b", "**/*.tar")]
+)
+def test_a_folder_of_shards_that_cannot_be_listed(tmp_path, locked, place, pattern):
+    write_tar(tmp_path / "shards" / "part-0.tar", samples(range(3)))
+    write_tar(tmp_path / "shards" / "a" / "b" / "part-1.tar", samples(range(3)))
+    locked(tmp_path / "shards" / place)
+    with pytest.raises(UserError, match=rf"^data\.root: {tmp_path / 'shards' / place} cannot be read"):
+        opened("data=webdataset", f"data.root={tmp_path / 'shards'}", f"data.train='{pattern}'")
+
+
+def test_folders_beside_those_of_the_pattern_may_be_locked(tmp_path, locked):
+    write_tar(tmp_path / "shards" / "part-0.tar", samples(range(3)))
+    (tmp_path / "shards" / "a").mkdir()
+    locked(tmp_path / "shards" / "a")
+    assert len(opened("data=webdataset", f"data.root={tmp_path / 'shards'}").split("train")) == 3
+
+
+def test_a_folder_that_another_library_would_leave_out(tmp_path, locked, monkeypatch):
+    monkeypatch.setitem(sys.modules, "datasets", SimpleNamespace())
+    in_folder(tmp_path)
+    locked(tmp_path / "photos" / "cat")
+    with pytest.raises(UserError, match=rf"^data\.root: {tmp_path / 'photos' / 'cat'} cannot be read"):
+        opened("data=hf", f"data.root={tmp_path / 'photos'}")
 
 
 # Hugging Face

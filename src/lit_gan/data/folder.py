@@ -11,6 +11,7 @@ from lit_gan.data.source import first_few
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
 from lit_gan.errors import UserError
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Range, Switch, checked
+from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -109,7 +110,12 @@ class ImageFolder(SurveyedImages):
         return self._surveys[folder]
 
     def in_root(self) -> list[Path]:
-        """What lies in the root itself."""
+        """What lies in the root itself.
+
+        Raises:
+            Unreadable: it cannot be listed.
+        """
+        check_readable(self.root, "data.root")
         return list(self.root.iterdir())
 
     def survey_of(self, folder: Path) -> Survey:

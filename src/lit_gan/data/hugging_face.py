@@ -15,6 +15,7 @@ from lit_gan.data.own_images import OwnImages, class_numbers, number_of_classes
 from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, Images, hashed
 from lit_gan.errors import UserError, one_line
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
+from lit_gan.records.files import walk_readable
 from lit_gan.records.paths import absolute
 
 MADE_BY_SAVING = ("dataset_dict.json", "state.json")
@@ -87,6 +88,8 @@ class HuggingFaceSet(OwnImages):
         logging.getLogger("huggingface_hub").propagate = False
         if self.is_folder and not Path(self.path).is_dir():
             raise UserError(f"{self.place} is not a folder: set data.root to the one that holds the set.")
+        if self.is_folder:
+            check_all_readable(Path(self.path))
         try:
             saved = self.is_folder and any(Path(self.path, name).is_file() for name in MADE_BY_SAVING)
             found = datasets.load_from_disk(self.path) if saved else datasets.load_dataset(self.path, self.subset)
@@ -240,3 +243,14 @@ class ColumnPictures(FilePictures):
     def content(self) -> str:
         """A hash of about `DatasetPictures.SAMPLED` images at equal distances, and of all labels."""
         return hashed([DatasetPictures(self, self.place).content().encode(), str(self.labels).encode()])
+
+
+def check_all_readable(folder: Path) -> None:
+    """Refuses a folder that the library would leave out because it cannot list it; the library
+    looks into no hidden ones.
+
+    Raises:
+        Unreadable: names it.
+    """
+    for _, subfolders, _ in walk_readable(folder, "data.root"):
+        subfolders[:] = [name for name in subfolders if not name.startswith(".")]

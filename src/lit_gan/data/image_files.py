@@ -15,6 +15,7 @@ from PIL import ExifTags, Image, ImageFile, features
 from PIL.Image import Transpose
 
 from lit_gan.data.source import BrokenImage, Header, hashed
+from lit_gan.records.files import walk_readable
 
 FIRST_ENDINGS = (
     *(".jpg", ".jpeg", ".png", ".ppm", ".bmp", ".pgm", ".tif", ".tiff", ".webp"),  # torchvision's
@@ -54,9 +55,13 @@ class Survey:
 
 
 def survey(folder: Path, endings: Sequence[str]) -> Survey:
-    """The files below a folder; hidden ones, and links in a circle, are passed over."""
+    """The files below a folder; hidden ones, and links in a circle, are passed over.
+
+    Raises:
+        Unreadable: a folder cannot be listed.
+    """
     found = Survey()
-    for path, subfolders, names in os.walk(folder, followlinks=True):
+    for path, subfolders, names in walk_readable(folder, FilePictures.setting, followlinks=True):
         found.left_out["hidden"] += sum(name.startswith(".") for name in (*subfolders, *names))
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and not circular(Path(path, name))]
         for name in names:

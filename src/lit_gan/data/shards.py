@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from lit_gan.data.source import first_few
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
 from lit_gan.errors import UserError
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
+from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute
 
 BLOCK = 512
@@ -171,8 +172,16 @@ class Shards(SurveyedImages):
 
 
 def matching(folder: Path, pattern: str) -> list[Path]:
-    """The files in a folder whose names have a pattern, in order; none for what is no pattern."""
+    """The files in a folder whose names have a pattern, in order; none for what is no pattern.
+
+    Raises:
+        Unreadable: one of the folders in which they might lie cannot be listed, which `glob` passes
+            over.
+    """
     try:
+        parents = [str(parent) for parent in PurePath(pattern).parents[:-1]]
+        for place in (folder, *(path for parent in parents for path in folder.glob(parent))):
+            check_readable(place, "data.root")
         return sorted(path for path in folder.glob(pattern) if path.is_file())
     except (NotImplementedError, ValueError, TypeError):
         return []

@@ -119,6 +119,49 @@ def write_contents(contents: Mapping[Path, bytes]) -> None:
             flush(temporary)
 
 
+class Unreadable(UserError):
+    """A folder cannot be listed."""
+
+    @classmethod
+    def of(cls, reason: OSError, setting: str = "") -> "Unreadable":
+        """The sentence that names the folder, the reason and, if there is one, the setting."""
+        where = f"{setting}: {reason.filename}" if setting else reason.filename
+        return cls(
+            f"{where} cannot be read ({reason.strerror}): change the permissions of that folder, or move it elsewhere."
+        )
+
+
+def walk_readable(
+    folder: Path, setting: str = "", followlinks: bool = False
+) -> Iterator[tuple[str, list[str], list[str]]]:
+    """As `os.walk`, which by itself passes over folders that it cannot read.
+
+    What is no folder, or is removed meanwhile, is passed over, and so is the `lost+found` of a disk.
+
+    Args:
+        setting: what the sentence names beside such a folder, `data.root`.
+
+    Raises:
+        Unreadable: names the folder.
+    """
+
+    def refuse(error: OSError) -> None:
+        absent = isinstance(error, FileNotFoundError | NotADirectoryError)
+        if not absent and Path(error.filename).name != "lost+found":
+            raise Unreadable.of(error, setting) from error
+
+    yield from os.walk(folder, onerror=refuse, followlinks=followlinks)
+
+
+def check_readable(folder: Path, setting: str = "") -> None:
+    """Refuses a folder that cannot be listed; one that is not there is left to others.
+
+    Raises:
+        Unreadable: names it.
+    """
+    next(walk_readable(folder, setting), None)
+
+
 def remove_leftovers(folder: Path) -> None:
     """Removes the unfinished files of killed processes from a folder to which nobody else is
     writing."""

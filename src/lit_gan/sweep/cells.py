@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lit_gan.errors import UserError
+from lit_gan.records.files import walk_readable
 from lit_gan.records.lock import in_use
 from lit_gan.records.results import Record, read_results
 from lit_gan.sweep.plan import read_plan
@@ -68,9 +69,10 @@ def cell_names(directory: Path) -> list[str]:
 
     Raises:
         NothingThere: there are none.
-        UserError: the plan is damaged.
+        UserError: the plan is damaged, or a folder cannot be listed.
     """
-    found = sorted(str(path.parent.relative_to(directory)) for path in directory.rglob("results.json"))
+    places = (Path(place) for place, _, names in walk_readable(directory) if "results.json" in names)
+    found = sorted(str(place.relative_to(directory)) for place in places)
     if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
         return names
     raise NothingThere(directory)
