@@ -3,6 +3,7 @@
 import gzip
 import os
 import struct
+from contextlib import nullcontext
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -618,6 +619,18 @@ def test_resuming_twice_and_with_another_batch_size_goes_on_at_the_position(tmp_
     third = run(GANData(Counted(23), 4, seed=0), 4, resume=tmp_path / "b.ckpt").seen
     drawn = [i for batch in first[:8] + second[:4] + third for i in batch]
     assert drawn == EndlessSampler(23, seed=0).take(0, 8 * 6 + 12 * 4).tolist()
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_more_classes_than_the_networks_know(looks):
+    source = Gaussians("ring", (2,), 8, ring(25, 2.0), std=0.02, scale=1.414, n=100, seed=0)
+    data = GANData(source, 6, seed=0)
+    data.trainer = SimpleNamespace(
+        lightning_module=SimpleNamespace(n_classes=8 if looks else None), world_size=1, global_rank=0
+    )
+    sentence = r"^data=ring: the classes go from 0 to 24, with data\.n_classes=8: set data\.n_classes=25\.$"
+    with pytest.raises(UserError, match=sentence) if looks else nullcontext():
+        data.setup("fit")
 
 
 @pytest.mark.parametrize(("n", "warnings"), [(23, 0), (24, 1)])

@@ -33,6 +33,7 @@ from torchvision.transforms.functional import to_tensor
 
 from lit_gan.cli.launch import launch
 from lit_gan.data import to_uint8
+from lit_gan.data.dirac import Dirac
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
@@ -596,6 +597,8 @@ def test_points_and_images_are_not_confused():
         FeatureMetrics(Pixels()).prepare(points)
     with pytest.raises(UserError, match="points in the plane"):
         ModeMetrics().prepare(Squares())
+    with pytest.raises(UserError, match=r"points in the plane.* metrics=none for single numbers"):
+        ModeMetrics().prepare(Dirac("dirac", (1,), None, 8))
 
 
 # Suite
@@ -1271,6 +1274,21 @@ def test_training_a_classifier_repeats_and_learns():
     assert first.accuracy == second.accuracy == 1
     pairs = zip(first.network.state_dict().values(), second.network.state_dict().values(), strict=True)
     assert all(torch.equal(a, b) for a, b in pairs)
+    assert first.on_held_out() == "right on 100.00% of held-out images"
+
+
+def test_a_classifier_of_too_few_images_to_hold_one_out():
+    assert train_classifier(Squares(n=5), updates=1, seed=0).accuracy in (0, 1)
+    few = train_classifier(Squares(n=4), updates=1, seed=0)
+    assert few.accuracy is None
+    assert few.on_held_out().startswith("not tested")
+
+
+def test_a_classifier_of_fewer_classes_than_there_are():
+    source = Squares(n=20)
+    source.n_classes = 1
+    with pytest.raises(UserError, match=r"^data=squares: the classes go from 0 to 1, .* set data\.n_classes=2"):
+        train_classifier(source, updates=1, seed=0)
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from lit_gan.data.own_images import class_numbers
 from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, flipped
@@ -188,9 +189,10 @@ class GANData(LightningDataModule):
         """Checks the numbers of images, and logs the names of the classes.
 
         Raises:
-            UserError: see `require_pictures`, `require_images` and `require_shares`.
+            UserError: see `require_pictures`, `require_labels`, `require_images` and `require_shares`.
         """
         self.require_pictures()
+        self.require_labels()
         self.require_images(len(self.source.split("train")))
         self.require_shares(self.trainer.world_size)
         if self.source.class_names and self.trainer.global_rank == 0:
@@ -208,6 +210,18 @@ class GANData(LightningDataModule):
                 f"flips=true mirrors images, but the samples of data={self.source.name} have shape "
                 f"{list(self.source.shape)}: leave it out, or set flips=false."
             )
+
+    def require_labels(self) -> None:
+        """Refuses labels of more classes than the networks know, where the game looks at labels.
+
+        Those of files that are decoded on access are not known beforehand.
+
+        Raises:
+            UserError: names the number of classes.
+        """
+        data, looks = self.source.split("train"), getattr(self.trainer.lightning_module, "n_classes", None) is not None
+        if looks and isinstance(data, Images):
+            class_numbers(data.labels, self.source.n_classes, f"data={self.source.name}: the classes")
 
     def require_images(self, found: int) -> None:
         """Refuses a number of training images that is too small.

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
 
 from lit_gan.data import Source
+from lit_gan.data.own_images import class_numbers
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features, resized
@@ -63,8 +64,15 @@ class Trained(NamedTuple):
     """A classifier and its accuracy."""
 
     network: ConvNet
-    accuracy: float
-    """The share of the held-out fifth of the images that it recognises, from 0 to 1."""
+    accuracy: float | None
+    """The share of the held-out fifth of the images that it recognises, from 0 to 1; None where
+    there are too few images to hold one out."""
+
+    def on_held_out(self) -> str:
+        """How good it is, behind "it is"."""
+        if self.accuracy is None:
+            return "not tested, because of fewer than five images none is held out"
+        return f"right on {self.accuracy:.2%} of held-out images"
 
 
 def train_classifier(source: Source, updates: int, seed: int, device: torch.device | str = "cpu") -> Trained:
@@ -77,6 +85,8 @@ def train_classifier(source: Source, updates: int, seed: int, device: torch.devi
     held = len(images) // 5
     images, labels = images.to(device), labels.to(device)
     network = trained_network(images[held:], labels[held:], source.n_classes, updates, seed)
+    if not held:
+        return Trained(network, None)
     guesses = logits_of(network, images[:held]).argmax(1)
     return Trained(network, (guesses == labels[:held]).float().mean().item())
 
@@ -108,13 +118,18 @@ def small(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
 
 
 def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
-    """Images of the classifier's size, and labels, in a random order that is always the same."""
+    """Images of the classifier's size, and labels, in a random order that is always the same.
+
+    Raises:
+        UserError: the labels are of more classes than the data set is said to have.
+    """
     dataset = source.split("train")
     batches = [
         (small(images), labels) for images, labels in read_batches(dataset, subset_indices(dataset, IMAGES), 500)
     ]
-    images, labels = zip(*batches, strict=True)
-    return torch.cat(images), torch.cat(labels)
+    images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
+    class_numbers(labels, source.n_classes, f"data={source.name}: the classes")
+    return images, labels
 
 
 def optimise(network: ConvNet, images: Tensor, labels: Tensor, updates: int) -> None:
@@ -189,9 +204,9 @@ class Classifier(Extractor):
         }
 
         def compute() -> dict[str, Tensor]:
-            found, accuracy = train_classifier(source, self.updates, self.seed, device)
-            log.info(f"The classifier of data={source.name} is right on {accuracy:.1%} of held-out images.")
-            return found.cpu().state_dict()
+            found = train_classifier(source, self.updates, self.seed, device)
+            log.info(f"The classifier of data={source.name} is {found.on_held_out()}.")
+            return found.network.cpu().state_dict()
 
         return cached(key, compute, lambda state: fits(network, state))
 

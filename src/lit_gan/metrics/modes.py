@@ -34,12 +34,12 @@ class ModeMetrics(Suite):
         """Checks the data.
 
         Raises:
-            UserError: they are images or text.
+            UserError: they are no pairs of numbers.
         """
-        if len(source.shape) != 1:
+        if source.shape != (2,):
             raise UserError(
-                f"metrics=modes is for points in the plane, but data={source.name} has none: "
-                f"choose metrics=efficientnet_lite0 for images, metrics=ngrams for text."
+                f"metrics=modes is for points in the plane, but data={source.name} has none: choose "
+                f"metrics=efficientnet_lite0 for images, metrics=ngrams for text, metrics=none for single numbers."
             )
 
     def compute(

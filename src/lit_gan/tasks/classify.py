@@ -16,7 +16,7 @@ from lit_gan.settings import CLASSIFY, check_config
 
 
 def classify(config: DictConfig) -> None:
-    """Trains a classifier, writes its weights and prints its accuracy on held-out images.
+    """Trains a classifier, writes its weights and prints its accuracy on held-out images, if there are any.
 
     Raises:
         UserError: a setting is impossible, or the data set has no images with labels.
@@ -26,9 +26,9 @@ def classify(config: DictConfig) -> None:
     source = build_source(config)
     check_labelled_images(source)
     path = weights_file(config, source)
-    network, accuracy = train_classifier(source, config.updates, config.seed)
-    save_half_precision(network, path)
-    print(f"{path}: {accuracy:.2%} of held-out images right, {path.stat().st_size / 1000:.0f} kB")
+    trained = train_classifier(source, config.updates, config.seed)
+    save_half_precision(trained.network, path)
+    print(f"{path}: {trained.on_held_out()}, {path.stat().st_size / 1000:.0f} kB")
 
 
 def check_labelled_images(source: Source) -> None:
