@@ -12,6 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol
 from lit_gan.models import mlp
 from lit_gan.reg.codes import InfoGAN
+from lit_gan.reg.weights import SpectralNorm
 from lit_gan.sampling import STANDING, Sampler, truncated
 
 
@@ -74,6 +75,21 @@ def test_with_standing_statistics_a_sample_depends_on_no_other():
     torch.testing.assert_close(draw.generate(z, y)[:1], draw.generate(z[:1], y[:1]))
     batch = Sampler(Normalised(), batch_norm="batch")
     assert not torch.allclose(batch.generate(z, y)[:2], batch.generate(z[:2], y[:2]))
+
+
+@pytest.mark.parametrize("kind", ["batch", "standing"])
+def test_nothing_but_batch_normalisation_is_as_in_training(kind):
+    G, D = Normalised(), mlp.Discriminator((2,), width=4, depth=1)
+    SpectralNorm(networks=["g"]).attach(G, D)
+    G.dense = nn.Sequential(G.dense, nn.Dropout(0.5))
+    draw = Sampler(G.train(), batch_norm=kind)
+    modes = {name: layer.training for name, layer in draw.G.named_modules() if not name.startswith("norm")}
+    assert not any(modes.values())
+    assert draw.G.norm.training == (kind == "batch")
+    before = {name: value.clone() for name, value in draw.G.state_dict().items() if not name.startswith("norm")}
+    z, y = draw.latents(8)
+    assert torch.equal(draw.generate(z, y), draw.generate(z, y))
+    assert all(torch.equal(value, draw.G.state_dict()[name]) for name, value in before.items())
 
 
 def test_the_latent_vectors_of_a_seed_are_the_same_with_every_kind_of_statistics():

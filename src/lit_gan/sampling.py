@@ -72,14 +72,15 @@ class Sampler:
         batch_norm: BatchStatistics = "running",
         truncation: float | None = None,
     ):
-        self.G, self.seed = copy.deepcopy(G).train(batch_norm == "batch"), seed
+        self.G, self.seed = copy.deepcopy(G).eval(), seed
+        if batch_norm == "batch":
+            self.normalise_batches()
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
         self.truncation = truncation
         if isinstance(self.G, StyledGenerator):
-            # it has no batch normalisation, and in training the noise on its maps is anybody's
-            self.G.eval().truncation, self.truncation = truncation, None
+            self.G.truncation, self.truncation = truncation, None
         elif truncation is not None and not any(isinstance(part, Normal) for part in G.latents):
             raise UserError(
                 f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
@@ -95,15 +96,24 @@ class Sampler:
 
     def stand(self) -> None:
         """Gives G's batch normalisation the mean statistics of fresh batches."""
-        norms = [layer for layer in self.G.modules() if isinstance(layer, _BatchNorm)]
+        norms = self.normalise_batches()
         for norm in norms:
             norm.reset_running_stats()
             norm.momentum = None  # which has torch keep the plain mean
-            norm.train()
         batches, size = STANDING
         for _ in range(batches if norms else 0):
             self(size)
         self.G.eval()
+
+    def normalise_batches(self) -> list[_BatchNorm]:
+        """Has G's batch normalisation look at each batch, and nothing else of G be as in training:
+        no dropout, no steps of spectral norms.
+
+        Returns:
+            The layers.
+        """
+        norms = [layer for layer in self.G.modules() if isinstance(layer, _BatchNorm)]
+        return [norm.train() for norm in norms]
 
     def __call__(self, n: int, label: int | None = None) -> Tensor:
         """The next n samples, of all classes or of one, [n, *shape] in [-1, 1], float32.
