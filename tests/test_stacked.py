@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from lit_gan.build import build_protocol
 from lit_gan.data import to_unit
@@ -13,6 +14,7 @@ from lit_gan.data.gaussians import SwissRoll
 from lit_gan.data.stacked import Stacked
 from lit_gan.errors import UserError
 from lit_gan.metrics.stacked import expected, kl_divergence
+from lit_gan.tasks.chosen_run import moved_source
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +97,13 @@ def test_the_papers_set_composes(compose):
     config = compose("data=stacked_mnist")
     assert config.data.base.name == "mnist"
     assert list(config.data.shape) == [3, 32, 32]
+
+
+def test_the_digits_of_a_run_may_have_moved(compose, tmp_path):
+    trained = compose("data=stacked_mnist")
+    source = moved_source(OmegaConf.create({"data": {"root": str(tmp_path), "file": None}}), trained)
+    assert source.base.root == tmp_path
+    moved = {"data": {"root": None, "file": "/x"}}
+    for data, advice in (("stacked_mnist", r"set data\.root instead"), ("stacked_digits", "leave it out")):
+        with pytest.raises(UserError, match=rf"^data\.file=/x is no setting of data={data}: {advice}"):
+            moved_source(OmegaConf.create(moved), compose(f"data={data}"))

@@ -24,6 +24,8 @@ def chosen_run(config: DictConfig) -> Path:
 def moved_source(config: DictConfig, trained: DictConfig) -> Source:
     """The data set of a run, read from where the command line says that it lies now.
 
+    Where it is made of another set, those are the place of that one.
+
     Args:
         config: of the command, whose `data.root` and `data.file` may say so.
         trained: the run's own config, which is changed.
@@ -31,12 +33,14 @@ def moved_source(config: DictConfig, trained: DictConfig) -> Source:
     Raises:
         UserError: the data set has no such setting, or cannot be read.
     """
+    parts = [trained.data, trained.data.get("base") or {}]
     for name, path in config.data.items():
         if path is None:
             continue
-        if name not in trained.data:
-            places = " or ".join(f"data.{key}" for key in config.data if key in trained.data)
+        part = next((part for part in parts if name in part), None)
+        if part is None:
+            places = " or ".join(f"data.{key}" for key in config.data if any(key in part for part in parts))
             advice = f"set {places} instead" if places else "leave it out, for this data set needs no files"
             raise UserError(f"data.{name}={path} is no setting of data={trained.data.name}: {advice}.")
-        trained.data[name] = path
+        part[name] = path
     return build_source(trained)
