@@ -24,7 +24,8 @@ class FeatureMetrics(FeatureSuite):
     """FID, KID, precision, recall, density and coverage, and IS if the extractor has logits.
 
     The scores are `<extractor>/fid`, `/kid`, `/precision`, `/recall`, `/density`, `/coverage`,
-    `/is` and `/is_std`.
+    `/is` and `/is_std`. FID looks at all real images of the protocol; KID and the scores of nearest
+    neighbours at the first `RealFeatures.KEPT` of them, 10,000, in an order that is always the same.
 
     Args:
         extractor: gives the features that are compared.
@@ -97,6 +98,7 @@ class FeatureMetrics(FeatureSuite):
     def describe(self, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
         """The protocol as it was used, the data and the extractor.
 
+        `real` counts the real images of FID; KID takes its own from 10,000 of them where they are more.
         `precision_recall` counts the generated images of precision, recall, density and coverage,
         `precision_recall_real` the real ones where they were fewer.
         """

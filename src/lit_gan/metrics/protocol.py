@@ -27,7 +27,7 @@ class EvalProtocol:
     real: Annotated[int | None, Range(2)]
     """Real images, a fixed random choice; None or more than there are: all."""
     kid_subsets: Count
-    """Subsets of which KID is the mean."""
+    """Subsets of which KID is the mean; their real images come from at most 10,000."""
     kid_subset_size: AtLeastTwo
     """Images in one subset of KID; fewer where there are fewer images."""
     precision_recall: AtLeastTwo
