@@ -1229,7 +1229,9 @@ class TestBadInput:
 
     def test_a_batch_that_does_not_divide(self, refusal, runs):
         run = runs("data.image_size=16", "callbacks=none", "reg=[pacgan]")
-        assert "reg.pacgan.m=2" in refusal(run, "gradients", "analysis.gradients.batch=15")
+        refused = refusal(run, "gradients", "analysis.gradients.batch=15")
+        assert "analysis.gradients.batch=15 gives 15 samples, which D, with reg.pacgan.m=2, cannot" in refused
+        assert refused.rstrip().endswith("set analysis.gradients.batch=14, or another multiple.")
 
     @pytest.mark.parametrize("analysis", [Neighbours(), MSSSIM(), Duplicates(), Authenticity()])
     def test_a_single_image(self, analysis):

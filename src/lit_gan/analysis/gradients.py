@@ -39,7 +39,7 @@ class Gradients(Analysis):
         """Draws one point for each layer, from the input to the output.
 
         Raises:
-            UserError: the loss passes through no layer of D.
+            UserError: the loss passes through no layer of D, or D's packs do not divide the batch.
         """
         norms = gradient_norms(subject, self.batch)
         if not norms:
@@ -56,8 +56,17 @@ class Gradients(Analysis):
 
 
 def gradient_norms(subject: Subject, batch: int) -> dict[str, float]:
-    """The norm of the gradient at each layer, in the order in which D uses them."""
+    """The norm of the gradient at each layer, in the order in which D uses them.
+
+    Raises:
+        UserError: D judges packs of samples, which do not divide the batch.
+    """
     _, x, y = subject.real("train", batch)
+    if len(x) % (m := subject.packed):
+        raise UserError(
+            f"analysis.gradients.batch={batch} gives {len(x)} samples, which D, with reg.pacgan.m={m}, cannot judge in "
+            f"packs: set analysis.gradients.batch={len(x) // m * m or m}, or another multiple."
+        )
     z = subject.G.draw(len(x), torch.Generator().manual_seed(subject.seed))
     turn = Turn("d", subject.G, subject.D, subject.as_network_input(x), y.to(subject.device), z)
     with probed(subject.D) as probes:
