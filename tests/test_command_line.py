@@ -22,7 +22,15 @@ from lit_gan.overrides import as_override_value, parse_override, quote_typed
 FLAGS = [
     *(["-m"], ["--multirun"], ["-r"], ["-cd", "{folder}"], ["--config-dir={folder}"], ["--config-dir", "{folder}"]),
     *(["-cn", "train"], ["--config-name=train"], ["-c", "job"], ["--cfg=job"], ["--cfg", "all"], ["-p", "optim"]),
-    *(["--package=optim"], ["--resolve"], ["--info"], ["-i"], ["--info", "searchpath"], ["-i", "plugins"], ["-h"]),
+    *(
+        ["--package=optim"],
+        ["--cfg=all", "--resolve"],
+        ["--info"],
+        ["-i"],
+        ["--info", "searchpath"],
+        ["-i", "plugins"],
+        ["-h"],
+    ),
     *(["--help"], ["--hydra-help"], ["-c", "job", "-p", "optim", "--resolve"], ["-m", "-cd", "{folder}"]),
 ]
 GROUPS = sorted(default_choices("train"))
@@ -45,6 +53,29 @@ class TestFlags:
         assert split_flags(["seed=1", "-cn", "train", "updates=2"]) == (["-cn", "train"], ["seed=1", "updates=2"])
         assert split_flags(["-i", "seed=1"]) == (["-i=all"], ["seed=1"])
         assert read_flags(["seed=0,1", "-m"]).multirun
+
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            ("--multirun seed=0,1 --cfg hydra", "--multirun and --cfg do not go together"),
+            ("-r seed=0 -m", "--run and --multirun do not go together"),
+            ("-i -c job -r", "--run and --cfg and --info do not go together"),
+            ("-m -sc install=bash", "--multirun and --shell-completion do not go together"),
+            ("--resolve seed=0", "--resolve is of --cfg and of --help"),
+            ("-sc seed=0", "--shell-completion needs to be told"),
+            ("--experimental-rerun /nowhere", "--experimental-rerun=/nowhere is no file"),
+        ],
+    )
+    def test_those_that_hydra_cannot_follow_are_refused(self, line, words):
+        for name in ("train", "sample"):
+            with pytest.raises(UserError, match=rf"^{words}"):
+                complete_arguments(line.split(), name)
+
+    @pytest.mark.parametrize(
+        "line", ["--help --multirun --cfg job", "--help --resolve", "--hydra-help -m -r", "-sc query=bash"]
+    )
+    def test_those_that_it_follows_are_not(self, line):
+        assert complete_arguments(line.split(), "sample")
 
     def test_the_flag_last_still_makes_axes(self):
         assert complete_arguments(["seed=0,1", "-m"], "train")[-1] == "axes=[seed]"

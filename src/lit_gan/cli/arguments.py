@@ -5,7 +5,7 @@ from pathlib import Path
 
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.choices import check_choices
-from lit_gan.cli.flags import read_flags, split_flags
+from lit_gan.cli.flags import check_flags, read_flags, split_flags
 from lit_gan.cli.own_configs import own_folders, with_recorded_places
 from lit_gan.cli.resume import command_of_resume
 from lit_gan.errors import UserError
@@ -29,6 +29,7 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
         OverrideParseException: a word is no setting.
     """
     flags, settings = split_flags(arguments)
+    check_flags(flags, settings)
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
     settings = with_recorded_places(settings, config_name)
     settings = command_of_resume(settings) if config_name == "train" else settings

@@ -3,11 +3,20 @@ line, and the package's own, `--json`."""
 
 import argparse
 import itertools
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
+from lit_gan.errors import UserError
+
 INFO = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What Hydra's flag `--info` takes."""
+
+SHELL = "--shell-completion"
+DEEDS = ("--run", "--multirun", "--cfg", "--info", SHELL)
+"""The flags that say what Hydra is to do, of which it does one."""
+COMPLETIONS = ("install=", "uninstall=", "query=")
+"""What Hydra can do about the completion of a shell."""
 
 JSON = "--json"
 """The flag of `train` that asks for one line about what was trained; Hydra does not see it."""
@@ -38,3 +47,22 @@ def is_bare_info(word: str, after: str) -> bool:
 def read_flags(arguments: list[str]) -> argparse.Namespace:
     """The flags of a command line in Hydra's reading."""
     return get_args_parser().parse_known_args(split_flags(arguments)[0])[0]
+
+
+def check_flags(flags: list[str], settings: list[str]) -> None:
+    """Refuses flags that Hydra answers with a traceback: those that do not go together, and those
+    without what they need.
+
+    Raises:
+        UserError: names the flags.
+    """
+    read = read_flags(flags)
+    given = [flag for flag in DEEDS if getattr(read, flag.strip("-").replace("-", "_"))]
+    if len(given) > 1 and not (read.help or read.hydra_help):
+        raise UserError(f"{' and '.join(given)} do not go together: leave all but one of them out.")
+    if read.resolve and not (read.cfg or read.help):
+        raise UserError("--resolve is of --cfg and of --help: add --cfg job, or leave it out.")
+    if read.shell_completion and not any(setting.startswith(COMPLETIONS) for setting in settings):
+        raise UserError(f"{SHELL} needs to be told what to do: {SHELL} install=bash, or uninstall=bash.")
+    if (file := read.experimental_rerun) is not None and not Path(file).is_file():
+        raise UserError(f"--experimental-rerun={file} is no file: name the config.pickle of a run, or leave it out.")
