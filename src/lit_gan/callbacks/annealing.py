@@ -3,15 +3,14 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from lit_gan.errors import UserError, written
 from lit_gan.module import GAN
-from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, checked, require
-from lit_gan.reg.adaptive import Adaptive, Start
+from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, Range, checked, require
 
 log = logging.getLogger("lit_gan")
 
@@ -23,7 +22,7 @@ ALLOWED = {
     "beta2": Probability,
     "half_life": NonNegative,
     "weights": Number,
-    "probabilities": Start,
+    "probabilities": Annotated[float, Range(0, most=1)],
 }
 """What each end may be."""
 
@@ -103,7 +102,7 @@ class Annealing(Callback):
                 f"callbacks.annealing.weights.{missing[0]} is of no regularizer of this run: put it into reg=[...], or "
                 f"leave it out."
             )
-        fixed = [name for name, reg in regs.items() if isinstance(reg, Adaptive) and reg.target is None]
+        fixed = [name for name, reg in regs.items() if hasattr(reg, "p") and getattr(reg, "target", ...) is None]
         if others := [name for name in self.probabilities if name not in fixed]:
             raise UserError(
                 f"callbacks.annealing.probabilities.{others[0]} is of no augmentation of this run whose probability "
