@@ -41,6 +41,9 @@ class Labelled(nn.Module):
 class Layers(nn.Sequential, Labelled):
     """Layers one after the other; those that look at labels are shown them."""
 
+    divisible = True
+    """Whether a part of them may be run by itself."""
+
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """The last layer's output."""
         for layer in self:

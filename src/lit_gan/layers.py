@@ -251,7 +251,6 @@ def applied_weights(network: nn.Module) -> list[Matrix]:
     return [as_matrix(layer.weight, out_axis(layer)) for layer in operators(network)]
 
 
-@torch.no_grad()
 def trained_weight(layer: nn.Module) -> Tensor:
     """A layer's weight before spectral norm or the like divides it; where another reparametrisation
     has it, as it is applied."""
@@ -261,6 +260,7 @@ def trained_weight(layer: nn.Module) -> Tensor:
     return layer.weight if stored is None else stored
 
 
+@torch.no_grad()
 def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     """Singular values of every weight layer by the layers' names, the largest first, on the CPU.
 

@@ -219,8 +219,8 @@ class GANData(LightningDataModule):
         Raises:
             UserError: names the number of classes.
         """
-        data, looks = self.source.split("train"), getattr(self.trainer.lightning_module, "n_classes", None) is not None
-        if looks and isinstance(data, Images):
+        data, game = self.source.split("train"), getattr(self.trainer, "lightning_module", None)
+        if getattr(game, "n_classes", None) is not None and isinstance(data, Images):
             class_numbers(data.labels, self.source.n_classes, f"data={self.source.name}: the classes")
 
     def require_images(self, found: int) -> None:

@@ -19,7 +19,6 @@ from lit_gan.game import (
 )
 from lit_gan.layers import OPERATORS, n_inputs, widen
 from lit_gan.ranges import Count, CountOrNone, Number, checked
-from lit_gan.reg.virtual import Referenced
 
 Scalar = Float[Tensor, ""]
 
@@ -137,7 +136,7 @@ class InfoMax(Regularizer):
         Raises:
             UserError: a reference batch goes through all of them.
         """
-        if isinstance(D.body, Referenced):
+        if not D.body.divisible:
             raise UserError(
                 "reg=info_max runs D's last layers by themselves, which a reference batch has to go through with all "
                 "others: set reg.virtual_batch_norm.network=g, or leave one of the two out."

@@ -61,6 +61,7 @@ class Referenced(Layers):
     it has samples behind a layer that packs several samples into one row.
     """
 
+    divisible = False
     reference: Tensor
     labels: Tensor
     filled: Tensor
