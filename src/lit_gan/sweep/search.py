@@ -30,7 +30,7 @@ def check_direction(config: DictConfig, hydra: DictConfig) -> None:
     Raises:
         UserError: names the setting that turns the search round.
     """
-    end, monitor = good_end(config), config.metrics.monitor
+    end, monitor = monitored_end(config), config.metrics.monitor
     for name, ends in DIRECTIONS.items():
         value = OmegaConf.select(hydra.sweeper, name)
         right = next((word for word, meant in ends.items() if meant == end), None)
@@ -42,7 +42,7 @@ def check_direction(config: DictConfig, hydra: DictConfig) -> None:
         )
 
 
-def good_end(config: DictConfig) -> str | None:
+def monitored_end(config: DictConfig) -> str | None:
     """The good end, "min" or "max", of the monitored score; None for a score that the metrics do not
     have, which a training refuses."""
     from lit_gan.parts import build_part  # late: the metrics need torch, which the process of a grid never loads
