@@ -5,7 +5,7 @@ by `.item()` or an `if`, is refused, and so is a computation with a tensor of an
 """
 
 import copy
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from functools import lru_cache
 
 import hydra
@@ -87,8 +87,6 @@ def train_on_meta(config, gan, data, monkeypatch):
     for maker in (gan.optim.d, gan.optim.g):
         if "fused" in maker.keywords:
             monkeypatch.setitem(maker.keywords, "fused", False)  # is for real devices, and for fake ones, only
-    autocast = torch.autocast  # of which the meta device knows nothing
-    monkeypatch.setattr(torch, "autocast", lambda kind, **to: nullcontext() if kind == "meta" else autocast(kind, **to))
     quiet = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
     own = {"max_steps": 2, "max_epochs": -1, "limit_train_batches": 2, "logger": False}
     trainer = Trainer(strategy=Meta(), callbacks=[MovingAverage(), LearningRates()], **own, **quiet)

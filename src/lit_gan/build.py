@@ -99,7 +99,7 @@ def build_data(config: DictConfig, source: Source) -> GANData:
         source,
         images_per_update=config.batch_size * config.optim.n_dis,
         seed=config.seed,
-        flips=bool(OmegaConf.select(config, "flips")),
+        flips=OmegaConf.select(config, "flips", default=False),
         dequantize=config.dequantize,
         num_workers=config.workers,
         device_memory=int(config.device_memory),

@@ -182,9 +182,9 @@ def as_matrix(weight: Tensor, axis: int) -> Matrix:
     return weight.permute(axis, *others).flatten(1)
 
 
-def weighted_positions(body: Layers) -> list[int]:
-    """Positions of the convolutions, linear layers and blocks of them."""
-    return [place for place, layer in enumerate(body) if any(isinstance(part, OPERATORS) for part in layer.modules())]
+def weighted_positions(body: Layers, kinds: tuple[type[nn.Module], ...] = OPERATORS) -> list[int]:
+    """Positions of the layers of some kinds, and of the blocks with such layers in them."""
+    return [place for place, layer in enumerate(body) if any(isinstance(part, kinds) for part in layer.modules())]
 
 
 def reader_positions(body: Layers) -> list[int]:

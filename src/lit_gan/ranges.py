@@ -49,6 +49,7 @@ NonNegative = Annotated[float, Range(0)]
 Positive = Annotated[float, Range(above=0)]
 Probability = Annotated[float, Range(0, below=1)]
 Share = Annotated[float, Range(above=0, most=1)]
+UnitInterval = Annotated[float, Range(0, most=1)]
 Switch = Annotated[bool, Range()]
 Seed = Annotated[int, Range(0, below=2**32)]
 

@@ -3,14 +3,14 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 from lightning.pytorch import Callback, Trainer
 from torch import nn
 
 from lit_gan.errors import UserError, written
 from lit_gan.module import GAN
-from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, Range, checked, require
+from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, UnitInterval, checked, require
 
 log = logging.getLogger("lit_gan")
 
@@ -22,7 +22,7 @@ ALLOWED = {
     "beta2": Probability,
     "half_life": NonNegative,
     "weights": Number,
-    "probabilities": Annotated[float, Range(0, most=1)],
+    "probabilities": UnitInterval,
 }
 """What each end may be."""
 

@@ -42,7 +42,7 @@ def measure(
         "scores": scores,
         "ends": suite.ends(scores),
         "classes": classes,
-        "protocol": json.loads(json.dumps(suite.describe(source, protocol))),  # as it will be read back
+        "protocol": as_recorded(suite, source, protocol),
         "caveats": {name: reason for name, reason in caveats.items() if name in scores},
         "seconds": time.perf_counter() - start,
     }
@@ -61,3 +61,8 @@ def which_weights(gan: GAN, protocol: EvalProtocol) -> dict[str, Any]:
     if gan.generator(protocol.ema) is gan.G:
         return {"weights": "raw", "ema": None}
     return {"weights": "ema", "ema": gan.G_ema.describe()}
+
+
+def as_recorded(suite: Suite, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
+    """The protocol as it is used, in the form in which a record of it is read back."""
+    return json.loads(json.dumps(suite.describe(source, protocol)))

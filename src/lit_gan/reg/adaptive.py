@@ -10,14 +10,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32
-from lit_gan.ranges import Allowed, Count, Range, checked, require
+from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32, single_precision
+from lit_gan.ranges import Allowed, Count, Range, UnitInterval, checked, require
 from lit_gan.system.processes import mean_over_processes, rank_and_size
 
 Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, " b"]
 Scalar = Float[Tensor, ""]
-Start = Annotated[float, Range(0, most=1)]
 Target = Annotated[float | None, Range(-1, most=1)]
 
 
@@ -261,10 +260,10 @@ class Adaptive(Regularizer):
     """Something that is done to samples with a probability p, which a controller moves. Karras et
     al. 2020 (ADA), section 3.
 
-    r = E sign(D(x) - boundary) over the real samples of `interval` updates of D, of all processes, as
-    it was shown them: 0 where D is undecided, 1 where it knows all of them. Then p grows by the number of those
-    samples over `ramp` if r is above `target`, falls by as much if it is below, and stays in
-    [0, 1]. The authors' code has no upper bound; beyond 1 nothing would change. The curves
+    r = E sign(D(x) - boundary) over the real samples of `interval` updates of D, of all processes,
+    as it was shown them: 0 where D is undecided, 1 where it knows all of them. Then p grows by the
+    number of those samples over `ramp` if r is above `target`, falls by as much if it is below, and
+    stays in [0, 1]. The authors' code has no upper bound; beyond 1 nothing would change. The curves
     d/NAME_p and d/NAME_r show p and r.
 
     Args:
@@ -344,7 +343,7 @@ class APA(Adaptive):
     """
 
     @checked("reg.apa")
-    def __init__(self, p: Start = 0.0, target: Target = 0.6, ramp: Count = 500_000, interval: Count = 4):
+    def __init__(self, p: UnitInterval = 0.0, target: Target = 0.6, ramp: Count = 500_000, interval: Count = 4):
         super().__init__(p, target, ramp, interval)
 
     def stage(self, turn: Turn) -> None:
@@ -395,7 +394,7 @@ class ADA(Adaptive):
         self,
         policy: Sequence[str] = BGC,
         multipliers: Mapping[str, float] | None = None,
-        p: Start = 0.0,
+        p: UnitInterval = 0.0,
         target: Target = 0.6,
         ramp: Count = 500_000,
         interval: Count = 4,
@@ -427,7 +426,7 @@ class ADA(Adaptive):
 
     def augmented(self, x: Pictures) -> Pictures:
         """Each image in its own way, computed in single precision."""
-        with torch.autocast(x.device.type, enabled=False):
+        with single_precision(x.device):
             y = at_least_float32(x)
             if self.moves:
                 place = Placement(y)
@@ -457,4 +456,4 @@ def check_policy(policy: Sequence[str], multipliers: Mapping[str, float]) -> Non
             raise UserError(
                 f"reg.ada.multipliers.{word} is of no way in reg.ada.policy: put {word} into it, or leave it out here."
             )
-        require(f"reg.ada.multipliers.{word}", multiplier, Allowed.by(Start))
+        require(f"reg.ada.multipliers.{word}", multiplier, Allowed.by(UnitInterval))

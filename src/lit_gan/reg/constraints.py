@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, Turn
+from lit_gan.game import Discriminator, Generator, Regularizer, Turn, single_precision
 from lit_gan.layers import (
     LargestSingularValue,
     Matrix,
@@ -110,7 +110,7 @@ class SpectralPenalty(Regularizer):
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The sum over D's layers."""
         matrices = applied_weights(turn.D)
-        with torch.autocast(matrices[0].device.type, enabled=False):
+        with single_precision(matrices[0].device):
             return sum(norm(matrix).square() for norm, matrix in zip(self.norms, matrices, strict=True)) / 2
 
 
@@ -154,7 +154,7 @@ def distance_to_orthonormal(matrix: Matrix) -> Float[Tensor, ""]:
 def smaller_gram(matrix: Matrix) -> Float[Tensor, "n n"]:
     """W W^T or W^T W, whichever has fewer rows, in full precision."""
     matrix = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.T
-    with torch.autocast(matrix.device.type, enabled=False):
+    with single_precision(matrix.device):
         return matrix @ matrix.T
 
 

@@ -1,11 +1,10 @@
 """A regularizer of what D sees in the generated batch as a whole."""
 
-import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.game import Regularizer, Turn
+from lit_gan.game import Regularizer, Turn, single_precision
 from lit_gan.ranges import CountOrNone, Number, checked
 
 
@@ -27,7 +26,7 @@ class PullAway(Regularizer):
     def g(self, turn: Turn) -> Float[Tensor, ""]:
         """From 0, all orthogonal, to 1, all parallel; 0 for one sample alone."""
         directions = F.normalize(turn.fake.features.float(), dim=1)
-        with torch.autocast(directions.device.type, enabled=False):
+        with single_precision(directions.device):
             cosines = directions @ directions.T
         n = len(cosines)
         return (cosines.square().sum() - cosines.diagonal().square().sum()) / max(n * (n - 1), 1)

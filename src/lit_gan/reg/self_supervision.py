@@ -17,10 +17,12 @@ from lit_gan.game import (
     at_least_float32,
     single_precision,
 )
-from lit_gan.layers import OPERATORS, n_inputs, widen
+from lit_gan.layers import OPERATORS, n_inputs, weighted_positions, widen
 from lit_gan.ranges import Count, CountOrNone, Number, checked
 
 Scalar = Float[Tensor, ""]
+MAPPED = (nn.Conv2d,)
+"""The layers before which there is a map of local features."""
 
 
 class SSGAN(Regularizer):
@@ -121,7 +123,7 @@ class InfoMax(Regularizer):
         Raises:
             UserError: D has no map of local features before a last layer.
         """
-        places = convolution_positions(D.body) if isinstance(D.body, Layers) else []
+        places = weighted_positions(D.body, MAPPED) if isinstance(D.body, Layers) else []
         if len(G.shape) != 3 or len(places) < 2 or any(isinstance(layer, nn.Linear) for layer in D.body):
             raise UserError(
                 "reg=info_max compares D's features with a map of local ones, which it finds before the last of at "
@@ -153,15 +155,10 @@ class InfoMax(Regularizer):
     def contrast(self, turn: Turn, x: Images, y: Labels) -> Scalar:
         """The term, the mean over images and positions."""
         body = turn.D.body
-        last = convolution_positions(body)[-1]
+        last = weighted_positions(body, MAPPED)[-1]
         local = body[:last](x, y)
         features = body[last:](local.clone(), y).flatten(1)  # the layers behind may work in place
         return info_nce(turn.D.local_projector(local).flatten(2), turn.D.heads[self.name](features))
-
-
-def convolution_positions(body: Layers) -> list[int]:
-    """Positions of the convolutions and the blocks with some in them."""
-    return [place for place, layer in enumerate(body) if any(isinstance(part, nn.Conv2d) for part in layer.modules())]
 
 
 def channels_into(layer: nn.Module) -> int:

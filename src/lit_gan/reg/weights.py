@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError, written
-from lit_gan.game import Discriminator, Generator, Regularizer
+from lit_gan.game import Discriminator, Generator, Regularizer, single_precision
 from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers, stored_weight_layers
 from lit_gan.ranges import Count, Positive, Switch, WholeOrNone, checked
 
@@ -36,7 +36,7 @@ class Normalised(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         """The weight as applied, in full precision."""
-        with torch.autocast(weight.device.type, enabled=False):
+        with single_precision(weight.device):
             return weight * (self.gain / self.norm(as_matrix(weight, self.axis)))
 
 

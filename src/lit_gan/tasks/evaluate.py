@@ -1,6 +1,5 @@
 """`python -m lit_gan.evaluate`: the scores of a run, or of all cells of a sweep, after the training."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
 from lit_gan.metrics import EvalProtocol, Suite
-from lit_gan.metrics.measure import measure
+from lit_gan.metrics.measure import as_recorded, measure
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
 from lit_gan.records.directory import check_writable, load_config
@@ -172,7 +171,7 @@ def has_scores(
     """
     best = content.get("best") or {}
     update = {"last": content.get("updates"), "best": best.get("update")}.get(checkpoint)
-    facts = json.loads(json.dumps(instruments.suite.describe(instruments.source, protocol)))  # as a record has them
+    facts = as_recorded(instruments.suite, instruments.source, protocol)
     records = [record for record in content.get("evaluations", []) if "classes" in record or not by_class]
     if not by_class and content.get("final"):
         records.append(content["final"])
