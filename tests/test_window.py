@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.support.wait import WebDriverWait
@@ -106,7 +107,9 @@ def opened(command, browser):
 
 
 def wait(browser, until):
-    return WebDriverWait(browser, SECONDS).until(lambda _: until())
+    """Waits until something is true; an element that the page replaced meanwhile is looked for again."""
+    replaced = [StaleElementReferenceException]
+    return WebDriverWait(browser, SECONDS, ignored_exceptions=replaced).until(lambda _: until())
 
 
 def images(browser, part):
@@ -144,13 +147,22 @@ def type_into(browser, name, value):
 
 def choose(browser, name, choice):
     browser.find_element(By.CSS_SELECTOR, f"#{name} input").click()
-    options = wait(browser, lambda: browser.find_elements(By.CSS_SELECTOR, "[role=option]"))
-    next(option for option in options if option.get_attribute("aria-label") == choice).click()
+    click(browser, "[role=option]", lambda option: option.get_attribute("aria-label") == choice)
 
 
 def open_tab(browser, title):
-    tabs = browser.find_elements(By.CSS_SELECTOR, "button[role=tab]")
-    next(tab for tab in tabs if tab.text == title and tab.is_displayed()).click()
+    click(browser, "button[role=tab]", lambda tab: tab.text == title and tab.is_displayed())
+
+
+def click(browser, selector, which):
+    """Clicks on the first element for which `which` is true, as soon as the page shows one."""
+
+    def clicked():
+        for element in filter(which, browser.find_elements(By.CSS_SELECTOR, selector)):
+            element.click()
+            return True
+
+    wait(browser, clicked)
 
 
 def test_it_begins_with_the_samples_of_the_settings(opened, run):
