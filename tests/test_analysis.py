@@ -60,6 +60,7 @@ from lit_gan.build import build_gan
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
 from lit_gan.data import Images, Source, to_uint8
+from lit_gan.data.sampler import random_choice
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values
 from lit_gan.metrics import EvalProtocol, Suite
@@ -68,7 +69,7 @@ from lit_gan.metrics.ms_ssim import n_scales, similarity
 from lit_gan.reg.codes import OneHot
 from lit_gan.sampling import Sampler
 from lit_gan.tasks.analyze import analyze
-from lit_gan.tasks.sample import sample
+from lit_gan.tasks.sample import draw_samples, sample
 from lit_gan.tasks.train import train
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -212,6 +213,13 @@ def linear(rows, bias=False):
     layer = nn.Linear(len(rows[0]), len(rows), bias=bias)
     layer.weight.data = torch.tensor(rows)
     return layer
+
+
+def test_samples_have_the_numbers_that_the_command_gives_them():
+    G = game.Generator((2,), 3)
+    G.body = game.Layers(nn.Linear(3, 2))
+    found = subject(G=G)
+    assert torch.equal(found.samples(600), draw_samples(Sampler(G, 0), 600, None, 250))
 
 
 class TestSpectra:
@@ -484,6 +492,16 @@ class TestNeighbours:
         reference = [row["distance"] for row in found.rows if row["kind"] == "train"]
         assert len(reference) == 20
         assert min(reference) > 0.5
+
+    @pytest.mark.parametrize("analysis", [Neighbours(samples=20), Authenticity(samples=20)])
+    def test_images_that_the_players_were_not_shown_are_none_of_training(self, analysis):
+        few = subject(G=game.Generator((1, 16, 16), 1), source=Memory(noise_images(30)))
+        few.config.update({"train_images": 6, "seed": 3})
+        few.gan.generator(True).body = game.Layers(nn.Linear(1, 256), nn.Unflatten(1, (1, 16, 16)), nn.Tanh())
+        shown = set(random_choice(30, 6, 3).tolist())
+        rows = analysis.find(few).rows
+        assert {row["index"] for row in rows} <= shown
+        assert {row["number"] for row in rows if row["kind"] == "train"} == shown
 
     def test_unseen_images_are_the_reference_where_there_are_some(self):
         source = Memory(noise_images(30))
@@ -792,7 +810,7 @@ class TestCAS:
         assert found.summary.startswith(
             "CAS 0.0%, of real images 100.0% (25 updates of a ConvNet at 32 px on 64 images"
         )
-        assert found.summary.endswith("tested on 16 of split 'train', which G was trained on)")
+        assert found.summary.endswith("tested on 16 of split 'train', as G was)")
         assert {(row["learnt_from"], row["split"], row["network"]) for row in found.rows} == {
             (64, "train", "ConvNet at 32 px")
         }
@@ -1235,7 +1253,9 @@ class TestBadInput:
 
     @pytest.mark.parametrize("analysis", [Neighbours(), MSSSIM(), Duplicates(), Authenticity()])
     def test_a_single_image(self, analysis):
-        with pytest.raises(UserError, match=r"needs at least 2, and data=memory has 1: choose a run on more images\.$"):
+        with pytest.raises(
+            UserError, match=r"needs at least 2, and the run on data=memory has 1: choose a run on more images\.$"
+        ):
             analysis.check(subject(source=Memory(noise_images(1, 32))))
         analysis.check(subject(source=Memory(noise_images(2, 32))))
 

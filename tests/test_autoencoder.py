@@ -85,7 +85,7 @@ def test_the_logit_is_minus_the_mean_error(exponent, errors):
 
 
 def test_an_exponent_below_one_is_refused():
-    with pytest.raises(UserError, match=r"model\.D\.exponent=0\.5"):
+    with pytest.raises(UserError, match=r"^Dense\.exponent=0\.5"):
         autoencoder.Dense((2,), exponent=0.5)
 
 

@@ -413,7 +413,9 @@ class TestPaths:
 
 
 class TestInterrupt:
-    @pytest.mark.parametrize(("debug", "ending"), [("false", SystemExit), ("true", KeyboardInterrupt)])
+    @pytest.mark.parametrize(
+        ("debug", "ending"), [("false", SystemExit), ("true", KeyboardInterrupt), ("True", KeyboardInterrupt)]
+    )
     def test_outside_of_training(self, monkeypatch, capsys, tmp_path, debug, ending):
         def interrupted(config):
             raise KeyboardInterrupt

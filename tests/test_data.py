@@ -482,7 +482,7 @@ def test_bad_folder_settings_are_refused(tmp_path):
         folder(None).split("train")
     with pytest.raises(UserError, match="is not a folder"):
         folder(tmp_path / "none").split("train")
-    with pytest.raises(UserError, match=r"data\.on_broken=ignore"):
+    with pytest.raises(UserError, match=r"^ImageFolder\.on_broken=ignore"):
         folder(tmp_path, on_broken="ignore")
 
 

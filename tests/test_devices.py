@@ -36,7 +36,7 @@ CHOICES = [f"{group}={choice}" for group in GROUPS for choice in choices(group) 
 PLAIN = {group: ["reg=none", "data.image_size=16"] for group in ("loss", "labels", "order", "optim")}
 PLAIN |= {"data": ["reg=none"], "model": ["reg=none"], "reg": ["data.image_size=16"]}
 """Small games, in which the choices of a group show what they do."""
-MORE = {"reg=top_k": ["reg.top_k.gamma=0.5", "reg.top_k.every=1"], "data=digits": ["dequantize=true"]}
+MORE = {"reg=top_k": ["reg.top_k.gamma=0.5", "reg.top_k.interval=1"], "data=digits": ["dequantize=true"]}
 """Settings with which a choice does all that it can do, or from the second update on."""
 CUDA = torch.device("cuda", 0)
 

@@ -88,6 +88,13 @@ class TestSamples:
         assert np.array_equal(shown(raw), grid_of_sample(plain, tmp_path, "n=9", "ema=false"))
         assert not np.array_equal(shown(raw), shown(one.samples(LAST, Wish(9, 0))))
 
+    @pytest.mark.parametrize("batch_norm", ["running", "standing", "batch"])
+    def test_the_command_that_is_shown_has_the_page_s_own_settings(self, labelled, batch_norm):
+        shown = explored(labelled, f"batch_norm={batch_norm}", "batch_size=7", "data.root=/elsewhere")
+        line = shown.command("last, raw weights", Wish(9, 5))
+        words = [] if batch_norm == "running" else [f"batch_norm={batch_norm}", "batch_size=7"]
+        assert line.split()[-len(words) - 1 :] == [*words, "data.root=/elsewhere"]
+
     def test_the_command_that_is_shown_writes_them(self, labelled):
         line = explored(labelled).command("last, raw weights", Wish(9, 5, 2, 0.5))
         words = f"-m lit_gan.sample run={labelled} checkpoint=last ema=false n=9 seed=5 class=2 truncation=0.5"

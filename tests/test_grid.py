@@ -28,7 +28,7 @@ from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
 from lit_gan.sweep.plan import as_path_part, cell_name, cells_of, single_settings
 from lit_gan.sweep.same_cell import check_same_cell
-from lit_gan.tasks.status import cells_view, print_whole
+from lit_gan.tasks.cells_view import cells_view, print_whole
 
 TINY = ["model=dcgan", "model.width=4", "data.image_size=16", "updates_per_epoch=2", "metrics=none", "trainer=cpu"]
 GRID = ["--multirun", *TINY, "reg=[],[spectral]", "updates=6", "hydra.sweep.dir=grid"]

@@ -144,7 +144,7 @@ def test_blocks_that_cannot_read_more_channels_are_counted_too(D):
 def test_more_layers_than_there_are_are_refused(D):
     with pytest.raises(UserError, match=r"reg\.freeze_d\.layers=9 is more than the \d layers"):
         frozen(D, 9)
-    with pytest.raises(UserError, match=r"reg\.freeze_d\.layers=0"):
+    with pytest.raises(UserError, match=r"^FreezeD\.layers=0"):
         FreezeD(0)
 
 

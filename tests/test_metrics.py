@@ -12,6 +12,7 @@ import urllib.error
 from dataclasses import replace
 from pathlib import Path
 
+import lit_gan.conf
 import numpy as np
 import pytest
 import scipy.linalg
@@ -350,7 +351,7 @@ def test_deviation_of_the_inception_score_is_numpys(monkeypatch):
 
 @pytest.mark.parametrize(("extractor", "words"), [(Classifier, "updates=0"), (EfficientNetLite0, "input_size=0")])
 def test_impossible_extractors_are_refused(extractor, words):
-    with pytest.raises(UserError, match=rf"metrics\.suite\.extractor\.{words}"):
+    with pytest.raises(UserError, match=rf"^{extractor.__name__}\.{words}"):
         extractor(0)
 
 
@@ -856,7 +857,10 @@ def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
 # Protocols and configs
 
 
-@pytest.mark.parametrize("name", ["quick", "full", "sngan_paper", "modern", "prdc_code", "wgan_gp_code"])
+PROTOCOLS = [path.stem for path in Path(lit_gan.conf.__file__).parent.glob("protocol/*.yaml")]
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocols_compose(name):
     config = composed(f"protocol=[{name}]")
     assert EvalProtocol(**config.protocol[name]).name == name
@@ -1303,6 +1307,24 @@ def test_the_shipped_digits_classifier_knows_digits(digits):
     held = subset_indices(data, None)[: len(data) // 5]
     right = (extractor(data.images[held]).logits.argmax(1) == data.labels[held]).float().mean()
     assert right > 0.98
+
+
+@pytest.mark.parametrize("settings", [{"updates": 2}, {"seed": 5}])
+def test_another_classifier_than_the_shipped_one_is_trained(digits, monkeypatch, settings):
+    assert is_trained(Classifier(**settings), digits, monkeypatch)
+    assert not is_trained(Classifier(), digits, monkeypatch)
+
+
+def test_images_called_like_a_published_set_have_a_classifier_of_their_own(monkeypatch):
+    assert is_trained(Classifier(), Squares(name="digits", shape=(1, 32, 32), n_classes=10), monkeypatch)
+
+
+def is_trained(classifier, source, monkeypatch):
+    """Whether a classifier would be trained for a data set."""
+    trained = []
+    monkeypatch.setattr(Classifier, "trained", lambda *given: trained.append(given) or given[-1].state_dict())
+    classifier.prepare(source)
+    return bool(trained)
 
 
 def test_fid_of_digits_rises_with_noise_blur_and_missing_modes(digits):

@@ -519,7 +519,7 @@ def test_constant_widths():
 
 @pytest.mark.parametrize("growth", [0, -2])
 def test_widths_that_vanish_are_refused(growth):
-    with pytest.raises(UserError, match=rf"model\.G\.growth={growth} .*1 or more"):
+    with pytest.raises(UserError, match=rf"^Generator\.growth={growth} .*1 or more"):
         dcgan.Generator((1, 32, 32), growth=growth)
 
 
@@ -607,7 +607,7 @@ def test_dropout_acts_in_training_only():
 
 @pytest.mark.parametrize("dropout", [-0.1, 1.0, math.nan])
 def test_a_share_that_is_none_is_refused(dropout):
-    with pytest.raises(UserError, match=rf"model\.D\.dropout={dropout} "):
+    with pytest.raises(UserError, match=rf"^Discriminator\.dropout={dropout} "):
         upsample_dcgan.Discriminator((1, 32, 32), dropout=dropout)
 
 
@@ -706,7 +706,7 @@ def test_the_input_scale_multiplies_the_sample():
 
 @pytest.mark.parametrize("scale", [0, -1.0, math.inf, math.nan])
 def test_a_scale_that_hides_the_sample_is_refused(scale):
-    with pytest.raises(UserError, match=r"model\.D\.input_scale=.* above 0"):
+    with pytest.raises(UserError, match=r"^Discriminator\.input_scale=.* above 0"):
         mlp.Discriminator((2,), input_scale=scale)
 
 

@@ -628,3 +628,9 @@ def test_a_plot_shows_more_points_than_a_grid_has_images(game, drawn, points, tm
     SampleGrid().on_train_epoch_end(trainer, gan)
     assert shown == [drawn]
     assert (tmp_path / "samples" / "000005.txt").exists()
+
+
+def test_a_game_calls_its_regularizers_as_its_configs_do(points):
+    one, other = (Recorder(lambda turn: None) for _ in range(2))
+    points(regs={"mine": one, "yours": other})
+    assert (one.name, other.name) == ("mine", "yours")

@@ -234,7 +234,7 @@ def test_constant_rates_need_no_scheduler():
 
 @pytest.mark.parametrize("n_dis", [0, -1])
 def test_d_must_learn(n_dis):
-    with pytest.raises(UserError, match=rf"optim\.n_dis={n_dis} .* 1 or more"):
+    with pytest.raises(UserError, match=rf"^Optimizers\.n_dis={n_dis} .* 1 or more"):
         Optimizers(n_dis, SGD, SGD)
 
 

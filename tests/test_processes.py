@@ -11,6 +11,7 @@ import torch
 from lightning_utilities.core.rank_zero import rank_zero_only
 from torch import distributed, multiprocessing
 
+from lit_gan.callbacks.random_state import mixed
 from lit_gan.cli.launch import launch
 from lit_gan.game import Discriminator, Generator, Turn, Verdict
 from lit_gan.losses import BEGAN
@@ -102,3 +103,8 @@ def test_two_processes_of_torchrun(tmp_path):
     ended = train(*torchrun, *TRAIN, f"hydra.run.dir={tmp_path}", "trainer.devices=2")
     assert ended.returncode == 0, ended.stderr
     assert_finished(tmp_path)
+
+
+def test_no_process_of_any_run_draws_what_another_one_does():
+    seeds = [mixed(seed, rank, step) for seed in range(5) for rank in range(4) for step in range(0, 40, 10)]
+    assert len(set(seeds)) == len(seeds)

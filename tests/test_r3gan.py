@@ -88,12 +88,10 @@ class TestNetworks:
         assert y.shape == (1, 2, size, size)
         torch.testing.assert_close(y[..., 1:-1, 1:-1], torch.full_like(y[..., 1:-1, 1:-1], 3.0))
 
-    @pytest.mark.parametrize(
-        ("name", "reg"), [("spectral", SpectralNorm()), ("frobenius", FrobeniusNorm()), ("weight_norm", WeightNorm())]
-    )
-    def test_weights_of_zero_cannot_be_divided_by_their_norm(self, name, reg):
+    @pytest.mark.parametrize("reg", [SpectralNorm(), FrobeniusNorm(), WeightNorm()])
+    def test_weights_of_zero_cannot_be_divided_by_their_norm(self, reg):
         G, D = (make((1, 16, 16), width=4) for make in (r3gan.Generator, r3gan.Discriminator))
-        with pytest.raises(UserError, match=rf"^reg={name} divides .* starts at 0: .*reg=\[r1,r2\]"):
+        with pytest.raises(UserError, match=rf"^reg={reg.name} divides .* starts at 0: .*reg=\[r1,r2\]"):
             reg.attach(G, D)
 
     def test_another_size(self):

@@ -155,7 +155,7 @@ def test_the_state_survives_in_the_middle_of_an_interval(updated):
 @pytest.mark.parametrize("settings", [{"p": 1.1}, {"p": -0.1}, {"target": 2}, {"ramp": 0}, {"interval": 0}])
 @pytest.mark.parametrize("kind", [ADA, APA])
 def test_an_impossible_controller_is_refused(kind, settings):
-    with pytest.raises(UserError, match=rf"reg\.{kind.__name__.lower()}\.{next(iter(settings))}="):
+    with pytest.raises(UserError, match=rf"^{kind.__name__}\.{next(iter(settings))}="):
         kind(**settings)
 
 

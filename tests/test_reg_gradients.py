@@ -234,7 +234,7 @@ def test_dragans_neighbourhood_grows_with_its_spread(make_turn):
 
 @pytest.mark.parametrize("spread", [0.0, -1.0])
 def test_dragan_needs_a_neighbourhood(spread):
-    with pytest.raises(UserError, match=f"reg.dragan.spread={spread}"):
+    with pytest.raises(UserError, match=rf"^DRAGAN\.spread={spread}"):
         DRAGAN(spread=spread)
 
 

@@ -84,7 +84,7 @@ def test_what_d_has_said_of_other_samples_is_forgotten(make_turn, linear_d):
 
 @pytest.mark.parametrize("settings", [{"sigma": -0.1}, {"until": 0}])
 def test_impossible_instance_noise_is_refused(settings):
-    with pytest.raises(UserError, match=rf"reg\.instance_noise\.{next(iter(settings))}="):
+    with pytest.raises(UserError, match=rf"^InstanceNoise\.{next(iter(settings))}="):
         InstanceNoise(**settings)
 
 
@@ -299,7 +299,7 @@ def test_replay_with_labels_is_refused(player):
 
 
 def test_an_empty_replay_is_refused():
-    with pytest.raises(UserError, match=r"reg\.experience_replay\.capacity=0"):
+    with pytest.raises(UserError, match=r"^ExperienceReplay\.capacity=0"):
         ExperienceReplay(0)
 
 
@@ -395,7 +395,7 @@ def test_pacgan_of_a_d_with_its_own_forward_is_refused():
 
 
 def test_no_sample_in_a_pack_is_refused():
-    with pytest.raises(UserError, match=r"reg\.pacgan\.m=0"):
+    with pytest.raises(UserError, match=r"^PacGAN\.m=0"):
         PacGAN(0)
 
 

@@ -437,14 +437,14 @@ def test_a_gradient_that_is_shortened_is_refused():
 
 @pytest.mark.parametrize("when", ["before", "after"])
 def test_weights_that_are_clipped_are_refused(when):
-    regs = {"u": Unrolled(1), "w": WeightClip(when=when)}
+    regs = {"u": Unrolled(1), "weight_clip": WeightClip(when=when)}
     with pytest.raises(UserError, match=r"reg=unrolled .*reg=weight_clip .*leave one of the two out\."):
         points(regs)
     fit(points(regs | {"u": Unrolled(0)}))
 
 
 def test_steps_below_zero_are_refused():
-    with pytest.raises(UserError, match=r"reg\.unrolled\.steps=-1"):
+    with pytest.raises(UserError, match=r"^Unrolled\.steps=-1"):
         Unrolled(-1)
 
 

@@ -529,7 +529,7 @@ def test_g_turn_clips_nothing(make_turn, when):
 
 
 def test_there_is_no_third_moment():
-    with pytest.raises(UserError, match=r"reg\.weight_clip\.when=during"):
+    with pytest.raises(UserError, match=r"^WeightClip\.when=during"):
         WeightClip(when="during")
 
 
@@ -706,5 +706,5 @@ def test_vectors_of_classes_are_rows_of_d_and_none_of_gs(make_turn):
 
 
 def test_orthogonal_needs_a_player():
-    with pytest.raises(UserError, match=r"reg\.orthogonal\.network=both"):
+    with pytest.raises(UserError, match=r"^Orthogonal\.network=both"):
         Orthogonal(network="both")

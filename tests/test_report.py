@@ -355,6 +355,19 @@ class TestPaper:
         panel = PanelKey(json.dumps(facts | change), ())
         assert panel.conditions == ("cifar10", "inception", protocol)
 
+    @pytest.mark.parametrize(
+        ("name", "generated", "real"),
+        [("test_10k", 10_000, 10_000), ("veegan", 26_000, 60_000), ("studiogan", 50_000, 50_000)],
+    )
+    def test_a_protocol_of_a_sweep_s_own_paper_is_defined_too(self, name, generated, real):
+        facts = {"name": name, "data": "mnist", "shape": [1, 32, 32], "extractor": "x", "real": real}
+        panels = [PanelKey(json.dumps(facts | {"generated": n}), ()) for n in (generated, 500)]
+        assert [panel.conditions[2] for panel in panels] == [name, f"{name}, changed"]
+
+    def test_images_of_a_set_that_the_package_does_not_have_are_told_by_their_size(self):
+        facts = {"name": "full", "data": "imagenet", "shape": [3, 64, 64], "extractor": "inception"}
+        assert PanelKey(json.dumps(facts), ()).conditions[0] == "imagenet at 64 px"
+
     def test_points_are_compared_with_as_many_real_ones_as_are_generated(self):
         facts = {"name": "quick", "data": "gaussians", "shape": [2], "generated": 1000, "real": 1000}
         assert PanelKey(json.dumps(facts), ()).conditions == ("gaussians", "", "quick")

@@ -111,7 +111,7 @@ class TestMinibatchDiscrimination:
 
     @pytest.mark.parametrize("numbers", [(0, 5), (5, 0)])
     def test_bad_numbers(self, numbers):
-        with pytest.raises(UserError, match=r"reg\.minibatch_discrimination\.\w+=0"):
+        with pytest.raises(UserError, match=r"^MinibatchDiscrimination\.\w+=0"):
             MinibatchDiscrimination(*numbers)
 
 
@@ -157,7 +157,7 @@ class TestDropout:
 
     @pytest.mark.parametrize("p", [-0.1, 1.0])
     def test_bad_share(self, p):
-        with pytest.raises(UserError, match=r"reg\.dropout\.p="):
+        with pytest.raises(UserError, match=r"^Dropout\.p="):
             Dropout(p)
 
     def test_needs_an_activation(self, linear_d):
@@ -312,7 +312,7 @@ class TestVirtualBatchNorm:
 
     @pytest.mark.parametrize("numbers", [{"network": "x"}, {"n_reference": 1}])
     def test_bad_settings(self, numbers):
-        with pytest.raises(UserError, match=r"reg\.virtual_batch_norm\.\w+="):
+        with pytest.raises(UserError, match=r"^VirtualBatchNorm\.\w+="):
             VirtualBatchNorm(**numbers)
 
     def test_g_keeps_the_gamma_of_its_batch_norm_and_its_later_layers_do_without_the_reference(self):

@@ -9,7 +9,7 @@ from rich.console import Console
 from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.sweep.cells import Cell
 from lit_gan.tasks import evaluate as rescore
-from lit_gan.tasks.status import cell_line
+from lit_gan.tasks.cells_view import cell_line
 from lit_gan.tasks.summary import course_table, next_lines, score_lines
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")

@@ -212,7 +212,16 @@ def test_parts_of_the_data_are_a_tenth_a_fifth_and_all_and_the_scores_are_of_all
     assert [round(each / n[-1], 2) for each in n] == [0.1, 0.2, 1]
     assert n[-1] == (1797 if scale == "/small" else 50_000)
     assert [config.figure.names[str(each)] for each in n] == ["10 %", "20 %", "100 %"]
-    assert (config.metrics.final, config.protocol.full.real) == ("full", None)
+    protocol = config.protocol[config.metrics.final]
+    assert (protocol.generated, protocol.real) == (10_000, None)
+
+
+@pytest.mark.parametrize("sweep", FILES)
+def test_the_last_scores_are_those_of_a_protocol_under_its_own_name(sweep):
+    """The report sets a paper's numbers beside ours by that name, and looks up what it stands for."""
+    config = hydra.compose("train", [f"sweep={sweep}"])
+    name = config.metrics.final
+    assert config.protocol[name].name == name
 
 
 NOISE = [

@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from lit_gan.build import build_protocol
+from lit_gan.build import build_protocol, build_source
 from lit_gan.cli.launch import launch
 from lit_gan.data import GANData
 from lit_gan.data.digits import Digits
@@ -19,6 +20,7 @@ from lit_gan.errors import UserError
 from lit_gan.layers import weight_layers
 from lit_gan.metrics.ngrams import NGramMetrics, jensen_shannon, ngrams
 from lit_gan.models import dcgan, sngan_cnn, sngan_resnet, text_resnet, wgan_gp_resnet
+from lit_gan.records.directory import load_config
 from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
@@ -27,8 +29,8 @@ from lit_gan.tasks.train import train
 pytestmark = pytest.mark.usefixtures("no_curves")
 
 
-def text(file=None, cut="lines", length=4, vocabulary=8):
-    return Text("text", (vocabulary, length), None, file and str(file), cut, length, vocabulary)
+def text(file=None, cut="lines", length=4, vocabulary=8, characters=None):
+    return Text("text", (vocabulary, length), None, file and str(file), cut, length, vocabulary, characters)
 
 
 @pytest.fixture
@@ -171,8 +173,13 @@ class TestBadText:
         ],
     )
     def test_settings(self, setting, value):
-        with pytest.raises(UserError, match=rf"^data\.{setting}={value} "):
+        with pytest.raises(UserError, match=rf"^Text\.{setting}={value} "):
             text(**{setting: value})
+
+    @pytest.mark.parametrize("characters", ["aba", "abc`", "a" + UNKNOWN, "abcdefg"])
+    def test_characters(self, characters):
+        with pytest.raises(UserError, match=rf"^data\.characters={characters} must be different .*set it to auto"):
+            text(characters=characters)
 
     def test_shape(self):
         with pytest.raises(UserError, match=r"data\.shape=\[8, 5\] contradicts data\.vocabulary=8 and data\.length=4"):
@@ -372,11 +379,33 @@ def test_a_text_that_has_moved_is_found(call, tmp_path):
     call(train, f"hydra.run.dir={run}", *TINY, f"data.file={old}", *scored)
     old.rename(new)
     for task, scarce in ((sample, ["n=2"]), (evaluate, ["generated=50"]), (analyze, ["analysis=gradients"])):
-        with pytest.raises(SystemExit, match=f"data.file={old} cannot be read"):
+        with nullcontext() if task is sample else pytest.raises(SystemExit, match=f"data.file={old} cannot be read"):
             call(task, f"run={run}", *scarce)
         call(task, f"run={run}", *scarce, f"data.file={new}")
         with pytest.raises(SystemExit, match=r"data\.root=/x is no setting of data=text: set data\.file instead\."):
             call(task, f"run={run}", *scarce, "data.root=/x")
+
+
+def test_a_run_keeps_its_letters_whatever_its_text_becomes(call, tmp_path):
+    run, file = tmp_path / "run", tmp_path / "some.txt"
+    file.write_text("Ab ${x} cd.\n" * 99)
+    arguments = [f"hydra.run.dir={run}", *TINY, f"data.file={file}", "metrics=none"]
+    call(train, *arguments, "updates=1")
+    before = (read_samples(call, run), letters(run))
+    assert before[1] == "".join(sorted(set("Ab ${x} cd.")))
+    file.write_text("Zyx! ab ${x} cd.\n" * 99)
+    assert (read_samples(call, run), letters(run)) == before
+    call(train, *arguments, "updates=2", f"resume={run}")
+    assert letters(run) == before[1]
+
+
+def letters(run):
+    return build_source(load_config(run)).alphabet.strip(PAD + UNKNOWN)
+
+
+def read_samples(call, run):
+    call(sample, f"run={run}", "n=8")
+    return (run / "generated" / "samples.txt").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from lit_gan.cli.launch import launch
 from lit_gan.sweep.cells import Cell
 from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.system.shell import shell_command
+from lit_gan.tasks.cells_view import cells_view, print_whole
 from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
 from lit_gan.tasks.prescribed import departures
-from lit_gan.tasks.status import cells_view, print_whole
 from lit_gan.tasks.summary import closing_lines
 from lit_gan.tasks.train import train
 

@@ -112,7 +112,7 @@ def build_source(config: DictConfig) -> Source:
     return build_part(config.data)
 
 
-BEFORE_FOUND = {"image_size": 1, "channels": 3, "n_classes": None}
+BEFORE_FOUND = {"image_size": 1, "channels": 3, "n_classes": None, "characters": None}
 """The settings of a data set that it can find out, and what they are until then."""
 
 

@@ -252,17 +252,17 @@ Move = list[Turn]
 class Term(nn.Module):
     """Something that adds to a player's objective, `d` to D's and `g` to G's.
 
-    Its name is its class's name in snake_case.
+    A game gives a regularizer the name that it has in the configs; until then, and for losses, `name`
+    is the class's name in snake_case: `NonSaturating` is `non_saturating`.
     """
+
+    def __init__(self):
+        super().__init__()
+        self.name = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """Called once, when all regularizers are attached: refuse what cannot work, note what is
         needed later."""
-
-    @property
-    def name(self) -> str:
-        """`NonSaturating` is `non_saturating`."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", type(self).__name__).lower()
 
     def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
         """What this adds to the objective of the turn's player; None for nothing."""
@@ -276,14 +276,14 @@ class Loss(Term):
         g_weight: multiplies G's objective; 0 leaves G to the regularizers (feature matching).
     """
 
-    boundary: float | None = 0.0
+    boundary: float | None = None
     """The logit from which D takes a sample for real; None where only differences of its outputs mean
     something."""
     zero_sum: bool = False
     """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not
     move it as long as D does not depend on G."""
 
-    @checked("loss")
+    @checked
     def __init__(self, g_weight: Number = 1.0):
         super().__init__()
         self.g_weight = g_weight
@@ -306,8 +306,7 @@ class Loss(Term):
 
 
 class Regularizer(Term):
-    """A trick: a term for either player, times `weight`, and four hooks that do nothing unless
-    overridden.
+    """A trick: a term for either player, times `weight`, and hooks that do nothing unless overridden.
 
     State that must survive a resume is a buffer.
 
@@ -322,7 +321,7 @@ class Regularizer(Term):
     moves_d: bool = False
     """Whether it changes D's weights itself, beside the steps of D's optimizer."""
 
-    @checked("reg")
+    @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__()
         self.weight, self.every = weight, every or 1

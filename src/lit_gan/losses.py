@@ -33,7 +33,9 @@ class NonSaturating(Loss):
         UserError: a target or a probability out of its range.
     """
 
-    @checked("loss")
+    boundary = 0.0
+
+    @checked
     def __init__(
         self, real_label: Share = 1.0, flip: Annotated[float, Range(0, below=0.5)] = 0.0, g_weight: Number = 1.0
     ):
@@ -76,6 +78,8 @@ class Hinge(Loss):
     """E max(0, 1 - D(x)) + E max(0, 1 + D(G(z))) for D, -E D(G(z)) for G. Miyato et al. 2018, Eqs.
     16 and 17."""
 
+    boundary = 0.0
+
     def d(self, turn: Turn) -> Scalar:
         """Zero once every verdict is beyond its margin."""
         return F.relu(1 - turn.real.logits).mean() + F.relu(1 + turn.fake.logits).mean()
@@ -93,6 +97,8 @@ class MultiHinge(Loss):
     m(x, t) is by how much t is ahead of all others, as labels=multi_hinge has it. G's part is
     weighted 0.05 in the paper, beside reg=feature_matching_l1.
     """
+
+    boundary = 0.0
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """Refuses a D that names no classes.
@@ -122,7 +128,6 @@ class Wasserstein(Loss):
     """
 
     zero_sum = True
-    boundary = None
 
     def d(self, turn: Turn) -> Scalar:
         """Minus the estimated distance."""
@@ -144,7 +149,7 @@ class LeastSquares(Loss):
         g_weight: multiplies G's objective.
     """
 
-    @checked("loss")
+    @checked
     def __init__(self, fake: Number = 0.0, real: Number = 1.0, belief: Number = 1.0, g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.fake, self.real, self.belief = fake, real, belief
@@ -189,9 +194,7 @@ class Relativistic(Loss):
         g_weight: multiplies G's objective.
     """
 
-    boundary = None
-
-    @checked("loss")
+    @checked
     def __init__(self, cost: Callable[[Tensor], Tensor], g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.cost = cost
@@ -227,8 +230,6 @@ class Energy(Loss):
     """A loss of reconstruction errors: D is an autoencoder whose logits are minus its error. G
     wants a small error."""
 
-    boundary = None
-
     def check(self, G: Generator, D: Discriminator) -> None:
         """D must reconstruct.
 
@@ -259,7 +260,7 @@ class EBGAN(Energy):
         UserError: a margin that is not positive.
     """
 
-    @checked("loss")
+    @checked
     def __init__(self, margin: Positive = 1.0, g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.margin = margin
@@ -286,7 +287,7 @@ class BEGAN(Energy):
         UserError: a ratio or a rate out of its range.
     """
 
-    @checked("loss")
+    @checked
     def __init__(self, gamma: Share = 0.5, lambda_k: NonNegative = 0.001, g_weight: Number = 1.0):
         super().__init__(g_weight)
         self.gamma, self.lambda_k = gamma, lambda_k

@@ -65,6 +65,8 @@ class GAN(LightningModule, Game):
         super().__init__()
         self.automatic_optimization = False
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
+        for name, reg in regs.items():
+            reg.name = name
         self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: reg.attach(G, D))]
         for term in (loss, *regs.values()):
             term.check(G, D)

@@ -33,7 +33,7 @@ class Optimizers:
             before it starts.
     """
 
-    @checked("optim")
+    @checked
     def __init__(
         self,
         n_dis: Count,
@@ -95,6 +95,9 @@ class OptimisticAdam(Adam):
     What a player expects the other to do next is what it has just done: the game's cycles become
     spirals inwards.
     """
+
+    needs_every_step = True
+    """A step that is left out would be subtracted at the next one."""
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:

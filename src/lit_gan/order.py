@@ -12,6 +12,9 @@ from lit_gan.game import Game, Move
 class Order:
     """Plays the moves that make one update of G: n_dis of D, then G's."""
 
+    holds_gradients: bool = False
+    """Whether a gradient waits while the other player's is computed."""
+
     def play(self, game: Game, moves: Iterable[Move]) -> None:
         """Updates every player that has a move."""
         raise NotImplementedError
@@ -29,6 +32,8 @@ class Alternating(Order):
 
 class Simultaneous(Order):
     """Both players move from where both stand. Mescheder et al. 2017, Algorithm 1."""
+
+    holds_gradients = True
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
         """Computes all gradients, then makes all updates."""

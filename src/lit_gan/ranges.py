@@ -115,25 +115,21 @@ def is_range(annotation: Any) -> bool:
     return any(isinstance(note, Range) for note in getattr(annotation, "__metadata__", ()))
 
 
-def checked(key: str) -> Callable[[Callable], Callable]:
-    """A decorator: the constructor refuses what the annotations of its arguments exclude.
+def checked(init: Callable[..., None]) -> Callable[..., None]:
+    """Decorates a constructor: it refuses what the annotations of its arguments exclude.
 
-    Args:
-        key: of the part in the configs, which the sentence names: `reg.spectral`.
+    The sentence names the class, `SpectralNorm.factor=0`. The commands refuse the same values
+    before anything is built, by the name of the setting.
     """
+    signature = inspect.signature(init)
 
-    def decorate(init: Callable) -> Callable:
-        signature = inspect.signature(init)
+    @functools.wraps(init)
+    def checking(self: Any, *args: Any, **kwargs: Any) -> None:
+        with suppress(TypeError):  # of arguments that do not fit: the constructor raises it again, with its name
+            given = signature.bind(self, *args, **kwargs).arguments
+            for name, allowed in argument_ranges(init).items():
+                if name in given:
+                    require(f"{type(self).__name__}.{name}", given[name], allowed)
+        init(self, *args, **kwargs)
 
-        @functools.wraps(init)
-        def checking(*args: Any, **kwargs: Any) -> None:
-            with suppress(TypeError):  # of arguments that do not fit: the constructor raises it again, with its name
-                given = signature.bind(*args, **kwargs).arguments
-                for name, allowed in argument_ranges(init).items():
-                    if name in given:
-                        require(f"{key}.{name}", given[name], allowed)
-            init(*args, **kwargs)
-
-        return checking
-
-    return decorate
+    return checking

@@ -20,6 +20,8 @@ BatchStatistics = Literal["running", "batch", "standing"]
 of each batch, or the mean of those of `STANDING` batches drawn for it."""
 AT_ONCE = 256
 """The most samples of a picture that G makes in one pass."""
+BLOCK = 256
+"""Latent vectors are drawn in blocks of so many, so that the first ones are the same for each n."""
 STANDING = (16, 256)
 """So many batches of so many samples; 16 as in the PyTorch code of Brock et al. 2019."""
 
@@ -177,6 +179,21 @@ class Sampler:
     def generate(self, z: Tensor, y: Tensor) -> Tensor:
         """The samples of given latent vectors."""
         return self.G(z, y).float()
+
+
+def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
+    """Latent vectors [n, z_dim] and labels [n], each the `label` or, if it is None, drawn
+    uniformly; the first ones are the same whatever n is.
+
+    Raises:
+        UserError: the generator has no such class.
+    """
+    blocks = [sampler.latents(BLOCK) for _ in range(0, n, BLOCK)]
+    z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
+    if label is not None:
+        sampler.require(label)
+        y.fill_(label)
+    return z, y.to(z.device)
 
 
 def truncated(z: Tensor, limit: float) -> Tensor:

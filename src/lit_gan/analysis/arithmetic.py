@@ -13,10 +13,10 @@ from lit_gan.analysis.figures import show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
-from lit_gan.game import Images, Latents
+from lit_gan.game import Images
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.ranges import Allowed, Count, NonNegative, Range, checked, require
-from lit_gan.sampling import n_classes_of
+from lit_gan.sampling import latents_and_labels, n_classes_of
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
 """What the samples of the new latent vectors are: three means, then the result in the middle of
@@ -29,7 +29,7 @@ class Arithmetic(Analysis):
 
     A concept is a class, whose exemplars are the samples that the data set's classifier
     (metrics=classifier) is surest of, or a list of sample numbers, those of `lit_gan.sample` with
-    n=`among` and the same seed and batch_size. The neighbours are the result + U(-noise, noise).
+    n=`among` and the same seed. The neighbours are the result + U(-noise, noise).
 
     Columns: what (a, b, c, their means, result, neighbour), number of the sample, and on labelled
     data the class that the classifier sees in it, and its probability.
@@ -41,7 +41,7 @@ class Arithmetic(Analysis):
         noise: how far the neighbours are in each coordinate at most, 0.25 in the paper.
     """
 
-    @checked("analysis.arithmetic")
+    @checked
     def __init__(
         self,
         a: int | Sequence[int],
@@ -83,7 +83,8 @@ class Arithmetic(Analysis):
     def find(self, subject: Subject) -> Finding:
         """Draws the exemplars and their means on the left, the result among its neighbours on the
         right."""
-        x, z = samples_with_latents(subject, self.among)
+        z, y = latents_and_labels(subject.sampler(), self.among, None)
+        x = subject.generated(z, y)
         seen = classified(subject, x)
         numbers = {name: self.exemplars_of(name, seen) for name in self.concepts}
         a, b, c = (z[chosen].mean(0) for chosen in numbers.values())
@@ -121,14 +122,6 @@ class Arithmetic(Analysis):
                 f"{there} among {self.among}: raise analysis.arithmetic.among, or choose another class."
             )
         return seen[:, concept].topk(self.exemplars).indices.tolist()
-
-
-def samples_with_latents(subject: Subject, n: int) -> tuple[Images, Latents]:
-    """G's first n samples, on the CPU, and the latent vectors from which it made them."""
-    sampler, latents = subject.sampler(), []
-    sampler.G.register_forward_pre_hook(lambda G, inputs: latents.append(inputs[0]))
-    x = torch.cat([sampler(len(part)).cpu() for part in torch.arange(n).split(subject.batch_size)])
-    return x, torch.cat(latents)
 
 
 def classified(subject: Subject, x: Images) -> Float[Tensor, "n k"] | None:

@@ -17,7 +17,8 @@ from lit_gan.ranges import AtLeastTwo, Count, checked
 
 class Authenticity(Analysis):
     """AuthPct, the share of samples that are farther from their nearest training image than that is
-    from its nearest other one. Alaa et al. 2022, as Stein et al. 2023 compute it.
+    from its nearest other one. Alaa et al. 2022, as Stein et al. 2023 compute it. Training images are
+    those that the players have been shown.
 
     A generator that copies has 0, one that makes noise far from the data has 1: it is no score of
     quality, and Stein et al. find that it does not detect copies reliably. A perfect generator does
@@ -40,7 +41,7 @@ class Authenticity(Analysis):
         images: at most so many training images are searched.
     """
 
-    @checked("analysis.authenticity")
+    @checked
     def __init__(self, samples: Count = 2000, images: AtLeastTwo = 50_000):
         self.samples, self.images = samples, images
 
@@ -51,7 +52,7 @@ class Authenticity(Analysis):
 
     def find(self, subject: Subject) -> Finding:
         """Draws for each space how much farther than the spacing samples and real images are."""
-        numbers, images, _ = subject.real("train", self.images)
+        numbers, images, _ = subject.shown(self.images)
         samples = Queries("sample", torch.arange(self.samples), subject.pixels(self.samples))
         asked = [samples, reference_images(subject, min(self.samples, self.images))]
         rows, words, ways = [], [], spaces(subject)

@@ -83,14 +83,14 @@ def check_labels(name: str, subject: Subject) -> None:
 
 def check_enough(name: str, subject: Subject, least: int = 2) -> None:
     """Refuses a run on too few images for the analysis `name`, which compares training images with
-    each other.
+    each other: those that the players have been shown.
 
     Raises:
         UserError: there are fewer than `least` images.
     """
-    found = len(subject.source.split("train"))
+    found = len(subject.shown_images)
     if found < least:
         raise UserError(
             f"analysis={name} compares training images with each other, so it needs at least {least}, and "
-            f"data={subject.source.name} has {found}: choose a run on more images."
+            f"the run on data={subject.source.name} has {found}: choose a run on more images."
         )

@@ -34,7 +34,8 @@ class CAS(Analysis):
     missing bounds the score by 1 - 1 / K.
 
     Data without a split "test" hold a fifth of "train" back from the twin. G has been trained on
-    these, so that its score says too much if it has memorised them, and the summary says so.
+    these, or on some of them (`train_images`), so that its score says too much if it has memorised
+    them, and the summary says so.
 
     Deviations from the paper: the classifier is the small CNN of `metrics=classifier`, of images
     that are resized to 32 x 32 pixels bilinearly, where theirs is a ResNet-50 for ImageNet, so that
@@ -51,7 +52,7 @@ class CAS(Analysis):
         updates: of each of the two classifiers.
     """
 
-    @checked("analysis.cas")
+    @checked
     def __init__(self, images: Annotated[int, Range(HELD)] = 50_000, test: Count = 10_000, updates: Count = 3000):
         self.images, self.test, self.updates = images, test, updates
 
@@ -88,7 +89,7 @@ class CAS(Analysis):
         found = f"CAS {generated:.1%}, of real images {twin:.1%}"
         how = (
             f"{self.updates} updates of a {network} on {len(real.labels)} images of either kind, tested on "
-            f"{len(test.labels)} of split '{split}'{', which G was trained on' if split == 'train' else ''}"
+            f"{len(test.labels)} of split '{split}'{', as G was' if split == 'train' else ''}"
         )
         return Finding(f"{found} ({how})", rows, accuracy_figure(rows, subject.source.class_names, f"{found}\n{how}"))
 

@@ -22,7 +22,8 @@ ENOUGH = 20
 
 class DataCopying(Analysis):
     """C_T, the test for copies of Meehan et al. 2020: below 0 samples are nearer to the
-    training images than unseen real ones are, above 0 they are farther.
+    training images than unseen real ones are, above 0 they are farther. Training images are those
+    that the players have been shown.
 
     The space is cut into cells by k-means of the training images. In each cell the distances of
     samples and of test images to their nearest training image of that cell are compared by a
@@ -48,7 +49,7 @@ class DataCopying(Analysis):
         components: number of principal components, 64 there.
     """
 
-    @checked("analysis.data_copying")
+    @checked
     def __init__(
         self,
         samples: Annotated[int, Range(ENOUGH)] = 2000,
@@ -78,7 +79,7 @@ class DataCopying(Analysis):
 
     def find(self, subject: Subject) -> Finding:
         """Draws the Z of each cell."""
-        images = [subject.real("train", self.images)[1], subject.real("test", self.samples)[1]]
+        images = [subject.shown(self.images)[1], subject.real("test", self.samples)[1]]
         images.append(subject.pixels(self.samples))
         rows, words, ways = [], [], spaces(subject)
         title = "C_T: below 0, nearer to the training images\nthan unseen images are"

@@ -42,7 +42,7 @@ class Duplicates(Analysis):
         shown: at most so many pairs stand in the picture.
     """
 
-    @checked("analysis.duplicates")
+    @checked
     def __init__(
         self,
         bits: Count = 128,

@@ -43,7 +43,7 @@ class FIDInfinity(Analysis):
         sizes: how many numbers of samples there are, evenly spaced, 15 in that code.
     """
 
-    @checked("analysis.fid_infinity")
+    @checked
     def __init__(self, samples: AtLeastTwo = 10_000, smallest: AtLeastTwo = 5000, sizes: AtLeastTwo = 15):
         self.samples, self.smallest, self.sizes = samples, smallest, sizes
 

@@ -31,7 +31,7 @@ class Gradients(Analysis):
         batch: number of samples of each kind.
     """
 
-    @checked("analysis.gradients")
+    @checked
     def __init__(self, batch: AtLeastTwo = 256):
         self.batch = batch
 

@@ -25,7 +25,7 @@ class Interpolation(Analysis):
         steps: number of samples from one of them to the next.
     """
 
-    @checked("analysis.interpolation")
+    @checked
     def __init__(self, rows: Count = 10, points: AtLeastTwo = 9, steps: Count = 2):
         self.rows, self.points, self.steps = rows, points, steps
 

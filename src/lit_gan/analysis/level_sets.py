@@ -24,7 +24,7 @@ class LevelSets(Analysis):
         levels: number of levels between D's lowest and highest output.
     """
 
-    @checked("analysis.level_sets")
+    @checked
     def __init__(self, resolution: AtLeastTwo = 100, points: Count = 500, levels: AtLeastTwo = 20):
         self.resolution, self.points, self.levels = resolution, points, levels
 

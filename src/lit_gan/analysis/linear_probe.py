@@ -46,7 +46,7 @@ class LinearProbe(Analysis):
         folds: number of parts of the cross-validation.
     """
 
-    @checked("analysis.linear_probe")
+    @checked
     def __init__(
         self,
         c: list[float] | float = (1e-4, 1e-3, 1e-2),

@@ -31,7 +31,7 @@ class MSSSIM(Analysis):
         pairs_per_class: number of pairs within each class, 100 in the paper.
     """
 
-    @checked("analysis.ms_ssim")
+    @checked
     def __init__(self, pairs: Count = 500, pairs_per_class: Count = 100):
         self.pairs, self.pairs_per_class = pairs, pairs_per_class
 

@@ -52,7 +52,7 @@ class Queries(NamedTuple):
 
 class Neighbours(Analysis):
     """The nearest training images of samples, and whether they are nearer than those of real images
-    are.
+    are. Training images are those that the players have been shown.
 
     They are looked for in pixel space, and in the feature space of the run's metrics if these have
     one. The reference is the distance from images of the split "test" to their nearest training
@@ -70,7 +70,7 @@ class Neighbours(Analysis):
         images: at most so many training images are searched.
     """
 
-    @checked("analysis.neighbours")
+    @checked
     def __init__(self, samples: Count = 500, neighbours: Count = 5, shown: Count = 8, images: AtLeastTwo = 50_000):
         self.samples, self.neighbours, self.shown, self.images = samples, neighbours, shown, images
 
@@ -82,7 +82,7 @@ class Neighbours(Analysis):
     def find(self, subject: Subject) -> Finding:
         """Draws for each space the first samples with their neighbours, and the distances to the
         nearest."""
-        numbers, images, _ = subject.real("train", self.images)
+        numbers, images, _ = subject.shown(self.images)
         samples = Queries("sample", torch.arange(self.samples), subject.pixels(self.samples))
         asked = [samples, reference_images(subject, min(self.samples, self.images))]
         rows, words = [], []
@@ -109,7 +109,7 @@ def reference_images(subject: Subject, n: int) -> Queries:
     """At most n images of the test split, or without one the first n of the training images, random
     ones, that are searched."""
     kind = "test" if "test" in subject.source.splits else "train"
-    numbers, images, _ = subject.real(kind, n)
+    numbers, images, _ = subject.real(kind, n) if kind == "test" else subject.shown(n)
     return Queries(kind, numbers, images)
 
 

@@ -53,7 +53,7 @@ class PerceptualPathLength(Analysis):
         lpips: whether LPIPS is measured, too.
     """
 
-    @checked("analysis.perceptual_path_length")
+    @checked
     def __init__(self, paths: AtLeastTwo = 10_000, step: Positive = 1e-4, lpips: Switch = False):
         self.paths, self.step, self.lpips = paths, step, lpips
 

@@ -44,7 +44,7 @@ class PowerSpectrum(Analysis):
         images: number of images of either kind at most.
     """
 
-    @checked("analysis.power_spectrum")
+    @checked
     def __init__(self, images: Annotated[int, Range(FOLDS)] = 1000):
         self.images = images
 

@@ -50,7 +50,7 @@ class SeFa(Analysis):
             their code.
     """
 
-    @checked("analysis.sefa")
+    @checked
     def __init__(self, directions: Count = 5, samples: Count = 4, steps: AtLeastTwo = 7, reach: Positive = 3.0):
         self.directions, self.samples, self.steps, self.reach = directions, samples, steps, reach
 

@@ -8,17 +8,18 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Int, UInt8
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from lit_gan.data import Source, to_uint8
+from lit_gan.data.sampler import random_choice
 from lit_gan.game import Discriminator, Generator, Images, Labels, Latents, Verdict
 from lit_gan.metrics import Suite
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
-from lit_gan.sampling import Sampler
+from lit_gan.sampling import Sampler, latents_and_labels
 
 
 @dataclass
@@ -83,9 +84,9 @@ class Subject:
         return Sampler(self.G, self.seed)
 
     def samples(self, n: int, label: int | None = None) -> Images:
-        """G's first n samples, of all classes or of one, on the CPU."""
-        sampler = self.sampler()
-        return torch.cat([sampler(len(part), label).cpu() for part in torch.arange(n).split(self.batch_size)])
+        """G's first n samples, of all classes or of one, on the CPU: with the seed of `lit_gan.sample`
+        those which that writes."""
+        return self.generated(*latents_and_labels(self.sampler(), n, label))
 
     def generated(self, z: Latents, y: Labels) -> Images:
         """G's samples of given latent vectors and labels, on the CPU."""
@@ -105,6 +106,20 @@ class Subject:
         same ones."""
         numbers = subset_indices(self.source.split(split), n)
         samples, labels = zip(*self.batches(split, numbers), strict=True)
+        return numbers, torch.cat(samples), torch.cat(labels)
+
+    @property
+    def shown_images(self) -> Int[Tensor, " n"]:
+        """Numbers of the training images that the players have been shown: all of them, but for a
+        run with `train_images`."""
+        found, shown = len(self.source.split("train")), OmegaConf.select(self.config, "train_images")
+        return torch.arange(found) if shown is None else random_choice(found, shown, self.config.seed)
+
+    def shown(self, n: int) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
+        """As `real`, of the training images that the players have been shown."""
+        numbers = self.shown_images
+        numbers = numbers[subset_indices(numbers, n)]
+        samples, labels = zip(*self.batches("train", numbers), strict=True)
         return numbers, torch.cat(samples), torch.cat(labels)
 
     def as_network_input(self, samples: Tensor) -> Images:

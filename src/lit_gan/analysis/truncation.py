@@ -52,7 +52,7 @@ class Truncation(Analysis):
         UserError: no limit, or one that is not above 0.
     """
 
-    @checked("analysis.truncation")
+    @checked
     def __init__(
         self,
         limits: Sequence[float] = (0.2, 0.4, 0.6, 0.8, 1.0, 1.5, 2.0),

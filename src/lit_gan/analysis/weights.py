@@ -118,7 +118,7 @@ class Weights(Analysis):
         bins: how many each histogram has.
     """
 
-    @checked("analysis.weights")
+    @checked
     def __init__(self, bins: Count = 60):
         self.bins = bins
 

@@ -47,7 +47,7 @@ class Annealing(Callback):
         UserError: ends that are not two numbers, or not such as they should be.
     """
 
-    @checked("callbacks.annealing")
+    @checked
     def __init__(
         self,
         updates: Count,

@@ -47,7 +47,7 @@ class Histograms(Callback):
         UserError: neither TensorBoard nor W&B is among them.
     """
 
-    @checked("callbacks.histograms")
+    @checked
     def __init__(self, every: Count, bins: AtLeastTwo = 64, loggers: str = "tensorboard"):
         if not {"tensorboard", "wandb"} & set(loggers.split("+")):
             raise UserError(

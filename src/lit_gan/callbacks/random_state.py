@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -29,8 +30,14 @@ class RandomState(Callback):
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Restores the states, or seeds each of several processes with a number of its own."""
         if trainer.world_size > 1:
-            torch.manual_seed(self.seed + trainer.global_rank + trainer.world_size * trainer.global_step)
+            torch.manual_seed(mixed(self.seed, trainer.global_rank, trainer.global_step))
         elif self.saved:
             torch.set_rng_state(self.saved["cpu"].cpu())
             if self.saved["gpu"] is not None and torch.cuda.is_available():
                 torch.cuda.set_rng_state(self.saved["gpu"].cpu())
+
+
+def mixed(*numbers: int) -> int:
+    """A seed for these numbers together, unlike that of any others: sums would give the second process
+    of one run the stream of the first process of the run with the next seed."""
+    return int(np.random.SeedSequence(numbers).generate_state(1, np.uint64)[0])

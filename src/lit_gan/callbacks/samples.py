@@ -22,7 +22,7 @@ class SampleGrid(Callback):
         seed: decides the latent vectors.
     """
 
-    @checked("callbacks.samples")
+    @checked
     def __init__(self, count: Count = 64, points: Count = 512, seed: Seed = 0):
         self.count, self.points, self.seed = count, points, seed
 

@@ -10,8 +10,7 @@ from torch.optim import Optimizer
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
 from lit_gan.module import GAN
-from lit_gan.optim import OptimisticAdam
-from lit_gan.order import Order, Simultaneous
+from lit_gan.order import Order
 from lit_gan.sampling import Sampler
 
 
@@ -70,8 +69,8 @@ def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) 
         UserError: half precision together with an order of play or an optimizer that cannot have
             it.
     """
-    unfit = [order.__class__.__name__] if isinstance(order, Simultaneous) else []
-    unfit += {each.__class__.__name__ for each in optimizers if isinstance(each, OptimisticAdam)}
+    unfit = [order.__class__.__name__] if order.holds_gradients else []
+    unfit += {each.__class__.__name__ for each in optimizers if getattr(each, "needs_every_step", False)}
     if precision == "16-mixed" and unfit:
         raise UserError(
             f"trainer.precision=16-mixed scales the loss anew between the players' steps, which {' and '.join(unfit)} "

@@ -29,7 +29,7 @@ class VectorField(Callback):
         points: arrows along each axis.
     """
 
-    @checked("callbacks.vector_field")
+    @checked
     def __init__(self, limit: Positive = 2.0, points: AtLeastTwo = 17):
         self.limit, self.points = limit, points
         self.path: list[list[float]] = []

@@ -49,7 +49,7 @@ def launch(task: Task, config_name: str) -> None:
 
 def answer(task: Task, config_name: str) -> None:
     """Runs a task, and ends the process as `launch` says if the task fails or is interrupted."""
-    debug = "debug=true" in sys.argv
+    debug = any(word.lstrip("+").lower() == "debug=true" for word in sys.argv[1:])
     try:
         sys.argv[1:] = complete_arguments(sys.argv[1:], config_name)
         with_hydra = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)

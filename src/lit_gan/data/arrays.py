@@ -43,7 +43,7 @@ class ArrayImages(OwnImages):
     KIND = "a file .npy or .npz of numbers"
     """What `read` reads, for messages."""
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

@@ -15,6 +15,8 @@ class Digits(ImageSource):
     scikit-learn ships it. So small a set is not cut in two: all of it is "train".
     """
 
+    published = True
+
     def load(self, which: str) -> Images:
         """All digits, decoded."""
         pixels, labels = load_digits(return_X_y=True)

@@ -18,7 +18,7 @@ class Dirac(Source):
         n: samples in the data set.
     """
 
-    @checked("data")
+    @checked
     def __init__(self, name: str, shape: Sequence[int], n_classes: None, n: Count):
         super().__init__(name, shape, n_classes)
         self.n = n

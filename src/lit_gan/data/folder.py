@@ -45,7 +45,7 @@ class ImageFolder(SurveyedImages):
         endings: endings of the files that are used; None for all that Pillow can decode.
     """
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

@@ -53,7 +53,7 @@ class Gaussians(Source):
 
     splits = ("train", "test")
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,
@@ -90,7 +90,7 @@ class SwissRoll(Source):
 
     splits = ("train", "test")
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

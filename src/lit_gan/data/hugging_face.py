@@ -41,7 +41,7 @@ class HuggingFaceSet(OwnImages):
         UserError: neither name nor root, or both.
     """
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str | None,

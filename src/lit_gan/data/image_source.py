@@ -25,7 +25,7 @@ class ImageSource(Source):
             decodes each of its images whenever it is needed.
     """
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

@@ -50,7 +50,7 @@ class ImageZip(ImageFolder):
         endings: endings of the members that are used; None for all that Pillow can decode.
     """
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

@@ -61,7 +61,7 @@ class Shards(SurveyedImages):
             members out and counts them.
     """
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,

@@ -302,6 +302,8 @@ class Source:
 
     splits: Collection[str] = ("train",)
     """The names of the splits; there is always a "train"."""
+    published: bool = False
+    """Whether its name says which images it holds, so that the package may have a classifier of them."""
 
     def __init__(self, name: str, shape: Sequence[int], n_classes: int | None):
         self.name, self.shape, self.n_classes = name, tuple(shape), n_classes
@@ -312,7 +314,7 @@ class Source:
         """The names of the classes in the order of their numbers; None where they have none."""
         return None
 
-    def found(self, wanted: Collection[str]) -> dict[str, int | None]:
+    def found(self, wanted: Collection[str]) -> dict[str, Any]:
         """Settings whose value is "auto", as the data say that they are.
 
         Raises:

@@ -27,7 +27,7 @@ class Stacked(Source):
         UserError: a base that is not grey or does not have ten classes.
     """
 
-    @checked("data")
+    @checked
     def __init__(self, name: str, shape: Sequence[int], n_classes: Count, base: Source, n: Count, seed: SplitSeed):
         super().__init__(name, shape, n_classes)
         if base.shape[0] != 1 or base.n_classes != 10:

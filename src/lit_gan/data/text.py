@@ -6,7 +6,7 @@ Gulrajani et al. 2017, section 5.3, and the authors' `language_helpers.py`.
 import logging
 import re
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from pydoc_data.topics import topics
@@ -34,9 +34,8 @@ class Text(Source):
 
     Short sequences are filled up with "`".
     The first of the V = `vocabulary` characters is "`", the second stands for all that are too
-    rare, the others are the most frequent of the training split; a text with fewer different ones
-    leaves the rest unused. Every tenth sequence is "test". Empty lines are left out, which the
-    authors keep.
+    rare, the others are `characters`; where these are fewer, the rest is unused. Every tenth
+    sequence is "test". Empty lines are left out, which the authors keep.
 
     Args:
         shape: (vocabulary, length), spelt out for the networks' configs.
@@ -45,14 +44,18 @@ class Text(Source):
             with whole words.
         length: characters in each sequence; 32 in the paper.
         vocabulary: at most 2048 in the authors' code.
+        characters: those that are told apart, in the order of their numbers; None, or "auto" in a
+            config, for the most frequent ones of the training split. A run records those that it
+            has found, because a later text may have others.
 
     Raises:
-        UserError: a number or a `cut` that makes no sequences.
+        UserError: a number or a `cut` that makes no sequences, or characters that are too many or
+            not all different.
     """
 
     splits = ("train", "test")
 
-    @checked("data")
+    @checked
     def __init__(
         self,
         name: str,
@@ -62,6 +65,7 @@ class Text(Source):
         cut: Literal["lines", "running"],
         length: Annotated[int, Range(2, most=2**20)],
         vocabulary: Annotated[int, Range(3, most=2**15)],
+        characters: str | None = None,
     ):
         super().__init__(name, shape, n_classes)
         if self.shape != (vocabulary, length):
@@ -69,7 +73,14 @@ class Text(Source):
                 f"data.shape={list(self.shape)} contradicts data.vocabulary={vocabulary} and data.length={length}: "
                 f"set these two, the shape follows."
             )
+        distinct = set(characters or "") - {PAD, UNKNOWN}
+        if characters is not None and not len(characters) == len(distinct) <= vocabulary - 2:
+            raise UserError(
+                f"data.characters={characters} must be different characters, without {PAD} and {UNKNOWN}, and at most "
+                f"{vocabulary - 2} of them for data.vocabulary={vocabulary}: set it to auto."
+            )
         self.file, self.cut, self.length, self.vocabulary = file, cut, length, vocabulary
+        self.characters = characters
 
     @cached_property
     def sequences(self) -> dict[str, list[str]]:
@@ -92,10 +103,19 @@ class Text(Source):
     @cached_property
     def alphabet(self) -> str:
         """The characters in the order of their numbers; unused numbers stand for `UNKNOWN`."""
+        characters = self.most_frequent() if self.characters is None else self.characters
+        return (PAD + UNKNOWN + characters).ljust(self.vocabulary, UNKNOWN)
+
+    def found(self, wanted: Collection[str]) -> dict[str, str]:
+        """The characters of the training split, as "characters" of a config."""
+        # OmegaConf would look for the value of a setting behind these two
+        return {"characters": self.most_frequent().replace("${", r"\${")}
+
+    def most_frequent(self) -> str:
+        """The `vocabulary` - 2 most frequent characters of the training split, sorted."""
         used, counts = np.unique(code_points("".join(self.sequences["train"])), return_counts=True)
         order = [chr(used[i]) for i in np.argsort(-counts, kind="stable")]
-        frequent = [character for character in order if character not in (PAD, UNKNOWN)][: self.vocabulary - 2]
-        return (PAD + UNKNOWN + "".join(sorted(frequent))).ljust(self.vocabulary, UNKNOWN)
+        return "".join(sorted([each for each in order if each not in (PAD, UNKNOWN)][: self.vocabulary - 2]))
 
     def load(self, which: str) -> Images:
         """The numbers of the characters of a split, int16 [n, length]."""

@@ -30,7 +30,9 @@ class TorchvisionSet(ImageSource):
         remedy: how missing data can be got, for the message that says it is missing.
     """
 
-    @checked("data")
+    published = True
+
+    @checked
     def __init__(
         self,
         name: str,

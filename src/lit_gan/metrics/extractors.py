@@ -200,7 +200,7 @@ class EfficientNetLite0(Extractor):
     resize = "bilinear, antialiased"
     sees_fractions = True
 
-    @checked("metrics.suite.extractor")
+    @checked
     def __init__(self, input_size: Annotated[int, Range(32)] = 64):
         super().__init__()
         self.input_size = input_size

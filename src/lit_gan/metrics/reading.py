@@ -1,6 +1,6 @@
 """Samples of a data set by their indices, whether it lies in memory or in files."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sized
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -11,7 +11,7 @@ from lit_gan.data.source import ImageFiles, Images, rows
 from lit_gan.system.watching import watched
 
 
-def subset_indices(dataset: Images | ImageFiles, n: int | None) -> Int[Tensor, " n"]:
+def subset_indices(dataset: Sized, n: int | None) -> Int[Tensor, " n"]:
     """The indices of n random samples, always the same; all of them for None or too large an n."""
     order = torch.randperm(len(dataset), generator=torch.Generator().manual_seed(0))
     return order if n is None else order[:n]

@@ -10,7 +10,7 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
-from lit_gan.game import Images, Labels, Layers, Verdict
+from lit_gan.game import Images, Labels, Layers, Verdict, at_least_float32
 from lit_gan.layers import NormSlot
 from lit_gan.models.layers import Unflatten, halvings, image_shape
 from lit_gan.ranges import Count, Range, checked
@@ -35,7 +35,7 @@ class Autoencoder(game.Discriminator):
 
     decoder: Layers
 
-    @checked("model.D")
+    @checked
     def __init__(self, code_size: Count, exponent: Exponent):
         super().__init__()
         self.code_size, self.exponent = code_size, exponent
@@ -60,7 +60,7 @@ class Autoencoder(game.Discriminator):
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:
         """Minus the errors, in single precision, and the codes."""
         code = self.body(x, y)
-        error = (self.decoder(code, y).float() - x.float()).abs().pow(self.exponent)
+        error = (at_least_float32(self.decoder(code, y)) - at_least_float32(x)).abs().pow(self.exponent)
         return Verdict(-error.flatten(1).mean(1), code)
 
 
@@ -79,7 +79,7 @@ class Discriminator(Autoencoder):
         UserError: a shape it cannot make, or an exponent below 1.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 64, code_size: Count = 64, exponent: Exponent = 2.0):
         super().__init__(code_size, exponent)
         channels, size = image_shape("autoencoder", shape, SIZES)
@@ -111,7 +111,7 @@ class Dense(Autoencoder):
         UserError: an exponent below 1.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],

@@ -70,7 +70,7 @@ class Generator(game.Generator):
     embedding: LabelVectors | None
     label_vectors = LabelVectors
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -166,7 +166,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or no map of a side in `attention`.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],

@@ -68,7 +68,7 @@ class Generator(game.Generator):
         UserError: a shape it cannot make, or a growth below 1.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -117,7 +117,7 @@ class Discriminator(game.Discriminator):
         initialise: draws the weights.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],

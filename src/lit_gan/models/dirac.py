@@ -35,7 +35,7 @@ class Generator(game.Generator):
         UserError: samples of another shape.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(self, shape: Sequence[int], theta: Number = 1.0):
         super().__init__(shape, z_dim=1)
         require_numbers(shape)
@@ -50,7 +50,7 @@ class Discriminator(game.Discriminator):
         psi: where psi starts.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], psi: Number = 1.0):
         super().__init__()
         require_numbers(shape)

@@ -26,7 +26,7 @@ class Generator(game.Generator):
         initialise: draws the weights; None leaves them as torch draws them.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -63,7 +63,7 @@ class Discriminator(game.Discriminator):
         UserError: a scale that is not above 0.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],

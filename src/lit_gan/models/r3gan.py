@@ -46,7 +46,7 @@ class Generator(game.Generator):
     embedding: LabelVectors | None
     label_vectors = LabelVectors
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -85,7 +85,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 768, depth: Count = 2):
         super().__init__()
         channels, size = image_shape("r3gan", shape, SIZES)

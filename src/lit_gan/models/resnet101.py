@@ -101,7 +101,7 @@ class Generator(game.Generator):
         UserError: a shape or a width it cannot make.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -138,7 +138,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape or a width it cannot judge.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
         channels, size = image_shape("resnet101", shape, SIZES)

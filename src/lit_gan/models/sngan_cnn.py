@@ -41,7 +41,7 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -79,7 +79,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or a `last` that is not above 0.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],

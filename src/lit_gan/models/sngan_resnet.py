@@ -56,7 +56,7 @@ class Generator(game.Generator):
         UserError: a shape it cannot make, or no map of a side in `attention`.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -99,7 +99,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or no map of a side in `attention`.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self, shape: Sequence[int], width: Count = 64, attention: Sequence[int] | None = None, wide: Switch = False
     ):

@@ -48,7 +48,7 @@ class Generator(StyledGenerator):
         UserError: a shape it cannot make.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -198,7 +198,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(
         self, shape: Sequence[int], width: Count = 512, taper: Count = 64, residual: Switch = True, group: Count = 4
     ):

@@ -34,7 +34,7 @@ class Generator(game.Generator):
         UserError: a shape that is no text.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self, shape: Sequence[int], z_dim: Count = 128, width: Count = 512, depth: Count = 5, prior: str = "normal"
     ):
@@ -60,7 +60,7 @@ class Discriminator(game.Discriminator):
         depth: residual blocks, 5 in the paper.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 512, depth: Count = 5):
         super().__init__()
         characters, length = text_shape(shape)

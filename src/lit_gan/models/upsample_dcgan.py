@@ -35,7 +35,7 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -72,7 +72,7 @@ class Discriminator(game.Discriminator):
         UserError: a shape it cannot judge, or a share outside [0, 1).
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 16, dropout: Probability = 0.25):
         super().__init__()
         channels, size = image_shape("upsample_dcgan", shape, SIZES)

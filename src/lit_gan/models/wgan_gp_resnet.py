@@ -37,7 +37,7 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
-    @checked("model.G")
+    @checked
     def __init__(
         self,
         shape: Sequence[int],
@@ -68,7 +68,7 @@ class Discriminator(game.Discriminator):
         width: channels at the image's resolution, 64 in the authors' code.
     """
 
-    @checked("model.D")
+    @checked
     def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
         channels, size = image_shape("wgan_gp_resnet", shape, SIZES)

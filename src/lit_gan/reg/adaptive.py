@@ -21,12 +21,12 @@ Target = Annotated[float | None, Range(-1, most=1)]
 
 
 def falls_on(x: Images, p: Scalar) -> Tensor:
-    """Whether each sample is, with probability p, [b]."""
+    """A mask [b] that is true with probability p for each sample."""
     return torch.rand(len(x), device=x.device) < p
 
 
 def over(each: Tensor, x: Images) -> Tensor:
-    """A value of each sample in the axes of the samples, [b, 1, ...]."""
+    """Values [b], one for each sample, as [b, 1, ...], so that they broadcast over x."""
     return each.view(-1, *[1] * (x.dim() - 1))
 
 
@@ -70,13 +70,13 @@ def x_flip(place: Placement, p: Scalar) -> None:
 
 
 def rotate_90(place: Placement, p: Scalar) -> None:
-    """By 0, 1, 2 or 3 quarters."""
+    """Turns the images chosen by 0 to 3 quarters."""
     quarters = (4 * torch.rand_like(place.zeros)).floor()
     place.rotate(torch.where(falls_on(place.zeros, p), quarters, 0) * (math.pi / 2))
 
 
 def integer_shift(place: Placement, p: Scalar) -> None:
-    """By whole pixels, up to an eighth of the size in either direction."""
+    """Moves the images chosen by whole pixels, up to an eighth of the size in either direction."""
     part = (2 * torch.rand_like(place.offset) - 1) / 8
     place.move(torch.where(falls_on(place.zeros, p)[:, None], (part * place.size).round(), 0))
 
@@ -227,7 +227,7 @@ def from_a_point(size: int, x: Pictures) -> Float[Tensor, "b size"]:
 
 
 def drawn(x: Pictures, p: Scalar, draw: Callable[[PerImage], PerImage], otherwise: float) -> Float[Tensor, "b 1 1 1"]:
-    """What is drawn for each image, with probability p, or else what leaves it."""
+    """A value drawn for each image with probability p; the others get `otherwise`, which changes nothing."""
     zeros = x.new_zeros(len(x))
     return over(torch.where(falls_on(x, p), draw(zeros), otherwise), x)
 
@@ -342,7 +342,7 @@ class APA(Adaptive):
         interval: D's updates from one move of p to the next; 4 in the authors' code.
     """
 
-    @checked("reg.apa")
+    @checked
     def __init__(self, p: UnitInterval = 0.0, target: Target = 0.6, ramp: Count = 500_000, interval: Count = 4):
         super().__init__(p, target, ramp, interval)
 
@@ -389,7 +389,7 @@ class ADA(Adaptive):
             0 to 1.
     """
 
-    @checked("reg.ada")
+    @checked
     def __init__(
         self,
         policy: Sequence[str] = BGC,

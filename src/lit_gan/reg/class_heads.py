@@ -22,7 +22,7 @@ class TwoClassifiers(Conditional):
         weight: of both players' terms; 1 in the authors' code for CIFAR.
     """
 
-    @checked("reg")
+    @checked
     def __init__(self, n_classes: int | None, weight: Number = 1.0):
         super().__init__(n_classes, weight)
 
@@ -132,7 +132,7 @@ class Contrast(Conditional):
         size: length of the vectors of samples and classes.
     """
 
-    @checked("reg")
+    @checked
     def __init__(self, n_classes: int | None, weight: Number, temperature: Positive, size: Count = 512):
         super().__init__(n_classes, weight)
         self.temperature, self.size = temperature, size
@@ -180,7 +180,7 @@ class ConditionalContrast(Contrast):
         size: length of the vectors of samples and classes.
     """
 
-    @checked("reg.conditional_contrast")
+    @checked
     def __init__(self, n_classes: int | None, weight: Number = 1.0, temperature: Positive = 1.0, size: Count = 512):
         super().__init__(n_classes, weight, temperature, size)
 
@@ -211,7 +211,7 @@ class DataToDataCrossEntropy(Contrast):
         size: length of the vectors of samples and classes.
     """
 
-    @checked("reg.data_to_data_cross_entropy")
+    @checked
     def __init__(
         self,
         n_classes: int | None,
@@ -239,11 +239,6 @@ class MultiHingeHead(Conditional):
     For loss=multi_hinge, which takes both players' objectives from it. (The later version of the
     paper is another method, beside a projection.)
     """
-
-    @property
-    def name(self) -> str:
-        """As in the configs."""
-        return "multi_hinge"
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Replaces D's last layer."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform
+from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform, at_least_float32
 from lit_gan.layers import reader_positions, widen
 from lit_gan.ranges import Number, Whole, checked
 
@@ -47,7 +47,7 @@ class InfoGAN(Regularizer):
             all.
     """
 
-    @checked("reg.infogan")
+    @checked
     def __init__(
         self,
         weight: Number = 1.0,
@@ -58,7 +58,8 @@ class InfoGAN(Regularizer):
         super().__init__(weight)
         if any(size < 2 for size in categorical):
             raise UserError(
-                f"reg.infogan.categorical={list(categorical)} has a code of fewer than two classes, which says nothing."
+                f"reg.infogan.categorical={list(categorical)} has a code of fewer than two classes, which says "
+                f"nothing: give each of them 2 or more."
             )
         if continuous < 0 or not (categorical or continuous):
             raise UserError(
@@ -66,11 +67,6 @@ class InfoGAN(Regularizer):
                 f"reg.infogan.categorical a number of classes."
             )
         self.categorical, self.continuous, self.continuous_weight = tuple(categorical), continuous, continuous_weight
-
-    @property
-    def name(self) -> str:
-        """As in the configs."""
-        return "infogan"
 
     @property
     def sizes(self) -> list[int]:
@@ -104,8 +100,8 @@ class InfoGAN(Regularizer):
     def surprise(self, turn: Turn) -> Float[Tensor, ""]:
         """-E log Q(c|x) in nats, the sum over codes, without the constants: -L_I but for the codes'
         entropy."""
-        codes = turn.z[:, self.start : self.start + sum(self.sizes)].float().split(self.sizes, 1)
-        read = turn.D.heads[self.name](turn.fake.features).float().split(self.sizes, 1)
+        codes = at_least_float32(turn.z[:, self.start : self.start + sum(self.sizes)]).split(self.sizes, 1)
+        read = at_least_float32(turn.D.heads[self.name](turn.fake.features)).split(self.sizes, 1)
         *pairs, (code, mean) = zip(codes, read, strict=True)
         surprise = self.continuous_weight * (code - mean).square().sum(1).mean() / 2
         return surprise + sum(F.cross_entropy(logits, one_hot) for one_hot, logits in pairs)

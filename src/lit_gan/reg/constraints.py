@@ -39,7 +39,7 @@ class WeightClip(Regularizer):
 
     moves_d = True
 
-    @checked("reg.weight_clip")
+    @checked
     def __init__(
         self, limit: NonNegative = 0.01, convolutions_only: Switch = False, when: Literal["after", "before"] = "after"
     ):
@@ -55,7 +55,7 @@ class WeightClip(Regularizer):
                 bounds nothing; or its learning rates are equalised; or D has no convolutions and
                 nothing else is to be clamped.
         """
-        layers = stored_weight_layers(D, "weight_clip")
+        layers = stored_weight_layers(D, self.name)
         if self.convolutions_only:
             self.clipped = [layer.weight for layer in layers if not isinstance(layer, nn.Linear | nn.Embedding)]
             if not self.clipped:
@@ -92,7 +92,7 @@ class SpectralPenalty(Regularizer):
         weight: lambda, 0.01 in the paper.
     """
 
-    @checked("reg.spectral_penalty")
+    @checked
     def __init__(self, weight: Number = 0.01, every: CountOrNone = None):
         super().__init__(weight, every)
         self.norms = nn.ModuleList()
@@ -104,7 +104,7 @@ class SpectralPenalty(Regularizer):
             UserError: they are reparametrised, and what divides them by their norm makes the
                 penalty mean nothing.
         """
-        plain_weight_layers(D, "spectral_penalty")
+        plain_weight_layers(D, self.name)
         self.norms.extend(LargestSingularValue(matrix.detach()) for matrix in applied_weights(D))
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
@@ -126,7 +126,7 @@ class Orthonormal(Regularizer):
         weight: the coefficient. The paper does not state it.
     """
 
-    @checked("reg.orthonormal")
+    @checked
     def __init__(self, weight: Number = 1e-4, every: CountOrNone = None):
         super().__init__(weight, every)
 
@@ -136,7 +136,7 @@ class Orthonormal(Regularizer):
         Raises:
             UserError: they are reparametrised by an earlier entry of `reg`.
         """
-        for layer in stored_weight_layers(D, "orthonormal"):
+        for layer in stored_weight_layers(D, self.name):
             weight = layer.weight.detach().movedim(out_axis(layer), 0)
             weight.copy_(nn.init.orthogonal_(torch.empty_like(weight, memory_format=torch.contiguous_format)))
 
@@ -175,7 +175,7 @@ class Orthogonal(Regularizer):
         UserError: another network.
     """
 
-    @checked("reg.orthogonal")
+    @checked
     def __init__(self, weight: Number = 1e-4, network: Literal["g", "d"] = "g", every: CountOrNone = None):
         super().__init__(weight, every)
         self.network = network

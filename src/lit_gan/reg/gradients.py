@@ -94,7 +94,7 @@ class GradientPenalty(Steepness):
         one_sided: E max(0, ||grad D(x_hat)||_2 - 1)^2, which lets D be flat; their section 4.
     """
 
-    @checked("reg.gradient_penalty")
+    @checked
     def __init__(self, weight: Number = 10.0, one_sided: Switch = False, every: CountOrNone = None):
         super().__init__(weight, every)
         self.one_sided = one_sided
@@ -117,7 +117,7 @@ class FiniteDifferencePenalty(Steepness):
         weight: lambda, 10 as in the gradient penalty.
     """
 
-    @checked("reg.finite_difference_penalty")
+    @checked
     def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
         super().__init__(weight, every)
 
@@ -144,7 +144,7 @@ class DRAGAN(Steepness):
         UserError: a spread that is not positive.
     """
 
-    @checked("reg.dragan")
+    @checked
     def __init__(self, weight: Number = 10.0, spread: Positive = 0.5, every: CountOrNone = None):
         super().__init__(weight, every)
         self.spread = spread
@@ -165,7 +165,8 @@ class Staged(Steepness):
         self.staged: Images | None = None
 
     def half_squared_slope(self, verdict: Literal["real", "fake"], turn: Turn) -> Float[Tensor, ""]:
-        """Half the mean over the batch; of samples that nobody has staged, of a look of its own."""
+        """Half the mean squared slope over the batch; where `stage` has not made the samples
+        differentiable, D looks at them once more."""
         x, self.staged = self.staged, None
         if x is None:
             x = turn.x_real if verdict == "real" else turn.x_fake
@@ -187,7 +188,7 @@ class R1(Staged):
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
-    @checked("reg.r1")
+    @checked
     def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
         super().__init__(weight, every)
 
@@ -211,7 +212,7 @@ class R2(Staged):
         weight: gamma, 10 in the paper; with the half above, gamma / 2 multiplies the squared slope.
     """
 
-    @checked("reg.r2")
+    @checked
     def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
         super().__init__(weight, every)
 
@@ -235,7 +236,7 @@ class ZeroCentered(Steepness):
         weight: lambda, without the factor of a half that R1 and R2 have.
     """
 
-    @checked("reg.zero_centered")
+    @checked
     def __init__(self, weight: Number = 10.0, every: CountOrNone = None):
         super().__init__(weight, every)
 

@@ -38,7 +38,7 @@ class InstanceNoise(Regularizer):
         UserError: a negative sigma, or `until` below 1.
     """
 
-    @checked("reg.instance_noise")
+    @checked
     def __init__(self, sigma: NonNegative = 0.1, until: CountOrNone = None):
         super().__init__()
         self.sigma, self.until = sigma, until
@@ -46,7 +46,7 @@ class InstanceNoise(Regularizer):
 
     @property
     def present(self) -> Float[Tensor, ""]:
-        """The standard deviation of now."""
+        """The standard deviation at the present update."""
         left = 1 - self.updates / self.until if self.until else torch.ones((), device=self.updates.device)
         return self.sigma * left.clamp(min=0)
 
@@ -181,7 +181,7 @@ class FlipAndShift:
         UserError: a shift that is no whole number from 0 on.
     """
 
-    @checked("T")
+    @checked
     def __init__(self, pixels: Whole = 4, flip: Switch = True):
         self.pixels, self.flip = pixels, flip
 
@@ -210,7 +210,7 @@ class ExperienceReplay(Regularizer):
         UserError: a capacity that is no whole number from 1 on.
     """
 
-    @checked("reg.experience_replay")
+    @checked
     def __init__(self, capacity: Count = 3200):
         super().__init__()
         self.capacity = capacity
@@ -289,7 +289,7 @@ class PacGAN(Regularizer):
         UserError: m is no whole number from 1 on.
     """
 
-    @checked("reg.pacgan")
+    @checked
     def __init__(self, m: Count = 2):
         super().__init__()
         self.m = m

@@ -88,7 +88,7 @@ class LabelConcat(Conditional):
         UserError: data without labels, or another network.
     """
 
-    @checked("reg.label_concat")
+    @checked
     def __init__(self, n_classes: int | None, network: Literal["g", "d", "both"] = "both"):
         super().__init__(n_classes)
         self.network = network
@@ -135,7 +135,7 @@ class MiddleConcat(Conditional):
         UserError: data without labels, a size below 1, or a D of blocks that cannot read more channels.
     """
 
-    @checked("reg.middle_concat")
+    @checked
     def __init__(self, n_classes: int | None, size: Count = 128):
         super().__init__(n_classes)
         self.size = size
@@ -233,7 +233,7 @@ class MappedProjection(Conditional):
         UserError: data without labels, or a depth below 1.
     """
 
-    @checked("reg.mapped_projection")
+    @checked
     def __init__(self, n_classes: int | None, depth: Count = 8):
         super().__init__(n_classes)
         self.depth = depth
@@ -315,7 +315,7 @@ class ACGAN(Conditional):
             code, instead of labels of their own.
     """
 
-    @checked("reg.acgan")
+    @checked
     def __init__(
         self,
         n_classes: int | None,

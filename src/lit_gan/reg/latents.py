@@ -29,7 +29,7 @@ class ModeSeeking(Regularizer):
         weight: lambda, 1 in the authors' code.
     """
 
-    @checked("reg.mode_seeking")
+    @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__(weight, every)
 
@@ -63,7 +63,7 @@ class LOGAN(Regularizer):
         UserError: an argument out of its range.
     """
 
-    @checked("reg.logan")
+    @checked
     def __init__(self, weight: Number = 0.1, alpha: NonNegative = 0.9, beta: Positive = 0.1, rate: Share = 0.8):
         super().__init__(weight)
         self.alpha, self.beta, self.rate = alpha, beta, rate
@@ -105,7 +105,7 @@ class LOGAN(Regularizer):
         return None if self.step is None else self.step.square().sum(1).mean()
 
     def g(self, turn: Turn) -> Scalar | None:
-        """The same."""
+        """The mean squared length of the step, as for D."""
         return self.d(turn)
 
     def project(self, turn: Turn) -> None:

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from lit_gan.game import Discriminator, Generator, Regularizer
+from lit_gan.game import Discriminator, Generator, Regularizer, at_least_float32
 from lit_gan.layers import widen
 from lit_gan.ranges import Count, checked
 
@@ -24,7 +24,7 @@ class Closeness(nn.Module):
 
     def forward(self, features: Float[Tensor, "b f"]) -> Float[Tensor, "b more"]:
         """[b, f] to [b, f + B], the closeness in full precision."""
-        M = self.T(features).float().T.contiguous().unflatten(0, (self.n_kernels, -1))
+        M = at_least_float32(self.T(features)).T.contiguous().unflatten(0, (self.n_kernels, -1))
         distance = (M[..., None] - M[..., None, :]).abs().sum(1)
         closeness = distance.neg().exp().sum(2).T - 1
         return torch.cat([features, closeness.to(features.dtype)], 1)
@@ -45,7 +45,7 @@ class MinibatchDiscrimination(Regularizer):
         UserError: one of them below 1.
     """
 
-    @checked("reg.minibatch_discrimination")
+    @checked
     def __init__(self, n_kernels: Count = 100, kernel_dim: Count = 5):
         super().__init__()
         self.n_kernels, self.kernel_dim = n_kernels, kernel_dim

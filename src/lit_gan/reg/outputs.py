@@ -25,7 +25,7 @@ class Consistency(Regularizer):
         weight: lambda, 10 in the paper.
     """
 
-    @checked("reg.consistency")
+    @checked
     def __init__(self, T: Augmentation, weight: Number = 10.0, every: CountOrNone = None):
         super().__init__(weight, every)
         self.T = T
@@ -77,7 +77,7 @@ class LatentConsistency(Regularizer):
         UserError: sigma is not positive.
     """
 
-    @checked("reg.latent_consistency")
+    @checked
     def __init__(
         self, d_weight: Number = 5.0, g_weight: Number = 0.5, sigma: Positive = 0.05, every: CountOrNone = None
     ):
@@ -123,7 +123,7 @@ class LeCam(Regularizer):
         UserError: a decay outside [0, 1), or a start below 0.
     """
 
-    @checked("reg.lecam")
+    @checked
     def __init__(
         self,
         weight: Number = 0.3,
@@ -161,21 +161,21 @@ class TopK(Regularizer):
     at the samples kept once more.
 
     Args:
-        gamma, every: the share of samples that is kept is multiplied by gamma each `every`
+        gamma, interval: the share of samples that is kept is multiplied by gamma each `interval`
             generator updates.
         floor: the smallest share of samples that is kept.
 
     Raises:
-        UserError: a share outside (0, 1], or `every` below 1.
+        UserError: a share outside (0, 1], or `interval` below 1.
     """
 
-    @checked("reg.top_k")
-    def __init__(self, gamma: Share = 0.99, every: Count = 2000, floor: Share = 0.5):
+    @checked
+    def __init__(self, gamma: Share = 0.99, interval: Count = 2000, floor: Share = 0.5):
         super().__init__()
-        self.gamma, self.interval, self.floor = gamma, every, floor
+        self.gamma, self.interval, self.floor = gamma, interval, floor
 
     def share(self, update: int) -> float:
-        """Of the samples, at a generator update: 1 down to `floor`."""
+        """The share of samples that is kept at a generator update, from 1 down to `floor`."""
         return max(self.floor, self.gamma ** (update // self.interval))
 
     def stage(self, turn: Turn) -> None:

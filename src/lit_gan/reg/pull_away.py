@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.game import Regularizer, Turn, single_precision
+from lit_gan.game import Regularizer, Turn, at_least_float32, single_precision
 from lit_gan.ranges import CountOrNone, Number, checked
 
 
@@ -19,13 +19,13 @@ class PullAway(Regularizer):
         weight: multiplies the term; 0.1 in the paper.
     """
 
-    @checked("reg.pull_away")
+    @checked
     def __init__(self, weight: Number = 0.1, every: CountOrNone = None):
         super().__init__(weight, every)
 
     def g(self, turn: Turn) -> Float[Tensor, ""]:
         """From 0, all orthogonal, to 1, all parallel; 0 for one sample alone."""
-        directions = F.normalize(turn.fake.features.float(), dim=1)
+        directions = F.normalize(at_least_float32(turn.fake.features), dim=1)
         with single_precision(directions.device):
             cosines = directions @ directions.T
         n = len(cosines)

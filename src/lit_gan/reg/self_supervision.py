@@ -38,7 +38,7 @@ class SSGAN(Regularizer):
         g_weight: alpha, of that on generated images in G's turn; 0.2 in the authors' code.
     """
 
-    @checked("reg.ssgan")
+    @checked
     def __init__(self, d_weight: Number = 1.0, g_weight: Number = 0.2, every: CountOrNone = None):
         super().__init__(every=every)
         self.d_weight, self.g_weight = d_weight, g_weight
@@ -67,7 +67,7 @@ class SSGAN(Regularizer):
     def error(self, turn: Turn, x: Images, y: Labels) -> Scalar:
         """Cross entropy in nats, the mean over the batch; log 4 of one who does not know."""
         x, y, quarters = turned(x, y)
-        return F.cross_entropy(turn.D.heads[self.name](turn.D(x, y).features).float(), quarters)
+        return F.cross_entropy(at_least_float32(turn.D.heads[self.name](turn.D(x, y).features)), quarters)
 
 
 def turned(x: Images, y: Labels) -> tuple[Images, Labels, Labels]:
@@ -112,7 +112,7 @@ class InfoMax(Regularizer):
         size: R, 1024 in mimicry.
     """
 
-    @checked("reg.info_max")
+    @checked
     def __init__(self, d_weight: Number = 0.2, g_weight: Number = 0.2, size: Count = 1024, every: CountOrNone = None):
         super().__init__(every=every)
         self.d_weight, self.g_weight, self.size = d_weight, g_weight, size

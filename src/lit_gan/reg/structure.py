@@ -18,7 +18,7 @@ class Normalisation(Regularizer):
             to bound the Lipschitz constant, and keep the additive beta.
     """
 
-    @checked("reg")
+    @checked
     def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
@@ -130,7 +130,7 @@ class Dropout(Regularizer):
         UserError: p outside [0, 1).
     """
 
-    @checked("reg.dropout")
+    @checked
     def __init__(self, p: Probability = 0.5):
         super().__init__()
         self.p = p
@@ -164,7 +164,7 @@ class FreezeD(Regularizer):
         UserError: fewer than 1.
     """
 
-    @checked("reg.freeze_d")
+    @checked
     def __init__(self, layers: Count = 2):
         super().__init__()
         self.layers = layers

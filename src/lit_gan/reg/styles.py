@@ -41,7 +41,7 @@ class StyleMixing(OfStyles):
         UserError: a probability that is not above 0 and at most 1.
     """
 
-    @checked("reg.style_mixing")
+    @checked
     def __init__(self, probability: Share = 0.9):
         super().__init__()
         self.probability = probability
@@ -76,7 +76,7 @@ class PathLength(OfStyles):
 
     mean: Tensor
 
-    @checked("reg.path_length")
+    @checked
     def __init__(self, weight: Number = 2.0, every: CountOrNone = 4, decay: Probability = 0.99):
         super().__init__(weight, every)
         self.decay = decay

@@ -44,11 +44,6 @@ class FeatureMatchingL1(Regularizer):
     The real samples are those of D's last turn; StudioGAN draws others.
     """
 
-    @property
-    def name(self) -> str:
-        """As in the configs."""
-        return "feature_matching_l1"
-
     def g(self, turn: Turn) -> Scalar:
         """The mean distance between the two batches' mean features."""
         return (turn.real.features.mean(0) - turn.fake.features.mean(0)).abs().mean()
@@ -64,7 +59,7 @@ class HistoricalAveraging(Regularizer):
         weight: the coefficient. The paper does not state it.
     """
 
-    @checked("reg.historical_averaging")
+    @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__(weight, every)
         self.names: dict[str, list[str]] = {}
@@ -126,7 +121,7 @@ class Unrolled(Regularizer):
         UserError: steps that are no whole number from 0 on.
     """
 
-    @checked("reg.unrolled")
+    @checked
     def __init__(self, steps: Whole = 5):
         super().__init__()
         self.steps = steps
@@ -137,7 +132,7 @@ class Unrolled(Regularizer):
         Raises:
             UserError: a regularizer moves D's weights between them.
         """
-        movers = [reg.name for reg in regs.values() if reg.moves_d]
+        movers = [name for name, reg in regs.items() if reg.moves_d]
         if movers and self.steps:
             raise UserError(
                 f"reg=unrolled differentiates through the steps of D's optimizer, but not through what "

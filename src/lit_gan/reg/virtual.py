@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer
+from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer, at_least_float32
 from lit_gan.layers import LatentNorm, NormSlot
 from lit_gan.ranges import AtLeastTwo, checked
 from lit_gan.system.processes import as_the_first
@@ -35,7 +35,7 @@ class VirtualNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Normalised, in full precision inside."""
-        rows = x.float().reshape(*x.shape[:2], -1)
+        rows = at_least_float32(x).reshape(*x.shape[:2], -1)
         mean, square = self.mixed(rows.mean(2)), self.mixed(rows.square().mean(2))
         scale = (square - mean.square()).clamp(min=0).add(self.EPS).rsqrt()
         rows = (rows - mean[..., None]) * scale[..., None]
@@ -128,7 +128,7 @@ class VirtualBatchNorm(Regularizer):
         UserError: another network, or fewer than two samples.
     """
 
-    @checked("reg.virtual_batch_norm")
+    @checked
     def __init__(self, network: Literal["g", "d", "both"] = "g", n_reference: AtLeastTwo = 64):
         super().__init__()
         self.network, self.n_reference = network, n_reference

@@ -83,7 +83,7 @@ class SpectralNorm(Regularizer):
             or one that is learned, or another network.
     """
 
-    @checked("reg.spectral")
+    @checked
     def __init__(
         self,
         n_power_iterations: Count = 1,
@@ -104,9 +104,9 @@ class SpectralNorm(Regularizer):
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of the players, of G all but its embeddings."""
         if "d" in self.networks:
-            self.normalise(divisible_layers(D, "spectral"))
+            self.normalise(divisible_layers(D, self.name))
         if "g" in self.networks:
-            layers = divisible_layers(G, "spectral")
+            layers = divisible_layers(G, self.name)
             self.normalise([layer for layer in layers if not isinstance(layer, nn.Embedding)])
 
     def normalise(self, layers: list[nn.Module]) -> None:
@@ -156,14 +156,14 @@ class FrobeniusNorm(Regularizer):
             1.
     """
 
-    @checked("reg.frobenius")
+    @checked
     def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Reparametrises every operator of D."""
-        for layer in divisible_layers(D, "frobenius"):
+        for layer in divisible_layers(D, self.name):
             gain = nn.Parameter(layer.weight.detach().norm()) if self.gamma else 1.0
             parametrize.register_parametrization(layer, "weight", Normalised(FrobeniusLength(), out_axis(layer), gain))
 
@@ -176,7 +176,7 @@ class WeightNorm(Regularizer):
             bound the Lipschitz constant; the original method learns them.
     """
 
-    @checked("reg.weight_norm")
+    @checked
     def __init__(self, gamma: Switch = False):
         super().__init__()
         self.gamma = gamma
@@ -187,8 +187,8 @@ class WeightNorm(Regularizer):
         Raises:
             UserError: as `divisible_layers`, or the learning rates of D are equalised.
         """
-        stored_weight_layers(D, "weight_norm")
-        for layer in divisible_layers(D, "weight_norm"):
+        stored_weight_layers(D, self.name)
+        for layer in divisible_layers(D, self.name):
             parametrize.register_parametrization(layer, "weight", RowLengths(out_axis(layer)))
             length = layer.parametrizations.weight.original0
             if not self.gamma:

@@ -55,9 +55,9 @@ class PanelKey:
         """Data, extractor and protocol, which a paper's number must share; a changed one has
         another name."""
         data, protocol = self.facts["data"], self.facts["name"]
-        size = self.facts.get("shape", [None])[-1]
-        if shipped_config("data", data).get("image_size", size) != size:
-            data += f" at {size} px"
+        shape, shipped = self.facts.get("shape", [None]), shipped_config("data", data)
+        if shipped.get("image_size", None if len(shape) == 3 and not shipped else shape[-1]) != shape[-1]:
+            data += f" at {shape[-1]} px"
         if is_changed(self.facts, shipped_config("protocol", protocol).get(protocol, {})):
             protocol += ", changed"
         return data, self.facts.get("extractor", ""), protocol

@@ -47,8 +47,13 @@ def weights_file(config: DictConfig, source: Source) -> Path:
     """Where the weights are written: the setting `output`, or else the file that the package ships.
 
     Raises:
-        UserError: `output` is a folder.
+        UserError: `output` is a folder, or not set for images of one's own.
     """
+    if config.output is None and not source.published:
+        raise UserError(
+            f"output=null: the package keeps classifiers of published data sets only, and data={source.name} is none: "
+            f"set output=FILE. A run trains the classifier of its own data by itself (metrics=classifier)."
+        )
     path = Path(config.output or SHIPPED / f"{source.name}.pt")
     if path.is_dir():
         raise UserError(f"output={path} is a folder: name the file of weights, such as output={path / source.name}.pt.")

@@ -22,7 +22,7 @@ from lit_gan.ranges import Allowed, Count, Seed, require
 from lit_gan.records.directory import find_checkpoint, load_config
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_ends
-from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.sampling import Sampler, latents_and_labels, n_classes_of
 from lit_gan.settings import SAMPLE
 from lit_gan.styles import StyledGenerator
 from lit_gan.sweep.overview import read_run_or_cells
@@ -30,7 +30,7 @@ from lit_gan.system.shell import shell_command
 from lit_gan.tasks.chosen_run import moved_source
 from lit_gan.tasks.loading import load_generator
 from lit_gan.tasks.run_lines import run_lines
-from lit_gan.tasks.sample import GRID, draw_samples, latents_and_labels, points_between
+from lit_gan.tasks.sample import GRID, draw_samples, points_between
 from lit_gan.tasks.trained import load_exported
 
 
@@ -104,7 +104,8 @@ class Explored:
         directory: of its run; None where there is only an export.
         source: its data set, by which texts are read; None for an export.
         class_names: by their numbers; None where classes have no names.
-        drawing: the settings `batch_norm` and `batch_size` of samples.
+        drawing: the page's settings: `batch_norm` and `batch_size` of samples, and where the data
+            are.
     """
 
     name: str
@@ -194,9 +195,18 @@ class Explored:
         if self.directory is None:
             return None
         label = None if wish.label is None else self.classes[wish.label]
-        settings = {"n": wish.n, "seed": wish.seed, "class": label, "truncation": wish.truncation}
+        settings = {"n": wish.n, "seed": wish.seed, "class": label, "truncation": wish.truncation} | self.drawn_as()
         words = [f"{key}={as_typed_value(str(value))}" for key, value in settings.items() if value is not None]
         return shell_command("sample", f"run={as_typed_value(self.name)}", *self.weights[name].words, *words)
+
+    def drawn_as(self) -> dict[str, Any]:
+        """The settings of the page that samples depend on, or that say where the data are, as those of
+        a command; None for what that does anyway."""
+        drawing = self.drawing
+        batches = {"batch_norm": drawing.batch_norm, "batch_size": drawing.batch_size}
+        return (batches if drawing.batch_norm != "running" else {}) | {
+            f"data.{name}": value for name, value in (drawing.get("data") or {}).items()
+        }
 
     def lines(self) -> list[str]:
         """What the run is, how far it is, and its scores; [] where there is no run."""

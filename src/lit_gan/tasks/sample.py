@@ -16,16 +16,13 @@ from lit_gan.figures.pictures import Page, Picture, render
 from lit_gan.records.directory import load_config
 from lit_gan.records.files import replacing
 from lit_gan.records.results import Results
-from lit_gan.sampling import Sampler, class_number
+from lit_gan.sampling import Sampler, class_number, latents_and_labels
 from lit_gan.settings import SAMPLE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_generator
 
 GRID = 256
 """The most samples in a grid."""
-
-BLOCK = 256
-"""Latent vectors are drawn in blocks of so many, so that the first ones are the same for each n."""
 
 SINGLES = "images"
 """The folder, below the output, of nothing but the single images: what tools that score folders are
@@ -91,21 +88,6 @@ def draw_samples(sampler: Sampler, n: int, label: int | None, batch_size: int) -
     """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same
     whatever n is."""
     return sampler.generate_all(*latents_and_labels(sampler, n, label), batch_size)
-
-
-def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Tensor, Tensor]:
-    """Latent vectors [n, z_dim] and labels [n], each the `label` or, if it is None, drawn
-    uniformly.
-
-    Raises:
-        UserError: the generator has no such class.
-    """
-    blocks = [sampler.latents(BLOCK) for _ in range(0, n, BLOCK)]
-    z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
-    if label is not None:
-        sampler.require(label)
-        y.fill_(label)
-    return z, y.to(z.device)
 
 
 def save_samples(
