@@ -655,7 +655,7 @@ class TestFIDInfinity:
         assert f"of infinitely many {last['fid']:.4g}" in printed
 
     def test_it_is_of_the_metrics_on_the_command_line(self, images, refusal):
-        assert "the metrics of this run have none: add metrics=NAME" in refusal(images, "fid_infinity")
+        assert "the metrics of this run have none: add metrics=efficientnet_lite0" in refusal(images, "fid_infinity")
 
     @pytest.mark.parametrize(("smallest", "samples"), [(128, 300), (300, 300)])
     def test_sizes_without_a_line(self, smallest, samples, images, refusal):
@@ -779,7 +779,7 @@ class TestTruncation:
             Truncation().check(self.scored(identity_g("uniform")))
 
     def test_it_is_of_scores(self, images, refusal):
-        assert "the metrics of this run have none: add metrics=NAME" in refusal(images, "truncation")
+        assert "the metrics of this run have none: add metrics=efficientnet_lite0" in refusal(images, "truncation")
 
 
 class Painter(game.Generator):

@@ -231,7 +231,10 @@ class TestEvaluate:
             (["generated=1"], ["generated=1 ", "2 or more"]),
             (["ema=maybe"], ["ema=maybe", "true or false"]),
             ([], ["metrics=none", "choose metrics="]),
-            (["metrics=none"], ["the command line comes to metrics=none"]),
+            (
+                ["metrics=none"],
+                ["the command line comes to metrics=none", "choose metrics=NAME, one of classifier, cmmd"],
+            ),
             (["metrics=classifier", "protocols=[quick,foo]"], ["foo", "quick", "modern"]),
             (["metrics=classifier", "protocols=[quick,sngan_paper]"], ["digits", "test"]),
             (["metrics=classifier", "checkpoint=[last,foo]"], ["checkpoint=foo", "last"]),

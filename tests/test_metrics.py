@@ -1496,5 +1496,7 @@ def test_clip_offline_damaged_and_unknown(clip_file, monkeypatch):
     )
     with pytest.raises(UserError, match=sentence):
         CLIP(TINY_CLIP).prepare(Squares())
-    with pytest.raises(UserError, match=r"architecture=vit does not exist: there are clip-rn50, .*clip-vit-l-14-336px"):
+    with pytest.raises(
+        UserError, match=r"architecture=vit does not exist: choose one of clip-rn50, .*clip-vit-l-14-336px"
+    ):
         CLIP("vit").prepare(Squares())

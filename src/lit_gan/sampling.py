@@ -166,7 +166,9 @@ class Sampler:
             UserError: names those it makes.
         """
         if self.n_classes is None:
-            raise UserError(f"class={label} cannot be asked for: this generator was trained with no labels.")
+            raise UserError(
+                f"class={label} cannot be asked for, as this generator was trained with no labels: leave it out."
+            )
         if not 0 <= label < self.n_classes:
             raise UserError(f"class={label} is none of this generator's: they are 0 to {self.n_classes - 1}.")
 

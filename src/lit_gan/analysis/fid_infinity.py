@@ -56,8 +56,8 @@ class FIDInfinity(Analysis):
         check_images("fid_infinity", subject)
         if subject.extractor is None:
             raise UserError(
-                "analysis=fid_infinity compares features, and the metrics of this run have none: add metrics=NAME, "
-                "one of classifier, efficientnet_lite0, inception and dinov2."
+                "analysis=fid_infinity compares features, and the metrics of this run have none: add "
+                "metrics=efficientnet_lite0, or others that compare features."
             )
         pixels = torch.zeros(1, *subject.source.shape, dtype=torch.uint8)
         width = subject.extractor(pixels).pool.shape[1]

@@ -43,7 +43,9 @@ class Gradients(Analysis):
         """
         norms = gradient_norms(subject, self.batch)
         if not norms:
-            raise UserError("analysis=gradients finds no layer in D through which its loss passes.")
+            raise UserError(
+                "analysis=gradients finds no layer in D through which its loss passes: choose a run of another model."
+            )
         plot = titled_figure(max(5, 1 + 0.5 * len(norms)), 4.5, "Gradient of D's loss")
         axes = plot.subplots()
         axes.plot(list(norms), list(norms.values()), color=BLUE, marker="o")

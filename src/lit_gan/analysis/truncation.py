@@ -71,8 +71,8 @@ class Truncation(Analysis):
         """
         if subject.config.metrics.suite is None:
             raise UserError(
-                "analysis=truncation compares scores, and the metrics of this run have none: add metrics=NAME, one of "
-                "classifier, efficientnet_lite0, inception and dinov2 for images, and modes for points."
+                "analysis=truncation compares scores, and the metrics of this run have none: add "
+                "metrics=efficientnet_lite0 or others for images, or metrics=modes for points."
             )
         Sampler(subject.G, truncation=self.limits[0])
 

@@ -12,7 +12,7 @@ from lit_gan.figures.training_curves import save_training_curves
 from lit_gan.records.results import Results
 
 log = logging.getLogger("lit_gan")
-CHOICES = ("experiment", "method", "model", "loss", "reg", "optim", "data")
+CHOICES = ("experiment", "method", "model", "loss", "labels", "reg", "optim", "data")
 """Config groups that the title of the figure names."""
 
 

@@ -153,7 +153,10 @@ class HuggingFaceSet(OwnImages):
         """
         known = self.content[self.splits["train"]].column_names
         if self.label is not None and self.label not in known:
-            raise UserError(f"data.label={self.label}: {self.place} has no such column, but {', '.join(known)}.")
+            raise UserError(
+                f"data.label={self.label}: {self.place} has no such column, but {', '.join(known)}: choose one of "
+                f"them, or set data.n_classes=null."
+            )
         classes = self.columns("ClassLabel")
         return self.label or (next(iter(classes)) if len(classes) == 1 else None)
 

@@ -258,7 +258,10 @@ class DINOv2(Extractor):
         from torch_fidelity.feature_extractor_dinov2 import MODEL_METADATA, FeatureExtractorDinoV2
 
         if self.architecture not in MODEL_METADATA:
-            raise UserError(f"architecture={self.architecture} does not exist: there are {', '.join(MODEL_METADATA)}.")
+            raise UserError(
+                f"metrics.suite.extractor.architecture={self.architecture} does not exist: choose one of "
+                f"{', '.join(MODEL_METADATA)}."
+            )
         folder = hub_folder()
         try:
             return FeatureExtractorDinoV2(self.architecture, ["dinov2"])
@@ -305,7 +308,10 @@ class CLIP(Extractor):
         from torch_fidelity.feature_extractor_clip import MODEL_METADATA, MODEL_URLS, FeatureExtractorCLIP
 
         if self.architecture not in MODEL_METADATA:
-            raise UserError(f"architecture={self.architecture} does not exist: there are {', '.join(MODEL_METADATA)}.")
+            raise UserError(
+                f"metrics.suite.extractor.architecture={self.architecture} does not exist: choose one of "
+                f"{', '.join(MODEL_METADATA)}."
+            )
         file = f"{self.architecture}-{MODEL_METADATA[self.architecture]['hash']}.pt"
         path = hub_folder() / "checkpoints" / file
         try:

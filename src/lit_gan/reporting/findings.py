@@ -31,7 +31,7 @@ from lit_gan.reporting.tables import (
 from lit_gan.sweep.own_flags import own_config_flags
 from lit_gan.system.shell import shell_command
 
-GROUPS = ("data", "model", "loss", "reg", "optim", "metrics")
+GROUPS = ("data", "experiment", "method", "model", "loss", "labels", "reg", "optim", "order", "metrics")
 """The config groups whose choices the table of what was run names."""
 LINES_SHOWN = 6
 """So many lines of a cell's text stand in its table."""

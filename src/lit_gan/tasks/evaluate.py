@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from lit_gan.build import build_gan, build_protocol, choose_device, complete_metrics
+from lit_gan.catalogue.configs import choices
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
@@ -226,8 +227,8 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     if suite is None:
         owner = "the command line comes to" if "suite" in config.metrics else "the run has"
         raise UserError(
-            f"{owner} metrics=none, so there is nothing to score: choose metrics=..., one of classifier, "
-            f"efficientnet_lite0, inception and dinov2 for images, and modes for points."
+            f"{owner} metrics=none, so there is nothing to score: choose metrics=NAME, one of "
+            f"{', '.join(name for name in choices('metrics') if name not in ('auto', 'none'))}."
         )
     return suite
 
