@@ -17,7 +17,7 @@ from torch._dynamo import lookup_backend
 from lit_gan.build import build_gan
 from lit_gan.compilation import compile_calls, compiler_of
 from lit_gan.errors import UserError
-from lit_gan.module import without_gradients_of
+from lit_gan.layers import fixed
 
 calls = []
 
@@ -51,7 +51,7 @@ def play(gan, player, n):
     """The terms of one player's objective on random samples; its gradient is left in the weights."""
     x = torch.randn(n, *gan.G.shape, dtype=torch.double).contiguous(memory_format=gan.layout)
     turn = gan.turn(player, x, torch.randint(gan.n_classes or 1, (n,)))
-    with without_gradients_of(gan.D) if player == "g" else nullcontext():
+    with fixed(gan.D) if player == "g" else nullcontext():
         for reg in gan.regs.values():
             reg.stage(turn)
         terms = gan.terms(turn)

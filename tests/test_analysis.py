@@ -324,9 +324,8 @@ class TestLevelSets:
     def test_a_packing_critic_sees_copies(self):
         """m = 2 points as one of 4 numbers, each weighted differently: D(x, x)."""
         D = Players(nn.Unflatten(0, (-1, 2)), nn.Flatten(), head=linear([[1.0, 0.0, 0.0, 2.0]]))
-        one = subject(D)
-        assert one.packed == 2
-        assert mean_logits(one, torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
+        D.pack = 2
+        assert mean_logits(subject(D), torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
 
 
 def critic(widths, strides, channels):

@@ -17,10 +17,11 @@ from lit_gan.callbacks.soundness import Soundness
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page
 from lit_gan.game import Loss, Regularizer
+from lit_gan.layers import fixed
 from lit_gan.losses import Hinge, LeastSquares, Minimax, NonSaturating, Wasserstein
 from lit_gan.metrics.measure import measure
 from lit_gan.models import dcgan, mlp
-from lit_gan.module import GAN, Average, without_gradients_of
+from lit_gan.module import GAN, Average
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
 from lit_gan.reg.constraints import WeightClip
@@ -172,7 +173,7 @@ def test_no_graph_through_g_on_d_turn_and_no_gradients_for_d_on_g_turn(points):
 def test_freezing_ends_with_an_error_and_wakes_only_what_learned():
     network = nn.Linear(2, 2)
     network.bias.requires_grad_(False)
-    with pytest.raises(RuntimeError, match="does not require grad"), without_gradients_of(network):
+    with pytest.raises(RuntimeError, match="does not require grad"), fixed(network):
         network(torch.ones(1, 2)).sum().backward()
     assert network.weight.requires_grad
     assert not network.bias.requires_grad

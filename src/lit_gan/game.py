@@ -129,6 +129,8 @@ class Discriminator(nn.Module):
 
     body: nn.Module
     head: nn.Module
+    pack: int = 1
+    """Samples behind one logit."""
 
     def __init__(self):
         super().__init__()
@@ -148,6 +150,11 @@ class Discriminator(nn.Module):
 def at_least_float32(x: Tensor) -> Tensor:
     """Returns x in single precision at least: losses are of small differences between outputs."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def uniform_per_sample(x: Images) -> Tensor:
+    """One number from U[0, 1) for each sample, as [b, 1, ...], so that it broadcasts over x."""
+    return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)
 
 
 def single_precision(device: torch.device) -> AbstractContextManager:

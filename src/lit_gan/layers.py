@@ -5,6 +5,7 @@ A convolution's matrix is [out, in * height * width], an embedding's maps one-ho
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 import torch.nn.functional as F
@@ -357,3 +358,17 @@ def structure(network: nn.Module) -> tuple:
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     parts = [(type(part), sorted(vars(part)), len(part._forward_hooks)) for part in network.modules()]
     return str(network), shapes, parts, len(getattr(network, "latents", ()))
+
+
+@contextmanager
+def fixed(*networks: nn.Module) -> Iterator[None]:
+    """Computes no gradients for the parameters of networks, which would only be thrown away: on G's turn
+    D's."""
+    learning = [each for network in networks for each in network.parameters() if each.requires_grad]
+    for parameter in learning:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in learning:
+            parameter.requires_grad_(True)

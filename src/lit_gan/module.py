@@ -4,7 +4,6 @@ terms."""
 import copy
 import itertools
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -14,8 +13,8 @@ from torch import Tensor, nn
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.layers import changes
-from lit_gan.optim import Optimizers, trainable
+from lit_gan.layers import changes, fixed
+from lit_gan.optim import Optimizers
 from lit_gan.order import Order
 from lit_gan.sampling import n_classes_of
 
@@ -131,7 +130,7 @@ class GAN(LightningModule, Game):
         """The player's gradient: the loss and every regularizer's term, averaged over its turns."""
         player = move[0].player
         self.optimizer(player).zero_grad()
-        with without_gradients_of(self.D) if player == "g" else nullcontext():
+        with fixed(self.D) if player == "g" else fixed():
             for turn in move:
                 for reg in self.regs.values():
                     reg.stage(turn)
@@ -238,17 +237,3 @@ def repeated(part: Tensor, n: int | None) -> Tensor:
     """The first n rows, from the beginning again where there are fewer; all of them if n is
     None."""
     return part if n is None else part[torch.arange(n, device=part.device) % len(part)]
-
-
-@contextmanager
-def without_gradients_of(network: nn.Module) -> Iterator[None]:
-    """Computes no gradients for a network's parameters: on G's turn D's would only be thrown
-    away."""
-    parameters = trainable(network)
-    for parameter in parameters:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in parameters:
-            parameter.requires_grad_(True)

@@ -64,7 +64,7 @@ def gradient_norms(subject: Subject, batch: int) -> dict[str, float]:
         UserError: D judges packs of samples, which do not divide the batch.
     """
     _, x, y = subject.real("train", batch)
-    if len(x) % (m := subject.packed):
+    if len(x) % (m := subject.D.pack):
         raise UserError(
             f"analysis.gradients.batch={batch} gives {len(x)} samples, which D, with reg.pacgan.m={m}, cannot judge in "
             f"packs: set analysis.gradients.batch={len(x) // m * m or m}, or another multiple."

@@ -1,6 +1,5 @@
 """The subject of the analyses: a trained GAN with its data."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,7 +32,6 @@ class Subject:
         ema: whether G has its moving average's weights, if the run has one.
         seed: decides the latent vectors.
         batch_size: so many samples go through a network at once.
-        packed: D judges so many samples at once, more than one under PacGAN.
     """
 
     config: DictConfig
@@ -43,12 +41,6 @@ class Subject:
     ema: bool
     seed: int
     batch_size: int
-
-    def __post_init__(self):
-        with torch.no_grad():
-            n = 2 * math.prod(getattr(layer, "m", 1) for layer in self.D.modules())  # two packs, of m each
-            x, y = torch.zeros(n, *self.source.shape), torch.zeros(n, dtype=torch.long)
-            self.packed = n // len(self.D(x.to(self.device), y.to(self.device)).logits)
 
     @property
     def G(self) -> Generator:
@@ -129,4 +121,4 @@ class Subject:
     def judge(self, x: Images, y: Labels) -> Verdict:
         """D's verdict on each sample by itself; a D that judges several at once sees copies of the
         sample."""
-        return self.D(x.repeat_interleave(self.packed, 0), y.repeat_interleave(self.packed, 0))
+        return self.D(x.repeat_interleave(self.D.pack, 0), y.repeat_interleave(self.D.pack, 0))

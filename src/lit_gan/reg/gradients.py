@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn
+from lit_gan.game import Discriminator, Generator, Images, Labels, Regularizer, Turn, uniform_per_sample
 from lit_gan.ranges import CountOrNone, Number, Positive, Switch, checked
 
 
@@ -46,17 +46,12 @@ def squared_length(gradients: Float[Tensor, "logits n"]) -> Float[Tensor, ""]:
     return gradients.square().sum(1).mean()
 
 
-def shares(x: Images) -> Tensor:
-    """One number from U[0, 1) for each sample, [b, 1, ...]."""
-    return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)
-
-
 def between(x_real: Images, x_fake: Images) -> Images:
     """One point on the line between each pair, uniformly, with one number per sample.
 
     Where D looks at labels, a penalty shows it the point with the label of the real sample.
     """
-    return torch.lerp(x_fake, x_real, shares(x_real))
+    return torch.lerp(x_fake, x_real, uniform_per_sample(x_real))
 
 
 def generated(turn: Turn) -> Images:
@@ -152,7 +147,7 @@ class DRAGAN(Steepness):
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """The mean over the batch."""
         x = turn.x_real
-        x_hat = x + shares(x) * self.spread * x.std() * torch.rand_like(x)
+        x_hat = x + uniform_per_sample(x) * self.spread * x.std() * torch.rand_like(x)
         return (slopes(turn.D, x_hat, turn.y) - 1).square().mean()
 
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn
+from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn, uniform_per_sample
 from lit_gan.layers import n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 
@@ -109,24 +109,19 @@ class DiffAugment(Regularizer):
         return x
 
 
-def uniform(x: Pictures) -> PerImage:
-    """One number from U[0, 1) for each image."""
-    return torch.rand(len(x), 1, 1, 1, device=x.device, dtype=x.dtype)
-
-
 def brightness(x: Pictures) -> Pictures:
     """One number from [-0.5, 0.5) added to each image."""
-    return x + uniform(x) - 0.5
+    return x + uniform_per_sample(x) - 0.5
 
 
 def saturation(x: Pictures) -> Pictures:
     """Each pixel's distance from its grey multiplied by one number of [0, 2) for each image."""
-    return torch.lerp(x.mean(1, keepdim=True), x, 2 * uniform(x))
+    return torch.lerp(x.mean(1, keepdim=True), x, 2 * uniform_per_sample(x))
 
 
 def contrast(x: Pictures) -> Pictures:
     """Each image's distance from its mean multiplied by one number of [0.5, 1.5)."""
-    return torch.lerp(x.mean((1, 2, 3), keepdim=True), x, uniform(x) + 0.5)
+    return torch.lerp(x.mean((1, 2, 3), keepdim=True), x, uniform_per_sample(x) + 0.5)
 
 
 def translation(x: Pictures) -> Pictures:
@@ -188,7 +183,7 @@ class FlipAndShift:
     def __call__(self, x: Pictures) -> Pictures:
         """Each image in its own way."""
         if self.flip:
-            x = torch.where(uniform(x) < 0.5, x.flip(3), x)
+            x = torch.where(uniform_per_sample(x) < 0.5, x.flip(3), x)
         up, aside = (min(self.pixels, size - 1) for size in x.shape[2:])
         return moved(x, up, aside, "reflect")
 
@@ -309,6 +304,7 @@ class PacGAN(Regularizer):
         first = layers[reader_positions(layers)[0]]
         widen(first, (self.m - 1) * n_inputs(first))
         D.body.insert(0, Pack(self.m))
+        D.pack *= self.m
 
     def check(self, G: Generator, D: Discriminator) -> None:
         """Refuses a D that looks at one label a sample, as a pack has m of them.

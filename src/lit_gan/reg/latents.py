@@ -1,7 +1,5 @@
 """Regularizers of how samples depend on their latent vectors: far apart with them, and moved along them."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -11,6 +9,7 @@ from torch.func import functional_call
 
 from lit_gan.errors import UserError
 from lit_gan.game import Latents, Regularizer, Turn, Uniform
+from lit_gan.layers import fixed
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, checked
 
 Scalar = Float[Tensor, ""]
@@ -131,16 +130,3 @@ def asked(network: nn.Module, *inputs: Tensor) -> Any:
     norm."""
     plain = Plain(network)
     return functional_call(plain, {name: buffer.clone() for name, buffer in plain.named_buffers()}, inputs)
-
-
-@contextmanager
-def fixed(*networks: nn.Module) -> Iterator[None]:
-    """Computes no gradients for the parameters of networks."""
-    learning = [each for network in networks for each in network.parameters() if each.requires_grad]
-    for parameter in learning:
-        parameter.requires_grad_(False)
-    try:
-        yield
-    finally:
-        for parameter in learning:
-            parameter.requires_grad_(True)
