@@ -36,6 +36,7 @@ from lit_gan.analysis import (
     PerceptualPathLength,
     SeFa,
     SingularValues,
+    Slopes,
     Truncation,
     base,
 )
@@ -326,6 +327,28 @@ class TestLevelSets:
         D = Players(nn.Unflatten(0, (-1, 2)), nn.Flatten(), head=linear([[1.0, 0.0, 0.0, 2.0]]))
         D.pack = 2
         assert mean_logits(subject(D), torch.tensor([[1.0, 10.0], [2.0, 20.0]])).tolist() == [21.0, 42.0]
+
+
+class TestSlopes:
+    def test_a_linear_d(self):
+        D = Players(nn.Flatten(), head=linear([[3.0, -4.0]]))
+        source, G = Memory(torch.tensor([[1.0, 1.0], [2.0, 0.0]])), game.Generator((2,), 1)
+        G.body = game.Layers(linear([[0.0], [0.0]]))
+        found = Slopes(samples=2).find(subject(D, G, source=source))
+        assert {row["slope"] for row in found.rows} == {5.0}
+        logits = {
+            at: [row["logit"] for row in found.rows if row["at"] == at] for at in ("real", "generated", "between")
+        }
+        assert sorted(logits["real"]) == [-1.0, 6.0]
+        assert logits["generated"] == [0.0, 0.0]
+        assert all(-1 <= logit <= 6 for logit in logits["between"])
+        assert found.summary.startswith("mean slope of D: real 5 (output 2.5)")
+
+    def test_packs_have_none(self):
+        D = Players(nn.Flatten(), head=linear([[3.0, -4.0]]))
+        D.pack = 2
+        with pytest.raises(UserError, match=r"analysis=slopes .*reg=pacgan.*choose a run without\.$"):
+            Slopes().check(subject(D))
 
 
 def critic(widths, strides, channels):
@@ -1079,7 +1102,7 @@ def test_every_analysis_through_the_command(analysis, images, points, unseen, ru
         assert "nan" not in row.values()
 
 
-@pytest.mark.parametrize("analysis", ["spectra", "weights", "gradients", "level_sets"])
+@pytest.mark.parametrize("analysis", ["spectra", "weights", "gradients", "slopes", "level_sets"])
 def test_points(analysis, points, look):
     assert analysis in look(points, analysis, *FAST.get(analysis, []))
 

@@ -17,6 +17,7 @@ from lit_gan.analysis.neighbours import Neighbours
 from lit_gan.analysis.perceptual_path_length import PerceptualPathLength
 from lit_gan.analysis.power_spectrum import PowerSpectrum
 from lit_gan.analysis.sefa import SeFa
+from lit_gan.analysis.slopes import Slopes
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.truncation import Truncation
 from lit_gan.analysis.weights import SingularValues, SpectralNorms, Weights
@@ -40,6 +41,7 @@ __all__ = [
     "PowerSpectrum",
     "SeFa",
     "SingularValues",
+    "Slopes",
     "SpectralNorms",
     "Subject",
     "Truncation",
