@@ -10,7 +10,8 @@ from torch import nn
 
 from lit_gan.cli.launch import launch
 from lit_gan.errors import UserError
-from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign, trainable
+from lit_gan.layers import trainable
+from lit_gan.optim import Optimizers, TensorFlowRMSprop, realign
 from lit_gan.tasks.train import train
 
 pytestmark = pytest.mark.usefixtures("no_curves")

@@ -176,6 +176,10 @@ class TestBadText:
         with pytest.raises(UserError, match=rf"^Text\.{setting}={value} "):
             text(**{setting: value})
 
+    def test_what_is_not_found_out(self):
+        with pytest.raises(UserError, match=r"^data\.n_classes=auto is not found out for data=text"):
+            text().found(["characters", "n_classes"])
+
     @pytest.mark.parametrize("characters", ["aba", "abc`", "a" + UNKNOWN, "abcdefg"])
     def test_characters(self, characters):
         with pytest.raises(UserError, match=rf"^data\.characters={characters} must be different .*set it to auto"):

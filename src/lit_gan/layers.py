@@ -360,11 +360,16 @@ def structure(network: nn.Module) -> tuple:
     return str(network), shapes, parts, len(getattr(network, "latents", ()))
 
 
+def trainable(network: nn.Module) -> list[nn.Parameter]:
+    """The parameters that learn."""
+    return [parameter for parameter in network.parameters() if parameter.requires_grad]
+
+
 @contextmanager
 def fixed(*networks: nn.Module) -> Iterator[None]:
     """Computes no gradients for the parameters of networks, which would only be thrown away: on G's turn
     D's."""
-    learning = [each for network in networks for each in network.parameters() if each.requires_grad]
+    learning = [parameter for network in networks for parameter in trainable(network)]
     for parameter in learning:
         parameter.requires_grad_(False)
     try:

@@ -10,6 +10,7 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
 from lit_gan.errors import UserError
+from lit_gan.layers import trainable
 from lit_gan.ranges import Count, NonNegative, Range, Switch, checked
 
 Length = Annotated[float | None, Range(above=0)]
@@ -210,8 +211,3 @@ def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], 
         return make(trainable(network))
     except (TypeError, ValueError) as error:
         raise UserError(f"The settings optim.{player}.* cannot be used ({error}): correct the one named.") from error
-
-
-def trainable(network: nn.Module) -> list[nn.Parameter]:
-    """The parameters that learn."""
-    return [parameter for parameter in network.parameters() if parameter.requires_grad]

@@ -123,19 +123,24 @@ class Sampler:
         Raises:
             UserError: G makes no such class.
         """
-        z, y = self.latents(n)
-        if label is not None:
-            self.require(label)
-            y.fill_(label)
+        z, y = self.latents(n, label)
         return self.generate(z, y.to(self.device))
 
     def skip(self, n: int) -> None:
         """Passes over the next n samples without making them."""
         self.latents(n)
 
-    def latents(self, n: int) -> tuple[Tensor, Tensor]:
-        """The next n latent vectors and, on the CPU, uniform labels."""
-        return self.vectors(n), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+    def latents(self, n: int, label: int | None = None) -> tuple[Tensor, Tensor]:
+        """The next n latent vectors and, on the CPU, their labels: uniform ones, or all of one class.
+
+        Raises:
+            UserError: G makes no such class.
+        """
+        z, y = self.vectors(n), torch.randint(self.n_classes or 1, (n,), generator=self.generator)
+        if label is not None:
+            self.require(label)
+            y.fill_(label)
+        return z, y
 
     def vectors(self, n: int) -> Tensor:
         """The next n latent vectors, truncated where they should be."""
@@ -190,11 +195,8 @@ def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Ten
     Raises:
         UserError: the generator has no such class.
     """
-    blocks = [sampler.latents(BLOCK) for _ in range(0, n, BLOCK)]
+    blocks = [sampler.latents(BLOCK, label) for _ in range(0, n, BLOCK)]
     z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
-    if label is not None:
-        sampler.require(label)
-        y.fill_(label)
     return z, y.to(z.device)
 
 

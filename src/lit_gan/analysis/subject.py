@@ -96,9 +96,7 @@ class Subject:
     def real(self, split: str, n: int | None = None) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
         """Numbers, samples as the data set holds them and labels of n random samples, always the
         same ones."""
-        numbers = subset_indices(self.source.split(split), n)
-        samples, labels = zip(*self.batches(split, numbers), strict=True)
-        return numbers, torch.cat(samples), torch.cat(labels)
+        return self.read(split, subset_indices(self.source.split(split), n))
 
     @property
     def shown_images(self) -> Int[Tensor, " n"]:
@@ -110,8 +108,11 @@ class Subject:
     def shown(self, n: int) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
         """As `real`, of the training images that the players have been shown."""
         numbers = self.shown_images
-        numbers = numbers[subset_indices(numbers, n)]
-        samples, labels = zip(*self.batches("train", numbers), strict=True)
+        return self.read("train", numbers[subset_indices(numbers, n)])
+
+    def read(self, split: str, numbers: Int[Tensor, " n"]) -> tuple[Int[Tensor, " n"], Tensor, Labels]:
+        """The numbers, with the samples and labels of a split that have them."""
+        samples, labels = zip(*self.batches(split, numbers), strict=True)
         return numbers, torch.cat(samples), torch.cat(labels)
 
     def as_network_input(self, samples: Tensor) -> Images:

@@ -107,7 +107,13 @@ class Text(Source):
         return (PAD + UNKNOWN + characters).ljust(self.vocabulary, UNKNOWN)
 
     def found(self, wanted: Collection[str]) -> dict[str, str]:
-        """The characters of the training split, as "characters" of a config."""
+        """The characters of the training split, as "characters" of a config.
+
+        Raises:
+            UserError: something else is wanted.
+        """
+        if others := set(wanted) - {"characters"}:
+            return super().found(others)
         # OmegaConf would look for the value of a setting behind these two
         return {"characters": self.most_frequent().replace("${", r"\${")}
 

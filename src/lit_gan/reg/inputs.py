@@ -13,7 +13,6 @@ from lit_gan.layers import n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 
 Pictures = Float[Tensor, "b c h w"]
-PerImage = Float[Tensor, "b 1 1 1"]
 
 
 def looks_at_labels(network: nn.Module) -> bool:

@@ -56,8 +56,9 @@ class PanelKey:
         another name."""
         data, protocol = self.facts["data"], self.facts["name"]
         shape, shipped = self.facts.get("shape", [None]), shipped_config("data", data)
-        if shipped.get("image_size", None if len(shape) == 3 and not shipped else shape[-1]) != shape[-1]:
-            data += f" at {shape[-1]} px"
+        size, own_images = shape[-1], not shipped and len(shape) == 3
+        if own_images or shipped.get("image_size", size) != size:
+            data += f" at {size} px"
         if is_changed(self.facts, shipped_config("protocol", protocol).get(protocol, {})):
             protocol += ", changed"
         return data, self.facts.get("extractor", ""), protocol
