@@ -90,7 +90,7 @@ def test_the_step_is_a_natural_gradient(linear_d, player):
     g = 2 * torch.tensor([1.0, -3.0])
     step = 0.9 * torch.linalg.solve(g[:, None] * g + 0.7 * torch.eye(2), g)
     torch.testing.assert_close(turn.z - before, step.expand(6, 2))
-    assert reg.objective(turn).item() == pytest.approx(0.1 * step.square().sum().item())
+    assert reg.objective(turn).item() == pytest.approx(0.125 * step.square().sum().item())
     torch.testing.assert_close(turn.x_fake, 2 * turn.z)
 
 

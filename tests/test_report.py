@@ -357,7 +357,12 @@ class TestPaper:
 
     @pytest.mark.parametrize(
         ("name", "generated", "real"),
-        [("test_10k", 10_000, 10_000), ("veegan", 26_000, 60_000), ("studiogan", 50_000, 50_000)],
+        [
+            ("test_10k", 10_000, 10_000),
+            ("diff_augment_code", 10_000, 10_000),
+            ("veegan", 26_000, 60_000),
+            ("studiogan", 50_000, 50_000),
+        ],
     )
     def test_a_protocol_of_a_sweep_s_own_paper_is_defined_too(self, name, generated, real):
         facts = {"name": name, "data": "mnist", "shape": [1, 32, 32], "extractor": "x", "real": real}

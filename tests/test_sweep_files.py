@@ -248,6 +248,30 @@ def test_experiments_have_noise_as_their_code(name):
     assert config.dequantize == (name == "sngan_cifar10_resnet")
 
 
+@pytest.mark.parametrize(
+    ("name", "protocol"),
+    [
+        ("biggan_cifar10", ("diff_augment_code", 10_000, "test", "batch")),
+        ("biggan_studiogan_cifar10", ("studiogan", 50_000, "train", "standing")),
+        ("r3gan_cifar10", ("modern", 50_000, "train", "running")),
+        ("sagan_imagenet", ("modern", 50_000, "train", "running")),
+        ("sngan_cifar10", ("sngan_paper", 5_000, "test", "running")),
+        ("stylegan2_ada_cifar10", ("modern", 50_000, "train", "running")),
+        ("wgan_gp_cifar10", ("sngan_paper", 5_000, "test", "running")),
+    ],
+)
+def test_experiments_end_in_a_score_of_their_papers_protocol(name, protocol):
+    config = hydra.compose("train", [f"experiment={name}"])
+    final = config.protocol[config.metrics.final]
+    assert (final.name, final.generated, final.real_split, final.batch_norm) == protocol
+
+
+@pytest.mark.parametrize("sweep", ["augmentations_small_data", "biggan_cifar10"])
+def test_sweeps_of_an_experiment_end_in_its_score(sweep):
+    config = compose(sweep, *next(iter(cells(sweep))))
+    assert config.protocol[config.metrics.final].name == {"biggan_cifar10": "studiogan"}.get(sweep, "diff_augment_code")
+
+
 CELLS = [(sweep, 0) for sweep in SMALL] + [("sngan_fig1_cifar10/small", index) for index in range(1, 8)]
 
 

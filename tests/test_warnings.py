@@ -152,6 +152,7 @@ class TestPrescribed:
         [
             ["method=wgan_gp", "optim=sngan_a"],
             ["method=wgan_gp", "optim.n_dis=5", *OF_EACH],
+            ["method=wgan_gp", "optim=sngan_a", "optim.d.betas=[0.0,0.9]", "optim.g.betas=[0.0,0.9]"],
             ["method=wgan"],
             ["method=wgan_no_norm"],
             ["method=wgan_batch_norm"],

@@ -274,8 +274,9 @@ class BEGAN(Energy):
     """E error(x) - k E error(G(z)) for D, E error(G(z)) for G. Berthelot et al. 2017, section 3.4.
 
     k is moved after each of D's objectives so that E error(G(z)) = gamma E error(x), and kept in
-    [0, 1]. The curves d/real and d/fake, minus the errors, give the paper's measure E error(x) +
-    |gamma E error(x) - E error(G(z))|; the curve d/k is k.
+    [0, 1]; it follows the samples of D's turn, in the paper those of G's. The curves d/real and
+    d/fake, minus the errors, give the paper's measure E error(x) + |gamma E error(x) - E
+    error(G(z))|; the curve d/k is k.
 
     Args:
         gamma: the ratio of errors at the equilibrium, in (0, 1]; the lower, the sharper and the

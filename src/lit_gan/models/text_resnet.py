@@ -1,4 +1,4 @@
-"""The character-level networks of WGAN-GP. Gulrajani et al. 2017, section 5.3 and
+"""The character-level networks of WGAN-GP. Gulrajani et al. 2017, section 5.5 and
 `gan_language.py`.
 
 One-dimensional residual blocks over the positions of a text. Samples are [characters, length]: at

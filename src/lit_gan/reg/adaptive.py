@@ -263,8 +263,8 @@ class Adaptive(Regularizer):
     r = E sign(D(x) - boundary) over the real samples of `interval` updates of D, of all processes,
     as it was shown them: 0 where D is undecided, 1 where it knows all of them. Then p grows by the
     number of those samples over `ramp` if r is above `target`, falls by as much if it is below, and
-    stays in [0, 1]. The authors' code has no upper bound; beyond 1 nothing would change. The curves
-    d/NAME_p and d/NAME_r show p and r.
+    stays in [0, 1]. The authors' code has no upper bound; beyond 1 samples would be changed no more,
+    but p would be longer on its way back. The curves d/NAME_p and d/NAME_r show p and r.
 
     Args:
         p: the probability at the start, 0 to 1; 0 in the papers.

@@ -20,13 +20,16 @@ class ModeSeeking(Regularizer):
 
     The means are over all numbers of a batch: the ratio of two means, as in the authors' code
     (DCGAN-Mode-Seeking), which minimises the inverse where the paper maximises the ratio. There
-    the losses see the samples of both latent vectors; here those of the turn alone. It pays G for
-    contrast, so that its output should be bounded. Both samples are made here, as other
-    regularizers may have changed those of the turn.
+    the losses see the samples of both latent vectors, which G makes in one batch; here those of the
+    turn alone. It pays G for contrast, so that its output should be bounded. Both samples are made
+    here, in two batches, as other regularizers may have changed those of the turn; noise that G
+    draws for each sample counts as a difference.
 
     Args:
         weight: lambda, 1 in the authors' code.
     """
+
+    compares_samples = True
 
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
@@ -53,7 +56,7 @@ class LOGAN(Regularizer):
     here 0.125.
 
     Args:
-        weight: of the squared length of the step, 0.1 in StudioGAN's runs on CIFAR-10.
+        weight: of the squared length of the step, as in StudioGAN's runs on CIFAR-10.
         alpha: 0.9 in those.
         beta: damping, 0.1 in those.
         rate: the share of samples that are moved, 0.8 in those.
@@ -63,7 +66,7 @@ class LOGAN(Regularizer):
     """
 
     @checked
-    def __init__(self, weight: Number = 0.1, alpha: NonNegative = 0.9, beta: Positive = 0.1, rate: Share = 0.8):
+    def __init__(self, weight: Number = 0.125, alpha: NonNegative = 0.9, beta: Positive = 0.1, rate: Share = 0.8):
         super().__init__(weight)
         self.alpha, self.beta, self.rate = alpha, beta, rate
         self.step: Latents | None = None

@@ -35,7 +35,8 @@ class MinibatchDiscrimination(Regularizer):
     2016, section 3.2.
 
     The paper's sum counts the sample itself, which adds 1 to all; here, as in the authors' code, it
-    is left out. Real and generated samples are compared among themselves.
+    is left out. That code also has a bias of -1 for each kernel and scales the kernels by the first
+    batch. Real and generated samples are compared among themselves.
 
     Args:
         n_kernels: B, number of kernels; 100 in the authors' CIFAR-10 code.

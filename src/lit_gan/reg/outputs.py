@@ -66,8 +66,10 @@ class LatentConsistency(Regularizer):
 
     d_weight * E (D(G(z)) - D(G(z + dz)))^2 for D, -g_weight * E (G(z) - G(z + dz))^2 for G, dz from
     N(0, sigma^2). The paper writes G's as a squared norm; here it is the mean over pixels, so that
-    it means the same at any size. Together with `balanced_consistency` this is the paper's ICR.
-    Both samples are made here, as other regularizers may have changed those of the turn.
+    it means the same at any size. Together with `balanced_consistency` this is the paper's ICR,
+    for which StudioGAN has d_weight 20.
+    Both samples are made here, as other regularizers may have changed those of the turn; noise that
+    G draws for each sample counts as a difference.
 
     Args:
         d_weight, g_weight: lambda_dis and lambda_gen, 5 and 0.5.
@@ -76,6 +78,8 @@ class LatentConsistency(Regularizer):
     Raises:
         UserError: sigma is not positive.
     """
+
+    compares_samples = True
 
     @checked
     def __init__(
@@ -110,8 +114,9 @@ class LeCam(Regularizer):
     1 / (1 - decay) outputs have come: of an update's last part with `optim.accumulate`, of all
     processes together. The authors' code has a ReLU inside each square, which their Eq. 3 does not have.
 
-    The paper has the term from the first update on, and so has the default here; the authors' code,
-    whose runs are of 100,000 updates, adds it after 1,000.
+    The paper has the term from the first update on, and so has the default here. The authors' code
+    for BigGAN, whose runs on CIFAR-10 are of 250,000 updates, adds it after 1,000; until then its
+    averages are the last outputs, and they keep 0.9 at each update.
 
     Args:
         weight: lambda; 0.3 in the authors' runs on CIFAR-10.

@@ -1,6 +1,8 @@
 """Regularizers of generators with styles: styles that are mixed, and equally long ways from styles to
 samples."""
 
+from collections.abc import Mapping
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -54,6 +56,18 @@ class StyleMixing(OfStyles):
         """
         super().check(G, D)
         G.mixing = self.probability
+
+    def check_others(self, regs: Mapping[str, Regularizer]) -> None:
+        """Holds that samples of like latent vectors are alike.
+
+        Raises:
+            UserError: a regularizer compares samples, which the mixed styles would make unlike.
+        """
+        if comparing := [name for name, reg in regs.items() if reg.compares_samples]:
+            raise UserError(
+                f"reg=style_mixing mixes other styles into each batch, so that reg={comparing[0]} would compare "
+                f"samples of unlike latent vectors: leave one of the two out."
+            )
 
 
 class PathLength(OfStyles):

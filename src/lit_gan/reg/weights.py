@@ -64,10 +64,11 @@ class SpectralNorm(Regularizer):
     without its embeddings of labels, as in the code of Brock et al. 2019 (BigGAN).
 
     The singular vector is updated in every forward pass of a training player, as in the authors'
-    code: D's, with their loss, twice in D's turn and once in G's. Regularizers and losses that ask D more often
-    update it more often. It starts at random, so that the first norms are underestimated: in the
-    standard CNN's first forward pass the convolutions have norms of 1.2 to 1.4, after three updates
-    of about 1.05 at most (the beginning of Figure 9).
+    code: D's, with their loss, twice in D's turn and once in G's; the code of BigGAN shows D both
+    kinds of sample in one pass, that of SAGAN updates it with the real ones alone. Regularizers and
+    losses that ask D more often update it more often. It starts at random, so that the first norms
+    are underestimated: in the standard CNN's first forward pass the convolutions have norms of 1.2
+    to 1.4, after three updates of about 1.05 at most (the beginning of Figure 9).
 
     Args:
         n_power_iterations: power iterations in each forward pass; 1 in the paper.
