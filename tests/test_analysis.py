@@ -13,6 +13,7 @@ import functools
 import math
 import re
 import sys
+import warnings
 from dataclasses import asdict
 from types import SimpleNamespace
 from typing import ClassVar
@@ -387,6 +388,11 @@ class TestLinearProbe:
         expected = [8 * (2 * i + 1) + 2 * j + 1 for i in range(4) for j in range(4)]
         assert pooled_features(subject(D, source=Memory(x)), x)[0].tolist() == expected
 
+    def test_a_second_class_with_fewer_images_than_folds_is_refused(self):
+        source = Memory(noise_images(21), torch.tensor([0] * 20 + [1]), n_classes=2)
+        with pytest.raises(UserError, match=r"folds=3 is more than the images of any two classes"):
+            list(LinearProbe(folds=3, train=21).splits(subject(critic((4, 4), (1, 2), 1), source=source)))
+
     def test_features_of_residual_blocks(self, compose):
         D = hydra_instantiate(compose("model=sngan_resnet", "model.width=2").model.D)
         one = subject(D, source=Memory(torch.zeros(2, 1, 32, 32)))
@@ -638,6 +644,14 @@ class TestDataCopying:
         x = torch.cat([torch.zeros(50, 1), torch.ones(50, 1)])
         rows = list(DataCopying(samples=40, cells=2).cell_rows("line", x, x[:50], x[50:], 0))
         assert [row["z"] for row in rows] == [None, None]
+
+    def test_fewer_training_images_than_cells(self):
+        x = torch.tensor([[0.0], [1.0]]).repeat(15, 1)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # scikit-learn says that it finds two clusters
+            rows = list(DataCopying(samples=40, cells=3).cell_rows("line", x, x, x.repeat(2, 1), 0))
+        assert sum(row["weight"] > 0 for row in rows) <= 2
+        assert all(row["z"] is None for row in rows if not row["train"])
 
     def test_principal_components_are_of_the_training_images(self):
         train = torch.randn(100, 5) * torch.tensor([1.0, 9.0, 3.0, 0.1, 0.1])

@@ -17,6 +17,7 @@ import pytest
 import torch
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
+from PIL import Image
 
 from forks import run_fork
 from lit_gan import settings
@@ -176,6 +177,20 @@ class TestTrain:
         roll = ["data=swiss_roll", "model.width=4", "batch_size=8", "updates=1", "metrics.monitor=held"]
         sentence = refusal("train", *roll, "trainer.accelerator=cpu", "protocol.quick.generated=16")
         assert "metrics.monitor=held is not measured on data=swiss_roll: choose one of wasserstein" in sentence
+
+    def test_a_truncation_that_g_cannot_have_is_refused_before_the_training(self, refusal, tmp_path):
+        few = ["protocol.full.generated=20", "protocol.full.inception_score=20", "protocol.full.truncation=0.7"]
+        cut = [*TINY, "metrics=classifier", *few, "model.G.prior=uniform", f"hydra.run.dir={tmp_path / 'cut'}"]
+        assert "truncation=0.7 is of normal latent variables" in refusal("train", *cut)
+        assert not (tmp_path / "cut" / "checkpoints").exists()
+
+    def test_one_class_is_none_that_a_classifier_could_tell(self, refusal, tmp_path):
+        (tmp_path / "photos" / "cat").mkdir(parents=True)
+        for number in range(8):
+            Image.new("L", (16, 16), number).save(tmp_path / "photos" / "cat" / f"{number}.png")
+        data = ["data=image_folder", f"data.root={tmp_path / 'photos'}", "data.n_classes=1"]
+        sentence = refusal("train", *TINY, "metrics=classifier", *data)
+        assert "metrics=classifier needs labels of two classes or more" in sentence
 
 
 class TestDamagedFiles:

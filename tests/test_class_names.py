@@ -16,6 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
 from lit_gan.records.directory import load_config
 from lit_gan.sampling import class_number
+from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.evaluate import evaluate, save_class_grid
 from lit_gan.tasks.loading import load_gan
 from lit_gan.tasks.sample import sample
@@ -66,6 +67,8 @@ class TestClassNames:
         refused = "class 0 of the run is bird, and of its data now cat"
         with pytest.raises(SystemExit, match=refused):
             call(monkeypatch, evaluate, "evaluate", f"run={run}", "metrics=efficientnet_lite0")
+        with pytest.raises(SystemExit, match=refused):
+            call(monkeypatch, analyze, "analyze", f"run={run}", "analysis=ms_ssim")
         with pytest.raises(SystemExit, match=refused):
             call(monkeypatch, train, "train", f"resume={run}", "updates=4")
 

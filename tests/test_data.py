@@ -5,6 +5,7 @@ import os
 import struct
 from contextlib import nullcontext
 from functools import partial
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 from pickle import UnpicklingError
@@ -152,8 +153,10 @@ def test_resizing_is_antialiased():
         (Image.new("CMYK", (4, 4), (0, 0, 0, 0)), (255, 255, 255)),
         (Image.new("1", (4, 4), 1), (255, 255, 255)),
         (Image.fromarray(np.full((4, 4), 0x1234, np.uint16)), (0x12, 0x12, 0x12)),
+        (Image.open(BytesIO(b"P5 4 4 65535\n" + 16 * b"\x00\xc8")), (0, 0, 0)),
+        (Image.open(BytesIO(b"P5 4 4 4095\n" + 16 * b"\x08\x00")), (128, 128, 128)),
     ],
-    ids=["transparent", "grey with alpha", "palette", "cmyk", "one bit", "16 bit"],
+    ids=["transparent", "grey with alpha", "palette", "cmyk", "one bit", "16 bit", "dark 16-bit PGM", "12-bit PGM"],
 )
 def test_every_kind_of_image_becomes_rgb(image, expected):
     assert (as_pixels(image, 3, 4) == torch.tensor(expected).view(3, 1, 1)).all()

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageOps
+from PIL import Image, ImageColor, ImageOps
 from torchvision.transforms.functional import resize
 
 from lit_gan.data.folder import ImageFolder
@@ -386,9 +386,19 @@ class Pair:
         return Image.new("RGB", (8, 8), ("red", self.color)[index]), 0
 
 
-def test_sets_of_another_library_are_told_apart_by_their_pictures():
+class Palettes(Pair):
+    """Two images of the same palette indices."""
+
+    def __getitem__(self, index):
+        image = Image.new("P", (8, 8), 1)
+        image.putpalette([0, 0, 0, *ImageColor.getrgb(("red", self.color)[index])])
+        return image, 0
+
+
+@pytest.mark.parametrize("kind", [Pair, Palettes])
+def test_sets_of_another_library_are_told_apart_by_their_pictures(kind):
     keys = [
-        ImageFiles(DatasetPictures(Pair(color), "data=pair"), (3, 8, 8), False).fingerprint()
+        ImageFiles(DatasetPictures(kind(color), "data=pair"), (3, 8, 8), False).fingerprint()
         for color in ("green", "blue", "green")
     ]
     assert keys[0] == keys[2] != keys[1]

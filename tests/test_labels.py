@@ -596,6 +596,9 @@ class TestClassScores:
         assert max(scores["fid"][1:]) < 0.2 * scores["fid"][0]
         assert 0 < min(scores["ms_ssim"]) < max(scores["ms_ssim"]) < 1
         assert class_means(scores, "digits").keys() == {"digits/intra_fid", "digits/intra_ms_ssim"}
+        fewest = min(torch.bincount(real.labels).tolist())
+        assert suite.fewest_of_a_class(source, protocol.with_generated(10_000), scores) == fewest
+        assert suite.fewest_of_a_class(source, protocol.with_generated(1000), scores) == 100
 
     def test_there_are_none_without_labels(self):
         assert FeatureMetrics(Classifier()).by_class(Sampler(mlp.Generator((2,), width=2)), None, None) == {}

@@ -40,7 +40,7 @@ from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
 from lit_gan.data.source import Images, Source
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
-from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, cache
+from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, Suite, cache
 from lit_gan.metrics.choice import chosen_images, random_parts, random_subsets
 from lit_gan.metrics.classes import class_means
 from lit_gan.metrics.classifier import Classifier, train_classifier
@@ -887,6 +887,12 @@ def test_the_protocol_of_the_wgan_gp_code_normalises_by_each_batch_of_100():
     measure(stages, FeatureMetrics(Pixels()), Squares(), small, 0, "last")
     assert len(seen) == 3
     assert all(torch.allclose(mean, torch.zeros(64), atol=1e-5) for mean in seen)
+
+
+@pytest.mark.parametrize(("batch_norm", "said"), [("batch", True), ("running", False)])
+def test_records_of_every_suite_name_the_batches_where_g_normalises_by_them(batch_norm, said):
+    protocol = replace(EvalProtocol(**composed().protocol.quick), batch_norm=batch_norm)
+    assert ("batch_size" in Suite().describe(Squares(), protocol)) == said
 
 
 @pytest.mark.parametrize(

@@ -452,6 +452,31 @@ def test_splits_of_shards(tmp_path):
         opened("data=webdataset")
 
 
+def test_shards_of_test_images_are_not_trained_on(tmp_path):
+    for name in ("train-0", "val-0"):
+        write_tar(tmp_path / "shards" / f"{name}.tar", samples(range(3) if name == "val-0" else range(3, 12)))
+    here = ["data=webdataset", f"data.root={tmp_path / 'shards'}"]
+    source = opened(*here, "data.test='val-*.tar'")
+    assert [len(source.split(which)) for which in ("train", "test")] == [9, 3]
+    with pytest.raises(UserError, match=r"no files data\.train=\*\.tar beside those of data\.test=\*\.tar"):
+        opened(*here, "data.test='*.tar'")
+
+
+def test_what_a_shard_would_leave_out_silently_is_refused(tmp_path):
+    path = write_tar(tmp_path / "shards" / "a.tar", samples(range(3)))
+    whole = path.read_bytes()
+    path.write_bytes(2 * whole)
+    with pytest.raises(UserError, match=r"a\.tar goes on behind its end.*`tar --concatenate`"):
+        opened("data=webdataset", f"data.root={path.parent}")
+    path.write_bytes(whole)
+    with tarfile.open(path, "a") as archive:
+        link = tarfile.TarInfo("0009.png")
+        link.type, link.linkname = tarfile.LNKTYPE, "0000.png"
+        archive.addfile(link)
+    with pytest.raises(UserError, match=r"0009\.png in .*a\.tar is a link to 0000\.png"):
+        opened("data=webdataset", f"data.root={path.parent}")
+
+
 def test_compressed_shards_are_refused(tmp_path):
     write_tar(tmp_path / "shards" / "a.tar.gz", samples(range(3)), "w:gz")
     with pytest.raises(UserError, match=r"a\.tar\.gz is compressed.*gunzip"):
@@ -569,6 +594,24 @@ def test_labels_that_no_class_can_have_are_refused(tmp_path):
     assert array(tmp_path, x=PIXELS, y=np.arange(12), ids=np.arange(12)).facts[2] is None
 
 
+def test_labels_in_a_column_are_labels(tmp_path):
+    """As Keras has those of CIFAR-10."""
+    for more in ((), ("data.labels=y",)):
+        source = array(tmp_path, more, x=PIXELS, y=np.array(LABELS)[:, None])
+        assert (source.facts[2], source.split("train").labels.tolist()) == (3, LABELS)
+
+
+def test_numbers_that_are_no_classes_are_not_taken_for_labels(tmp_path):
+    times = np.arange(12) + 10**9
+    words = r"go from 1000000000 to 1000000011 for 12 images, too many to be classes: set .*n_classes=null if not"
+    with pytest.raises(UserError, match=words):
+        array(tmp_path, x=PIXELS, y=times)
+    assert array(tmp_path, ("data.n_classes=null",), x=PIXELS, y=times).facts[2] is None
+    shards = [(f"{n}.png", png(n)) for n in range(3)] + [(f"{n}.cls", str(10**9 + n).encode()) for n in range(3)]
+    with pytest.raises(UserError, match="too many to be classes"):
+        sharded(tmp_path, *shards)
+
+
 def test_files_that_hold_no_arrays_are_refused(tmp_path):
     np.save(tmp_path / "whole.npy", PIXELS)
     np.savez(tmp_path / "whole.npz", x=PIXELS)
@@ -597,6 +640,17 @@ def test_hdf5_files_that_cannot_be_read(tmp_path, monkeypatch):
     file.write_bytes(file.read_bytes()[:3000])
     with pytest.raises(UserError, match=r"images\.h5 cannot be read .*name an HDF5 file"):
         opened(*data)
+    h5py = pytest.importorskip("h5py")
+    with h5py.File(file, "w") as damaged:
+        damaged["images"], damaged["nothing"] = PIXELS, h5py.Empty("f")
+        damaged.create_dataset("labels", data=LABELS, chunks=(12,), compression="gzip")
+        place = damaged["labels"].id.get_chunk_info(0)
+    content = bytearray(file.read_bytes())
+    content[place.byte_offset : place.byte_offset + place.size] = bytes(place.size)
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"the labels labels cannot be read .*data\.n_classes=null"):
+        opened(*data)
+    assert opened(*data, "data.n_classes=null").facts == [SIZE, 3, None]
     monkeypatch.setitem(sys.modules, "h5py", None)
     with pytest.raises(UserError, match=r"needs the package h5py.*pip install 'lit_gan\[hdf5\]'"):
         opened(*data)
@@ -875,7 +929,7 @@ def test_a_resume_takes_over_what_was_found_and_an_old_run_its_defaults(compose,
 
 
 @pytest.mark.parametrize("lacking", [None, "pip install 'it'"])
-@pytest.mark.parametrize(("n_classes", "shape"), [(5, [3, 64, 64]), (None, [3, 64, 64]), (None, [2])])
+@pytest.mark.parametrize(("n_classes", "shape"), [(5, [3, 64, 64]), (1, [3, 64, 64]), (None, [3, 64, 64]), (None, [2])])
 def test_metrics_auto_is_what_fits_the_data(n_classes, shape, lacking, compose, monkeypatch, caplog):
     monkeypatch.setattr(EfficientNetLite0, "lacking", lambda _: lacking)
     config, like = compose("data=digits"), compose("data=digits", "metrics=classifier")
@@ -883,7 +937,7 @@ def test_metrics_auto_is_what_fits_the_data(n_classes, shape, lacking, compose, 
     other = config.metrics.without_labels.copy()
     with caplog.at_level(logging.INFO, "lit_gan"):
         complete_metrics(config)
-    if n_classes is not None or len(shape) == 1:  # which the classifier itself refuses
+    if n_classes == 5 or len(shape) == 1:  # which the classifier itself refuses
         assert (config.metrics, caplog.text) == (like.metrics, "")
     else:
         like.metrics.suite = None if lacking else other

@@ -248,6 +248,19 @@ def test_a_broken_image_stops_the_packing_and_is_left_out_on_demand(photos, cach
         folder(photos).split("train")
 
 
+@pytest.mark.parametrize("on_broken", ["error", "skip"])
+def test_an_image_that_can_be_read_again_is_packed(photos, cache, on_broken):
+    path = photos / "a" / "12.png"
+    whole = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        opened = Image.open
+        patch.setattr(Image, "open", lambda file: 1 / 0 if file == path else opened(file))
+        assert len(folder(photos, on_broken="skip").split("train")) == 17
+    assert path.read_bytes() == whole
+    assert len(folder(photos, on_broken=on_broken).split("train")) == 18
+    assert len(list(cache.glob("*px-*[0-9a-f]"))) == 1
+
+
 def test_images_that_are_all_broken_are_refused(photos):
     for path in photos.rglob("*.png"):
         spoil(path)

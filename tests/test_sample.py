@@ -87,3 +87,14 @@ def test_another_file_among_the_singles_is_refused(folder, monkeypatch):
     with pytest.raises(SystemExit, match=r"photo\.jpg the first: remove them or choose another folder"):
         launch(sample, "sample")
     (folder / "images" / "photo.jpg").unlink()
+
+
+@pytest.mark.parametrize(("left", "word"), [("samples.npz", "n=10"), ("interpolation.png", "interpolations=0")])
+def test_another_draw_s_file_beside_the_new_samples_is_refused(folder, monkeypatch, left, word):
+    there = (folder / left).exists()
+    (folder / left).touch()
+    monkeypatch.setattr(sys, "argv", ["sample", f"run={folder.parent}", "n=10", word])
+    with pytest.raises(SystemExit, match=rf"{left} is of an earlier draw .*choose another folder"):
+        launch(sample, "sample")
+    if not there:
+        (folder / left).unlink()

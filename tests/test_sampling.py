@@ -13,7 +13,8 @@ from lit_gan.metrics import EvalProtocol
 from lit_gan.models import mlp
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.weights import SpectralNorm
-from lit_gan.sampling import STANDING, Sampler, truncated
+from lit_gan.sampling import STANDING, Sampler, latents_and_labels, truncated
+from lit_gan.tasks.sample import draw_samples
 
 
 class Normalised(game.Generator):
@@ -50,6 +51,14 @@ def test_only_normal_latent_variables_are_truncated():
     plain, cut = (Sampler(G, truncation=limit).vectors(50) for limit in (None, 0.5))
     assert cut[:, :3].abs().max() <= 0.5 < plain[:, :3].abs().max()
     assert torch.equal(cut[:, 3:], plain[:, 3:])
+
+
+def test_samples_of_whole_batches_do_not_depend_on_how_many_are_drawn():
+    few, many = (draw_samples(Sampler(Normalised(), batch_norm="batch"), n, None, 8) for n in (10, 30))
+    assert torch.equal(few, many[:10])
+    sampler = Sampler(Normalised(), batch_norm="batch")
+    assert not torch.equal(few, sampler.generate_all(*latents_and_labels(sampler, 10, None), 8))
+    assert draw_samples(Sampler(Normalised(), batch_norm="batch"), 9, None, 8).shape == (9, 2)
 
 
 def test_a_generator_without_normal_latent_variables():

@@ -144,10 +144,13 @@ def complete_metrics(config: DictConfig) -> None:
         return
     with open_dict(config):
         other = config.metrics.pop("without_labels")
-    if config.data.get("n_classes", ...) is not None or len(config.data.get("shape", ())) != 3:
+    if config.data.get("n_classes", ...) not in (None, 1) or len(config.data.get("shape", ())) != 3:
         return
     extractor = build_part(other).extractor
-    command, why = extractor.lacking(), "because the data have no labels (data.n_classes=null)"
+    command, why = (
+        extractor.lacking(),
+        f"because the data have no labels of two classes (data.n_classes={written(config.data.n_classes)})",
+    )
     config.metrics.suite = None if command else other
     if command:
         log.warning("metrics=auto: no scores, %s; for those of %s: %s", why, extractor.name, command)

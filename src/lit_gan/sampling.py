@@ -52,6 +52,19 @@ def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
     raise UserError(f"class={wanted} is no class of this run{meant} Its classes are {first_few(names, 20)}.")
 
 
+def require_truncatable(G: Generator, truncation: float | None) -> None:
+    """Refuses a truncation, other than None, of a generator that can have none.
+
+    Raises:
+        UserError: none of its latent variables is normal, and it has no styles.
+    """
+    if truncation is None or isinstance(G, StyledGenerator) or any(isinstance(part, Normal) for part in G.latents):
+        return
+    raise UserError(
+        f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
+    )
+
+
 class Sampler:
     """Endless samples of a copy of G: calling it with n gives the next n.
 
@@ -74,19 +87,16 @@ class Sampler:
         batch_norm: BatchStatistics = "running",
         truncation: float | None = None,
     ):
+        require_truncatable(G, truncation)
         self.G, self.seed = copy.deepcopy(G).eval(), seed
-        if batch_norm == "batch":
-            self.normalise_batches()
+        self.by_batch = batch_norm == "batch" and bool(self.normalise_batches())
+        """Whether a sample depends on the others of its batch."""
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
         self.truncation = truncation
         if isinstance(self.G, StyledGenerator):
             self.G.truncation, self.truncation = truncation, None
-        elif truncation is not None and not any(isinstance(part, Normal) for part in G.latents):
-            raise UserError(
-                f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
-            )
         if batch_norm == "standing":
             self.stand()
             self.restart()

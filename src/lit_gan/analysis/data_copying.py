@@ -105,8 +105,8 @@ class DataCopying(Analysis):
         for cell in range(self.cells):
             x, *others = (p[where == cell] for p, where in zip((train, test, samples), places, strict=True))
             n, m = map(len, others)
-            z = z_score(*(nearest_neighbours(p, x, 1).distances[:, 0] for p in others)) if n and m else None
-            weight = n / len(test) if m >= ENOUGH else 0
+            z = z_score(*(nearest_neighbours(p, x, 1).distances[:, 0] for p in others)) if n and m and len(x) else None
+            weight = n / len(test) if m >= ENOUGH and len(x) else 0
             yield {"space": space, "cell": cell, "train": len(x), "test": n, "samples": m, "z": z, "weight": weight}
 
     def statistic(self, rows: list[dict[str, Any]]) -> float:

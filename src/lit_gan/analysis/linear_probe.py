@@ -115,10 +115,10 @@ class LinearProbe(Analysis):
             )
         if "test" in subject.source.splits:
             yield seen, read_views(subject, "test", self.test)
-        elif np.bincount(seen.labels).max() < self.folds:
+        elif sorted(np.bincount(seen.labels))[-2] < self.folds:
             raise UserError(
-                f"analysis.linear_probe.folds={self.folds} is more than the images of any class: lower it, or look at "
-                f"more images."
+                f"analysis.linear_probe.folds={self.folds} is more than the images of any two classes: lower it, or "
+                f"look at more images."
             )
         else:
             from sklearn.model_selection import StratifiedKFold

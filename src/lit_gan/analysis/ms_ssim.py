@@ -59,7 +59,8 @@ class MSSSIM(Analysis):
             for group, x in images(subject, groups)
         ]
         values = {kind: {row["class"]: row["ms_ssim"] for row in rows if row["images"] == kind} for kind in KINDS}
-        words = ", ".join(f"{kind} {overall_and_within(some)}" for kind, some in values.items())
+        shared = set.intersection(*map(set, values.values()))  # classes without real images are in no mean
+        words = ", ".join(f"{kind} {overall_and_within(some, shared)}" for kind, some in values.items())
         return Finding(f"{words}, with {scales} of the 5 scales", rows, draw_groups(values, scales))
 
     def generated(self, subject: Subject, groups: range) -> Iterator[tuple[str | int, Pixels]]:
@@ -84,10 +85,10 @@ KINDS = ("generated", "real")
 """The kinds of images that are compared."""
 
 
-def overall_and_within(values: dict[str | int, float]) -> str:
-    """The value over all images and the mean of those within classes, "0.337 (within classes
-    0.637)"."""
-    within = [value for group, value in values.items() if group != "all"]
+def overall_and_within(values: dict[str | int, float], shared: set[str | int]) -> str:
+    """The value over all images and the mean of those within the shared classes, "0.337 (within
+    classes 0.637)"."""
+    within = [value for group, value in values.items() if group in shared - {"all"}]
     return f"{values['all']:.3f}" + (f" (within classes {fmean(within):.3f})" if within else "")
 
 

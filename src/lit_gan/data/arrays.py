@@ -138,7 +138,7 @@ class ArrayImages(OwnImages):
             return None
         if name is None and (name := self.only_labels(len(images))) is None:
             return None
-        labels = np.asarray(self.named("labels" if which == "train" else "test_labels", name)[...])
+        labels = self.read_labels(name, self.named("labels" if which == "train" else "test_labels", name))
         if labels.shape[:1] != (len(images),):
             raise UserError(
                 f"data.file={self.file} has {len(images)} images in {key}, and labels {list(labels.shape)} in {name}: "
@@ -146,11 +146,26 @@ class ArrayImages(OwnImages):
             )
         return labels
 
+    def read_labels(self, name: str, array: Any) -> np.ndarray:
+        """Labels, those in a column as a row.
+
+        Raises:
+            UserError: they cannot be read.
+        """
+        try:
+            labels = np.asarray(array[...])
+        except OSError as error:
+            raise UserError(
+                f"data.file={self.file}: the labels {name} cannot be read ({error}): get the file again, or set "
+                f"data.n_classes=null."
+            ) from error
+        return labels.reshape(-1) if labels.ndim > 1 and labels.shape[1:] == (1,) * (labels.ndim - 1) else labels
+
     def only_labels(self, n: int) -> str | None:
-        """The name of the only array of n whole numbers that is not named as anything else; None where
-        there is none, or several."""
+        """The name of the only array of n whole numbers, in a row or a column, that is not named as
+        anything else; None where there is none, or several."""
         others = {key: array for key, array in self.arrays.items() if key not in self.names["test"]}
-        fitting = [key for key, array in others.items() if array.shape == (n,) and array.dtype.kind in "iu"]
+        fitting = [key for key, array in others.items() if array.shape in ((n,), (n, 1)) and array.dtype.kind in "iu"]
         return fitting[0] if len(fitting) == 1 else None
 
     def class_numbers_of(self, which: str, n_classes: int | None) -> np.ndarray | None:
@@ -230,7 +245,7 @@ class Rows:
 
     def __init__(self, handle: OwnHandle, name: str):
         self.handle, self.name = handle, name
-        self.shape, self.dtype = handle()[name].shape, handle()[name].dtype
+        self.shape, self.dtype = handle()[name].shape or (), handle()[name].dtype  # no shape: an empty dataset
 
     def __len__(self) -> int:
         return self.shape[0]

@@ -105,8 +105,13 @@ def is_grey(mode: str) -> bool:
     return mode in ("1", "L", "LA", "La") or mode[0] in "IF"
 
 
+LIKELY_CLASSES = 1000
+"""Where more classes than these and than images are found, the numbers are more likely times or identities."""
+
+
 def class_numbers(labels: Sequence[Any] | np.ndarray, n_classes: int | None, where: str) -> np.ndarray:
-    """Labels as int64 [n], held against the number of classes; None allows any that is not negative.
+    """Labels as int64 [n], held against the number of classes; None, where that is to be found out,
+    allows as many as `LIKELY_CLASSES` or as there are images.
 
     Args:
         where: the words by which messages call the labels.
@@ -124,6 +129,11 @@ def class_numbers(labels: Sequence[Any] | np.ndarray, n_classes: int | None, whe
     if least < 0 or (n_classes is not None and most >= n_classes):
         advice = "data.n_classes=null" if least < 0 else f"data.n_classes={most + 1}"
         raise UserError(f"{where} go from {least} to {most}, with data.n_classes={n_classes}: set {advice}.")
+    if n_classes is None and most >= max(LIKELY_CLASSES, len(numbers)):
+        raise UserError(
+            f"{where} go from {least} to {most} for {len(numbers)} images, too many to be classes: set "
+            f"data.n_classes={most + 1} if they are, data.n_classes=null if not."
+        )
     return numbers.astype(np.int64)
 
 

@@ -89,18 +89,40 @@ def packed(files: ImageFiles, name: str, skip_broken: bool = False) -> Packed:
             that was begun goes on from there when it is.
         UserError: the pack does not fit onto the disk, or the cache folder cannot be written.
     """
+    fingerprint = files.fingerprint()  # reads the images: what fails there is no fault of the cache folder
     with explained(name):
-        folder = cache_folder() / "packs" / f"{name}-{files.shape[-1]}px-{files.fingerprint()}"
+        folder = cache_folder() / "packs" / f"{name}-{files.shape[-1]}px-{fingerprint}"
+        made = False
         if not is_whole(folder, files):
             with sole_packer(folder, name):
-                if not is_whole(folder, files):
+                if made := not is_whole(folder, files):
                     make_pack(folder, files, name, skip_broken)
         split = Packed(folder, files)
-    if not skip_broken:
-        for number in split.broken:
-            files[number]
+        if not made and split.broken and any_decodes(files, split.broken, skip_broken):
+            log.info("data=%s: an image that could not be read when it was to be packed can be now", name)
+            with sole_packer(folder, name):
+                if Packed(folder, files).broken == split.broken:  # no other process has packed them again
+                    make_pack(folder, files, name, skip_broken)
+            split = Packed(folder, files)
     log.info("data=%s: %d images are read from %s", name, len(split), folder)
     return split
+
+
+def any_decodes(files: ImageFiles, numbers: Sequence[int], skip_broken: bool) -> bool:
+    """Whether one of the images that a pack does without can be decoded after all.
+
+    Raises:
+        BrokenImage: for the first one that cannot, if it is not to be left out.
+    """
+    for number in numbers:
+        try:
+            files[number]
+        except BrokenImage:
+            if not skip_broken:
+                raise
+        else:
+            return True
+    return False
 
 
 @contextmanager

@@ -25,6 +25,9 @@ BLOCK = 512
 """Bytes in a block of a tar archive: headers and contents begin at its multiples, and one of zeros
 ends the archive."""
 
+PADDING = 2**20
+"""Bytes behind the end of an archive that are looked at: tar fills up its last record, of 10 KB, with zeros."""
+
 
 @dataclass(frozen=True, order=True)
 class Member:
@@ -90,17 +93,20 @@ class Shards(SurveyedImages):
         return f"{len(self.shards(which))} shards {self.patterns[which]}"
 
     def shards(self, which: str) -> list[Path]:
-        """The archives of a split.
+        """The archives of a split; those of the test images are not among those of the others.
 
         Raises:
             UserError: there is no folder, or none of its files has such a name.
         """
         if self.root is None:
             raise UserError(f"data={self.name} needs the folder that holds the shards: set data.root=FOLDER.")
-        if not (found := matching(self.root, self.patterns[which])):
+        apart = which == "train" and "test" in self.patterns
+        taken = set(matching(self.root, self.patterns["test"])) if apart else set()
+        if not (found := [shard for shard in matching(self.root, self.patterns[which]) if shard not in taken]):
             there = [path.name for path in matching(self.root, "*")]
+            beside = f" beside those of data.test={self.patterns['test']}" if taken else ""
             raise UserError(
-                f"data.root={self.root} has no files data.{which}={self.patterns[which]} "
+                f"data.root={self.root} has no files data.{which}={self.patterns[which]}{beside} "
                 f"({first_few(there) or 'it holds nothing'}): name the folder, and a pattern of tar archives in it."
             )
         return found
@@ -227,9 +233,19 @@ def walked(shard: Path, label: str) -> Iterator[tuple[tarfile.TarInfo, bytes | N
                 if info.isreg():
                     wanted = split_name(info.name)[1] == label
                     yield info, archive.extractfile(info).read() if wanted else None
+                elif info.islnk() or info.issym():
+                    raise UserError(
+                        f"data.root: {info.name} in {shard} is a link to {info.linkname} without content of its own: "
+                        f"make the archive of files, as with `tar --dereference --hard-dereference`."
+                    )
             file.seek(end)
             if file.read(BLOCK) != bytes(BLOCK):  # tarfile takes the end of the file for that of the archive
                 raise tarfile.ReadError("it is cut off, or damaged in the middle")
+            if file.read(PADDING).strip(b"\0"):
+                raise UserError(
+                    f"data.root: {shard} goes on behind its end, as archives do that were joined by `cat`, and the "
+                    f"rest would not be read: keep them apart, or join them with `tar --concatenate`."
+                )
     except (OSError, tarfile.TarError) as error:
         raise UserError(why_not_read(shard, error)) from error
 

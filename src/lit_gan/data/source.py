@@ -108,7 +108,8 @@ class DatasetPictures:
     def _bytes(self, index: int) -> bytes:
         try:
             image, label = self[index]
-            return f"{image.mode} {image.size} {label} ".encode() + image.tobytes()
+            colours = [each for each in (image.getpalette("RGBA"), image.info.get("transparency")) if each is not None]
+            return f"{image.mode} {image.size} {label} {colours or ''}".encode() + image.tobytes()
         except Exception as error:
             return repr(error).encode()
 
@@ -226,7 +227,8 @@ def as_pixels(image: Image.Image, channels: int, size: int, pad: int = 0) -> UIn
 def eight_bits(image: Image.Image) -> Image.Image:
     """An image of 16- or 32-bit numbers with 8 bits: 16-bit grey keeps its upper 8 bits.
 
-    In a file of 32-bit numbers these are shades of 256 if all are below that, else of 65,536.
+    In a file of 32-bit numbers these are shades of 256 if all are below that, else of 65,536. A PGM
+    file of more than 256 shades, which Pillow scales to 65,536, has 32 bits only in memory.
 
     Raises:
         ValueError: they are negative or larger, so that nobody knows which is white.
@@ -235,7 +237,7 @@ def eight_bits(image: Image.Image) -> Image.Image:
     least, most = int(numbers.min()), int(numbers.max())
     if least < 0 or most > 65_535:
         raise ValueError(f"its pixels are whole numbers from {least} to {most}, of no known scale: save it with 8 bits")
-    deep = image.mode != "I" or most > 255
+    deep = image.mode != "I" or image.format == "PPM" or most > 255
     return Image.fromarray((numbers >> 8 * deep).astype(np.uint8))
 
 

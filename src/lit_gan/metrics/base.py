@@ -12,7 +12,8 @@ from lit_gan.metrics.sharing import Draw
 from lit_gan.sampling import Sampler
 
 ALWAYS_USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed", "truncation")
-"""The settings of a protocol that matter for every suite."""
+"""The settings of a protocol that matter for every suite; beside them the size of the batches where G normalises by
+those."""
 
 ByClass = dict[str, list[float | None]]
 """The values of each score from the first class on; None for a class that has no such score."""
@@ -102,7 +103,8 @@ class Suite:
         It is asked after `prepare`. By default these are the settings of the protocol that every
         suite uses, and the data with a hash of the split.
         """
-        used = {name: value for name, value in protocol.facts().items() if name in ALWAYS_USED}
+        wanted = (*ALWAYS_USED, "batch_size") if protocol.batch_norm == "batch" else ALWAYS_USED
+        used = {name: value for name, value in protocol.facts().items() if name in wanted}
         return used | {"data": source.name, "fingerprint": source.split(protocol.real_split).fingerprint()}
 
     def ends(self, names: Iterable[str]) -> dict[str, str]:

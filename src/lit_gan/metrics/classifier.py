@@ -184,9 +184,9 @@ class Classifier(Extractor):
         Raises:
             UserError: the data have no labels.
         """
-        if source.n_classes is None:
+        if source.n_classes in (None, 1):
             raise UserError(
-                f"metrics=classifier needs labels, which data={source.name} has not: "
+                f"metrics=classifier needs labels of two classes or more, which data={source.name} has not: "
                 f"choose metrics=efficientnet_lite0 (works offline) or metrics=inception."
             )
         self.name = source.name

@@ -12,7 +12,7 @@ from lit_gan.metrics.choice import ChosenImages, chosen_images
 from lit_gan.metrics.classes import class_scores
 from lit_gan.metrics.feature_suite import FeatureSuite
 from lit_gan.metrics.protocol import EvalProtocol
-from lit_gan.metrics.real import MOST_LABELLED, n_real
+from lit_gan.metrics.real import n_real
 from lit_gan.metrics.reference import Reference, to_scoring_device
 from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistance, NeighbourScores
 from lit_gan.metrics.sharing import Draw, own_batches, own_numbers
@@ -128,8 +128,14 @@ class FeatureMetrics(FeatureSuite):
         width = self.real.reference(source, protocol).features.shape[1]
         reasons = too_few_images(real, protocol.generated, width) | self.cut_numbers(protocol, real)
         if classes:
-            reasons |= too_few_of_a_class(min(real, MOST_LABELLED, protocol.generated) // len(classes["fid"]), width)
+            reasons |= too_few_of_a_class(self.fewest_of_a_class(source, protocol, classes), width)
         return {f"{self.prefix(source)}/{name}": reason for name, reason in reasons.items()}
+
+    def fewest_of_a_class(self, source: Source, protocol: EvalProtocol, classes: ByClass) -> int:
+        """The number of images, real or generated, of the smallest class that has an FID."""
+        counts = self.real.class_features(source, protocol).labels.bincount(minlength=len(classes["fid"])).tolist()
+        scored = [n for n, fid in zip(counts, classes["fid"], strict=False) if fid is not None]
+        return min([protocol.generated // len(classes["fid"]), *scored])
 
     def cut_numbers(self, protocol: EvalProtocol, real: int) -> dict[str, str]:
         """Why a score, by its short name, is not the one asked for: there are too few images."""
@@ -157,7 +163,7 @@ def too_few_images(real: int, generated: int, width: int) -> dict[str, str]:
 
 def too_few_of_a_class(each: int, width: int) -> dict[str, str]:
     """Why intra FID is biased, if a class has no more images than there are features."""
-    reason = f"about {each} images of a class are too few for {width} features, which makes it too large"
+    reason = f"{each} images of a class are too few for {width} features, which makes it too large"
     return {"intra_fid": reason} if each <= width else {}
 
 

@@ -11,6 +11,7 @@ from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError
 from lit_gan.parts import build_part
 from lit_gan.records.directory import load_config
+from lit_gan.records.results import Results
 from lit_gan.settings import ANALYZE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
@@ -32,6 +33,7 @@ def analyze(config: DictConfig) -> None:
         complete_metrics(trained)
     gan, update = load_gan(trained, directory, config.checkpoint)
     source = moved_source(config, trained)
+    source.require_names(Results(directory).content.get("class_names"))
     subject = Subject(trained, directory, gan.to(device), source, config.ema, config.seed, config.batch_size)
     for analysis in analyses.values():
         analysis.check(subject)

@@ -45,6 +45,7 @@ def sample(config: DictConfig) -> None:
     label = None if config["class"] is None else class_number(config["class"], names)
     output = Path(config.output)
     check_room(output / SINGLES, config.n)
+    check_leftovers(output, config)
 
     G = G.to(device)
     sampler = Sampler(G, config.seed, config.batch_norm, config.truncation)
@@ -84,10 +85,26 @@ def check_room(folder: Path, n: int) -> None:
         )
 
 
+def check_leftovers(output: Path, config: DictConfig) -> None:
+    """Refuses a folder where files of another draw would stay beside the new ones and be taken for
+    theirs.
+
+    Raises:
+        UserError: names the first such file.
+    """
+    kept = ([] if config.npz else ["samples.npz"]) + ([] if config.interpolations else ["interpolation.*"])
+    if other := next((path for name in kept for path in sorted(output.glob(name))), None):
+        raise UserError(
+            f"{other} is of an earlier draw and would stay beside the new samples: remove it, have it written anew "
+            f"(npz=true, interpolations=8), or choose another folder, output=DIR."
+        )
+
+
 def draw_samples(sampler: Sampler, n: int, label: int | None, batch_size: int) -> Tensor:
     """n samples of all classes or of one, [n, *shape] on the CPU; the first ones are the same
-    whatever n is."""
-    return sampler.generate_all(*latents_and_labels(sampler, n, label), batch_size)
+    whatever n is: in whole batches, because G may normalise by those, and then cut."""
+    whole = -(-n // batch_size) * batch_size if sampler.by_batch else n
+    return sampler.generate_all(*latents_and_labels(sampler, whole, label), batch_size)[:n]
 
 
 def save_samples(

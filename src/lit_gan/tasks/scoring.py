@@ -7,8 +7,10 @@ from omegaconf import DictConfig
 from lit_gan.build import build_protocol
 from lit_gan.data import Source
 from lit_gan.errors import UserError
+from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.parts import build_part
+from lit_gan.sampling import require_truncatable
 
 
 class Scoring:
@@ -54,14 +56,16 @@ class Scoring:
             )
         return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
 
-    def prepare(self, device: torch.device) -> None:
-        """Does all that the scores need of the real samples, so that a fault in them is found
-        before the training.
+    def prepare(self, G: Generator, device: torch.device) -> None:
+        """Does all that the scores need of the real samples, and holds that G can be drawn from as
+        they want, so that a fault is found before the training.
 
         Raises:
-            UserError: the data cannot be scored by this suite.
+            UserError: the data cannot be scored by this suite, or G cannot be truncated.
         """
         if self.suite is not None:
+            for protocol in (self.during, self.final):
+                require_truncatable(G, protocol.truncation)
             self.suite.prepare(self.source, device)
             for protocol in (self.during, self.final):
                 self.suite.measure_real(self.source, protocol)

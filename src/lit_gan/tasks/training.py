@@ -113,7 +113,7 @@ class TrainingRun:
         self.trainer = build_trainer(config, self.directory, self.table, in_order)
         self.device = self.trainer.strategy.root_device
         check_shares(config, self.trainer.world_size)
-        self.scoring.prepare(self.device)
+        self.scoring.prepare(self.gan.G, self.device)
 
     @property
     def told(self) -> dict[str, Logger]:
