@@ -200,6 +200,22 @@ def test_every_form_gives_the_same_images_and_says_what_they_are(form, tmp_path)
     assert np.array_equal(np.asarray(there[3][0]), PIXELS[3])
 
 
+@pytest.mark.parametrize("name", ["Train", "training", "TRAIN"])
+def test_a_folder_that_is_likely_a_split_is_refused_before_it_is_a_class(tmp_path, name):
+    files = [(f"{folder}/{number}.png", png(number)) for number, folder in enumerate((name, "Test", name))]
+    folder, archive = write_files(tmp_path / "photos", files), write_zip(tmp_path / "a.zip", files)
+    for data in (["data=image_folder", f"data.root={folder}"], ["data=image_zip", f"data.file={archive}"]):
+        with pytest.raises(UserError, match=rf"has a folder {name}, which may be a split: call it train"):
+            opened(*data)
+        assert opened(*data, "data.split_folders=false").facts[2] == 2
+
+
+def test_a_zip_of_windows_has_its_folders(tmp_path):
+    path = write_zip(tmp_path / "a.zip", [(name.replace("/", "\\"), content) for name, content in IMAGES])
+    source = opened("data=image_zip", f"data.file={path}")
+    assert (source.class_names, source.split("train").labels.tolist()) == (list(CLASSES), LABELS)
+
+
 def test_without_numbers_the_labels_are_ignored(tmp_path):
     for form in (in_folder, in_listed_zip, in_npz, in_shards):
         source = opened(*form(tmp_path), "data.n_classes=null", "data.image_size=8", "data.channels=1")

@@ -21,6 +21,10 @@ UNUSED_SPLITS = ("val", "valid", "validation")
 """Names of folders that hold further splits, of which no use is made."""
 
 
+LIKELY_TRAIN = ("train", "training")
+"""Names, in small letters, of folders that are likely to hold a split, though they are not called `train`."""
+
+
 class ImageFolder(SurveyedImages):
     """The images in a folder and its subfolders, each cut to its centre square and resized.
 
@@ -73,12 +77,14 @@ class ImageFolder(SurveyedImages):
         """The folder of each split.
 
         Raises:
-            UserError: there is no folder, or it is unclear whether its folder `train` is a split or
-                a class.
+            UserError: there is no folder, or it is unclear whether its folder `train`, or `Train`,
+                is a split or a class.
         """
         self.require_root()
         there = {which: self.root / which for which in SPLITS if self.is_folder(self.root / which)}
         if self.split_folders is False or "train" not in there:
+            if self.split_folders is None:
+                self._require_no_likely_splits()
             return {"train": self.root}
         if others := self._beside_splits():
             self._choose_splits(others)
@@ -98,6 +104,14 @@ class ImageFolder(SurveyedImages):
     def is_folder(self, path: Path) -> bool:
         """Whether there is a folder of that path."""
         return path.is_dir()
+
+    def _require_no_likely_splits(self) -> None:
+        folders = sorted(path.name for path in self.in_root() if path.name.lower() in LIKELY_TRAIN)
+        if folders and self.is_folder(self.root / folders[0]):
+            raise UserError(
+                f"{self.place} has a folder {folders[0]}, which may be a split: call it train, and that of the test "
+                f"images test, or set data.split_folders=false to take all folders for classes."
+            )
 
     def _beside_splits(self) -> list[str]:
         """The names of images, and of folders with images, that lie beside `train` and `test`."""

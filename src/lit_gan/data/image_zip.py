@@ -84,9 +84,12 @@ class ImageZip(ImageFolder):
 
     @cached_property
     def members(self) -> dict[PurePosixPath, zipfile.ZipInfo]:
-        """The files in the archive by their names; the last one of several that share a name."""
+        """The files in the archive by their names; the last one of several that share a name.
+
+        Some programs of Windows write backslashes between folders.
+        """
         files = [info for info in self.archive().infolist() if not info.is_dir()]
-        return {PurePosixPath(info.filename.lstrip("/")): info for info in files}
+        return {PurePosixPath(info.filename.replace("\\", "/").lstrip("/")): info for info in files}
 
     @cached_property
     def _images(self) -> list[PurePosixPath]:
