@@ -192,6 +192,13 @@ class TestTrain:
         sentence = refusal("train", *TINY, "metrics=classifier", *data)
         assert "metrics=classifier needs labels of two classes or more" in sentence
 
+    def test_fewer_updates_than_there_were(self, refusal, copy):
+        content = json.loads((copy / "results.json").read_text())
+        (copy / "results.json").write_text(json.dumps(content | {"status": "stopped"}))
+        sentence = refusal("train", f"resume={copy}", "updates=1")
+        assert re.search(r"updates=1 is less than the 2 of .*last\.ckpt: set it to 2 or more", sentence)
+        assert json.loads((copy / "results.json").read_text())["updates"] == content["updates"]
+
 
 class TestDamagedFiles:
     @pytest.mark.parametrize("content", ["", "[]", "{", '{"status": "finished"}', '{"course": [{"scores": {}}]}'])

@@ -3,10 +3,13 @@
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from lit_gan.callbacks import RandomState
+from lit_gan.callbacks.branch import Branch
 from lit_gan.cli.launch import launch
 from lit_gan.tasks.train import train
 from test_run import assert_same_state, content
@@ -102,6 +105,28 @@ def test_a_state_that_does_not_fit_is_refused(parent, tmp_path, changed, words):
         branch(parent, tmp_path / "branch", *changed)
     assert words in str(end.value.code)
     assert not (tmp_path / "branch").exists()
+
+
+def test_its_curves_have_nothing_of_its_parent():
+    checkpoint = {"global_step": 3, "optimizer_states": [], "callbacks": {}, "curves": {"history": {"d/hinge": [1.0]}}}
+    game = SimpleNamespace(configure_optimizers=lambda: ([], []))
+    Branch().on_load_checkpoint(None, game, checkpoint)
+    assert "curves" not in checkpoint
+
+
+@pytest.mark.parametrize(("seed", "same"), [(0, True), (1, False)])
+def test_with_another_seed_it_draws_other_numbers(seed, same):
+    start = SimpleNamespace(world_size=1, global_rank=0, global_step=3)
+    torch.manual_seed(7)
+    saved, expected = RandomState(0).state_dict(), torch.rand(3)
+    found = []
+    for _ in range(2):
+        state = RandomState(seed)
+        state.load_state_dict(saved)
+        state.on_train_start(start, None)
+        found.append(torch.rand(3))
+    assert torch.equal(*found)
+    assert torch.equal(found[0], expected) == same
 
 
 def test_the_way_to_it_is_named_where_a_resume_is_refused(parent):

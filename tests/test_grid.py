@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import hydra
 import pytest
@@ -22,11 +23,12 @@ from lit_gan.cli.mistakes import unknown_choice
 from lit_gan.errors import UserError
 from lit_gan.overrides import parse_overrides, swept_keys
 from lit_gan.records.lock import in_use, sole_use
+from lit_gan.reporting.findings import sweep_command
 from lit_gan.sweep import cell_process
 from lit_gan.sweep.cell_config import cell_config_path
 from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
-from lit_gan.sweep.plan import as_path_part, cell_name, cells_of, single_settings
+from lit_gan.sweep.plan import add_to_plan, as_path_part, cell_name, cells_of, check_axes, single_settings
 from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.tasks.cells_view import cells_view, print_whole
 
@@ -100,6 +102,28 @@ def test_a_cell_is_named_by_what_it_varies(overrides, axes, name):
 
 def test_a_place_needs_no_quotes():
     assert re.fullmatch(r"[\w.+:-]+", as_path_part("""['a','b "c"/d']"""))
+
+
+def test_cells_that_an_axis_of_the_directory_would_not_name_are_refused(tmp_path):
+    add_to_plan(tmp_path, None, ["reg", "seed"], ["reg=none/seed=0"])
+    check_axes(tmp_path, ["seed", "reg", "loss"])
+    check_axes(tmp_path / "new", ["seed"])
+    with pytest.raises(UserError, match=r"a sweep over reg, seed, .*by reg: .*give reg two values"):
+        check_axes(tmp_path, ["seed"])
+
+
+def test_the_command_of_a_report_names_directory_and_launcher(tmp_path):
+    hydra = {
+        "overrides": {"task": ["seed=0,1", "axes=[seed]"], "hydra": ["hydra.mode=MULTIRUN", "hydra/launcher=joblib"]}
+    }
+    hydra |= {"runtime": {"choices": {"sweep": None}, "config_sources": []}}
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), tmp_path / "multirun.yaml")
+    words = sweep_command(SimpleNamespace(directory=tmp_path)).split()
+    assert words[-4:] == ["--multirun", "seed=0,1", "hydra/launcher=joblib", f"hydra.sweep.dir={tmp_path}"]
+    hydra["runtime"]["choices"]["sweep"] = "fig1/small"
+    hydra["overrides"]["task"].append("sweep=fig1/small")
+    OmegaConf.save(OmegaConf.create({"hydra": hydra}), tmp_path / "multirun.yaml")
+    assert sweep_command(SimpleNamespace(directory=tmp_path)).endswith("seed=0,1 sweep=fig1 hydra/launcher=joblib")
 
 
 def test_axes_are_the_settings_with_several_values():

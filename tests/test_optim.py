@@ -66,6 +66,15 @@ def test_every_optim_file_can_decay(compose, optim_choice):
     assert schedulers[0].lr_lambdas[0](5) == 0.5
 
 
+@pytest.mark.parametrize("choice", ["adam", "stylegan2"])
+def test_betas_may_be_written_without_a_point(compose, choice):
+    config = compose(f"optim={choice}", "optim.d.betas=[0,0.9]", "optim.g.betas=[0,0]")
+    (d, g), _ = instantiate(config.optim).build(nn.Linear(1, 1), nn.Linear(1, 1))
+    for group in (d.param_groups[0], g.param_groups[0]):
+        assert all(type(beta) is float for beta in group["betas"])
+    assert (d.param_groups[0]["betas"][0], g.param_groups[0]["betas"]) == (0.0, (0.0, 0.0))
+
+
 def test_wgan_uses_rmsprop_without_momentum(compose):
     d, g, n_dis, _ = built(compose("optim=rmsprop"))
     for optimizer in (d, g):

@@ -158,6 +158,16 @@ def only(folder):
     return comparison
 
 
+def test_a_copy_of_a_cell_is_no_seed(make):
+    folder = make(GRID)
+    copied = cell("spectral_norm", "sngan_a", 0)
+    shutil.copytree(folder / copied, folder / "old" / copied)
+    with pytest.raises(
+        UserError, match=r"method=spectral_norm/optim=sngan_a/seed=0 and old/.* two seeds of one setting"
+    ):
+        read_sweep(folder)
+
+
 class TestStatistics:
     def test_mean_and_standard_deviation(self):
         assert summarize([1.0, 3.0]) == Summary(2.0, math.sqrt(2), 2)
@@ -894,6 +904,20 @@ class TestCaveats:
             return content
 
         return make({cell("spectral_norm", "sngan_a"): of(3.0), cell("wgan_gp", "sngan_a"): of(4.0)})
+
+    def test_the_tables_of_a_run_and_of_cells_have_it_too(self, marked):
+        run = marked / cell("wgan_gp", "sngan_a")
+        for folder, table in ((run, "Scores after the training"), (marked, "Every final score of every cell")):
+            page = write_report([folder], None).read_text(encoding="utf-8")
+            at = page.index(table)
+            assert "fid*" in page[at : at + 2000].lower()
+            assert self.REASON in page[at : at + 2000]
+
+    def test_seeds_of_other_lengths_have_one(self, make):
+        longer = results(3.0, final=record(200, 3.0), updates=200)
+        found = only(make({cell("wgan_gp", "a", 0): results(4.0), cell("wgan_gp", "a", 1): longer}))
+        assert found.caveat == "seeds of one setting were scored at updates 100 and 200"
+        assert only(make({cell("wgan_gp", "a"): results(4.0), cell("wgan_gp", "b"): longer}, "two")).caveat is None
 
     def test_a_score_of_too_few_images_has_a_star_and_a_sentence_wherever_it_is_shown(self, marked):
         page = write_report([marked], None).read_text(encoding="utf-8")

@@ -2,6 +2,7 @@
 together."""
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Annotated, Any
 
 import torch
@@ -206,7 +207,9 @@ class Clip:
 
 
 def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:
-    """One player's optimizer."""
+    """One player's optimizer; torch wants numbers with a point for betas, and nobody types 0.0."""
+    if betas := getattr(make, "keywords", {}).get("betas"):
+        make = partial(make, betas=tuple(map(float, betas)))
     try:
         return make(trainable(network))
     except (TypeError, ValueError) as error:

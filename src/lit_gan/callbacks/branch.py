@@ -25,7 +25,8 @@ class Branch(Callback):
         checkpoint["lr_schedulers"] = [moved_on(scheduler, update) for scheduler in schedulers]
         seconds = {"training": 0.0, "evaluation": 0.0}
         checkpoint["callbacks"]["Clock"] = {"seconds": seconds, "first": update}
-        checkpoint.pop("epoch_end", None)
+        for of_parent in ("epoch_end", "curves"):
+            checkpoint.pop(of_parent, None)
 
 
 def moved_on(scheduler: Any, update: int) -> dict[str, Any]:

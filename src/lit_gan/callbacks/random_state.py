@@ -11,7 +11,8 @@ class RandomState(Callback):
     """Saves torch's random state with every checkpoint and restores it when training starts.
 
     On the CPU and on one GPU a resumed run so draws what the uninterrupted one would have. With
-    several processes each draws from its own seed, and a resumed run draws other numbers.
+    several processes each draws from its own seed, and a resumed run draws other numbers. So does a
+    branch with another seed than its parent's.
     """
 
     def __init__(self, seed: int):
@@ -19,17 +20,18 @@ class RandomState(Callback):
         self.saved: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of the CPU and of the present GPU."""
+        """The states of the CPU and of the present GPU, and the seed that they come from."""
         gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-        return {"cpu": torch.get_rng_state(), "gpu": gpu}
+        return {"cpu": torch.get_rng_state(), "gpu": gpu, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps the states of a checkpoint until training starts."""
         self.saved = state_dict
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Restores the states, or seeds each of several processes with a number of its own."""
-        if trainer.world_size > 1:
+        """Restores the states, or seeds each of several processes, or a branch with a seed of its own,
+        with a number of its own."""
+        if trainer.world_size > 1 or self.saved.get("seed", self.seed) != self.seed:
             torch.manual_seed(mixed(self.seed, trainer.global_rank, trainer.global_step))
         elif self.saved:
             torch.set_rng_state(self.saved["cpu"].cpu())

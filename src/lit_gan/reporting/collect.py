@@ -276,10 +276,29 @@ def read_sweep(directory: Path) -> Sweep:
     begun = [run for run in runs if run.cell.state != "waiting"]
     if begun and all(run.cell.state == DAMAGED for run in begun):
         raise UserError(begun[0].cell.results["error"])
+    require_different_cells(directory, runs)
     name = plan.get("sweep") or directory.resolve().name
     axes = plan.get("axes") or list(dict.fromkeys(axis for run in runs for axis in run.cell.coordinates))
     block = next((run.config.figure for run in runs if run.config.get("figure")), None)
     return Sweep(name, directory, runs, read_view(block, axes, name))
+
+
+def require_different_cells(directory: Path, runs: Sequence[SweepRun]) -> None:
+    """Refuses cells that would count as seeds of one setting though only their folders differ, as those
+    of a copy do.
+
+    Raises:
+        UserError: names two of them.
+    """
+    seen: dict[tuple, str] = {}
+    for run in runs:
+        place = tuple(sorted(run.cell.coordinates.items()))
+        if other := seen.get(place):
+            raise UserError(
+                f"{directory} holds {other} and {run.cell.name}, which would count as two seeds of one setting: name "
+                f"the directory of a single sweep or run, or move one of the two away."
+            )
+        seen[place] = run.cell.name
 
 
 def holds_run(directory: Path) -> bool:

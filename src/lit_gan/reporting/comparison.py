@@ -179,7 +179,7 @@ def compare_score(sweep: Sweep, panel: PanelKey, name: str, scores: list[Score],
             values[sweep.x_and_hue(score.run)].append(score.value)
     title, end = panel_titles(by_panel(sweep.finals))[panel], good_end(scores)
     numbers = most_alike([number for number in paper if number.score == name], panel.conditions)
-    conditions, caveat = panel.conditions, caveat_of(scores)
+    conditions, caveat = panel.conditions, caveat_of(scores) or unequal_lengths(sweep, scores)
     return Comparison(sweep, title, name, end, values, failed, numbers, conditions, caveat, panel.others)
 
 
@@ -187,6 +187,16 @@ def caveat_of(scores: Iterable[Score]) -> str | None:
     """Why scores of one panel, which agree in their protocol, cannot bear comparison; None if they
     can."""
     return next((score.caveat for score in scores if score.caveat), None)
+
+
+def unequal_lengths(sweep: Sweep, scores: Iterable[Score]) -> str | None:
+    """Why scores cannot bear comparison whose seeds were measured after different updates; None if those
+    of each place were measured after the same."""
+    updates = defaultdict(set)
+    for score in scores:
+        updates[sweep.x_and_hue(score.run)].add(score.update)
+    unequal = next((sorted(found) for found in updates.values() if len(found) > 1), None)
+    return unequal and f"seeds of one setting were scored at updates {' and '.join(map(str, unequal))}"
 
 
 def caveat_note(caveat: str | None) -> str:

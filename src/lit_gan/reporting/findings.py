@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.overrides import as_override_value
 from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
-from lit_gan.reporting.comparison import Comparison
+from lit_gan.reporting.comparison import Comparison, caveat_note
 from lit_gan.reporting.marks import cells_anchor, marks_of
 from lit_gan.reporting.papers import PaperScore
 from lit_gan.reporting.samples import last_samples
@@ -351,11 +352,19 @@ def text_table(name: str, sweep: Sweep) -> Table:
 def cell_table(name: str, sweep: Sweep, titles: dict[PanelKey, str]) -> Table:
     """Every final score of every cell."""
     rows = [
-        [score.run.cell.name, titles[score.panel], score.name, measured_number(score.value), str(score.update)]
+        [
+            score.run.cell.name,
+            titles[score.panel],
+            f"{score.name}*" if score.caveat else score.name,
+            measured_number(score.value),
+            str(score.update),
+        ]
         for score in sweep.finals
     ]
+    notes = "".join(map(caveat_note, dict.fromkeys(score.caveat for score in sweep.finals)))
     marks, columns = [marks_of_run(sweep, score.run) for score in sweep.finals], ["value", "update"]
-    return Table(name, "Every final score of every cell", ["cell", "measured", "score", *columns], rows, marks)
+    title = f"Every final score of every cell{notes}"
+    return Table(name, title, ["cell", "measured", "score", *columns], rows, marks)
 
 
 def protocol_table(name: str, titles: dict[PanelKey, str]) -> Table:
@@ -425,7 +434,16 @@ def sweep_command(sweep: Sweep) -> str:
     if not words:
         return ""
     multirun = [] if any(word.startswith("sweep=") for word in words) else ["--multirun"]
-    return shell_command("train", *multirun, *own_config_flags(saved), *words)
+    return shell_command("train", *multirun, *own_config_flags(saved), *words, *words_about_hydra(sweep, saved))
+
+
+def words_about_hydra(sweep: Sweep, saved: DictConfig) -> list[str]:
+    """The words of a sweep's command that are settings of Hydra: the launcher, and the directory where
+    it is another than that of the sweep's name."""
+    typed = OmegaConf.select(saved, "hydra.overrides.hydra") or []
+    words = [word for word in typed if not word.startswith(("hydra.mode=", "hydra.searchpath", "hydra.sweep.dir="))]
+    usual = OmegaConf.select(saved, "hydra.runtime.choices.sweep") and not any("hydra.sweep.dir=" in w for w in typed)
+    return words if usual else [*words, f"hydra.sweep.dir={as_override_value(str(sweep.directory))}"]
 
 
 def mean_spectra(tables: Sequence[Sequence[dict[str, str]]]) -> dict[str, list[float]]:

@@ -7,6 +7,7 @@ from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
 from lit_gan.records.score_names import short_ends, split_names
 from lit_gan.reporting import findings
 from lit_gan.reporting.collect import SweepRun
+from lit_gan.reporting.comparison import caveat_note
 from lit_gan.reporting.gallery import Film, Strip
 from lit_gan.reporting.page import CaptionedFigure, Part, Section
 from lit_gan.reporting.samples import samples_by_update, spread
@@ -79,6 +80,7 @@ def record_rows(name: str, title: str, records: list[dict]) -> Table:
     """A row for each record of an evaluation, a column for each score."""
     scores = list(dict.fromkeys(score for record in records for score in record["scores"]))
     extractor, short = split_names(scores)
+    caveats = {score: caveat for record in records for score, caveat in record.get("caveats", {}).items()}
     rows = [
         [
             *(str(record.get(key, "")) for key in SCORED[:-1]),
@@ -87,4 +89,6 @@ def record_rows(name: str, title: str, records: list[dict]) -> Table:
         ]
         for record in records
     ]
-    return Table(name, f"{title}, {extractor}" if extractor else title, [*SCORED, *short.values()], rows)
+    columns = [f"{name}*" if score in caveats else name for score, name in short.items()]
+    notes = "".join(map(caveat_note, dict.fromkeys(caveats.values())))
+    return Table(name, (f"{title}, {extractor}" if extractor else title) + notes, [*SCORED, *columns], rows)

@@ -16,7 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from lit_gan.errors import UserError
 from lit_gan.sweep.cell_config import write_cell_config
 from lit_gan.sweep.cells import STATES, read_cells
-from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_plan, planned_cells
+from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, planned_cells
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
 from lit_gan.sweep.search import check_direction, is_search
 from lit_gan.system.shell import shell_command
@@ -55,6 +55,7 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     sweep = hydra.runtime.choices.get("sweep")
     axes = axes_of_sweep(hydra.sweeper.get("params") or {}, config.axes)
     check_plan(directory, sweep)
+    check_axes(directory, axes)
     cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
     for name, (cell, _) in cells.items():
         check_same_cell(directory / name, cell)

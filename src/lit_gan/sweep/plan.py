@@ -116,6 +116,20 @@ def check_plan(directory: Path, sweep: str | None) -> None:
         raise UserError(f"{directory} holds {before}, not {now}: choose another directory, hydra.sweep.dir=DIR.")
 
 
+def check_axes(directory: Path, axes: Sequence[str]) -> None:
+    """Refuses new cells in a directory whose cells have an axis more, by which these would not be named.
+
+    Raises:
+        UserError: names the axis.
+    """
+    old = read_plan(directory).get("axes", [])
+    if missing := [axis for axis in old if axis not in axes]:
+        raise UserError(
+            f"{directory} holds a sweep over {', '.join(old)}, and this one does not name its cells by {missing[0]}: "
+            f"choose another directory, hydra.sweep.dir=DIR, or give {missing[0]} two values; one may be there already."
+        )
+
+
 def read_plan(directory: Path) -> Plan:
     """The plan in a directory; empty where there is none.
 

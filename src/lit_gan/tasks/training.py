@@ -68,12 +68,20 @@ def train_run(config: DictConfig) -> None:
 
 def train_from(checkpoint: Path | None, config: DictConfig, results: Results) -> None:
     """Trains from a checkpoint, or from the beginning if it is None, unless the last update has
-    been reached before."""
+    been reached before.
+
+    Raises:
+        UserError: something that the user can put right, such as fewer updates than there were.
+    """
     saved = read_checkpoint(checkpoint) if checkpoint else None
     update = saved["global_step"] if saved else 0
     if results.content.get("status") == "finished" and update >= config.updates:
         log.info("already finished at update %d; a larger `updates` goes on", update)
         return
+    if update > config.updates:
+        raise UserError(
+            f"updates={config.updates} is less than the {update} of {checkpoint}: set it to {update} or more."
+        )
     with results.ending():
         run = TrainingRun(config, results, checkpoint, update)
         if saved:
