@@ -852,6 +852,9 @@ class TestBadInput:
 
     def test_the_same_sweep_twice(self, make):
         folder = make(GRID)
+        twins = [make({cell("wgan_gp", "sngan_a"): results(1.0)}, name) for name in ("x-y", "x_y")]
+        with pytest.raises(UserError, match=r"hold x-y and x_y, of which all files would be called x_y_\*"):
+            write_report(twins, None)
         with pytest.raises(UserError, match="hold the same sweep, sweep"):
             write_report([folder, folder], None)
 

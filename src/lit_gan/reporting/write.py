@@ -86,15 +86,19 @@ def file_prefix(sweep: Sweep, several: bool) -> str:
 
 
 def check_different(sweeps: Sequence[Sweep]) -> None:
-    """Refuses to report on the same sweep twice.
+    """Refuses to report on the same sweep twice, and on two whose files would have the same names.
 
     Raises:
-        UserError: names it and its directories.
+        UserError: names them and their directories.
     """
-    for name, n in Counter(sweep.name for sweep in sweeps).items():
+    for prefix, n in Counter(file_prefix(sweep, several=True) for sweep in sweeps).items():
         if n > 1:
-            places = " and ".join(str(sweep.directory) for sweep in sweeps if sweep.name == name)
-            raise UserError(f"{places} hold the same sweep, {name}: name one of them, or write a report on each.")
+            alike = [sweep for sweep in sweeps if file_prefix(sweep, several=True) == prefix]
+            names = list(dict.fromkeys(sweep.name for sweep in alike))
+            same = f"hold the same sweep, {names[0]}"
+            other = f"hold {' and '.join(names)}, of which all files would be called {prefix}*"
+            places = " and ".join(str(sweep.directory) for sweep in alike)
+            raise UserError(f"{places} {other if names[1:] else same}: name one of them, or write a report on each.")
 
 
 def check_begun(writer: RunWriter) -> None:
