@@ -89,7 +89,7 @@ def test_feature_matching_holds_more_modes(compose, measured, plain):
     on=f"{ON}, the share kept times 0.9 every 50 updates, down to a tenth",
 )
 def test_top_k_holds_more_modes(compose, measured, plain):
-    top_k = ["reg=top_k", "reg.top_k.gamma=0.9", "reg.top_k.every=50", "reg.top_k.floor=0.1"]
+    top_k = ["reg=top_k", "reg.top_k.gamma=0.9", "reg.top_k.interval=50", "reg.top_k.floor=0.1"]
     without, found = plain(compose), [modes(compose, PLAIN, seed, *top_k) for seed in SEEDS]
     measured(f"modes of 8 after {PLAIN} updates", f"{found}, plain {without}")
     assert all(more > few for more, few in zip(found, without, strict=True))
