@@ -119,7 +119,9 @@ class TestTrain:
         ("arguments", "words"),
         [
             (["optim.g.betas=[1,2]"], ["optim.g", "beta"]),
-            (["optim.d.betas=[0,0.9]"], ["optim.d", "beta"]),
+            (["optim.d.betas=[0,1]"], ["optim.d", "beta"]),
+            (["optim.d.betas=[zero,0.9]"], ["optim.d", "zero"]),
+            (["optim.d.betas=0.9"], ["optim.d", "float"]),
             (["+optim.d.foo=1"], ["optim.d", "foo"]),
             (["reg=weight_clip", "reg.weight_clip.limit=-1"], ["reg.weight_clip.limit=-1", "0 or more"]),
             (["callbacks.samples._target_=foo"], ["callbacks.samples._target_=foo", "No module named 'foo'"]),

@@ -208,9 +208,9 @@ class Clip:
 
 def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:
     """One player's optimizer; torch wants numbers with a point for betas, and nobody types 0.0."""
-    if betas := getattr(make, "keywords", {}).get("betas"):
-        make = partial(make, betas=tuple(map(float, betas)))
     try:
+        if betas := getattr(make, "keywords", {}).get("betas"):
+            make = partial(make, betas=tuple(map(float, betas)))
         return make(trainable(network))
     except (TypeError, ValueError) as error:
         raise UserError(f"The settings optim.{player}.* cannot be used ({error}): correct the one named.") from error
