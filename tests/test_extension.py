@@ -231,7 +231,8 @@ def test_the_command_in_a_report_names_the_folders_of_own_configs(tmp_path, sour
     hydra["runtime"] = {"config_sources": [{"provider": "main", "schema": "pkg", "path": "lit_gan.conf"}, *sources]}
     (tmp_path / "multirun.yaml").write_text(yaml.dump({"hydra": hydra}))
     line = sweep_command(SimpleNamespace(directory=tmp_path))
-    assert shlex.split(line) == [interpreter(), "-m", "lit_gan.train", "--multirun", *words, "reg=drift"]
+    ends = ["reg=drift", f"hydra.sweep.dir={tmp_path}"]  # without it the command would begin another sweep
+    assert shlex.split(line) == [interpreter(), "-m", "lit_gan.train", "--multirun", *words, *ends]
 
 
 def test_samples_need_no_code_but_that_of_the_generator(project, elsewhere):
