@@ -147,10 +147,8 @@ def complete_metrics(config: DictConfig) -> None:
     if config.data.get("n_classes", ...) not in (None, 1) or len(config.data.get("shape", ())) != 3:
         return
     extractor = build_part(other).extractor
-    command, why = (
-        extractor.lacking(),
-        f"because the data have no labels of two classes (data.n_classes={written(config.data.n_classes)})",
-    )
+    command = extractor.lacking()
+    why = f"because the data have no labels of two classes (data.n_classes={written(config.data.n_classes)})"
     config.metrics.suite = None if command else other
     if command:
         log.warning("metrics=auto: no scores, %s; for those of %s: %s", why, extractor.name, command)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import numpy as np
 from PIL import Image
@@ -93,7 +93,7 @@ class Shards(SurveyedImages):
         return f"{len(self.shards(which))} shards {self.patterns[which]}"
 
     def shards(self, which: str) -> list[Path]:
-        """The archives of a split; those of the test images are not among those of the others.
+        """The archives of a split; those with test images are not trained on.
 
         Raises:
             UserError: there is no folder, or none of its files has such a name.
@@ -223,7 +223,7 @@ def walked(shard: Path, label: str) -> Iterator[tuple[tarfile.TarInfo, bytes | N
     with None.
 
     Raises:
-        UserError: it is compressed, damaged or cut off.
+        UserError: it is compressed, damaged or cut off, or a part of it would be passed over.
     """
     try:
         with shard.open("rb") as file, tarfile.open(fileobj=file, mode="r:") as archive:
@@ -239,15 +239,26 @@ def walked(shard: Path, label: str) -> Iterator[tuple[tarfile.TarInfo, bytes | N
                         f"make the archive of files, as with `tar --dereference --hard-dereference`."
                     )
             file.seek(end)
-            if file.read(BLOCK) != bytes(BLOCK):  # tarfile takes the end of the file for that of the archive
-                raise tarfile.ReadError("it is cut off, or damaged in the middle")
-            if file.read(PADDING).strip(b"\0"):
-                raise UserError(
-                    f"data.root: {shard} goes on behind its end, as archives do that were joined by `cat`, and the "
-                    f"rest would not be read: keep them apart, or join them with `tar --concatenate`."
-                )
+            require_end(file, shard)
     except (OSError, tarfile.TarError) as error:
         raise UserError(why_not_read(shard, error)) from error
+
+
+def require_end(file: BinaryIO, shard: Path) -> None:
+    """Holds that an archive ends at the present position of its file.
+
+    Raises:
+        tarfile.ReadError: it is cut off or damaged: tarfile takes the end of the file for that of the
+            archive.
+        UserError: another archive follows.
+    """
+    if file.read(BLOCK) != bytes(BLOCK):
+        raise tarfile.ReadError("it is cut off, or damaged in the middle")
+    if file.read(PADDING).strip(b"\0"):
+        raise UserError(
+            f"data.root: {shard} goes on behind its end, as archives do that were joined by `cat`, and the rest would "
+            f"not be read: keep them apart, or join them with `tar --concatenate`."
+        )
 
 
 def why_not_read(shard: Path, error: Exception) -> str:

@@ -106,7 +106,11 @@ def styles(hues: Sequence[str]) -> dict[str, Style]:
 
 def score_name(score: str, caveat: str | None = None) -> str:
     """The name by which an axis calls a score, with a star if there is a caveat."""
-    name = SCORE_NAMES.get(score, score.replace("_", " "))
+    return starred(SCORE_NAMES.get(score, score.replace("_", " ")), caveat)
+
+
+def starred(name: str, caveat: str | None) -> str:
+    """A name, with a star if there is a caveat."""
     return f"{name}*" if caveat else name
 
 

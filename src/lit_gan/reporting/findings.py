@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.figures.style import starred
 from lit_gan.overrides import as_override_value
 from lit_gan.records.files import read_yaml
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
@@ -355,7 +356,7 @@ def cell_table(name: str, sweep: Sweep, titles: dict[PanelKey, str]) -> Table:
         [
             score.run.cell.name,
             titles[score.panel],
-            f"{score.name}*" if score.caveat else score.name,
+            starred(score.name, score.caveat),
             measured_number(score.value),
             str(score.update),
         ]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from lit_gan.figures.style import starred
 from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
 from lit_gan.records.score_names import short_ends, split_names
 from lit_gan.reporting import findings
@@ -89,6 +90,6 @@ def record_rows(name: str, title: str, records: list[dict]) -> Table:
         ]
         for record in records
     ]
-    columns = [f"{name}*" if score in caveats else name for score, name in short.items()]
+    columns = [starred(column, caveats.get(score)) for score, column in short.items()]
     notes = "".join(map(caveat_note, dict.fromkeys(caveats.values())))
     return Table(name, (f"{title}, {extractor}" if extractor else title) + notes, [*SCORED, *columns], rows)

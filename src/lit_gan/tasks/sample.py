@@ -44,8 +44,7 @@ def sample(config: DictConfig) -> None:
     names = class_names_of(directory, source, config["class"])
     label = None if config["class"] is None else class_number(config["class"], names)
     output = Path(config.output)
-    check_room(output / SINGLES, config.n)
-    check_leftovers(output, config)
+    check_output(output, config)
 
     G = G.to(device)
     sampler = Sampler(G, config.seed, config.batch_norm, config.truncation)
@@ -71,6 +70,21 @@ def class_names_of(directory: Path, source: Source, wanted: int | str | None) ->
     return source.class_names if names is None and isinstance(wanted, str) else names
 
 
+def check_output(output: Path, config: DictConfig) -> None:
+    """Refuses a folder where files of another draw would stay among the new ones, or beside them.
+
+    Raises:
+        UserError: names the first such file.
+    """
+    check_room(output / SINGLES, config.n)
+    kept = ([] if config.npz else ["samples.npz"]) + ([] if config.interpolations else ["interpolation.*"])
+    if other := next((path for name in kept for path in sorted(output.glob(name))), None):
+        raise UserError(
+            f"{other} is of an earlier draw and would stay beside the new samples: remove it, have it written anew "
+            f"(npz=true, interpolations=8), or choose another folder, output=DIR."
+        )
+
+
 def check_room(folder: Path, n: int) -> None:
     """Refuses a folder where other files would stay among the n new images and be scored with them.
 
@@ -82,21 +96,6 @@ def check_room(folder: Path, n: int) -> None:
         raise UserError(
             f"{folder} holds images of another draw that n={n} would not write over, {other} the first: remove them "
             f"or choose another folder, output=DIR."
-        )
-
-
-def check_leftovers(output: Path, config: DictConfig) -> None:
-    """Refuses a folder where files of another draw would stay beside the new ones and be taken for
-    theirs.
-
-    Raises:
-        UserError: names the first such file.
-    """
-    kept = ([] if config.npz else ["samples.npz"]) + ([] if config.interpolations else ["interpolation.*"])
-    if other := next((path for name in kept for path in sorted(output.glob(name))), None):
-        raise UserError(
-            f"{other} is of an earlier draw and would stay beside the new samples: remove it, have it written anew "
-            f"(npz=true, interpolations=8), or choose another folder, output=DIR."
         )
 
 
