@@ -38,8 +38,8 @@ def test_scores_by_method_curves_by_setting_and_samples(make_cell):
     grids = report.blocks[1::2]
     runs = [as_sent(grid.runsets[0]) for grid in grids]
     filters = [[(each["key"]["name"], each["op"], each["value"]) for each in run["filters"]["filters"]] for run in runs]
-    assert filters[0] == [("group", "=", "fig1")]
-    assert filters[3] == [("group", "=", "fig1"), ("tags", "=", "optim=y")]
+    assert filters[0] == [("group", "IN", ["fig1"])]
+    assert filters[3] == [("group", "IN", ["fig1"]), ("tags", "=", "optim=y")]
     assert [(key["section"], key["name"]) for key in runs[0]["grouping"]] == [("config", "label.value")]
     assert [panel.metrics for panel in grids[0].panels] == [["final/digits/fid"], ["final/digits/is"]]
     accessors = [column["accessor"] for column in as_sent(grids[1].panels[0])["config"]["columns"]]
@@ -47,6 +47,15 @@ def test_scores_by_method_curves_by_setting_and_samples(make_cell):
     assert accessors == ["config:choices.value.method", "config:optim.value", *scores]
     assert [panel.y for panel in grids[2].panels] == [["digits/fid"], ["digits/is"]]
     assert report.title == "Figure 1"
+
+
+def test_a_sweep_over_models_shows_the_runs_of_all_its_groups(make_cell):
+    pytest.importorskip("wandb_workspaces")
+    cells = [make_cell(f"model={model}", {"wandb": {}}) for model in ("a", "b")]
+    for cell, model in zip(cells, "ab", strict=True):
+        cell.results["choices"] = {"sweep": None, "data": "x=y", "model": model}
+    runs = as_sent(build_dashboard(cells, "project", "").blocks[1].runsets[0])
+    assert [each["value"] for each in runs["filters"]["filters"]] == [["x=y_a", "x=y_b"]]
 
 
 def test_a_sweep_without_wandb_is_refused(make_cell):

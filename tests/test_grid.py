@@ -4,6 +4,7 @@ import json
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,6 +29,7 @@ from lit_gan.sweep import cell_process
 from lit_gan.sweep.cell_config import cell_config_path
 from lit_gan.sweep.cells import Cell, read_cells
 from lit_gan.sweep.devices import free_device
+from lit_gan.sweep.overview import read_run_or_cells
 from lit_gan.sweep.plan import add_to_plan, as_path_part, cell_name, cells_of, check_axes, single_settings
 from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.tasks.cells_view import cells_view, print_whole
@@ -110,6 +112,37 @@ def test_cells_that_an_axis_of_the_directory_would_not_name_are_refused(tmp_path
     check_axes(tmp_path / "new", ["seed"])
     with pytest.raises(UserError, match=r"a sweep over reg, seed, .*by reg: .*give reg two values"):
         check_axes(tmp_path, ["seed"])
+
+
+@pytest.mark.parametrize(
+    ("constant", "difference"),
+    [
+        ("model.width=5", "model.width=4, not with model.width=5"),
+        ("optim.g.lr=.5", "optim.g.lr=0.0004, not with optim.g.lr=0.5"),
+        ("updates=5", "updates=6, not with updates=5"),
+    ],
+)
+def test_cells_with_other_constants_than_those_of_the_directory_are_refused(
+    undisturbed, tmp_path, constant, difference
+):
+    shutil.copytree(undisturbed, tmp_path / "grid")
+    code, output = sweep(tmp_path, *GRID, "reg=[layer_norm]", "axes=[reg]", constant)
+    assert code != 0
+    assert output.startswith("lit_gan: The cell in grid/reg=none was made with")
+    assert difference in output
+    assert not (tmp_path / "grid" / "reg=layer_norm").exists()
+
+
+def test_cells_with_the_same_constants_are_added_however_they_are_trained(undisturbed, tmp_path):
+    shutil.copytree(undisturbed, tmp_path / "grid")
+    words = ["reg=[layer_norm]", "axes=[reg]", "updates=7", "workers=0", "metrics=none"]
+    code, output = sweep(tmp_path, *GRID, *words)
+    assert code == 0, output
+    assert {cell.name: cell.results["updates"] for cell in read_cells(tmp_path / "grid")} == {
+        "reg=none": 6,
+        "reg=spectral": 6,
+        "reg=layer_norm": 7,
+    }
 
 
 def test_the_command_of_a_report_names_directory_and_launcher(tmp_path):
@@ -460,3 +493,15 @@ def test_the_states_of_cells(tmp_path):
     assert states == {"a=1": "waiting", "a=2": "failed", "a=3": "stopped", "a=4": "finished", "a=5": "damaged"}
     with sole_use(tmp_path / "a=3"):
         assert {cell.name: cell.state for cell in read_cells(tmp_path)}["a=3"] == "running"
+
+
+def test_a_finished_cell_that_is_to_be_trained_further_has_stopped(tmp_path):
+    add_to_plan(tmp_path, None, ["a"], ["a=1", "a=2"], {"a=1": 3, "a=2": 3})
+    for name in ("a=1", "a=2"):
+        (tmp_path / name).mkdir()
+        content = {"status": "finished", "updates": 3, "updates_planned": 3, "course": [], "final": None, "best": None}
+        (tmp_path / name / "results.json").write_text(json.dumps(content | {"seconds": {}}))
+    add_to_plan(tmp_path, None, ["a"], ["a=2"], {"a=2": 30})
+    cells = read_run_or_cells(tmp_path)
+    assert [(cell.state, cell.results["updates_planned"]) for cell in cells] == [("finished", 3), ("stopped", 30)]
+    assert [cell.state for cell in read_cells(tmp_path)] == ["finished", "finished"]  # its scores still count

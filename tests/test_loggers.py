@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
@@ -21,6 +22,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 from forks import run_fork
 from lit_gan.cli.launch import launch
 from lit_gan.cli.resolvers import shortened
+from lit_gan.tasks.loggers import build_loggers
 from lit_gan.tasks.train import train
 
 pytestmark = pytest.mark.usefixtures("no_curves")
@@ -167,6 +169,23 @@ class TestWandb:
         assert process.stderr.splitlines()[-1].startswith("lit_gan: logger=wandb cannot start")
         assert "logger.wandb.offline=true" in process.stderr
         assert "Traceback" not in process.stderr
+
+
+def test_tensorboard_shows_an_update_once_that_was_made_again_after_a_kill(tmp_path):
+    entry = {
+        "_target_": "lightning.pytorch.loggers.TensorBoardLogger",
+        "save_dir": str(tmp_path),
+        "name": "",
+        "version": "",
+    }
+    for update, value in ((0, 1.0), (2, 2.0)):  # the second process goes on from the checkpoint of update 2
+        (logger,) = build_loggers(OmegaConf.create({"logger": {"tensorboard": entry}}), update).values()
+        logger.log_hyperparams({})
+        for step in range(update + 1, 5):
+            logger.log_metrics({"d/hinge": value}, step)
+        logger.experiment.close()
+    events = EventAccumulator(str(tmp_path)).Reload().Scalars("d/hinge")
+    assert [(event.step, event.value) for event in events] == [(1, 1.0), (2, 1.0), (3, 2.0), (4, 2.0)]
 
 
 def test_tensorboard(run_train, tmp_path):

@@ -1,6 +1,6 @@
 """The cells in a sweep's directory, as they are on disk."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lit_gan.errors import UserError
@@ -55,6 +55,24 @@ def read_cells(directory: Path) -> list[Cell]:
         UserError: there is no sweep, or its plan is damaged.
     """
     return [read_cell_or_damage(directory / name, name) for name in cell_names(directory)]
+
+
+def read_cells_as_planned(directory: Path) -> list[Cell]:
+    """The cells of a sweep, where one that has finished, and that a later start of the sweep is to
+    train further, has stopped.
+
+    Raises:
+        UserError: there is no sweep, or its plan is damaged.
+    """
+    updates = read_plan(directory).get("updates", {})
+    return [as_planned(cell, updates.get(cell.name, 0)) for cell in read_cells(directory)]
+
+
+def as_planned(cell: Cell, updates: int) -> Cell:
+    """A cell as it stands on its way to so many updates."""
+    if cell.state != "finished" or cell.results.get("updates", 0) >= updates:
+        return cell
+    return replace(cell, state="stopped", results=cell.results | {"updates_planned": updates})
 
 
 def is_run(directory: Path) -> bool:

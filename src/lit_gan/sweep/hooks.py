@@ -14,9 +14,9 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
-from lit_gan.sweep.cell_config import write_cell_config
-from lit_gan.sweep.cells import STATES, read_cells
-from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, planned_cells
+from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
+from lit_gan.sweep.cells import STATES, read_cells_as_planned
+from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, made_again, planned_cells, read_plan
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
 from lit_gan.sweep.search import check_direction, is_search
 from lit_gan.system.shell import shell_command
@@ -57,13 +57,29 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     check_plan(directory, sweep)
     check_axes(directory, axes)
     cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
+    check_constants(config, directory, axes)
     for name, (cell, _) in cells.items():
         check_same_cell(directory / name, cell)
         check_cell_settings(cell)
-    add_to_plan(directory, sweep, axes, cells)
+    add_to_plan(directory, sweep, axes, cells, {name: cell.updates for name, (cell, _) in cells.items()})
     for name, (cell, hydra_of_cell) in cells.items():
         if not has_begun(directory / name):
             write_cell_config(cell, hydra_of_cell, directory / name)
+
+
+def check_constants(config: DictConfig, directory: Path, axes: list[str]) -> None:
+    """Refuses a sweep that would add cells to those of a directory with other settings than its axes: a
+    report compares all of them.
+
+    The first cell that has begun speaks for all, as each start was checked against it.
+
+    Raises:
+        UserError: names the first setting that differs, and both values.
+    """
+    begun = next((name for name in read_plan(directory).get("cells", []) if has_begun(directory / name)), None)
+    if begun and (old := read_cell_config(directory / begun)):
+        words = made_again(config.hydra, axes, old.hydra.overrides.task)
+        check_same_cell(directory / begun, compose_cell(config, words)[0])
 
 
 def check_cell_settings(cell: DictConfig) -> None:
@@ -93,7 +109,7 @@ def print_counts(directory: Path, whole_path: Path) -> None:
         whole_path: of the same directory, which holds whatever the present folder is at the end.
     """
     try:
-        counts = Counter(cell.state for cell in read_cells(whole_path))
+        counts = Counter(cell.state for cell in read_cells_as_planned(whole_path))
     except UserError:  # a search that ended before its first cell
         return
     print(f"{directory}: {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")

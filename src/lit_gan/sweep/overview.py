@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_gan.records.pace import pace_of
 from lit_gan.records.results import Record, without_nan
-from lit_gan.sweep.cells import STATES, Cell, is_run, read_cell_or_damage, read_cells
+from lit_gan.sweep.cells import STATES, Cell, is_run, read_cell_or_damage, read_cells_as_planned
 
 
 def read_run_or_cells(directory: Path) -> list[Cell]:
@@ -18,7 +18,7 @@ def read_run_or_cells(directory: Path) -> list[Cell]:
     Raises:
         UserError: there is neither, or the plan of the sweep is damaged.
     """
-    return [read_cell_or_damage(directory, ".")] if is_run(directory) else read_cells(directory)
+    return [read_cell_or_damage(directory, ".")] if is_run(directory) else read_cells_as_planned(directory)
 
 
 def json_line(directory: Path, cells: Sequence[Cell]) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
-from lit_gan.overrides import parse_overrides
+from lit_gan.overrides import override_key, parse_overrides
 from lit_gan.records.files import read_json, write_text
 from lit_gan.sweep.search import is_search
 
@@ -46,13 +46,29 @@ def planned_cells(hydra: DictConfig, axes: list[str]) -> dict[str, list[str]]:
     Raises:
         UserError: two cells would have the same directory.
     """
-    if is_search(hydra):
-        return {}
+    grid = settings_of_sweep(hydra)
+    return {} if is_search(hydra) or not all(map(is_discrete, grid)) else cells_of(grid, axes)
+
+
+def settings_of_sweep(hydra: DictConfig) -> list[Override]:
+    """What the file and the command line of a sweep set, with one value or several; the last word
+    about a setting counts."""
     params = hydra.sweeper.get("params") or {}
     typed = [word for word in hydra.overrides.task if "=" in word]  # a `~key` says nothing about a grid
     settings = parse_overrides([*(f"{name}={value}" for name, value in params.items()), *typed])
-    grid = {setting.get_key_element(): setting for setting in settings}
-    return cells_of(grid.values(), axes) if all(map(is_discrete, grid.values())) else {}
+    return list({setting.get_key_element(): setting for setting in settings}.values())
+
+
+def made_again(hydra: DictConfig, axes: Iterable[str], old: Iterable[str]) -> list[str]:
+    """The overrides with which a sweep would make a cell that an earlier start has made: its values on
+    the axes, and everything else as it is now.
+
+    Args:
+        old: the overrides with which the cell was made.
+    """
+    on_axes = {key: word for word in old if (key := override_key(word)) in axes}
+    constants = [word.input_line for word in settings_of_sweep(hydra) if override_key(word.input_line) not in axes]
+    return [*constants, *on_axes.values()]
 
 
 def is_discrete(override: Override) -> bool:
@@ -94,14 +110,21 @@ def single_settings(override: Override) -> list[str]:
     return [f"{name}={value}" for value in override.sweep_string_iterator()]
 
 
-def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str]) -> None:
-    """Adds cells to the plan in a directory."""
+def add_to_plan(
+    directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str], updates: Mapping[str, int] | None = None
+) -> None:
+    """Adds cells to the plan in a directory.
+
+    Args:
+        updates: of G, to which a start of the sweep is to train each of its cells.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "sweep.json"
     with FileLock(path.with_suffix(".lock")):
         old = read_plan(directory)
         names = list(dict.fromkeys([*old.get("cells", []), *cells]))
-        write_text(path, json.dumps({"sweep": sweep, "axes": axes, "cells": names}, indent=1) + "\n")
+        plan = {"sweep": sweep, "axes": axes, "cells": names, "updates": old.get("updates", {}) | dict(updates or {})}
+        write_text(path, json.dumps(plan, indent=1) + "\n")
 
 
 def check_plan(directory: Path, sweep: str | None) -> None:

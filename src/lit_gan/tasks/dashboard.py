@@ -5,10 +5,10 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError, one_line
-from lit_gan.records.files import read_yaml
+from lit_gan.reporting.collect import begun_config
 from lit_gan.sweep.cells import Cell, read_cells
 
 STEP = "trainer/global_step"
@@ -33,13 +33,14 @@ def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
             missing.
     """
     wr = import_reports()
-    group, figure = logged_as(cells)
+    groups, figure = logged_as(cells)
+    name_of_runs = ", ".join(groups)
     method = "label" if any("method" in cell.coordinates for cell in cells) else None
 
     def section(title: str, tag: str | None, panels: list[Any]) -> list[Any]:
         tagged = f" and Metric('Tags') == {quoted(tag)}" if tag else ""
-        chosen = f"Metric('Group') == {quoted(group)}{tagged}"
-        runs = wr.Runset(entity, project, group, filters=chosen, groupby=[f"config.{method}"] if method else [])
+        chosen = f"Metric('Group') in [{', '.join(map(quoted, groups))}]{tagged}"
+        runs = wr.Runset(entity, project, name_of_runs, filters=chosen, groupby=[f"config.{method}"] if method else [])
         return [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
 
     names = score_names(cells)
@@ -53,7 +54,7 @@ def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
         curves = [wr.LinePlot(title=name, x=STEP, y=[name], groupby=method) for name in names]
         blocks += section(f"Curves, {tag}" if tag else "Curves", tag, curves)
     blocks += section("Samples", None, [wr.MediaBrowser(media_keys=["samples"])])
-    return wr.Report(project, entity, title=figure.get("title") or group, blocks=blocks)
+    return wr.Report(project, entity, title=figure.get("title") or name_of_runs, blocks=blocks)
 
 
 def quoted(text: str) -> str:
@@ -110,20 +111,24 @@ def score_names(cells: list[Cell]) -> list[str]:
     return sorted({name for record in records for name in record["scores"]})
 
 
-def logged_as(cells: list[Cell]) -> tuple[str, dict[str, Any]]:
-    """The W&B group of a sweep's runs, and what its report shows.
+def logged_as(cells: list[Cell]) -> tuple[list[str], dict[str, Any]]:
+    """The W&B groups of a sweep's runs, several where it has no name and its cells differ in data or
+    model, and what its report shows.
 
     Raises:
         UserError: no cell was logged to W&B.
     """
-    for cell in cells:
-        path = cell.directory / ".hydra" / "config.yaml"
-        config = read_yaml(path, DictConfig) if path.exists() else {}
-        if "wandb" in config.get("logger", {}):
-            choices = cell.results.get("choices", {})
-            group = choices.get("sweep") or f"{choices.get('data')}_{choices.get('model')}"
-            return group, OmegaConf.to_container(config)["figure"] or {}
-    raise UserError("No cell of this sweep was logged to W&B: run it with logger=wandb, or use lit_gan.report.")
+    configs = {cell.name: begun_config(cell.directory) for cell in cells}
+    logged = [cell for cell in cells if "wandb" in configs[cell.name].get("logger", {})]
+    if not logged:
+        raise UserError("No cell of this sweep was logged to W&B: run it with logger=wandb, or use lit_gan.report.")
+    figure = OmegaConf.to_container(configs[logged[0].name])["figure"] or {}
+    return list(dict.fromkeys(group_of(cell.results.get("choices", {})) for cell in logged)), figure
+
+
+def group_of(choices: dict[str, str]) -> str:
+    """The W&B group of a run with these choices: its sweep, or else its data and its model."""
+    return choices.get("sweep") or f"{choices.get('data')}_{choices.get('model')}"
 
 
 def tags_on_axis(cells: list[Cell], axis: str | None) -> list[str | None]:

@@ -22,10 +22,20 @@ from lit_gan.tasks.hyperparameters import hyperparameters, write_session
 log = logging.getLogger("lit_gan")
 
 
-def build_loggers(config: DictConfig) -> dict[str, Logger]:
+def build_loggers(config: DictConfig, update: int) -> dict[str, Logger]:
     """The loggers of the config group `logger`, which start nothing yet; `metrics.csv` is always
-    kept beside them."""
-    return {name: build_part(entry) for name, entry in config.logger.items()}
+    kept beside them.
+
+    Args:
+        update: the generator update from which the run goes on. TensorBoard forgets what a killed
+            process has told it of later ones.
+    """
+    loggers = {name: build_part(entry) for name, entry in config.logger.items()}
+    for logger in loggers.values():
+        if isinstance(logger, TensorBoardLogger):
+            # Lightning hands these on to the writer, which it makes when the logger starts
+            logger._kwargs.setdefault("purge_step", update + 1)
+    return loggers
 
 
 def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Path) -> None:

@@ -108,7 +108,7 @@ class TrainingRun:
         self.config, self.results, self.directory = config, results, results.path.parent
         self.as_chosen = copy.deepcopy(config)  # making a part of it fills in the interpolations for good
         self.checkpoint, self.update = checkpoint, update
-        self.table, self.loggers = MetricsCsv(self.directory), build_loggers(config)
+        self.table, self.loggers = MetricsCsv(self.directory), build_loggers(config, update)
         self.table.resume(update)
         self.source = build_source(config)
         self.scoring = Scoring(config, self.source)
