@@ -107,6 +107,18 @@ def test_a_state_that_does_not_fit_is_refused(parent, tmp_path, changed, words):
     assert not (tmp_path / "branch").exists()
 
 
+def test_networks_of_a_third_run_are_refused_and_those_of_the_parent_s_command_are_not_asked_for(
+    parent, tmp_path, capsys
+):
+    with pytest.raises(SystemExit) as caught:
+        branch(parent, tmp_path / "branch", f"init={parent}")
+    assert f"init={parent} and resume={parent} both say" in str(caught.value)
+    assert not (tmp_path / "branch").exists()
+    run(f"hydra.run.dir={tmp_path / 'taken'}", *GAME, f"init={parent}")
+    branch(tmp_path / "taken", tmp_path / "branch", "updates=5")
+    assert results(tmp_path / "branch")["parent"]["directory"] == str(tmp_path / "taken")
+
+
 def test_its_curves_have_nothing_of_its_parent():
     checkpoint = {"global_step": 3, "optimizer_states": [], "callbacks": {}, "curves": {"history": {"d/hinge": [1.0]}}}
     game = SimpleNamespace(configure_optimizers=lambda: ([], []))

@@ -8,12 +8,14 @@ from pathlib import Path
 import hydra
 import pytest
 from hydra._internal.utils import get_args_parser
+from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from lit_gan.catalogue.configs import choices, compose_choices, default_choices
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
+from lit_gan.cli.mistakes import explain
 from lit_gan.cli.resume import command_of_resume, still_applicable
 from lit_gan.cli.suggestions import suggest_setting
 from lit_gan.errors import UserError
@@ -245,3 +247,41 @@ def test_an_answer_may_be_cut_off(flag):
     answer = subprocess.run(command, shell=True, capture_output=True, text=True, check=False)
     assert len(answer.stdout.splitlines()) == 1
     assert answer.stderr == ""
+
+
+class TestPlaces:
+    @pytest.mark.parametrize(
+        ("line", "words"),
+        [
+            (
+                "--multirun seed=0,1 hydra.run.dir=here",
+                "hydra.run.dir=here is the directory of a single run, .* a sweep",
+            ),
+            ("sweep=sngan_fig4 hydra.run.dir=here", "write hydra.sweep.dir=DIR"),
+            (
+                "seed=1 hydra.sweep.dir=here",
+                "hydra.sweep.dir=here is the directory of a sweep, .* write hydra.run.dir=DIR",
+            ),
+        ],
+    )
+    def test_of_a_sweep_and_of_a_run_are_not_exchanged(self, line, words):
+        with pytest.raises(UserError, match=words):
+            complete_arguments(line.split(), "train")
+
+    @pytest.mark.parametrize("line", ["-m seed=0,1 hydra.sweep.dir=here", "hydra.run.dir=here", "sweep=sngan_fig4"])
+    def test_of_its_own_kind_are_taken(self, line):
+        assert set(line.split()) <= {*complete_arguments(line.split(), "train")}
+
+    def test_a_cell_is_resumed_where_it_lies(self, tmp_path):
+        (tmp_path / ".hydra").mkdir()
+        OmegaConf.save(OmegaConf.create(["sweep=sngan_fig4", "seed=0"]), tmp_path / ".hydra" / "overrides.yaml")
+        assert f"hydra.run.dir={tmp_path}" in complete_arguments([f"resume={tmp_path}"], "train")
+
+
+@pytest.mark.parametrize("name", ["label", "no_such_setting"])
+def test_what_holds_nothing_is_not_removed(compose, name):
+    with pytest.raises(HydraException) as caught:
+        compose(f"~{name}")
+    assert explain(caught.value, "train") == (
+        f"~{name} removes nothing: {name} is null already, or no setting at all; leave it out."
+    )

@@ -220,6 +220,14 @@ class TestStatistics:
         assert plus_minus(mean, std) == text
 
 
+def test_a_sweep_is_shown_as_its_last_start_says(make):
+    folder = make(GRID)
+    assert read_sweep(folder).view.x == "optim"
+    OmegaConf.save(OmegaConf.create({"figure": FIGURE | {"x": "method", "hue": "optim"}}), folder / "multirun.yaml")
+    view = read_sweep(folder).view
+    assert (view.x, view.hue) == ("method", "optim")
+
+
 class TestComparison:
     def test_means_over_seeds_and_best_settings(self, make):
         found = only(make(GRID))
@@ -402,6 +410,7 @@ class TestPaper:
             ("spectral_norm", "", "SN-GAN", "fid", 29.3, 0.5, *self.OTHER),
             ("wgan_gp", "sngan_a", "WGAN-GP", "fid", 40.2, "", *self.OTHER),
             ("wgan_gp", "sngan_b", "WGAN-GP", "fid", 42.0, "", *self.OTHER),
+            ("wgan_gp", "sngan_f", "WGAN-GP, F", "fid", 44.0, "", *self.OTHER),
             ("", "", "Real data", "fid", 7.8, "", *self.OTHER),
             ("wgan_gp", "", "WGAN-GP", "is", 1.0, "", *self.OTHER),
         )
@@ -412,6 +421,7 @@ class TestPaper:
         }
         table = score_table("t", found)
         assert table.rows[0][-2:] == ["29.3 ± 0.5", "SN-GAN (Table 2)"]
+        assert table.rows[-2][-2:] == ["44", "WGAN-GP, F (Table 2)"]  # at a setting that the sweep has not
         assert table.rows[-1][-2:] == ["7.8", "Real data (Table 2)"]
         assert "cifar10, inception, sngan_paper" in table.title
 

@@ -171,6 +171,23 @@ def test_the_small_figure_has_all_cells_of_the_paper():
     assert small["seed"] == ["seed=0", "seed=1"]
 
 
+@pytest.mark.parametrize(
+    ("game", "width", "widths"),
+    [
+        ("method=wgan_gp_resnet", 64, (32, 64)),
+        ("method=wgan_gp_spectral_norm_resnet", 64, (32, 64)),
+        ("method=wgan_gp_spectral_norm_resnet_wide", 64, (32, 96)),
+        ("method=acgan_wgan_gp_spectral_norm_wide", 64, (32, 96)),
+        ("experiment=biggan_studiogan_cifar10", 96, (96, 48)),
+    ],
+)
+def test_where_the_players_differ_in_width_they_do_so_at_every_width(game, width, widths):
+    model = hydra.compose("train", [game]).model
+    assert (model.width, model.G.width, model.D.width) == (width, *widths)
+    quarter = hydra.compose("train", [game, f"model.width={width // 4}"]).model
+    assert (quarter.G.width, quarter.D.width) == tuple(each // 4 for each in widths)
+
+
 def test_clipping_is_of_convolutions_and_normalisations_have_no_gamma():
     sweep = "sngan_fig1_cifar10"
     clipping = compose(sweep, "method=weight_clipping").reg.weight_clip

@@ -15,6 +15,7 @@ from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.system.shell import shell_command
 from lit_gan.tasks.cells_view import cells_view, print_whole
 from lit_gan.tasks.collapse import equal_samples, exploded_loss, lost_score
+from lit_gan.tasks.first_record import without_effect
 from lit_gan.tasks.prescribed import departures
 from lit_gan.tasks.summary import closing_lines
 from lit_gan.tasks.train import train
@@ -224,6 +225,17 @@ class TestRuns:
         log = (tmp_path / "train.log").read_text()
         assert log.index(sentence) < log.index("update 2/2")
         assert not [name for name in results["choices"] if "prescribed" in name]
+
+    def test_a_decay_that_never_begins_is_said(self, run):
+        results, output = run("optim.decay_end=1", "updates=2")
+        (sentence,) = results["warnings"]
+        assert sentence.startswith("optim.decay_end=1 changes nothing without optim.decay_start")
+        assert sentence in output
+
+    @pytest.mark.parametrize("words", [["optim.decay_end=3"], []])
+    def test_a_decay_that_begins_or_ends_with_the_run_is_not_accused(self, compose, words):
+        assert without_effect(compose("optim.decay_start=1", *words)) == []
+        assert without_effect(compose("updates=7", "optim.decay_end=7")) == []
 
     @pytest.mark.parametrize("later", ["prescribed", "flips"])
     def test_an_old_run_without_the_setting_goes_on(self, run, tmp_path, later):

@@ -49,4 +49,5 @@ def set_to(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
         if isinstance(value, dict) and "_target_" not in value:
             yield from set_to(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}={in_short(value)}"
+            word = f"{prefix}{key}={in_short(value)}"
+            yield f"'{word}'" if "${" in word else word  # a shell would take it for a variable of its own

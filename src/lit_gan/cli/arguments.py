@@ -3,6 +3,8 @@ full."""
 
 from pathlib import Path
 
+from hydra.core.override_parser.types import Override
+
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import check_flags, read_flags, split_flags
@@ -65,8 +67,25 @@ def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
     if scale != "paper":
         settings = at_scale(settings, sweep, scale)
     several = read_flags(flags).multirun or "hydra.mode=MULTIRUN" in settings or sweep != "null"
+    if "hydra.mode=RUN" not in settings:  # of a cell that is resumed by itself
+        check_place(overrides, several)
     axes = swept_keys(settings) if several else []
     return [*settings, f"axes=[{','.join(axes)}]"] if axes else settings
+
+
+def check_place(overrides: list[Override], several: bool) -> None:
+    """Refuses the directory of a single run for a sweep, and that of a sweep for a single run: Hydra
+    would write elsewhere without a word.
+
+    Raises:
+        UserError: names the setting and the one to use.
+    """
+    kinds = {"hydra.run.dir": "a single run", "hydra.sweep.dir": "a sweep"}
+    right, wrong = kinds if not several else reversed(kinds)
+    if given := next((override for override in overrides if override.key_or_group == wrong), None):
+        raise UserError(
+            f"{given.input_line} is the directory of {kinds[wrong]}, and this is {kinds[right]}: write {right}=DIR."
+        )
 
 
 def at_scale(settings: list[str], sweep: str, scale: str) -> list[str]:

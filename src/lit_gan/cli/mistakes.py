@@ -82,6 +82,8 @@ def config_error(message: str) -> str:
     if ambiguous:
         name, _, value = ambiguous[1].partition("=")
         return f"{ambiguous[1]} is ambiguous: write {name}=[{value}] for a list, or add --multirun to try one by one."
+    if nothing := re.search(r"Could not delete from config\. '([^']+)' does not exist", message):
+        return f"~{nothing[1]} removes nothing: {nothing[1]} is null already, or no setting at all; leave it out."
     reason, *details = message.strip().split("\n    full_key: ")
     name = details[0].split()[0] if details else ""
     return one_line(f"{name}: {reason}" if name and name not in reason else reason).rstrip(".") + "."

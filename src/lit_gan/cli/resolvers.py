@@ -20,7 +20,7 @@ from lit_gan.system.slurm import place_of_job
 
 def register_resolvers() -> None:
     """Makes the resolvers of this file known to OmegaConf."""
-    for resolver in (names, run_id, sweeps, groups, cell, output, group, tags, name, scratch):
+    for resolver in (names, times, run_id, sweeps, groups, cell, output, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
     for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
@@ -30,6 +30,11 @@ def names(group: DictConfig) -> str:
     """The choices of a group that takes a list, as one word: `spectral+gradient_penalty`, or
     `none`."""
     return "+".join(map(str, group)) or "none"
+
+
+def times(factor: float, width: int) -> int:
+    """A width as a multiple of another one: 96 for 1.5 and 64."""
+    return round(factor * width)
 
 
 def output() -> str:

@@ -36,6 +36,21 @@ def check_optimizers(parent: Path, old: DictConfig, new: DictConfig) -> None:
         raise unfit_state(parent, *changed)
 
 
+def check_init(parent: Path, old: DictConfig, new: DictConfig) -> None:
+    """Refuses a branch that is to begin with the networks of a third run as well; the `init` of its
+    parent's command is none of its own.
+
+    Raises:
+        UserError: names both directories.
+    """
+    init = new.get("init")
+    if init not in (None, old.get("init")):
+        raise UserError(
+            f"init={init} and resume={parent} both say with which weights the run begins: leave init out to begin in "
+            f"the whole state of {parent}, or leave resume out for the networks of {init} alone."
+        )
+
+
 def unfit_state(parent: Path, name: str, before: str, now: str) -> UserError:
     """The error of a branch that its parent's state does not fit, because setting `name` was
     changed."""

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.errors import UserError, written
 from lit_gan.overrides import override_key
 from lit_gan.records import search_path
-from lit_gan.records.branch import check_optimizers, parent_of
+from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
 from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
@@ -51,6 +51,7 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
     if parent is not None and not config_path(directory).exists():
         checkpoint, of_parent = find_checkpoint(parent, "last"), recorded_config(parent)
         keep_found(of_parent, config)
+        check_init(parent, of_parent, config)
         check_optimizers(parent, of_parent, config)
         return checkpoint
     checkpoint = directory / "checkpoints" / "last.ckpt"

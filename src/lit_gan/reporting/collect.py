@@ -279,8 +279,16 @@ def read_sweep(directory: Path) -> Sweep:
     require_different_cells(directory, runs)
     name = plan.get("sweep") or directory.resolve().name
     axes = plan.get("axes") or list(dict.fromkeys(axis for run in runs for axis in run.cell.coordinates))
-    block = next((run.config.figure for run in runs if run.config.get("figure")), None)
+    configs = [last_start(directory), *(run.config for run in runs)]
+    block = next((config.figure for config in configs if config.get("figure")), None)
     return Sweep(name, directory, runs, read_view(block, axes, name))
+
+
+def last_start(directory: Path) -> DictConfig:
+    """The config of the last start of a sweep, Hydra's part included; empty if its directory does not
+    remember it."""
+    path = directory / "multirun.yaml"
+    return read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()
 
 
 def require_different_cells(directory: Path, runs: Sequence[SweepRun]) -> None:

@@ -12,8 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.figures.style import starred
 from lit_gan.overrides import as_override_value
-from lit_gan.records.files import read_yaml
-from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
+from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun, last_start
 from lit_gan.reporting.comparison import Comparison, caveat_note
 from lit_gan.reporting.marks import cells_anchor, marks_of
 from lit_gan.reporting.papers import PaperScore
@@ -123,9 +122,13 @@ def paper_entries(number: PaperScore | None) -> list[str]:
 
 
 def paper_only_rows(comparison: Comparison) -> list[PaperScore]:
-    """The paper's numbers that belong to no hue of the sweep."""
-    hue = comparison.sweep.view.hue
-    return [number for number in comparison.paper if number.at(hue) not in comparison.sweep.hues]
+    """The paper's numbers that belong to no hue of the sweep, or to an x that it has not."""
+    sweep, view = comparison.sweep, comparison.sweep.view
+    return [
+        number
+        for number in comparison.paper
+        if number.at(view.hue) not in sweep.hues or number.at(view.x) not in (None, *sweep.xs)
+    ]
 
 
 def ranking_table(name: str, comparison: Comparison) -> Table:
@@ -428,8 +431,7 @@ def total_hours(sweep: Sweep) -> float:
 def sweep_command(sweep: Sweep) -> str:
     """The command line of the sweep's last start; the empty string if its directory does not
     remember it."""
-    path = sweep.directory / "multirun.yaml"
-    saved = read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()
+    saved = last_start(sweep.directory)
     settings = OmegaConf.select(saved, "hydra.overrides.task") or []
     words = [re.sub(r"^(sweep=\w+)/\w+$", r"\1", word) for word in settings if not word.startswith("axes=")]
     if not words:

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch import Trainer
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import Source
 from lit_gan.records.paths import with_whole_path
@@ -24,11 +24,19 @@ def facts_of_run(config: DictConfig, source: Source, trainer: Trainer) -> dict[s
         "seed": config.seed,
         "choices": choices_of_run(config),
         "overrides": [with_whole_path(override) for override in hydra.overrides.task],
-        "warnings": departures(config, choices),
+        "warnings": [*departures(config, choices), *without_effect(config)],
         "device": device_name(trainer.strategy.root_device),
         "precision": trainer.precision,
         "class_names": source.class_names,
     }
+
+
+def without_effect(config: DictConfig) -> list[str]:
+    """A sentence on an end of the learning rates' decay that never begins; [] where there is none."""
+    start, end = (OmegaConf.select(config, f"optim.decay_{place}") for place in ("start", "end"))
+    if start is not None or end in (None, config.updates):
+        return []
+    return [f"optim.decay_end={end} changes nothing without optim.decay_start: set that too, or leave both out."]
 
 
 def choices_of_run(config: DictConfig) -> dict[str, Any]:
