@@ -137,6 +137,14 @@ def same(before, after):
 # Who moves when
 
 
+@pytest.mark.parametrize(("n_dis", "accumulate", "real"), [(4, 1, 6), (2, 3, 8)])
+def test_a_share_of_a_batch_that_others_have_cut_wrongly_is_refused(points, n_dis, accumulate, real):
+    gan = points(n_dis=n_dis)
+    gan.optim.accumulate = accumulate
+    with pytest.raises(UserError, match=rf"{real if accumulate == 1 else real // n_dis} real samples .* equal parts"):
+        list(gan.moves((torch.zeros(real, 2), torch.zeros(real, dtype=torch.long))))
+
+
 @pytest.mark.parametrize("n_dis", [1, 3])
 @pytest.mark.parametrize("regs", [[], [SpectralNorm], [WeightNorm], [LayerNorm, GradientPenalty]])
 def test_each_turn_leaves_the_other_player_alone_bit_for_bit(n_dis, regs):

@@ -104,7 +104,7 @@ class GAN(LightningModule, Game):
         """n_dis moves of D, then G's on the last share of real images."""
         x, y = batch
         x = x.to(self.dtype, memory_format=self.layout)
-        for share in zip(x.chunk(self.optim.n_dis), y.chunk(self.optim.n_dis), strict=True):
+        for share in equal_parts(x, y, self.optim.n_dis):
             yield self.move("d", *share)
         n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
         yield self.move("g", *(repeated(part, n) for part in share))
@@ -112,8 +112,7 @@ class GAN(LightningModule, Game):
     def move(self, player: Player, x: Images, y: Labels) -> Move:
         """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a
         batch into."""
-        parts = zip(x.chunk(self.optim.accumulate), y.chunk(self.optim.accumulate), strict=True)
-        return [self.turn(player, *part) for part in parts]
+        return [self.turn(player, *part) for part in equal_parts(x, y, self.optim.accumulate)]
 
     def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
         """A turn on these real samples, with latent vectors of its own and, where somebody looks at
@@ -231,6 +230,20 @@ class Average(nn.Module):
     def tensors(network: nn.Module) -> Iterator[Tensor]:
         """Parameters and buffers."""
         return itertools.chain(network.parameters(), network.buffers())
+
+
+def equal_parts(x: Tensor, y: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+    """n parts of a batch and of its labels, one after the other.
+
+    Raises:
+        UserError: they would not be equal; with a `Trainer` of one's own nothing else has looked.
+    """
+    if len(x) % n:
+        raise UserError(
+            f"{len(x)} real samples on a device cannot be cut into {n} equal parts: have the data give n_dis x batch "
+            f"size of them in an update, with a batch size that is a multiple of devices x accumulate."
+        )
+    return zip(x.chunk(n), y.chunk(n), strict=True)
 
 
 def repeated(part: Tensor, n: int | None) -> Tensor:
