@@ -104,7 +104,7 @@ class GAN(LightningModule, Game):
         """n_dis moves of D, then G's on the last share of real images."""
         x, y = batch
         x = x.to(self.dtype, memory_format=self.layout)
-        for share in equal_parts(x, y, self.optim.n_dis):
+        for share in cut_evenly(x, y, self.optim.n_dis):
             yield self.move("d", *share)
         n = self.g_batch_size and self.g_batch_size // self.trainer.world_size
         yield self.move("g", *(repeated(part, n) for part in share))
@@ -112,7 +112,7 @@ class GAN(LightningModule, Game):
     def move(self, player: Player, x: Images, y: Labels) -> Move:
         """One player's turns before its next update: one, or as many as `optim.accumulate` cuts a
         batch into."""
-        return [self.turn(player, *part) for part in equal_parts(x, y, self.optim.accumulate)]
+        return [self.turn(player, *part) for part in cut_evenly(x, y, self.optim.accumulate)]
 
     def turn(self, player: Player, x_real: Images, y: Labels) -> Turn:
         """A turn on these real samples, with latent vectors of its own and, where somebody looks at
@@ -232,7 +232,7 @@ class Average(nn.Module):
         return itertools.chain(network.parameters(), network.buffers())
 
 
-def equal_parts(x: Tensor, y: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
+def cut_evenly(x: Tensor, y: Tensor, n: int) -> Iterator[tuple[Tensor, Tensor]]:
     """n parts of a batch and of its labels, one after the other.
 
     Raises:

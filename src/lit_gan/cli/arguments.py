@@ -68,12 +68,12 @@ def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
         settings = at_scale(settings, sweep, scale)
     several = read_flags(flags).multirun or "hydra.mode=MULTIRUN" in settings or sweep != "null"
     if "hydra.mode=RUN" not in settings:  # of a cell that is resumed by itself
-        check_place(overrides, several)
+        check_directory_kind(overrides, several)
     axes = swept_keys(settings) if several else []
     return [*settings, f"axes=[{','.join(axes)}]"] if axes else settings
 
 
-def check_place(overrides: list[Override], several: bool) -> None:
+def check_directory_kind(overrides: list[Override], several: bool) -> None:
     """Refuses the directory of a single run for a sweep, and that of a sweep for a single run: Hydra
     would write elsewhere without a word.
 
