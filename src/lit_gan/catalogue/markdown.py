@@ -86,11 +86,11 @@ def details(choice: Choice) -> str:
     if whole.base is not None:
         parts.append(f"It is `{choice.group}={whole.base}` with other values:")
     if whole.settings:
-        parts.append(settings_table(whole.settings))
+        parts.append(markdown_of_settings(whole.settings))
     return "\n\n".join(filter(None, parts))
 
 
-def settings_table(settings: Sequence[Setting]) -> str:
+def markdown_of_settings(settings: Sequence[Setting]) -> str:
     """The settings of a choice."""
     rows = [(code(each.name), code(each.default), escaped(each.meaning), escaped(each.range)) for each in settings]
     return table(("setting", "default", "meaning", "range"), rows)
