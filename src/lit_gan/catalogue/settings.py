@@ -74,7 +74,7 @@ class Composed:
         said = readers(self.values, self.choice.group) | self.comments
         owner = Arguments(locate(self.values["_target_"])) if is_object(self.values) else READ_BY_NAME
         rows = list(walk(self.values, owner, "", said))
-        changed = set(setting_names(self.choice.values))
+        changed = set(names_in_file(self.choice.values))
         return [
             Setting(f"{self.prefix}{row.name}", row.default, row.meaning, row.range)
             for row in rows
@@ -145,13 +145,13 @@ def in_short(value: Any) -> str:
     return value["_target_"] if is_object(value) else written(value)
 
 
-def setting_names(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+def names_in_file(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     """The names of the settings of a file; of an object, its own and those of its settings."""
     for key, value in values.items():
         if is_object(value) or not isinstance(value, dict):
             yield f"{prefix}{key}"
         if isinstance(value, dict):
-            yield from setting_names(value, f"{prefix}{key}.")
+            yield from names_in_file(value, f"{prefix}{key}.")
 
 
 def readers(values: Mapping[str, Any], group: str) -> dict[str, str]:
