@@ -26,7 +26,7 @@ from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.constraints import Orthonormal, WeightClip
 from lit_gan.reg.gradients import R1
 from lit_gan.reg.labels import ConditionalBatchNorm, LabelConcat, MappedProjection
-from lit_gan.reg.latents import ModeSeeking
+from lit_gan.reg.latents import LOGAN, ModeSeeking
 from lit_gan.reg.outputs import LatentConsistency
 from lit_gan.reg.styles import PathLength, StyleMixing, path_lengths
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
@@ -363,8 +363,8 @@ def test_mixed_styles_have_the_same_label_and_codes():
     assert not torch.equal(first[:, :8], second[:, :8])
 
 
-@pytest.mark.parametrize("reg", [LatentConsistency(), ModeSeeking()])
-def test_mixed_styles_are_refused_where_samples_are_compared(reg):
+@pytest.mark.parametrize("reg", [LatentConsistency(), ModeSeeking(), LOGAN()])
+def test_mixed_styles_are_refused_where_the_same_samples_are_needed(reg):
     reg.name, mixing = "other", StyleMixing()
     mixing.check_others({"style_mixing": mixing, "r1": R1()})
     with pytest.raises(UserError, match=r"reg=style_mixing .* reg=other .*: leave one of the two out"):

@@ -327,9 +327,9 @@ class Regularizer(Term):
 
     moves_d: bool = False
     """Whether it changes D's weights itself, beside the steps of D's optimizer."""
-    compares_samples: bool = False
-    """Whether it asks how samples differ as their latent vectors do; nothing else may make them
-    differ then."""
+    counts_on_samples: bool = False
+    """Whether it makes several samples of like latent vectors in a turn and counts on their being
+    alike."""
 
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):

@@ -29,7 +29,7 @@ class ModeSeeking(Regularizer):
         weight: lambda, 1 in the authors' code.
     """
 
-    compares_samples = True
+    counts_on_samples = True
 
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
@@ -64,6 +64,8 @@ class LOGAN(Regularizer):
     Raises:
         UserError: an argument out of its range.
     """
+
+    counts_on_samples = True
 
     @checked
     def __init__(self, weight: Number = 0.125, alpha: NonNegative = 0.9, beta: Positive = 0.1, rate: Share = 0.8):

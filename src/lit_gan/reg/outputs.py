@@ -79,7 +79,7 @@ class LatentConsistency(Regularizer):
         UserError: sigma is not positive.
     """
 
-    compares_samples = True
+    counts_on_samples = True
 
     @checked
     def __init__(

@@ -61,12 +61,12 @@ class StyleMixing(OfStyles):
         """Holds that samples of like latent vectors are alike.
 
         Raises:
-            UserError: a regularizer compares samples, which the mixed styles would make unlike.
+            UserError: a regularizer counts on that, and each pass through G mixes in other styles.
         """
-        if comparing := [name for name, reg in regs.items() if reg.compares_samples]:
+        if counting := [name for name, reg in regs.items() if reg.counts_on_samples]:
             raise UserError(
-                f"reg=style_mixing mixes other styles into each batch, so that reg={comparing[0]} would compare "
-                f"samples of unlike latent vectors: leave one of the two out."
+                f"reg=style_mixing mixes other styles into each batch, and reg={counting[0]} counts on G making the "
+                f"same samples of the same latent vectors: leave one of the two out."
             )
 
 
