@@ -63,6 +63,7 @@ def test_games_have_the_same_gradients_and_what_is_differentiated_once_is_compil
 
 CHOICES = [f"{group}={name}" for group in ("reg", "labels", "loss") for name in choices(group)]
 NEEDS = {loss: ["model=autoencoder"] for loss in ("loss=began", "loss=ebgan")}
+NEEDS |= {"loss=multi_hinge": ["labels=multi_hinge"]}
 NEEDS |= {reg: ["model=stylegan2"] for reg in ("reg=path_length", "reg=style_mixing")}
 PLACES = {"autoencoder_mlp": "gaussians", "mlp": "gaussians", "dirac": "dirac", "text_resnet": "text"}
 MODELS = [[f"model={name}", f"data={PLACES.get(name, 'digits')}", "reg=none"] for name in choices("model")]

@@ -236,6 +236,14 @@ def test_points_surround_their_centres():
     assert not torch.equal(points.images, source.split("test").images)
 
 
+@pytest.mark.parametrize("data", ["gaussians", "swiss_roll"])
+def test_points_of_no_split_and_seed_are_those_of_another(data):
+    splits = [
+        load_yaml(data, f"data.seed={seed}", "data.n=50").split(which) for seed in (0, 1) for which in ("train", "test")
+    ]
+    assert len({tuple(split.images.flatten().tolist()) for split in splits}) == 4
+
+
 def test_swiss_roll_without_noise_is_the_spiral():
     points = SwissRoll("swiss_roll", (2,), None, noise=0.0, scale=7.5, n=1000, seed=0).split("train").images * 7.5
     angle = points.norm(dim=1)

@@ -3,6 +3,7 @@
 import copy
 import math
 import sys
+from collections import Counter
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
@@ -24,10 +25,11 @@ from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, Regularizer, Turn
 from lit_gan.losses import NonSaturating
-from lit_gan.metrics import FeatureMetrics, Suite
+from lit_gan.metrics import FeatureMetrics, Suite, classes
 from lit_gan.metrics.classes import class_means, distance_to
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.ms_ssim import n_scales, similarity
+from lit_gan.metrics.real import ClassFeatures
 from lit_gan.models import biggan_deep, dcgan, mlp, r3gan, sngan_cnn, sngan_resnet
 from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
@@ -46,6 +48,7 @@ from lit_gan.reg.labels import (
     ProjectionDiscriminator,
     embedding,
 )
+from lit_gan.reg.latents import LOGAN
 from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
@@ -252,7 +255,7 @@ class TestACGAN:
         x_real, x_fake, y = torch.tensor([[0.0, 0.0]]), torch.tensor([[0.0, 2.0]]), torch.tensor([0])
 
         def make(player):
-            turn = Turn(player, affine_g(), D, x_real, y, torch.zeros(1, 2))
+            turn = Turn(player, affine_g(), D, x_real, y, torch.zeros(1, 2), y_fake=1 - y)
             turn.x_fake = x_fake
             return turn
 
@@ -260,7 +263,7 @@ class TestACGAN:
 
     def test_cross_entropies_on_paper(self, turn):
         reg, make = turn
-        real, fake = math.log(2), math.log(1 + math.exp(2))
+        real, fake = math.log(2), math.log(1 + math.exp(-2))
         assert reg.d(make("d")).item() == pytest.approx(2 * real + 3 * fake)
         assert reg.g(make("g")).item() == pytest.approx(5 * fake)
 
@@ -279,7 +282,7 @@ class TestACGAN:
         now = make(player)
         now.x_fake = x_fake
         getattr(reg, player)(now).backward()
-        torch.testing.assert_close(x_fake.grad, weight * torch.tensor([[named - 1, 1 - named]]))
+        torch.testing.assert_close(x_fake.grad, weight * torch.tensor([[named, -named]]))
 
     def test_spectral_norm_covers_the_classifier(self):
         _, D = attached(*players(dcgan), ACGAN(K), SpectralNorm())
@@ -372,10 +375,10 @@ class TestLabelsOfGeneratedSamples:
         assert torch.equal(torch.get_rng_state(), states[1])
 
     @pytest.mark.parametrize(
-        "reg", [R2(), BalancedConsistency(lambda x: x + 0), LatentConsistency(), ACGAN(4), TopK(0.5, 1, 0.5)]
+        "reg", [R2(), BalancedConsistency(lambda x: x + 0), LatentConsistency(), ACGAN(4), TopK(0.5, 1, 0.5), LOGAN()]
     )
     @pytest.mark.parametrize("player", ["d", "g"])
-    def test_every_regularizer_shows_a_generated_sample_with_its_own_label(self, reg, player):
+    def test_a_regularizer_shows_a_generated_sample_with_its_own_label(self, reg, player):
         G, D = Negative(), Seen()
         reg.attach(G, D)
         y, one = torch.zeros(4, dtype=torch.long), torch.ones(4, dtype=torch.long)
@@ -599,6 +602,23 @@ class TestClassScores:
         fewest = min(torch.bincount(real.labels).tolist())
         assert suite.fewest_of_a_class(source, protocol.with_generated(10_000), scores) == fewest
         assert suite.fewest_of_a_class(source, protocol.with_generated(1000), scores) == 100
+
+    def test_all_samples_are_shared_among_the_classes_and_a_hundred_pairs_of_each_compared(self, monkeypatch, compose):
+        drawn, compared = Counter(), []
+        monkeypatch.setattr(classes, "similarity", lambda images, scales: compared.append(len(images)) or 0.5)
+
+        class Noise(Sampler):
+            def __call__(self, n, label):
+                drawn[label] += n
+                return torch.rand(n, 1, 16, 16)
+
+        suite = FeatureMetrics(Classifier())
+        suite.prepare(Digits("digits", 16, 1, (1, 16, 16), 10, 2**30))
+        protocol = build_protocol(compose(), "quick").with_generated(1250)
+        real = ClassFeatures(torch.randn(20, 128), torch.arange(20) % 5)
+        classes.class_scores(Noise(Painter(5)), suite.extractor, real, protocol)
+        assert drawn == dict.fromkeys(range(5), 250)
+        assert compared == [200] * 5
 
     def test_there_are_none_without_labels(self):
         assert FeatureMetrics(Classifier()).by_class(Sampler(mlp.Generator((2,), width=2)), None, None) == {}

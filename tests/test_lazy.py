@@ -165,6 +165,10 @@ def test_lazy_adam_has_the_numbers_of_stylegan2(compose):
     assert d.defaults["eps"] == 1e-8
 
 
+def test_lazy_adam_adds_the_eps_that_it_is_given():
+    assert lazy_adam([torch.nn.Parameter(torch.zeros(1))], 0.1, (0.5, 0.9), every=16, eps=1e-3).defaults["eps"] == 1e-3
+
+
 def test_the_correction_vanishes_as_penalties_become_rare():
     adam = lazy_adam([torch.nn.Parameter(torch.zeros(1))], 0.1, (0.5, 0.9), every=10**6)
     assert adam.defaults["lr"] == pytest.approx(0.1, rel=1e-5)

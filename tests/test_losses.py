@@ -108,6 +108,14 @@ def test_two_logits_on_paper(judged, loss, d, g):
     assert loss.g(judged("g", real, fake)).item() == pytest.approx(g, rel=1e-6)
 
 
+def test_every_pair_is_judged_as_far_as_both_kinds_go(judged):
+    turn = judged("d", [2.0, -0.5, 1.0], [-3.0, 0.25, 4.0])
+    leads = 5.0, -0.75, -3.0
+    assert Relativistic(squared).d(turn).item() == pytest.approx(sum((lead - 1) ** 2 for lead in leads) / 3)
+    turn = judged("d", [2.0, -0.5, 1.0], [-3.0])
+    assert Relativistic(squared).d(turn).item() == pytest.approx((5.0 - 1) ** 2)
+
+
 @pytest.mark.parametrize("loss", LOSSES, ids=identity)
 def test_a_loss_is_a_mean_over_the_batch(judged, loss):
     once, twice = judged("d", [2.0, -0.5], [-3.0, 0.25]), judged("d", [2.0, -0.5] * 3, [-3.0, 0.25] * 3)

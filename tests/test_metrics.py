@@ -665,6 +665,7 @@ def test_classes_do_not_measure_again_what_all_of_them_together_have(caplog):
     assert caplog.text.count("Measuring") == 2
     assert torch.equal(features, anew[0])
     assert torch.equal(labels, anew[1])
+    assert len(suite.real.class_features(source, replace(PROTOCOL, real=30)).labels) == 30
 
 
 def test_a_record_says_which_end_of_a_score_is_good():
@@ -916,6 +917,11 @@ def test_batches_add_up():
     assert PROTOCOL.batches(40) == [16, 16, 8]
     assert PROTOCOL.batches(32) == [16, 16]
     assert PROTOCOL.with_generated(7).batches(7) == [7]
+
+
+def test_another_number_of_samples_is_that_of_every_score():
+    protocol = PROTOCOL.with_generated(7)
+    assert (protocol.generated, protocol.inception_score) == (7, 7)
 
 
 # Cache

@@ -28,6 +28,7 @@ from lit_gan.reg.constraints import WeightClip
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import LayerNorm
 from lit_gan.reg.weights import SpectralNorm, WeightNorm
+from lit_gan.sampling import Sampler
 from trainers import quiet_trainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*:UserWarning:lightning", "ignore::FutureWarning")
@@ -637,6 +638,22 @@ def test_a_plot_shows_more_points_than_a_grid_has_images(game, drawn, points, tm
     SampleGrid().on_train_epoch_end(trainer, gan)
     assert shown == [drawn]
     assert (tmp_path / "samples" / "000005.txt").exists()
+
+
+@pytest.mark.parametrize("ema", [0.5, None])
+def test_a_grid_is_of_the_moving_average_where_there_is_one(ema, tmp_path, monkeypatch):
+    shown = []
+    monkeypatch.setattr(
+        "lit_gan.callbacks.samples.render", lambda source, samples, *_: shown.append(samples) or Page([""])
+    )
+    gan = images(ema=ema)
+    with torch.no_grad():
+        next(gan.G.parameters()).add_(1)
+    settings = {"is_global_zero": True, "global_step": 5, "default_root_dir": tmp_path, "loggers": []}
+    SampleGrid().on_train_epoch_end(SimpleNamespace(datamodule=SimpleNamespace(source=None), **settings), gan)
+    of_average, of_g = (Sampler(G, 0).grid(64)[0] for G in (gan.generator(ema=True), gan.G))
+    assert torch.equal(shown[0], of_average)
+    assert torch.equal(shown[0], of_g) == (ema is None)
 
 
 def test_a_game_calls_its_regularizers_as_its_configs_do(points):

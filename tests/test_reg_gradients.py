@@ -363,10 +363,12 @@ class LabelledD(game.Discriminator):
 
 
 @pytest.mark.parametrize("reg", ALL)
-def test_labels_are_shown_to_d(make_turn, reg):
+def test_samples_are_shown_to_d_with_the_labels_of_the_real_ones_but_for_r2(make_turn, reg):
     real, fake = torch.randn(8, 1), torch.randn(8, 1)
     turn = make_turn("d", LabelledD(), real, fake)
-    turn.y = turn.y_fake = torch.full((8,), 2)
+    turn.y, turn.y_fake = torch.full((8,), 2), torch.full((8,), 5)
+    if reg is R2:
+        turn.y, turn.y_fake = turn.y_fake, turn.y
     expected = TOWARDS_ZERO[reg] * 9 if reg in TOWARDS_ZERO else 4
     assert reg().d(turn).item() == pytest.approx(expected, rel=1e-2)
 

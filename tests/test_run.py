@@ -126,6 +126,7 @@ class TestRunDirectory:
         asked = [(record["checkpoint"], record["protocol"]["name"]) for record in records]
         assert asked == [("last", "quick"), ("last", "full"), ("best", "quick"), ("best", "full")]
         assert {record["protocol"]["generated"] for record in records} == {48}
+        assert {record["protocol"]["inception_score"] for record in records} == {48}
 
     def test_evaluate_repeats_the_final_score(self, directory, monkeypatch):
         protocol = [argument for argument in SCORED if argument.startswith("protocol")]

@@ -1,6 +1,7 @@
 """Stacked digits: what a stack is, and that the thousand modes are counted."""
 
 import math
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -77,6 +78,13 @@ def test_divergence_on_paper():
     share = torch.tensor([0.5, 0.25, 0.25], dtype=torch.float64)
     assert kl_divergence(torch.tensor([0, 0, 1, 2]), share) == pytest.approx(0)
     assert kl_divergence(torch.tensor([0, 1]), share) == pytest.approx(0.5 * math.log(1) + 0.5 * math.log(2))
+
+
+def test_the_expected_share_of_a_mode_is_the_product_of_those_of_its_digits():
+    labels = torch.tensor([0] * 5 + [1] * 3 + [9] * 2)
+    base = SimpleNamespace(split=lambda which: SimpleNamespace(labels=labels))
+    shares = expected(SimpleNamespace(base=base), "train")
+    assert [shares[mode].item() for mode in (0, 9, 190, 100, 2)] == pytest.approx([0.125, 0.05, 0.03, 0.075, 0])
 
 
 def test_expected_shares_are_a_distribution(stacked):

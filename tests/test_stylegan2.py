@@ -58,7 +58,8 @@ class LinearG(StyledGenerator):
 
 
 def turn_of(G, n=6, player="g"):
-    return Turn(player, G, players()[1], torch.randn(n, *G.shape), torch.arange(n) % 3, torch.randn(n, 5))
+    y = torch.arange(n) % 3
+    return Turn(player, G, players()[1], torch.randn(n, *G.shape), y, torch.randn(n, 5), y_fake=2 - y)
 
 
 # Networks
@@ -418,7 +419,7 @@ def test_lengths_are_a_matter_of_g_for_half_a_batch_with_its_labels():
     turns = [turn_of(G), turn_of(G, n=1)]
     for turn in turns:
         reg.objective(turn)
-    assert [y.tolist() for _, y in seen] == [[0, 1, 2], [0]]
+    assert [y.tolist() for _, y in seen] == [[2, 1, 0], [2]]
     assert not torch.equal(seen[0][0], turns[0].z[:3])
     assert reg.objective(turn_of(G, player="d")) is None
 

@@ -265,6 +265,8 @@ class TestDivergence:
         texts = torch.full((2, 5), 2047, dtype=torch.int16)
         texts[1, 0] = 2046
         assert len(ngrams(texts, 5, 2048).unique()) == 2
+        carried = torch.tensor([[2047, 0], [0, 1]], dtype=torch.int16)
+        assert len(ngrams(carried, 2, 2048).unique()) == 2
 
 
 class TestSuite:

@@ -42,7 +42,8 @@ def pytest_runtest_makereport(item, call):
 def pytest_terminal_summary(terminalreporter, config):
     """Writes the table of the claims that were run, one row for all cases of a claim."""
     if config.getoption("--claims"):
-        reports = [r for kind in ("passed", "failed", "xfailed") for r in terminalreporter.stats.get(kind, [])]
+        kinds = ("passed", "failed", "xfailed", "xpassed")
+        reports = [report for kind in kinds for report in terminalreporter.stats.get(kind, [])]
         claims = {}
         for report in sorted((r for r in reports if hasattr(r, "claim")), key=lambda report: report.nodeid):
             claims.setdefault(tuple(report.claim), []).append(report)
