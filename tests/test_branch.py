@@ -119,6 +119,23 @@ def test_networks_of_a_third_run_are_refused_and_those_of_the_parent_s_command_a
     assert results(tmp_path / "branch")["parent"]["directory"] == str(tmp_path / "taken")
 
 
+def test_a_probability_that_nothing_moves_is_its_own(parent, tmp_path):
+    ada = ["reg=[spectral,ada]", "reg.ada.target=null"]
+    run(f"hydra.run.dir={tmp_path / 'parent'}", *GAME, *ada, "reg.ada.p=0.1")
+    branch(tmp_path / "parent", tmp_path / "branch", "updates=5", "reg.ada.p=0.9")
+    state = content(tmp_path / "branch")["state_dict"]
+    assert state["regs.ada.p"].item() == pytest.approx(0.9)
+
+
+@pytest.mark.parametrize("regs", [("spectral", "spectral,freeze_d"), ("spectral,freeze_d", "spectral")])
+def test_an_optimizer_of_other_weights_is_refused(tmp_path, regs):
+    before, now = regs
+    run(f"hydra.run.dir={tmp_path / 'parent'}", *GAME, f"reg=[{before}]")
+    with pytest.raises(SystemExit) as caught:
+        branch(tmp_path / "parent", tmp_path / "branch", "updates=5", f"reg=[{now}]")
+    assert "leave reg as it was (freeze_d above all)" in str(caught.value)
+
+
 def test_its_curves_have_nothing_of_its_parent():
     checkpoint = {"global_step": 3, "optimizer_states": [], "callbacks": {}, "curves": {"history": {"d/hinge": [1.0]}}}
     game = SimpleNamespace(configure_optimizers=lambda: ([], []))

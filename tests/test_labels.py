@@ -34,6 +34,7 @@ from lit_gan.models import biggan_deep, dcgan, mlp, r3gan, sngan_cnn, sngan_resn
 from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
+from lit_gan.reg.class_heads import MultiHingeHead
 from lit_gan.reg.codes import InfoGAN, OneHot
 from lit_gan.reg.gradients import R2
 from lit_gan.reg.labels import (
@@ -43,6 +44,7 @@ from lit_gan.reg.labels import (
     ConditionalBatchNorm,
     EmbeddingConcat,
     LabelConcat,
+    MappedProjection,
     MiddleConcat,
     Projection,
     ProjectionDiscriminator,
@@ -241,6 +243,16 @@ class TestConditionalBatchNorm:
         G, D = players(dcgan)
         attached(G, D, ConditionalBatchNorm(K))
         assert not any(layer.affine for layer in G.modules() if isinstance(layer, nn.BatchNorm2d))
+
+
+LAST = [ProjectionDiscriminator, MappedProjection, MultiHingeHead]
+
+
+@pytest.mark.parametrize("first", LAST)
+@pytest.mark.parametrize("second", LAST)
+def test_one_alone_replaces_ds_last_layer(first, second):
+    with pytest.raises(UserError, match="Two of the chosen labels replace D's last layer"):
+        attached(*players(dcgan), first(K), second(K))
 
 
 class TestACGAN:

@@ -165,7 +165,10 @@ class TestAnnealing:
         trainer, gan = game(0)
         with pytest.raises(UserError, match=r"^callbacks\.annealing\.weights\.r2 "):
             Annealing(9, weights={"r2": (1, 2)}).on_fit_start(trainer, gan)
-        gan.regs["apa"] = APA()
+        gan.regs |= {"apa": APA(), "spectral": SpectralNorm()}
+        for name in ("ada", "apa", "spectral"):
+            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.weights\.{name} .* adds no term"):
+                Annealing(9, weights={name: (0, 1)}).on_fit_start(trainer, gan)
         for name in ("r1", "r2", "apa"):
             with pytest.raises(UserError, match=rf"^callbacks\.annealing\.probabilities\.{name} .* target to null"):
                 Annealing(9, probabilities={name: (0, 1)}).on_fit_start(trainer, gan)

@@ -13,8 +13,10 @@ from lit_gan.errors import UserError
 from lit_gan.game import Turn
 from lit_gan.losses import Hinge, Wasserstein
 from lit_gan.models import dcgan, mlp
+from lit_gan.reg.adaptive import ADA
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.gradients import R2
+from lit_gan.reg.inputs import DiffAugment, ExperienceReplay, InstanceNoise
 from lit_gan.reg.latents import LOGAN, ModeSeeking
 from lit_gan.reg.weights import SpectralNorm
 
@@ -182,3 +184,13 @@ def test_the_graph_is_let_go_after_the_update(linear_d):
 def test_impossible_steps_are_refused(settings):
     with pytest.raises(UserError, match=rf"^LOGAN\.{next(iter(settings))}="):
         LOGAN(**settings)
+
+
+@pytest.mark.parametrize("kind", [InstanceNoise, DiffAugment, ADA, ExperienceReplay])
+def test_samples_are_made_before_they_are_changed(kind):
+    early, reg = kind(), LOGAN()
+    early.name = "early"
+    reg.name = "logan"
+    reg.check_others({"logan": reg, "early": early})
+    with pytest.raises(UserError, match=r"put logan before it, as in reg=\[logan,early\]"):
+        reg.check_others({"early": early, "logan": reg})

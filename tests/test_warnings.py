@@ -237,6 +237,11 @@ class TestRuns:
         assert without_effect(compose("optim.decay_start=1", *words)) == []
         assert without_effect(compose("updates=7", "optim.decay_end=7")) == []
 
+    def test_an_average_that_never_begins_is_said(self, compose):
+        (sentence,) = without_effect(compose("ema=0.9", "ema_start=7", "updates=7"))
+        assert sentence.startswith("ema_start=7 is not before updates=7")
+        assert without_effect(compose("ema=0.9", "ema_start=6", "updates=7")) == []
+
     @pytest.mark.parametrize("later", ["prescribed", "flips"])
     def test_an_old_run_without_the_setting_goes_on(self, run, tmp_path, later):
         run("method=wgan_gp", "updates=2")

@@ -331,6 +331,9 @@ class Regularizer(Term):
     """Whether it makes several samples of like latent vectors in a turn and counts on their being
     alike."""
 
+    changes_samples: bool = False
+    """Whether it puts other generated samples before D than G has made."""
+
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__()

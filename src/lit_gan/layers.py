@@ -72,7 +72,11 @@ class LatentNorm(nn.Module):
         return torch.addcmul(bias, 1 + gain, self.norm(x))
 
 
-class ClassMargins(Labelled):
+class LastLayer(Labelled):
+    """What labels put in the place of D's last layer."""
+
+
+class ClassMargins(LastLayer):
     """A last layer of D that tells K classes and "generated" apart: by how much the class of each
     sample is ahead of all others.
 

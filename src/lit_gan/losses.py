@@ -187,7 +187,9 @@ class Relativistic(Loss):
 
     E cost(D(x) - D(G(z))) for D, E cost(D(G(z)) - D(x)) for G, over pairs of one real and one
     generated sample: the paper's RGANs, of section 4. The real samples of G's turn are those of D's
-    last one; the code of Huang et al. 2024 (R3GAN) draws others.
+    last one; the code of Huang et al. 2024 (R3GAN) draws others. With labels the two of a pair are of
+    different classes mostly, as generated samples have labels of their own; that code gives them the
+    labels of the real ones.
 
     Args:
         cost: what a lead of the one over the other costs the player who wants it large.

@@ -35,8 +35,10 @@ class SeFa(Analysis):
     latent vector that a G cuts into parts (`model=biggan`), the dense layer reads the first alone,
     so that these are the directions of that part. Codes that are no real numbers stay as they are.
 
-    Deviation from the authors' code (`utils.py`): it scales each row of A to length 1, which the
-    paper does not, and takes the eigenvalues in no order.
+    Deviations from the authors' code (`utils.py`): it has directions of StyleGAN2's styles, too, from
+    the layers that read them, where this analysis refuses a G that changes z before its first layer.
+    It scales each row of A to length 1, which the paper does not, and takes the eigenvalues in no
+    order.
 
     Columns: direction (its number, or "random"), eigenvalue, share, change (root mean square
     difference of the pixels, in [-1, 1], between the ends of the way), z1, z2, ... (the direction, of

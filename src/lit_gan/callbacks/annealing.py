@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lightning.pytorch import Callback, Trainer
-from torch import nn
 
 from lit_gan.errors import UserError, written
+from lit_gan.game import Regularizer
 from lit_gan.module import GAN
 from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, UnitInterval, checked, require
+from lit_gan.reg.adaptive import Adaptive
 
 log = logging.getLogger("lit_gan")
 
@@ -91,7 +92,7 @@ class Annealing(Callback):
                 f"say, or leave it out."
             )
 
-    def check_regularizers(self, regs: Mapping[str, nn.Module]) -> None:
+    def check_regularizers(self, regs: Mapping[str, Regularizer]) -> None:
         """Refuses weights and probabilities that the game has not, or that move by themselves.
 
         Raises:
@@ -101,6 +102,12 @@ class Annealing(Callback):
             raise UserError(
                 f"callbacks.annealing.weights.{missing[0]} is of no regularizer of this run: put it into reg=[...], or "
                 f"leave it out."
+            )
+        if idle := [name for name in self.weights if not has_term(regs[name])]:
+            raise UserError(
+                f"callbacks.annealing.weights.{idle[0]} is of a regularizer that adds no term to what a player "
+                f"minimises, so that its weight changes nothing: leave it out; callbacks.annealing.probabilities moves "
+                f"those of ada and apa."
             )
         fixed = [name for name, reg in regs.items() if hasattr(reg, "p") and getattr(reg, "target", ...) is None]
         if others := [name for name in self.probabilities if name not in fixed]:
@@ -167,3 +174,9 @@ def remaining(update: int, updates: int) -> float:
     """What is left of the way of an annealed number after so many of its updates, from 1 down to
     0."""
     return (1 + math.cos(math.pi * min(update / updates, 1))) / 2
+
+
+def has_term(reg: Regularizer) -> bool:
+    """Whether a regularizer adds a term to what either player minimises; ada and apa only count there."""
+    kind = type(reg)
+    return not isinstance(reg, Adaptive) and (kind.d is not Regularizer.d or kind.g is not Regularizer.g)

@@ -100,7 +100,8 @@ class FeatureMetrics(FeatureSuite):
 
         `real` counts the real images of FID; KID takes its own from 10,000 of them where they are more.
         `precision_recall` counts the generated images of precision, recall, density and coverage,
-        `precision_recall_real` the real ones where they were fewer.
+        `precision_recall_real` the real ones where they were fewer, or where a protocol's number of the
+        generated ones was cut.
         """
         dataset = source.split(protocol.real_split)
         data = {"data": source.name, "shape": list(source.shape), "fingerprint": dataset.fingerprint()}
@@ -116,7 +117,7 @@ class FeatureMetrics(FeatureSuite):
             "kid_subset_size": min(protocol.kid_subset_size, kept, protocol.generated),
             "precision_recall": y,
             "neighbours": min(protocol.neighbours, x - 1, y - 1),
-        } | ({"precision_recall_real": x} if x < y else {})
+        } | ({"precision_recall_real": x} if x < y or y < min(x, protocol.precision_recall) else {})
 
     def caveats(self, source: Source, protocol: EvalProtocol, classes: ByClass | None = None) -> dict[str, str]:
         """Names the scores of too few images, and those for which a number had to be cut down.
@@ -140,7 +141,7 @@ class FeatureMetrics(FeatureSuite):
     def cut_numbers(self, protocol: EvalProtocol, real: int) -> dict[str, str]:
         """Why a score, by its short name, is not the one asked for: there are too few images."""
         used, reasons = self.used(protocol, real), {}
-        for names, number in NEEDED.items():
+        for names, number in NEEDED:
             asked = getattr(protocol, number)
             has_score = number != "splits" or self.extractor.has_logits
             if has_score and used[number] < asked:
@@ -150,8 +151,13 @@ class FeatureMetrics(FeatureSuite):
 
 OF_NEIGHBOURS = ("precision", "recall", "density", "coverage")
 """The scores that `NeighbourScores` computes, in its order."""
-NEEDED = {("kid",): "kid_subset_size", OF_NEIGHBOURS: "neighbours", ("is", "is_std"): "splits"}
-"""The number of a protocol without which each score is another one."""
+NEEDED = (
+    (("kid",), "kid_subset_size"),
+    (OF_NEIGHBOURS, "precision_recall"),
+    (OF_NEIGHBOURS, "neighbours"),
+    (("is", "is_std"), "splits"),
+)
+"""The numbers of a protocol without which scores are others."""
 
 
 def too_few_images(real: int, generated: int, width: int) -> dict[str, str]:

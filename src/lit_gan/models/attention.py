@@ -56,8 +56,10 @@ def with_attention(
         maps: channels and side of what each block makes.
 
     Raises:
-        UserError: no block makes maps of a side.
+        UserError: `sides` is no list, or no block makes maps of one of them.
     """
+    if isinstance(sides, int):
+        raise UserError(f"{name}={sides} must be a list of sides: write {name}=[{sides}].")
     there, sides = [side for _, side in maps], sides or []
     if missing := [side for side in sides if side not in there]:
         known = ", ".join(map(str, dict.fromkeys(there)))

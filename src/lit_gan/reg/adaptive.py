@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -281,6 +281,8 @@ class Adaptive(Regularizer):
         super().__init__()
         self.target, self.ramp, self.interval = target, ramp, interval
         self.register_buffer("p", torch.tensor(float(p)))
+        if target is None:
+            self.register_load_state_dict_pre_hook(keep_own_p)
         for name in ("signs", "judged", "shown"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
@@ -324,6 +326,11 @@ class Adaptive(Regularizer):
                 turn.game.curves.add(f"d/{self.name}_{name}", value)
             for count in (self.signs, self.judged, self.shown):
                 count.mul_(~due)
+
+
+def keep_own_p(reg: Adaptive, state: dict[str, Tensor], prefix: str, *_: Any) -> None:
+    """Has a probability that nothing moves be a setting: a branch may have another than its parent."""
+    state[f"{prefix}p"] = reg.p.clone()
 
 
 class APA(Adaptive):
@@ -388,6 +395,8 @@ class ADA(Adaptive):
         UserError: another word in the policy, or a multiplier of none of its words or outside of
             0 to 1.
     """
+
+    changes_samples = True
 
     @checked
     def __init__(

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict, at_least_float32, single_precision
 from lit_gan.layers import ClassMargins, widen
 from lit_gan.ranges import Count, Number, Positive, checked
-from lit_gan.reg.labels import Conditional, Features, embedding
+from lit_gan.reg.labels import Conditional, Features, embedding, require_own_last
 
 Scalar = Float[Tensor, ""]
 
@@ -241,5 +241,10 @@ class MultiHingeHead(Conditional):
     """
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Replaces D's last layer."""
+        """Replaces D's last layer.
+
+        Raises:
+            UserError: as `require_own_last`.
+        """
+        require_own_last(D)
         D.head = ClassMargins(D.n_features, self.n_classes)

@@ -37,6 +37,8 @@ class InstanceNoise(Regularizer):
         UserError: a negative sigma, or `until` below 1.
     """
 
+    changes_samples = True
+
     @checked
     def __init__(self, sigma: NonNegative = 0.1, until: CountOrNone = None):
         super().__init__()
@@ -74,6 +76,8 @@ class DiffAugment(Regularizer):
     Raises:
         UserError: another word.
     """
+
+    changes_samples = True
 
     def __init__(self, policy: Sequence[str] = ("color", "translation", "cutout")):
         super().__init__()
@@ -203,6 +207,8 @@ class ExperienceReplay(Regularizer):
     Raises:
         UserError: a capacity that is no whole number from 1 on.
     """
+
+    changes_samples = True
 
     @checked
     def __init__(self, capacity: Count = 3200):

@@ -15,6 +15,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
 from lit_gan.layers import (
+    LastLayer,
     LatentLinear,
     LatentNorm,
     equalised,
@@ -151,7 +152,7 @@ class MiddleConcat(Conditional):
         insert(D.body, places[len(places) // 2], EmbeddingConcat(self.n_classes, self.size), self.size)
 
 
-class Projection(Labelled):
+class Projection(LastLayer):
     """A last layer that adds <v_y, f>, v_y a vector of the label, to what it made of the features f
     alone."""
 
@@ -178,15 +179,33 @@ class Projection(Labelled):
         return self.linear(features) + (self.embedding(y) * features).sum(1, keepdim=True)
 
 
+def require_own_last(D: Discriminator) -> None:
+    """Refuses to replace D's last layer a second time.
+
+    Raises:
+        UserError: other labels have replaced it already.
+    """
+    if isinstance(D.head, LastLayer):
+        raise UserError(
+            "Two of the chosen labels replace D's last layer, which projection, mapped_projection and multi_hinge do: "
+            "leave all of these but one out of labels=[...]."
+        )
+
+
 class ProjectionDiscriminator(Conditional):
     """D's logit is <v_y, f> + psi(f). Miyato and Koyama 2018, Eq. 3 and Figure 1 (d)."""
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Replaces D's last layer."""
+        """Replaces D's last layer.
+
+        Raises:
+            UserError: as `require_own_last`.
+        """
+        require_own_last(D)
         D.head = Projection(D.head, self.n_classes)
 
 
-class MappedLabels(Labelled):
+class MappedLabels(LastLayer):
     """A last layer of D: <f, w_y> / sqrt(n), where f [n] is linear in the features and w_y [n] what a
     mapping network makes of the label.
 
@@ -239,7 +258,12 @@ class MappedProjection(Conditional):
         self.depth = depth
 
     def attach(self, G: Generator, D: Discriminator) -> None:
-        """Replaces D's last layer."""
+        """Replaces D's last layer.
+
+        Raises:
+            UserError: as `require_own_last`.
+        """
+        require_own_last(D)
         D.head = MappedLabels(D.n_features, self.n_classes, self.depth)
 
 

@@ -1,5 +1,7 @@
 """Regularizers of how samples depend on their latent vectors: far apart with them, and moved along them."""
 
+import itertools
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -72,6 +74,19 @@ class LOGAN(Regularizer):
         super().__init__(weight)
         self.alpha, self.beta, self.rate = alpha, beta, rate
         self.step: Latents | None = None
+
+    def check_others(self, regs: Mapping[str, Regularizer]) -> None:
+        """Holds that samples are made before they are changed.
+
+        Raises:
+            UserError: a regularizer that stands before it changes them.
+        """
+        before = itertools.takewhile(lambda name: regs[name] is not self, regs)
+        if early := next((name for name in before if regs[name].changes_samples), None):
+            raise UserError(
+                f"reg={self.name} makes generated samples anew, and D would see them without what reg={early} has done "
+                f"to the real ones: put {self.name} before it, as in reg=[{self.name},{early}]."
+            )
 
     def stage(self, turn: Turn) -> None:
         """Moves the latent vectors, and in D's turn, too, lets its gradient pass to them.

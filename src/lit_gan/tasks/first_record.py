@@ -32,11 +32,14 @@ def facts_of_run(config: DictConfig, source: Source, trainer: Trainer) -> dict[s
 
 
 def without_effect(config: DictConfig) -> list[str]:
-    """A sentence on an end of the learning rates' decay that never begins; [] where there is none."""
+    """A sentence on an end of the learning rates' decay, and on a moving average of G, that never begin."""
+    sentences, updates = [], config.updates
     start, end = (OmegaConf.select(config, f"optim.decay_{place}") for place in ("start", "end"))
-    if start is not None or end in (None, config.updates):
-        return []
-    return [f"optim.decay_end={end} changes nothing without optim.decay_start: set that too, or leave both out."]
+    if start is None and end not in (None, updates):
+        sentences += [f"optim.decay_end={end} changes nothing without optim.decay_start: set that, or leave it out."]
+    if (ema_start := OmegaConf.select(config, "ema_start")) is not None and ema_start >= updates:
+        sentences += [f"ema_start={ema_start} is not before updates={updates}: what is scored is G as it trains."]
+    return sentences
 
 
 def choices_of_run(config: DictConfig) -> dict[str, Any]:
