@@ -51,6 +51,7 @@ def page(request, tmp_path_factory):
 @pytest.fixture
 def opened(page, browser):
     browser.get(page.as_uri())
+    WebDriverWait(browser, 30).until(lambda browser: shown(browser, "figure"))  # a busy machine lays it out late
     yield browser
     assert [entry["message"] for entry in browser.get_log("browser")] == []
 

@@ -11,7 +11,6 @@ from lit_gan.errors import UserError, written
 from lit_gan.game import Regularizer
 from lit_gan.module import GAN
 from lit_gan.ranges import Allowed, Count, NonNegative, Number, Probability, UnitInterval, checked, require
-from lit_gan.reg.adaptive import Adaptive
 
 log = logging.getLogger("lit_gan")
 
@@ -177,6 +176,7 @@ def remaining(update: int, updates: int) -> float:
 
 
 def has_term(reg: Regularizer) -> bool:
-    """Whether a regularizer adds a term to what either player minimises; ada and apa only count there."""
+    """Whether a regularizer adds a term to what either player minimises; one with a probability only
+    counts there."""
     kind = type(reg)
-    return not isinstance(reg, Adaptive) and (kind.d is not Regularizer.d or kind.g is not Regularizer.g)
+    return not hasattr(reg, "p") and (kind.d is not Regularizer.d or kind.g is not Regularizer.g)
