@@ -107,9 +107,7 @@ def test_a_state_that_does_not_fit_is_refused(parent, tmp_path, changed, words):
     assert not (tmp_path / "branch").exists()
 
 
-def test_networks_of_a_third_run_are_refused_and_those_of_the_parent_s_command_are_not_asked_for(
-    parent, tmp_path, capsys
-):
+def test_networks_of_a_third_run_are_refused_and_those_of_the_parent_s_command_are_not_asked_for(parent, tmp_path):
     with pytest.raises(SystemExit) as caught:
         branch(parent, tmp_path / "branch", f"init={parent}")
     assert f"init={parent} and resume={parent} both say" in str(caught.value)
@@ -119,7 +117,7 @@ def test_networks_of_a_third_run_are_refused_and_those_of_the_parent_s_command_a
     assert results(tmp_path / "branch")["parent"]["directory"] == str(tmp_path / "taken")
 
 
-def test_a_probability_that_nothing_moves_is_its_own(parent, tmp_path):
+def test_a_probability_that_nothing_moves_is_its_own(tmp_path):
     ada = ["reg=[spectral,ada]", "reg.ada.target=null"]
     run(f"hydra.run.dir={tmp_path / 'parent'}", *GAME, *ada, "reg.ada.p=0.1")
     branch(tmp_path / "parent", tmp_path / "branch", "updates=5", "reg.ada.p=0.9")

@@ -6,6 +6,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError
+from lit_gan.records.wandb_names import shortened
 from lit_gan.sweep.cells import Cell
 from lit_gan.tasks.dashboard import build_dashboard, publish
 
@@ -56,6 +57,16 @@ def test_a_sweep_over_models_shows_the_runs_of_all_its_groups(make_cell):
         cell.results["choices"] = {"sweep": None, "data": "x=y", "model": model}
     runs = as_sent(build_dashboard(cells, "project", "").blocks[1].runsets[0])
     assert [each["value"] for each in runs["filters"]["filters"]] == [["x=y_a", "x=y_b"]]
+
+
+def test_long_groups_and_tags_are_those_that_the_logger_gives(make_cell):
+    pytest.importorskip("wandb_workspaces")
+    long = "x" * 200
+    cell = make_cell(f"optim={long}", {"wandb": {}})
+    cell.results["choices"] = {"sweep": long}
+    runs = as_sent(build_dashboard([cell], "project", "").blocks[5].runsets[0])
+    group, tag = (each["value"] for each in runs["filters"]["filters"])
+    assert (group, tag) == ([shortened(long, 128)], shortened(f"optim={long}", 64))
 
 
 def test_a_sweep_without_wandb_is_refused(make_cell):

@@ -86,7 +86,7 @@ WRITERS = {
     "metrics": metrics,
     "files": lambda folder: write_contents({folder / "config.json": b"", folder / "model.onnx": LONG.encode()}),
     "texts": lambda folder: write_texts({folder / "config.yaml": "", folder / "hydra.yaml": LONG}),
-    "plan": lambda folder: add_to_plan(folder, "fig1", [], [LONG]),
+    "plan": lambda folder: add_to_plan(folder, "fig1", [], {LONG: 1}),
     "checkpoint": lambda folder: AtomicCheckpointIO().save_checkpoint({"w": torch.zeros(9999)}, folder / "last.ckpt"),
     "picture": picture,
     "text": lambda folder: Page([LONG]).save(folder / "page"),

@@ -107,7 +107,7 @@ def test_a_place_needs_no_quotes():
 
 
 def test_cells_that_an_axis_of_the_directory_would_not_name_are_refused(tmp_path):
-    add_to_plan(tmp_path, None, ["reg", "seed"], ["reg=none/seed=0"])
+    add_to_plan(tmp_path, None, ["reg", "seed"], {"reg=none/seed=0": 1})
     check_axes(tmp_path, ["seed", "reg", "loss"])
     check_axes(tmp_path / "new", ["seed"])
     with pytest.raises(UserError, match=r"a sweep over reg, seed, .*by reg: .*give reg two values"):
@@ -496,12 +496,12 @@ def test_the_states_of_cells(tmp_path):
 
 
 def test_a_finished_cell_that_is_to_be_trained_further_has_stopped(tmp_path):
-    add_to_plan(tmp_path, None, ["a"], ["a=1", "a=2"], {"a=1": 3, "a=2": 3})
+    add_to_plan(tmp_path, None, ["a"], {"a=1": 3, "a=2": 3})
     for name in ("a=1", "a=2"):
         (tmp_path / name).mkdir()
         content = {"status": "finished", "updates": 3, "updates_planned": 3, "course": [], "final": None, "best": None}
         (tmp_path / name / "results.json").write_text(json.dumps(content | {"seconds": {}}))
-    add_to_plan(tmp_path, None, ["a"], ["a=2"], {"a=2": 30})
+    add_to_plan(tmp_path, None, ["a"], {"a=2": 30})
     cells = read_run_or_cells(tmp_path)
     assert [(cell.state, cell.results["updates_planned"]) for cell in cells] == [("finished", 3), ("stopped", 30)]
     assert [cell.state for cell in read_cells(tmp_path)] == ["finished", "finished"]  # its scores still count

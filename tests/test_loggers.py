@@ -21,7 +21,7 @@ from wandb.proto.wandb_internal_pb2 import Record
 
 from forks import run_fork
 from lit_gan.cli.launch import launch
-from lit_gan.cli.resolvers import shortened
+from lit_gan.records.wandb_names import shortened
 from lit_gan.tasks.loggers import build_loggers
 from lit_gan.tasks.train import train
 

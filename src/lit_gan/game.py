@@ -330,7 +330,6 @@ class Regularizer(Term):
     counts_on_samples: bool = False
     """Whether it makes several samples of like latent vectors in a turn and counts on their being
     alike."""
-
     changes_samples: bool = False
     """Whether it puts other generated samples before D than G has made."""
 

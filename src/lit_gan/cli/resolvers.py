@@ -14,6 +14,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.records.run_id import run_id_of
+from lit_gan.records.wandb_names import NAME, as_tag, group_of, shortened
 from lit_gan.sweep.plan import axes_of_sweep, cell_name
 from lit_gan.system.slurm import place_of_job
 
@@ -102,15 +103,14 @@ def coordinates(axes: ListConfig) -> list[str]:
 
 def group() -> str:
     """The W&B group of a run: its sweep, or otherwise its data and model."""
-    choices = HydraConfig.get().runtime.choices
-    return shortened(choices.sweep or f"{choices.data}_{choices.model}", NAME)
+    return group_of(HydraConfig.get().runtime.choices)
 
 
 def tags(reg: DictConfig, axes: ListConfig) -> ListConfig:
     """The W&B tags of a run: its choices, and in a sweep its coordinates."""
     choices = HydraConfig.get().runtime.choices
     words = [choices.model, choices.loss, names(reg), choices.optim, choices.data, *coordinates(axes)]
-    return ListConfig([shortened(word, TAG) for word in words])
+    return ListConfig(list(map(as_tag, words)))
 
 
 def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
@@ -118,14 +118,3 @@ def name(reg: DictConfig, seed: int, axes: ListConfig) -> str:
     and seed."""
     choices = HydraConfig.get().runtime.choices
     return shortened(" ".join(coordinates(axes)) or f"{choices.model}-{choices.loss}-{names(reg)}-{seed}", NAME)
-
-
-TAG, NAME = 64, 128
-"""The most characters that W&B takes for a tag, and for a name."""
-
-
-def shortened(text: str, length: int) -> str:
-    """A text of at most `length` characters: the beginning and the end of a longer one, with dots
-    between them."""
-    half = (length - 3) // 2
-    return text if len(text) <= length else f"{text[:half]}...{text[-half:]}"

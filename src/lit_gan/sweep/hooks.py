@@ -4,6 +4,7 @@ last one."""
 import atexit
 import sys
 from collections import Counter
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -57,27 +58,30 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     check_plan(directory, sweep)
     check_axes(directory, axes)
     cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
-    check_constants(config, directory, axes)
+    check_constants(config, directory, axes, cells)
     for name, (cell, _) in cells.items():
         check_same_cell(directory / name, cell)
         check_cell_settings(cell)
-    add_to_plan(directory, sweep, axes, cells, {name: cell.updates for name, (cell, _) in cells.items()})
+    add_to_plan(directory, sweep, axes, {name: cell.updates for name, (cell, _) in cells.items()})
     for name, (cell, hydra_of_cell) in cells.items():
         if not has_begun(directory / name):
             write_cell_config(cell, hydra_of_cell, directory / name)
 
 
-def check_constants(config: DictConfig, directory: Path, axes: list[str]) -> None:
+def check_constants(config: DictConfig, directory: Path, axes: list[str], cells: Container[str]) -> None:
     """Refuses a sweep that would add cells to those of a directory with other settings than its axes: a
     report compares all of them.
 
     The first cell that has begun speaks for all, as each start was checked against it.
 
+    Args:
+        cells: those of this start, each of which is checked by itself.
+
     Raises:
         UserError: names the first setting that differs, and both values.
     """
     begun = next((name for name in read_plan(directory).get("cells", []) if has_begun(directory / name)), None)
-    if begun and (old := read_cell_config(directory / begun)):
+    if begun and begun not in cells and (old := read_cell_config(directory / begun)):
         words = made_again(config.hydra, axes, old.hydra.overrides.task)
         check_same_cell(directory / begun, compose_cell(config, words)[0])
 

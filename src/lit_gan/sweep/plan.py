@@ -67,7 +67,8 @@ def made_again(hydra: DictConfig, axes: Iterable[str], old: Iterable[str]) -> li
         old: the overrides with which the cell was made.
     """
     on_axes = {key: word for word in old if (key := override_key(word)) in axes}
-    constants = [word.input_line for word in settings_of_sweep(hydra) if override_key(word.input_line) not in axes]
+    now = settings_of_sweep(hydra)
+    constants = [setting.input_line for setting in now if setting.get_key_element().lstrip("+") not in axes]
     return [*constants, *on_axes.values()]
 
 
@@ -110,20 +111,18 @@ def single_settings(override: Override) -> list[str]:
     return [f"{name}={value}" for value in override.sweep_string_iterator()]
 
 
-def add_to_plan(
-    directory: Path, sweep: str | None, axes: list[str], cells: Iterable[str], updates: Mapping[str, int] | None = None
-) -> None:
+def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Mapping[str, int]) -> None:
     """Adds cells to the plan in a directory.
 
     Args:
-        updates: of G, to which a start of the sweep is to train each of its cells.
+        cells: their names, and the update of G to which this start of the sweep is to train each.
     """
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "sweep.json"
     with FileLock(path.with_suffix(".lock")):
         old = read_plan(directory)
         names = list(dict.fromkeys([*old.get("cells", []), *cells]))
-        plan = {"sweep": sweep, "axes": axes, "cells": names, "updates": old.get("updates", {}) | dict(updates or {})}
+        plan = {"sweep": sweep, "axes": axes, "cells": names, "updates": old.get("updates", {}) | dict(cells)}
         write_text(path, json.dumps(plan, indent=1) + "\n")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError, one_line
+from lit_gan.records.wandb_names import as_tag, group_of
 from lit_gan.reporting.collect import begun_config
 from lit_gan.sweep.cells import Cell, read_cells
 
@@ -126,12 +127,7 @@ def logged_as(cells: list[Cell]) -> tuple[list[str], dict[str, Any]]:
     return list(dict.fromkeys(group_of(cell.results.get("choices", {})) for cell in logged)), figure
 
 
-def group_of(choices: dict[str, str]) -> str:
-    """The W&B group of a run with these choices: its sweep, or else its data and its model."""
-    return choices.get("sweep") or f"{choices.get('data')}_{choices.get('model')}"
-
-
 def tags_on_axis(cells: list[Cell], axis: str | None) -> list[str | None]:
     """The W&B tags of the values on an axis, "optim=sngan_a"; [None] if there is no such axis."""
     values = dict.fromkeys(cell.coordinates[axis] for cell in cells if axis in cell.coordinates)
-    return [f"{axis}={value}" for value in values] or [None]
+    return [as_tag(f"{axis}={value}") for value in values] or [None]
