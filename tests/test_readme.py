@@ -81,13 +81,15 @@ MORE = {
     "trainer=tf32": ["trainer.precision=32-true"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=1"],
 }
-LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launcher=ray")
+LONG = ("hydra/launcher=joblib", "hydra/launcher=submitit_local", "hydra/launcher=submitit_slurm", "hydra/launcher=ray")
 """Engines, which tests/test_grid.py runs."""
 CURVES = {
     "reg=[spectral,drift]": "d/drift",
     "method=drift_gan": "d/drift",
     "loss=squared_hinge": "g/squared_hinge",
     "metrics=centre": "centre/distance",
+    "callbacks=[default,weights]": "weights/g",
+    "experiment=mine": "d/drift",
 }
 """What a command with an example of a page logs."""
 
@@ -197,7 +199,7 @@ def test_a_method_of_ones_own(page, command, tmp_path, monkeypatch):
     assert write_examples(page, tmp_path, monkeypatch)
     arguments = shlex.split(command)[3:]
     length = ["updates=2", "updates_per_epoch=2", "trainer.log_every_n_steps=1", "hydra.run.dir=run"]
-    if not any(word.startswith("metrics=") for word in arguments):
+    if not any(word.startswith("metrics") for word in arguments):
         length.append("metrics=none")
     monkeypatch.setattr(sys, "argv", ["train", *arguments, *SMALL, *length])
     launch(train, "train")

@@ -242,7 +242,7 @@ def test_g_learns_from_the_k_best_and_d_from_all(make_turn, linear_d):
     assert fake.grad[:, 0].tolist() == [0, -0.5, 0, -0.5]
 
 
-@pytest.mark.parametrize("share, kept", [(0.65, 3), (0.6, 2), (0.05, 1)])
+@pytest.mark.parametrize(("share", "kept"), [(0.65, 3), (0.6, 2), (0.05, 1)])
 def test_the_number_kept_is_the_nearest_to_the_share_and_never_none(make_turn, linear_d, share, kept):
     turn = make_turn("g", linear_d([1.0, 0.0]), torch.zeros(4, 2), torch.rand(4, 2))
     turn.game = SimpleNamespace(global_step=1)
