@@ -83,7 +83,7 @@ class Generator(game.Generator):
         initialise: Initialise | None = None,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("biggan", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
         self.parts = equal_parts(z_dim, len(widths)) if hierarchical else [z_dim]
         self.embedding, self.label_size = None, label_size
@@ -175,7 +175,7 @@ class Discriminator(game.Discriminator):
         initialise: Initialise | None = None,
     ):
         super().__init__()
-        channels, size = image_shape("biggan", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         blocks = [
