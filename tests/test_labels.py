@@ -95,7 +95,7 @@ class TestOnAllModels:
         G, D = players(model)
         regs = [kind(K) for kind in kinds]
         if model is mlp and ConditionalBatchNorm in kinds:
-            with pytest.raises(UserError, match="no batch normalisation in G.*labels=cgan"):
+            with pytest.raises(UserError, match=r"no batch normalisation in G.*labels=cgan"):
                 attached(G, D, *regs)
             return
         attached(G, D, *regs, SpectralNorm())
