@@ -53,7 +53,7 @@ from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
 from lit_gan.analysis.neighbours import Queries, nearest_neighbours, reference_images
 from lit_gan.analysis.perceptual_path_length import along_path, great_circle, lpips, within_percentiles
-from lit_gan.analysis.power_spectrum import power, ring_decibels, ring_numbers, told_apart
+from lit_gan.analysis.power_spectrum import PowerSpectrum, power, ring_decibels, ring_numbers, told_apart
 from lit_gan.analysis.sefa import change, factorise, first_dense, random_directions
 from lit_gan.analysis.subject import Subject
 from lit_gan.analysis.truncation import best_row
@@ -811,7 +811,7 @@ class TestTruncation:
         assert best_row(rows, "is", "max", "digits") == "digits Inception score is best, 5 without truncation"
 
     def test_nothing_to_truncate(self):
-        with pytest.raises(UserError, match=r"^truncation=0\.2 is of normal latent variables"):
+        with pytest.raises(UserError, match=r"^truncation=0\.2 needs normal latent variables"):
             Truncation().check(self.scored(identity_g("uniform")))
 
     def test_it_is_of_scores(self, images, refusal):
@@ -886,7 +886,7 @@ class TestCAS:
 
     def test_what_it_cannot_look_at(self, shades, images, refusal):
         assert "this G looks at no labels: choose a run with labels=projection" in refusal(images, "cas")
-        with pytest.raises(UserError, match="cas needs labels, which data=memory has not"):
+        with pytest.raises(UserError, match="cas needs labels, and data=memory has none"):
             CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(6, 8))))
         with pytest.raises(UserError, match="which 4 images of data=memory are too few for"):
             CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(4, 8), torch.zeros(4), n_classes=2)))
@@ -1272,7 +1272,7 @@ class TestBadInput:
             Image.effect_noise((16, 16), number).save(tmp_path / f"{number}.png")
         data = ["data=image_folder", f"data.root={tmp_path}", "data.image_size=16", "metrics=none", "callbacks=none"]
         run = trained(tmp_path / "run", *data, "data.channels=1")
-        assert "analysis=linear_probe needs labels, which data=" in refusal(run, "linear_probe")
+        assert "analysis=linear_probe needs labels, and data=" in refusal(run, "linear_probe")
         assert "has no labels" in refusal(run, "arithmetic")
         assert refusal(run, "[spectra,linear_probe]")
         assert not (run / "analysis").exists()
@@ -1294,6 +1294,17 @@ class TestBadInput:
         ):
             analysis.check(subject(source=Memory(noise_images(1, 32))))
         analysis.check(subject(source=Memory(noise_images(2, 32))))
+
+    def test_a_run_that_was_shown_one_image(self):
+        """What compares samples with it is refused; what compares those of the data set has enough."""
+        run = subject(source=Memory(noise_images(10, 32)))
+        run.config.update({"train_images": 1, "seed": 3})
+        for analysis in (Neighbours(), Authenticity()):
+            with pytest.raises(UserError, match="needs at least 2, and the run on data=memory has 1"):
+                analysis.check(run)
+        for analysis in (MSSSIM(), Duplicates(), PowerSpectrum()):
+            analysis.check(run)
+        assert len(Duplicates().read(run)[0]) == 10
 
     def test_two_images_are_enough(self, tmp_path, look):
         for number in range(2):

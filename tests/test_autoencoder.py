@@ -1,19 +1,26 @@
 """Discriminators that reconstruct: their shapes, their errors by hand, and the energy losses and tricks on them."""
 
+import copy
+
 import pytest
 import torch
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
+from omegaconf import OmegaConf, open_dict
 from torch import nn
 
+from lit_gan.build import build_generator
 from lit_gan.errors import UserError
 from lit_gan.game import Layers
 from lit_gan.layers import NormSlot
 from lit_gan.losses import BEGAN, EBGAN, Hinge
 from lit_gan.models import autoencoder, dcgan, mlp
+from lit_gan.records.directory import recorded_config
+from lit_gan.records.resume import check_resume, drop_earlier_settings
 from lit_gan.reg.gradients import GradientPenalty
 from lit_gan.reg.structure import BatchNorm, LayerNorm
 from lit_gan.reg.weights import SpectralNorm
+from lit_gan.sweep.same_cell import check_same_cell
 
 
 class Halve(autoencoder.Autoencoder):
@@ -54,14 +61,35 @@ def test_dense_layers_take_points_and_images(shape):
     [((1, 8, 8), "data.image_size"), ((3, 32, 64), "data.image_size"), ((2,), "model=autoencoder_mlp")],
 )
 def test_impossible_shapes_are_refused_in_a_sentence(shape, remedy):
-    with pytest.raises(UserError, match=rf"model=autoencoder .*{remedy}"):
+    with pytest.raises(UserError, match=rf"This model .*{remedy}"):
         autoencoder.Discriminator(shape)
 
 
-def test_its_g_is_a_dcgan_that_refuses_in_the_autoencoders_name(compose):
+def test_its_g_is_a_dcgan_that_refuses_points(compose):
     G = compose("data=gaussians", "model=autoencoder").model.G
-    with pytest.raises(InstantiationException, match=r"model=autoencoder .*shape \[2\]: .*model=autoencoder_mlp\."):
+    with pytest.raises(InstantiationException, match=r"This model .*shape \[2\]: .*model=autoencoder_mlp\."):
         instantiate(G)
+
+
+def test_a_run_and_a_cell_from_before_its_g_was_a_plain_dcgan_go_on(compose, tmp_path):
+    """It had an argument `model`, which only the refusal of a shape read."""
+    new = compose("model=autoencoder", "loss=ebgan", "reg=none")
+    old = copy.deepcopy(new)
+    with open_dict(old):
+        old.model.G.model = "autoencoder"
+    (tmp_path / ".hydra").mkdir()
+    (tmp_path / "results.json").touch()
+    OmegaConf.save(old, tmp_path / ".hydra" / "config.yaml")
+    recorded = recorded_config(tmp_path)
+    assert isinstance(build_generator(recorded_config(tmp_path), []), dcgan.Generator)
+    check_same_cell(tmp_path, new)
+    check_resume(recorded, new, set(), tmp_path)
+
+
+def test_an_argument_model_of_a_class_of_ones_own_is_kept():
+    config = OmegaConf.create({"model": {"G": {"_target_": "mine.Generator", "model": "small"}}})
+    drop_earlier_settings(config)
+    assert config.model.G.model == "small"
 
 
 def test_the_decoder_is_the_encoder_backwards():
@@ -90,7 +118,7 @@ def test_an_exponent_below_one_is_refused():
 
 
 def test_what_changes_a_last_layer_is_refused_in_a_sentence():
-    with pytest.raises(UserError, match="model=autoencoder has no last layer"):
+    with pytest.raises(UserError, match="D has no last layer"):
         autoencoder.Dense((2,)).head  # noqa: B018
 
 

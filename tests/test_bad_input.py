@@ -183,7 +183,7 @@ class TestTrain:
     def test_a_truncation_that_g_cannot_have_is_refused_before_the_training(self, refusal, tmp_path):
         few = ["protocol.full.generated=20", "protocol.full.inception_score=20", "protocol.full.truncation=0.7"]
         cut = [*TINY, "metrics=classifier", *few, "model.G.prior=uniform", f"hydra.run.dir={tmp_path / 'cut'}"]
-        assert "truncation=0.7 is of normal latent variables" in refusal("train", *cut)
+        assert "truncation=0.7 needs normal latent variables" in refusal("train", *cut)
         assert not (tmp_path / "cut" / "checkpoints").exists()
 
     def test_one_class_is_none_that_a_classifier_could_tell(self, refusal, tmp_path):

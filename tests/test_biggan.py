@@ -6,6 +6,8 @@ forward passes from the same vectors. Of SAGAN's networks at 128 px, as its Tens
 differed by 2e-14 of their size in double precision.
 """
 
+from functools import partial
+
 import pytest
 import torch
 from hydra.utils import instantiate
@@ -13,10 +15,10 @@ from torch import nn
 
 from lit_gan.build import build_gan
 from lit_gan.errors import UserError
-from lit_gan.layers import LatentNorm, operators
+from lit_gan.layers import LatentNorm, operators, weight_layers, widen
 from lit_gan.models import biggan, biggan_deep, sngan_resnet
 from lit_gan.models.attention import SelfAttention
-from lit_gan.models.layers import initialise_orthogonal
+from lit_gan.models.layers import initialise_normal, initialise_orthogonal
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.labels import ClassNorm, ConditionalBatchNorm, ProjectionDiscriminator
 from lit_gan.reg.virtual import VirtualBatchNorm
@@ -184,6 +186,17 @@ class TestBigGAN:
         block = biggan.WideDownBlock(4, 4, halve=False)
         block.widen(2)
         assert block(torch.randn(1, 6, 3, 3)).shape == (1, 4, 3, 3)
+
+    @pytest.mark.parametrize("width", [4, 16])  # narrower than its source a layer starts larger, but for the first ones
+    @pytest.mark.parametrize("place", range(4))
+    def test_a_widened_block_starts_as_its_network_does(self, width, place):
+        D = biggan.Discriminator((3, 32, 32), width=width, initialise=partial(initialise_normal, gamma=False))
+        before = {name: layer.weight.std() for name, layer in weight_layers(D.body[place])}
+        widen(D.body[place], 40)
+        after = {name: layer.weight.std() for name, layer in weight_layers(D.body[place])}
+        assert after.keys() >= before.keys()
+        for name, std in after.items():
+            torch.testing.assert_close(std, before.get(name, [*before.values()][1]), rtol=0.3, atol=0)
 
     def test_a_latent_vector_that_cannot_be_cut(self):
         with pytest.raises(UserError, match=r"z_dim=17 cannot be cut into 4 equal parts.*z_dim=16 or 20"):

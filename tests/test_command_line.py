@@ -63,7 +63,7 @@ class TestFlags:
             ("-r seed=0 -m", "--run and --multirun do not go together"),
             ("-i -c job -r", "--run and --cfg and --info do not go together"),
             ("-m -sc install=bash", "--multirun and --shell-completion do not go together"),
-            ("--resolve seed=0", "--resolve is of --cfg and of --help"),
+            ("--resolve seed=0", "--resolve applies to --cfg and --help"),
             ("-sc seed=0", "--shell-completion needs to be told"),
             ("--experimental-rerun /nowhere", "--experimental-rerun=/nowhere is no file"),
         ],

@@ -237,6 +237,19 @@ class TestWhatARunHasComeTo:
         assert (group.hparams["optim.d.lr"].number_value, group.hparams["updates"].number_value) == (0.0004, 4)
         assert "logger" not in " ".join(group.hparams)
 
+    def test_what_was_deselected_is_none_of_the_choices(self, run_train, tmp_path):
+        """Its settings, which a method or an experiment has, stay in the config."""
+        left = ["reg=[spectral]", "+logger.csv.version=1", "+callbacks.annealing.updates=3"]
+        chosen = ["logger=[wandb,tensorboard]", "logger.wandb.offline=true"]
+        run_train(tmp_path / "run", "method=non_saturating_r1", *left, *chosen)
+        choices = json.loads((tmp_path / "run" / "results.json").read_text())["choices"]
+        assert (choices["reg"], choices["logger"]) == (["spectral"], ["wandb", "tensorboard"])
+        (run,), (group,) = offline_runs(tmp_path / "run"), self.session_groups(tmp_path)
+        assert "spectral" in first(run, "run").tags
+        assert first(run, "run").display_name == "dcgan-non_saturating-spectral-0"
+        assert group.hparams["reg"].string_value == "spectral"
+        assert not [name for name in group.hparams if name.startswith("reg.r1")]
+
     def test_the_row_of_a_run_that_has_gone_on_is_its_last(self, run_train, tmp_path):
         run_train(tmp_path / "run", "logger=tensorboard")
         run_train(tmp_path / "run", "logger=tensorboard", "updates=6")

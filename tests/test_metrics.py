@@ -1270,7 +1270,7 @@ def test_dinov2_offline_and_unknown(monkeypatch):
 
 
 def test_an_unlabelled_set_has_no_classifier():
-    with pytest.raises(UserError, match=r"data=celeba has not.*efficientnet_lite0"):
+    with pytest.raises(UserError, match=r"data=celeba has none.*efficientnet_lite0"):
         Classifier().prepare(Squares(name="celeba", n_classes=None))
 
 

@@ -32,6 +32,7 @@ from lit_gan.data.handles import OwnHandle
 from lit_gan.data.image_files import FilePictures
 from lit_gan.data.image_zip import common_folder
 from lit_gan.data.packed import Packed
+from lit_gan.data.shards import Member, ShardPictures
 from lit_gan.data.source import ImageFiles, Images, Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.extractors import EfficientNetLite0
@@ -420,6 +421,15 @@ def test_a_damaged_member_is_named_or_skipped(tmp_path):
 def sharded(tmp_path, *files: tuple[str, bytes], more: tuple[str, ...] = ()):
     write_tar(tmp_path / "shards" / "a.tar", list(files))
     return opened("data=webdataset", f"data.root={tmp_path / 'shards'}", *more)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "JPG"])
+def test_a_sample_of_a_compressed_member_is_three_blocks(tmp_path, monkeypatch, ending):
+    read, pread = [], os.pread
+    monkeypatch.setattr(os, "pread", lambda file, n, start: read.append(n) or pread(file, n, start))
+    (tmp_path / "a.tar").write_bytes(os.urandom(10**6))
+    ShardPictures([Member(tmp_path / "a.tar", 1000, 10**5, f"a.{ending}", None)], [0]).sample(0)
+    assert read == [4096] * 3
 
 
 def test_samples_have_their_name_up_to_the_first_dot(tmp_path, caplog):

@@ -19,6 +19,7 @@ from lit_gan.build import build_gan
 from lit_gan.callbacks.annealing import Annealing
 from lit_gan.errors import UserError
 from lit_gan.exporting.card import training
+from lit_gan.game import Regularizer
 from lit_gan.models import r3gan
 from lit_gan.module import Average
 from lit_gan.optim import TensorFlowRMSprop
@@ -97,8 +98,17 @@ class TestNetworks:
     def test_another_size(self):
         with pytest.raises(UserError, match=r"model=r3gan cuts 56 channels.* multiple of 8"):
             r3gan.Discriminator((3, 16, 16), width=28)
-        with pytest.raises(UserError, match=r"model=r3gan .*16, 32, 64, 128, 256"):
+        with pytest.raises(UserError, match=r"This model .*16, 32, 64, 128, 256"):
             r3gan.Generator((3, 48, 48))
+
+
+class Drift(Regularizer):
+    """D's outputs to the power p, as somebody's own class has it."""
+
+    p = 2
+
+    def d(self, turn):
+        return turn.real.logits.abs().pow(self.p).mean()
 
 
 class TestAnnealing:
@@ -163,27 +173,36 @@ class TestAnnealing:
 
     def test_what_the_game_has_not(self, game):
         trainer, gan = game(0)
-        with pytest.raises(UserError, match=r"^callbacks\.annealing\.weights\.r2 "):
+        with pytest.raises(UserError, match=r"^callbacks\.annealing\.weights\.r2=.* names no regularizer"):
             Annealing(9, weights={"r2": (1, 2)}).on_fit_start(trainer, gan)
         gan.regs |= {"apa": APA(), "spectral": SpectralNorm()}
         for name in ("ada", "apa", "spectral"):
-            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.weights\.{name} .* adds no term"):
+            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.weights\.{name}=.* adds no term"):
                 Annealing(9, weights={name: (0, 1)}).on_fit_start(trainer, gan)
         for name in ("r1", "r2", "apa"):
-            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.probabilities\.{name} .* target to null"):
+            with pytest.raises(UserError, match=rf"^callbacks\.annealing\.probabilities\.{name}=.* target to null"):
                 Annealing(9, probabilities={name: (0, 1)}).on_fit_start(trainer, gan)
         gan.G_ema, trainer.lr_scheduler_configs = None, [object()]
-        with pytest.raises(UserError, match=r"half_life.*ema=0\.999"):
+        with pytest.raises(UserError, match=r"half_life=\(1, 2\) needs a moving average.*ema=0\.999"):
             Annealing(9, half_life=(1, 2)).on_fit_start(trainer, gan)
-        with pytest.raises(UserError, match=r"optim\.decay_start"):
+        with pytest.raises(UserError, match=r"rate=\(1, 2\) and optim\.decay_start"):
             Annealing(9, rate=(1, 2)).on_fit_start(trainer, gan)
+
+    def test_a_regularizer_with_an_exponent_p_is_no_augmentation(self, game):
+        trainer, gan = game(0)
+        gan.regs["drift"] = Drift()
+        Annealing(9, weights={"drift": (0, 1)}).on_fit_start(trainer, gan)
+        with pytest.raises(UserError, match=r"^callbacks\.annealing\.probabilities\.drift=.* names no augmentation"):
+            Annealing(9, probabilities={"drift": (0, 1)}).on_fit_start(trainer, gan)
 
     @pytest.mark.parametrize("make", [torch.optim.SGD, torch.optim.RMSprop, TensorFlowRMSprop])
     def test_beta2_of_an_optimizer_that_has_none(self, game, make):
         trainer, gan = game(0)
         Annealing(9, beta2=(0.9, 0.99)).on_fit_start(trainer, gan)
         trainer.optimizers[1] = make([nn.Parameter(torch.zeros(1))], 0.1)
-        with pytest.raises(UserError, match=rf"beta2 .* {make.__name__} has none: choose optim=adam"):
+        with pytest.raises(
+            UserError, match=rf"beta2=\(0\.9, 0\.99\) needs Adam, and {make.__name__} .*: choose optim=adam"
+        ):
             Annealing(9, beta2=(0.9, 0.99)).on_fit_start(trainer, gan)
         Annealing(9, rate=(0.1, 0.2)).on_fit_start(trainer, gan)
 

@@ -386,7 +386,7 @@ def test_a_multiplier_makes_one_way_rarer():
 
 
 @pytest.mark.parametrize(
-    ("multipliers", "words"), [({"cutout": 1}, "cutout is of no way"), ({"hue": 1.5}, r"hue=1\.5 must be a number")]
+    ("multipliers", "words"), [({"cutout": 1}, "cutout=1 names no way"), ({"hue": 1.5}, r"hue=1\.5 must be a number")]
 )
 def test_an_impossible_multiplier_is_refused(multipliers, words):
     with pytest.raises(UserError, match=rf"^reg\.ada\.multipliers\.{words}"):

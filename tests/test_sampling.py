@@ -62,7 +62,7 @@ def test_samples_of_whole_batches_do_not_depend_on_how_many_are_drawn():
 
 
 def test_a_generator_without_normal_latent_variables():
-    with pytest.raises(UserError, match=r"^truncation=0\.5 is of normal latent variables"):
+    with pytest.raises(UserError, match=r"^truncation=0\.5 needs normal latent variables"):
         Sampler(Normalised("uniform"), truncation=0.5)
 
 

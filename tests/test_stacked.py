@@ -97,7 +97,7 @@ def test_points_cannot_be_stacked():
 
 
 def test_only_stacks_are_counted(suite, digits):
-    with pytest.raises(UserError, match="data=digits has not: set data=stacked_digits"):
+    with pytest.raises(UserError, match="data=digits has none: set data=stacked_digits"):
         suite.prepare(digits)
 
 

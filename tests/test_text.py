@@ -326,7 +326,7 @@ class TestSuite:
             NGramMetrics([6]).prepare(text(length=32, vocabulary=2048))
 
     def test_images_are_refused(self):
-        with pytest.raises(UserError, match="metrics=ngrams compares characters, which data=digits has not"):
+        with pytest.raises(UserError, match="metrics=ngrams compares characters, and data=digits has none"):
             NGramMetrics().prepare(Digits("digits", 32, 1, (1, 32, 32), 10, 2**30))
 
 

@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -221,6 +222,19 @@ def test_a_walk(opened, run):
     wait(opened, lambda: [each.shape for each in images(opened, "walk")] == [expected.shape])
     assert wait(opened, lambda: np.abs(images(opened, "walk")[0] - expected).max() <= 1)
     assert opened.find_element(By.CSS_SELECTOR, "#walk img").is_displayed()
+
+
+@pytest.mark.parametrize(
+    ("n", "classes", "end"), [(64, 10, 1), (20, 10, 1), (64, 64, 0), (64, 100, 0), (64, 0, 1), (1, 0, 0)]
+)
+def test_the_walk_that_is_shown_first_ends_at_a_place_of_the_grid(n, classes, end):
+    import gradio
+
+    from lit_gan.tasks.window import walk_controls
+
+    with gradio.Blocks():
+        controls = walk_controls(SimpleNamespace(classes=["a"] * classes), n)
+    assert [control.value for control in controls[:2]] == [0, end]
 
 
 def test_what_cannot_be_is_a_sentence_and_the_page_goes_on(opened, run):

@@ -14,7 +14,7 @@ from lit_gan.errors import UserError, written
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
-from lit_gan.parts import build_part
+from lit_gan.parts import build_part, selected
 from lit_gan.records.resume import AUTO
 from lit_gan.settings import TRAIN, check_arguments, check_config
 from lit_gan.system.float32 import use_tf32
@@ -82,15 +82,6 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
         for name in regs:
             build_part(config.reg[name]).attach(G, D)
     return G
-
-
-def selected(regs: DictConfig) -> list[str]:
-    """The names of the chosen regularizers.
-
-    An experiment may hold settings for a regularizer that the command line has deselected; these
-    name no class.
-    """
-    return [name for name, reg in regs.items() if "_target_" in reg]
 
 
 def build_data(config: DictConfig, source: Source) -> GANData:

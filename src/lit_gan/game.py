@@ -332,11 +332,18 @@ class Regularizer(Term):
     alike."""
     changes_samples: bool = False
     """Whether it puts other generated samples before D than G has made."""
+    adds_term: bool = True
+    """Whether its `d` and `g`, where it has them, are terms, which `weight` multiplies."""
 
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):
         super().__init__()
         self.weight, self.every = weight, every or 1
+
+    @property
+    def movable_probability(self) -> Tensor | None:
+        """The probability with which it changes what D is shown, a buffer, where nothing else moves it;
+        None for none."""
 
     def attach(self, G: Generator, D: Discriminator) -> None:
         """Called once, in list order, before the optimizers exist: reparametrise, swap layers, add

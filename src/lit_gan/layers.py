@@ -288,8 +288,8 @@ def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[n
     if any(is_reparametrised(layer) for layer in layers):
         player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} finds {player}'s weights already reparametrised by another entry of reg (spectral, "
-            f"weight_norm, frobenius): leave one of the two out."
+            f"reg={name} finds {player}'s weights already reparametrised by another entry of reg, as spectral does: "
+            f"leave one of the two out."
         )
     return layers
 
@@ -305,8 +305,8 @@ def stored_weight_layers(network: Generator | Discriminator, name: str) -> list[
     if any(equalisation(layer) is not None for layer in layers):
         player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} changes weights as they are stored, and {player} applies others: its learning rates are "
-            f"equalised, by model=stylegan2 or labels=mapped_projection. Leave it out, as in reg=[r1]."
+            f"reg={name} changes weights as they are stored, and {player} applies others, as its learning rates are "
+            f"equalised by the chosen model or labels: leave it out, as in reg=[r1]."
         )
     return layers
 

@@ -107,7 +107,7 @@ class MultiHinge(Loss):
             UserError: says which choice lets it.
         """
         if not isinstance(D.head, ClassMargins):
-            raise UserError("loss=multi_hinge is of a D that names classes: set labels=multi_hinge, or loss=hinge.")
+            raise UserError("loss=multi_hinge needs a D that names classes: set labels=multi_hinge, or loss=hinge.")
 
     def d(self, turn: Turn) -> Scalar:
         """Zero once every sample's class is ahead by its margin."""

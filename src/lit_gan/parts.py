@@ -25,6 +25,15 @@ def build_part(part: DictConfig | None) -> Any:
         raise UserError(why_not_built(error)) from error
 
 
+def selected(group: DictConfig) -> list[str]:
+    """The names of the chosen entries of a group that takes several, such as `reg`.
+
+    An experiment or a method may hold settings for an entry that the command line has deselected;
+    these name no class.
+    """
+    return [name for name, entry in group.items() if "_target_" in entry]
+
+
 def why_not_built(error: InstantiationException) -> str:
     """The sentence for a part that cannot be made: which, and why.
 

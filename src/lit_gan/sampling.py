@@ -61,7 +61,7 @@ def require_truncatable(G: Generator, truncation: float | None) -> None:
     if truncation is None or isinstance(G, StyledGenerator) or any(isinstance(part, Normal) for part in G.latents):
         return
     raise UserError(
-        f"truncation={truncation} is of normal latent variables, and this generator has none: leave it out."
+        f"truncation={truncation} needs normal latent variables, and this generator has none: leave it out."
     )
 
 

@@ -48,7 +48,7 @@ class Authenticity(Analysis):
     def check(self, subject: Subject) -> None:
         """Refuses points and text, and a single image."""
         check_images("authenticity", subject)
-        check_enough("authenticity", subject)
+        check_enough("authenticity", subject, shown=True)
 
     def find(self, subject: Subject) -> Finding:
         """Draws for each space how much farther than the spacing samples and real images are."""

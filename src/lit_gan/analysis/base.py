@@ -76,19 +76,22 @@ def check_labels(name: str, subject: Subject) -> None:
     """
     if subject.source.n_classes is None:
         raise UserError(
-            f"analysis={name} needs labels, which data={subject.source.name} has not: choose a run on a labelled data "
+            f"analysis={name} needs labels, and data={subject.source.name} has none: choose a run on a labelled data "
             f"set."
         )
 
 
-def check_enough(name: str, subject: Subject, least: int = 2) -> None:
+def check_enough(name: str, subject: Subject, least: int = 2, shown: bool = False) -> None:
     """Refuses a run on too few images for the analysis `name`, which compares training images with
-    each other: those that the players have been shown.
+    each other.
+
+    Args:
+        shown: whether it reads those that the players have been shown, or else any of the data set.
 
     Raises:
         UserError: there are fewer than `least` images.
     """
-    found = len(subject.shown_images)
+    found = len(subject.shown_images) if shown else len(subject.source.split("train"))
     if found < least:
         raise UserError(
             f"analysis={name} compares training images with each other, so it needs at least {least}, and "

@@ -75,7 +75,7 @@ class DataCopying(Analysis):
                 f"analysis=data_copying compares samples with images that G has not seen, and data="
                 f"{subject.source.name} has no split 'test': choose a run on data with one, or analysis=authenticity."
             )
-        check_enough("data_copying", subject, max(2, self.cells))
+        check_enough("data_copying", subject, max(2, self.cells), shown=True)
 
     def find(self, subject: Subject) -> Finding:
         """Draws the Z of each cell."""

@@ -77,7 +77,7 @@ class Neighbours(Analysis):
     def check(self, subject: Subject) -> None:
         """Refuses points and text, and a single image."""
         check_images("neighbours", subject)
-        check_enough("neighbours", subject)
+        check_enough("neighbours", subject, shown=True)
 
     def find(self, subject: Subject) -> Finding:
         """Draws for each space the first samples with their neighbours, and the distances to the

@@ -18,7 +18,7 @@ from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.parts import build_part
 from lit_gan.ranges import Allowed, AtLeastTwo, Range, checked, require
-from lit_gan.sampling import BatchStatistics, Sampler
+from lit_gan.sampling import BatchStatistics, require_truncatable
 from lit_gan.system.watching import watched
 
 TRADES = (("is", "fid"), ("recall", "precision"))
@@ -74,7 +74,7 @@ class Truncation(Analysis):
                 "analysis=truncation compares scores, and the metrics of this run have none: add "
                 "metrics=efficientnet_lite0 or others for images, or metrics=modes for points."
             )
-        Sampler(subject.G, truncation=self.limits[0])
+        require_truncatable(subject.G, self.limits[0])
 
     def find(self, subject: Subject) -> Finding:
         """Draws fidelity against variety, and each score against the limit."""

@@ -77,18 +77,20 @@ class Annealing(Callback):
         self.check_regularizers(pl_module.regs)
         if self.half_life is not None and pl_module.G_ema is None:
             raise UserError(
-                "callbacks.annealing.half_life is of a moving average: set ema=0.999, say, or leave it out."
+                f"callbacks.annealing.half_life={written(self.half_life)} needs a moving average: set ema=0.999, say, "
+                f"or leave it out."
             )
         if self.rate is not None and trainer.lr_scheduler_configs:
             raise UserError(
-                "callbacks.annealing.rate and optim.decay_start both move the rates: leave one of them out."
+                f"callbacks.annealing.rate={written(self.rate)} and optim.decay_start both move the rates: leave one "
+                f"of them out."
             )
 
         without = [each for each in trainer.optimizers if any("betas" not in group for group in each.param_groups)]
         if self.beta2 is not None and without:
             raise UserError(
-                f"callbacks.annealing.beta2 is of Adam, and {type(without[0]).__name__} has none: choose optim=adam, "
-                f"say, or leave it out."
+                f"callbacks.annealing.beta2={written(self.beta2)} needs Adam, and {type(without[0]).__name__} has no "
+                f"such number: choose optim=adam, say, or leave it out."
             )
 
     def check_regularizers(self, regs: Mapping[str, Regularizer]) -> None:
@@ -99,20 +101,21 @@ class Annealing(Callback):
         """
         if missing := [name for name in self.weights if name not in regs]:
             raise UserError(
-                f"callbacks.annealing.weights.{missing[0]} is of no regularizer of this run: put it into reg=[...], or "
-                f"leave it out."
+                f"callbacks.annealing.weights.{missing[0]}={written(self.weights[missing[0]])} names no regularizer of "
+                f"this run: put it into reg=[...], or leave it out."
             )
         if idle := [name for name in self.weights if not has_term(regs[name])]:
             raise UserError(
-                f"callbacks.annealing.weights.{idle[0]} is of a regularizer that adds no term to what a player "
-                f"minimises, so that its weight changes nothing: leave it out; callbacks.annealing.probabilities moves "
-                f"those of ada and apa."
+                f"callbacks.annealing.weights.{idle[0]}={written(self.weights[idle[0]])} names a regularizer that adds "
+                f"no term to what a player minimises, so that its weight changes nothing: leave it out; "
+                f"callbacks.annealing.probabilities moves those of ada and apa."
             )
-        fixed = [name for name, reg in regs.items() if hasattr(reg, "p") and getattr(reg, "target", ...) is None]
+        fixed = [name for name, reg in regs.items() if reg.movable_probability is not None]
         if others := [name for name in self.probabilities if name not in fixed]:
             raise UserError(
-                f"callbacks.annealing.probabilities.{others[0]} is of no augmentation of this run whose probability "
-                f"nothing else moves: put ada or apa into reg=[...] and set its target to null, or leave it out."
+                f"callbacks.annealing.probabilities.{others[0]}={written(self.probabilities[others[0]])} names no "
+                f"augmentation of this run whose probability nothing else moves: put ada or apa into reg=[...] and set "
+                f"its target to null, or leave it out."
             )
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: GAN, checkpoint: dict[str, Any]) -> None:
@@ -146,7 +149,7 @@ class Annealing(Callback):
         for name, ends in self.weights.items():
             pl_module.regs[name].weight = self.at(n, ends)
         for name, ends in self.probabilities.items():
-            pl_module.regs[name].p.fill_(self.at(n, ends))
+            pl_module.regs[name].movable_probability.fill_(self.at(n, ends))
         if self.half_life is not None:
             half_life = self.at(n, self.half_life)
             pl_module.G_ema.decay = 0.5 ** (1 / half_life) if half_life > 0 else 0.0
@@ -176,7 +179,6 @@ def remaining(update: int, updates: int) -> float:
 
 
 def has_term(reg: Regularizer) -> bool:
-    """Whether a regularizer adds a term to what either player minimises; one with a probability only
-    counts there."""
+    """Whether a regularizer adds a term to what either player minimises."""
     kind = type(reg)
-    return not hasattr(reg, "p") and (kind.d is not Regularizer.d or kind.g is not Regularizer.g)
+    return reg.adds_term and (kind.d is not Regularizer.d or kind.g is not Regularizer.g)

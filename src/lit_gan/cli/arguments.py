@@ -95,7 +95,7 @@ def at_scale(settings: list[str], sweep: str, scale: str) -> list[str]:
         UserError: the sweep has no such scale, or there is no sweep.
     """
     if sweep == "null":
-        raise UserError(f"scale={scale} is of a sweep: choose one with sweep=NAME, or leave it out.")
+        raise UserError(f"scale={scale} needs a sweep: choose one with sweep=NAME, or leave it out.")
     if sweep not in choices("sweep"):
         return settings  # Hydra lists the sweeps that there are
     if scale not in (scales := choices(f"sweep/{sweep}")):

@@ -61,7 +61,7 @@ def check_flags(flags: list[str], settings: list[str]) -> None:
     if len(given) > 1 and not (read.help or read.hydra_help):
         raise UserError(f"{' and '.join(given)} do not go together: leave all but one of them out.")
     if read.resolve and not (read.cfg or read.help):
-        raise UserError("--resolve is of --cfg and of --help: add --cfg job, or leave it out.")
+        raise UserError("--resolve applies to --cfg and --help: add --cfg job, or leave it out.")
     if read.shell_completion and not any(setting.startswith(COMPLETIONS) for setting in settings):
         raise UserError(f"{SHELL} needs to be told what to do: {SHELL} install=bash, or uninstall=bash.")
     if (file := read.experimental_rerun) is not None and not Path(file).is_file():

@@ -13,6 +13,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from lit_gan.parts import selected
 from lit_gan.records.run_id import run_id_of
 from lit_gan.records.wandb_names import NAME, as_tag, group_of, shortened
 from lit_gan.sweep.plan import axes_of_sweep, cell_name
@@ -30,7 +31,7 @@ def register_resolvers() -> None:
 def names(group: DictConfig) -> str:
     """The choices of a group that takes a list, as one word: `spectral+gradient_penalty`, or
     `none`."""
-    return "+".join(map(str, group)) or "none"
+    return "+".join(map(str, selected(group))) or "none"
 
 
 def times(factor: float, width: int) -> int:

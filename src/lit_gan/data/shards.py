@@ -207,7 +207,7 @@ class ShardPictures(FilePictures):
         """A hash by which an image is told from others, see `hash_of_part`."""
         member = self.paths[index]
         with member.shard.open("rb", buffering=0) as file:
-            return hash_of_part(file, member.start, member.size, f".{split_name(member.name)[1]}" in COMPRESSED)
+            return hash_of_part(file, member.start, member.size, f".{split_name(member.name)[1].lower()}" in COMPRESSED)
 
 
 def split_name(name: str) -> tuple[str, str]:

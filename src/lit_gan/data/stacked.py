@@ -32,7 +32,7 @@ class Stacked(Source):
         super().__init__(name, shape, n_classes)
         if base.shape[0] != 1 or base.n_classes != 10:
             raise UserError(
-                f"data={name} stacks grey images of ten classes, which data.base={base.name} has not: "
+                f"data={name} stacks grey images of ten classes, and data.base={base.name} has none: "
                 f"use digits, mnist or fashion_mnist as its base."
             )
         self.base, self.n, self.seed = base, n, seed

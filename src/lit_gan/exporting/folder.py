@@ -14,6 +14,7 @@ from lit_gan.exporting.description import LIBRARY, Description
 from lit_gan.exporting.formats import FILES, require_package
 from lit_gan.game import Generator
 from lit_gan.records.files import Damaged, read_json, write_contents
+from lit_gan.records.resume import drop_earlier_settings
 
 CONFIG, CARD, GRID = "config.json", "README.md", "grid.png"
 NAMES = [CONFIG, CARD, GRID, *FILES.values()]
@@ -68,6 +69,7 @@ def read_folder(folder: Path) -> tuple[Generator, dict[str, Tensor], Description
     description = read_description(folder)
     weights = read_weights(folder / FILES["safetensors"])
     config = OmegaConf.create({"model": description["model"], "reg": description["reg"]})
+    drop_earlier_settings(config)
     return build_generator(config, list(description["reg"])), weights, description
 
 

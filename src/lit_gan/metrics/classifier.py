@@ -186,7 +186,7 @@ class Classifier(Extractor):
         """
         if source.n_classes in (None, 1):
             raise UserError(
-                f"metrics=classifier needs labels of two classes or more, which data={source.name} has not: "
+                f"metrics=classifier needs labels of two classes or more, and data={source.name} has none: "
                 f"choose metrics=efficientnet_lite0 (works offline) or metrics=inception."
             )
         self.name = source.name

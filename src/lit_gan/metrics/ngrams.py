@@ -55,7 +55,7 @@ class NGramMetrics(Suite):
         """
         if not isinstance(source, Text):
             raise UserError(
-                f"metrics=ngrams compares characters, which data={source.name} has not: set data=text, or choose other "
+                f"metrics=ngrams compares characters, and data={source.name} has none: set data=text, or choose other "
                 f"metrics."
             )
         most = min(source.length, int(63 / math.log2(source.vocabulary)))  # an n-gram is one number of 63 bits

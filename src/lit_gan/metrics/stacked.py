@@ -43,7 +43,7 @@ class StackedModes(Suite):
         """
         if not isinstance(source, Stacked):
             raise UserError(
-                f"metrics=stacked counts the modes of stacked images, which data={source.name} has not: "
+                f"metrics=stacked counts the modes of stacked images, and data={source.name} has none: "
                 f"set data=stacked_digits, or choose other metrics."
             )
         self.classifier.prepare(source.base, device)

@@ -53,7 +53,7 @@ class Autoencoder(game.Discriminator):
             UserError: somebody wants to change it.
         """
         raise UserError(
-            "model=autoencoder has no last layer, its logit is a reconstruction error, so it cannot be combined with "
+            "This model's D has no last layer, its logit is a reconstruction error, so it cannot be combined with "
             "what changes a last layer (labels=projection, reg=minibatch_discrimination): choose another model."
         )
 
@@ -82,7 +82,7 @@ class Discriminator(Autoencoder):
     @checked
     def __init__(self, shape: Sequence[int], width: Count = 64, code_size: Count = 64, exponent: Exponent = 2.0):
         super().__init__(code_size, exponent)
-        channels, size = image_shape("autoencoder", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         plan = [width * 2**stage for stage in range(halvings(size))]
         down = [nn.Conv2d(channels, plan[0], 4, 2, 1), nn.LeakyReLU(0.2, inplace=True)]
         up = [nn.LeakyReLU(0.2, inplace=True), nn.ConvTranspose2d(plan[0], channels, 4, 2, 1)]

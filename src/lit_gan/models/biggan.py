@@ -83,7 +83,7 @@ class Generator(game.Generator):
         initialise: Initialise | None = None,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("biggan", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
         self.parts = equal_parts(z_dim, len(widths)) if hierarchical else [z_dim]
         self.embedding, self.label_size = None, label_size
@@ -175,11 +175,11 @@ class Discriminator(game.Discriminator):
         initialise: Initialise | None = None,
     ):
         super().__init__()
-        channels, size = image_shape("biggan", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         blocks = [
-            WideDownBlock(before, after, halve=place < len(plan.down), first=place == 0)
+            WideDownBlock(before, after, place < len(plan.down), place == 0, initialise or initialise_orthogonal)
             for place, (before, after) in enumerate(itertools.pairwise([channels, *widths]))
         ]
         maps = maps_of_d(widths, size, len(plan.down))
@@ -195,11 +195,24 @@ class WideDownBlock(Labelled):
 
     The shortcut is the identity where nothing changes. The first block of a network has no norm and
     no ReLU before its first convolution, and pools before the 1x1.
+
+    Args:
+        before, after: channels.
+        halve: whether it halves the resolution.
+        first: whether it is the first block of a network.
+        initialise: sets the weights where they are made anew.
     """
 
-    def __init__(self, before: int, after: int, halve: bool, first: bool = False):
+    def __init__(
+        self,
+        before: int,
+        after: int,
+        halve: bool,
+        first: bool = False,
+        initialise: Initialise = initialise_orthogonal,
+    ):
         super().__init__()
-        self.out_channels, self.halve, self.first = after, halve, first
+        self.out_channels, self.halve, self.first, self.initialise = after, halve, first, initialise
         self.build(before)
 
     def build(self, before: int) -> None:
@@ -224,7 +237,9 @@ class WideDownBlock(Labelled):
         """Makes all layers anew for `extra` more channels."""
         require_plain(self)
         self.build(self.in_channels + extra)
-        initialise_orthogonal(self)
+        # in its place in a body, as some ways to set weights tell a network's first layers from the others
+        body = nn.ModuleList([self] if self.first else [nn.Linear(1, 1), self])
+        self.initialise(nn.ModuleDict({"body": body}))
 
     def forward(self, x: Tensor, y: Labels | None = None) -> Tensor:
         """[b, before, s, s] to [b, after, s, s], or half that size."""

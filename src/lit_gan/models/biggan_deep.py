@@ -54,7 +54,7 @@ class Generator(game.Generator):
         initialise: Initialise | None = None,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("biggan_deep", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
         self.embedding, self.label_size = None, label_size
         steps = [step for before, after in itertools.pairwise(widths) for step in ((before, before), (before, after))]
@@ -140,7 +140,7 @@ class Discriminator(game.Discriminator):
         initialise: Initialise | None = None,
     ):
         super().__init__()
-        channels, size = image_shape("biggan_deep", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         stages = [

@@ -62,7 +62,6 @@ class Generator(game.Generator):
             widths.
         depth: weight layers at each resolution.
         initialise: draws the weights.
-        model: the name that its refusal of a shape gives.
 
     Raises:
         UserError: a shape it cannot make, or a growth below 1.
@@ -82,10 +81,9 @@ class Generator(game.Generator):
         growth: Count = 2,
         depth: Count = 1,
         initialise: Callable[[nn.Module], None] = initialise_normal,
-        model: str = "dcgan",
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape(model, shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         norm = norm or nn.Identity
         reads = channels_read(activation)
         plan = growing_channels(size, width, growth)[::-1]
@@ -128,7 +126,7 @@ class Discriminator(game.Discriminator):
         initialise: Callable[[nn.Module], None] = initialise_normal,
     ):
         super().__init__()
-        before, size = image_shape("dcgan", shape, SIZES)
+        before, size = image_shape(shape, SIZES)
         reads = channels_read(activation)
         plan = growing_channels(size, width)
         layers: list[nn.Module] = []

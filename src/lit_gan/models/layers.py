@@ -22,7 +22,7 @@ Resampling = Callable[[int, int, int], list[nn.Module]]
 # Sizes
 
 
-def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple[int, int]:
+def image_shape(shape: Sequence[int], sizes: Sequence[int]) -> tuple[int, int]:
     """(channels, size) of square images [channels, size, size].
 
     Raises:
@@ -31,7 +31,7 @@ def image_shape(model: str, shape: Sequence[int], sizes: Sequence[int]) -> tuple
     if len(shape) != 3 or shape[1] != shape[2] or shape[1] not in sizes:
         known = [*map(str, sizes)] if len(sizes) < 9 else [*map(str, sizes[:3]), "...", str(sizes[-1])]
         raise UserError(
-            f"model={model} makes square images of size {', '.join(known)}, not samples of shape {list(shape)}: "
+            f"This model makes square images of size {', '.join(known)}, not samples of shape {list(shape)}: "
             f"{REMEDIES.get(len(shape), 'choose another model')}."
         )
     return shape[0], shape[1]

@@ -57,7 +57,7 @@ class Generator(game.Generator):
         label_size: Count = 64,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("r3gan", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         widths = stage_widths(size, width)
         self.embedding, self.label_size, self.length = None, label_size, z_dim
         layers = [LatentLinear(z_dim, widths[0], bias=False), Basis(widths[0]), *blocks(widths[0], depth)]
@@ -88,7 +88,7 @@ class Discriminator(game.Discriminator):
     @checked
     def __init__(self, shape: Sequence[int], width: Count = 768, depth: Count = 2):
         super().__init__()
-        channels, size = image_shape("r3gan", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         widths = stage_widths(size, width)[::-1]
         layers = [nn.Conv2d(channels, widths[0], 1, bias=False), *blocks(widths[0], depth)]
         for before, after in itertools.pairwise(widths):

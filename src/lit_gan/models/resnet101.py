@@ -111,7 +111,7 @@ class Generator(game.Generator):
         norm: Norm | None = nn.BatchNorm2d,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("resnet101", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         norm = norm or nn.Identity
         plan = doubling_channels(size, width)[::-1]
         layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
@@ -141,7 +141,7 @@ class Discriminator(game.Discriminator):
     @checked
     def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
-        channels, size = image_shape("resnet101", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         plan = doubling_channels(size, width)
         layers = [nn.Conv2d(channels, plan[0], 1), *(Bottleneck(plan[0], plan[0], NormSlot) for _ in range(5))]
         for before, after in itertools.pairwise(plan):

@@ -52,7 +52,7 @@ class Generator(game.Generator):
         upsample: Resampling = transposed,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("sngan_cnn", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         norm = norm or nn.Identity
         layers = [nn.Linear(z_dim, 8 * width * (size // 8) ** 2), Unflatten(size // 8)]
         for before, after in ((8 * width, 4 * width), (4 * width, 2 * width), (2 * width, width)):
@@ -89,7 +89,7 @@ class Discriminator(game.Discriminator):
         last: Positive = 1.0,
     ):
         super().__init__()
-        channels, size = image_shape("sngan_cnn", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         layers: list[nn.Module] = []
         before = channels
         for index, factor in enumerate(WIDE if wide else TABLE_3):

@@ -67,7 +67,7 @@ class Generator(game.Generator):
         attention: Sequence[int] | None = None,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         plan = PLANS[size]
         norm = norm or nn.Identity
         widths = [width * factor for factor in plan.up]
@@ -104,7 +104,7 @@ class Discriminator(game.Discriminator):
         self, shape: Sequence[int], width: Count = 64, attention: Sequence[int] | None = None, wide: Switch = False
     ):
         super().__init__()
-        channels, size = image_shape("sngan_resnet", shape, tuple(PLANS))
+        channels, size = image_shape(shape, tuple(PLANS))
         plan = PLANS[size]
         widths = [width * factor for factor in (*plan.down, *plan.flat)]
         blocks = [FirstBlock(channels, widths[0])]

@@ -60,7 +60,7 @@ class Generator(StyledGenerator):
         prior: str = "normal",
     ):
         super().__init__(shape, z_dim, prior, w_dim, depth)
-        channels, size = image_shape("stylegan2", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         self.synthesis = Synthesis(stage_channels(size, width, taper), w_dim, channels)
         self.n_styles = 2 * len(self.synthesis.stages)
 
@@ -203,7 +203,7 @@ class Discriminator(game.Discriminator):
         self, shape: Sequence[int], width: Count = 512, taper: Count = 64, residual: Switch = True, group: Count = 4
     ):
         super().__init__()
-        channels, size = image_shape("stylegan2", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         widths = stage_channels(size, width, taper)[::-1]
         self.body = Layers(
             *convolution(channels, widths[0], 1),

@@ -45,7 +45,7 @@ class Generator(game.Generator):
         norm: Norm | None = nn.BatchNorm2d,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("upsample_dcgan", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         norm = norm or nn.Identity
         hidden = 8 * width
         layers = [nn.Linear(z_dim, hidden * (size // 4) ** 2), Unflatten(size // 4), norm(hidden)]
@@ -75,7 +75,7 @@ class Discriminator(game.Discriminator):
     @checked
     def __init__(self, shape: Sequence[int], width: Count = 16, dropout: Probability = 0.25):
         super().__init__()
-        channels, size = image_shape("upsample_dcgan", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         widths = [channels, *(width * factor for factor in WIDTHS)]
         layers: list[nn.Module] = []
         for before, after in itertools.pairwise(widths):

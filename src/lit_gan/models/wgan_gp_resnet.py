@@ -47,7 +47,7 @@ class Generator(game.Generator):
         norm: Norm | None = nn.BatchNorm2d,
     ):
         super().__init__(shape, z_dim, prior)
-        channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         norm = norm or nn.Identity
         plan = capped_channels(size, width)[::-1]
         layers = [nn.Linear(z_dim, plan[0] * 16), Unflatten(4)]
@@ -71,7 +71,7 @@ class Discriminator(game.Discriminator):
     @checked
     def __init__(self, shape: Sequence[int], width: Count = 64):
         super().__init__()
-        channels, size = image_shape("wgan_gp_resnet", shape, SIZES)
+        channels, size = image_shape(shape, SIZES)
         plan = capped_channels(size, width)
         blocks = [DownBlock(*pair, halve=True) for pair in itertools.pairwise(plan)]
         self.body = Layers(nn.Conv2d(channels, width, 3, padding=1), *blocks)

@@ -17,7 +17,7 @@ from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
 from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
-from lit_gan.records.resume import check_resume, keep_found
+from lit_gan.records.resume import check_resume, drop_earlier_settings, keep_found
 from lit_gan.records.run_id import run_id_of, run_id_path
 
 REQUIRED_GROUPS = ("model.G", "model.D", "loss", "reg", "optim", "data", "metrics", "protocol", "trainer")
@@ -134,7 +134,7 @@ def load_config(directory: Path) -> DictConfig:
 
 
 def recorded_config(directory: Path) -> DictConfig:
-    """The config of a run as it was written.
+    """The config of a run as it was written, but for what is no setting any more.
 
     Raises:
         Damaged: the file cannot be read, or a group is missing.
@@ -144,6 +144,7 @@ def recorded_config(directory: Path) -> DictConfig:
     missing = [name for name in REQUIRED_GROUPS if not isinstance(OmegaConf.select(config, name), DictConfig)]
     if missing:
         raise Damaged(path, f"{', '.join(missing)} missing", "restore the file, or start a new run")
+    drop_earlier_settings(config)
     return config
 
 

@@ -73,6 +73,16 @@ def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> No
                     del now[name]
 
 
+def drop_earlier_settings(config: DictConfig) -> None:
+    """Removes from a recorded config what earlier versions of lit_gan had and this one has not.
+
+    DCGAN's G was told its choice of `model`, which nothing but the refusal of a shape has read.
+    """
+    G = OmegaConf.select(config, "model.G") or {}
+    if G.get("_target_") == "lit_gan.models.dcgan.Generator":
+        G.pop("model", None)
+
+
 def keep_found(old: DictConfig, new: DictConfig) -> None:
     """Puts what an earlier run has found its data to be in place of "auto" in a config, and the
     metrics that it has so found to fit.

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32, single_precision
 from lit_gan.ranges import Allowed, Count, Range, UnitInterval, checked, require
 from lit_gan.system.processes import mean_over_processes, rank_and_size
@@ -277,6 +277,8 @@ class Adaptive(Regularizer):
         UserError: an argument out of its range.
     """
 
+    adds_term = False  # `d` counts
+
     def __init__(self, p: float, target: float | None, ramp: int, interval: int):
         super().__init__()
         self.target, self.ramp, self.interval = target, ramp, interval
@@ -286,6 +288,11 @@ class Adaptive(Regularizer):
         for name in ("signs", "judged", "shown"):
             self.register_buffer(name, torch.zeros(()))
         self.register_buffer("updates", torch.zeros((), dtype=torch.long))
+
+    @property
+    def movable_probability(self) -> Tensor | None:
+        """p, where no target moves it."""
+        return self.p if self.target is None else None
 
     def d(self, turn: Turn) -> None:
         """Counts on which side of the boundary D puts the real samples of all processes; no term.
@@ -463,6 +470,7 @@ def check_policy(policy: Sequence[str], multipliers: Mapping[str, float]) -> Non
     for word, multiplier in multipliers.items():
         if word not in policy:
             raise UserError(
-                f"reg.ada.multipliers.{word} is of no way in reg.ada.policy: put {word} into it, or leave it out here."
+                f"reg.ada.multipliers.{word}={written(multiplier)} names no way in reg.ada.policy: put {word} into it, "
+                f"or leave it out here."
             )
         require(f"reg.ada.multipliers.{word}", multiplier, Allowed.by(UnitInterval))

@@ -61,7 +61,7 @@ class InfoGAN(Regularizer):
                 f"reg.infogan.categorical={list(categorical)} has a code of fewer than two classes, which says "
                 f"nothing: give each of them 2 or more."
             )
-        if continuous < 0 or not (categorical or continuous):
+        if not (categorical or continuous):
             raise UserError(
                 f"reg.infogan.continuous={continuous} leaves no code to read: make it 1 or more, or give "
                 f"reg.infogan.categorical a number of classes."

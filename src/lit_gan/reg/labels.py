@@ -45,8 +45,8 @@ class Conditional(Regularizer):
         super().__init__(weight)
         if n_classes is None:
             raise UserError(
-                f"reg.{self.name} needs labels, which the data have not (data.n_classes=null): choose data with "
-                f"labels, such as data=digits, or labels=none."
+                "These labels need a data set with classes, and this one has none (data.n_classes=null): choose one, "
+                "such as data=digits, or set labels=none."
             )
         self.n_classes = n_classes
 
@@ -187,8 +187,7 @@ def require_own_last(D: Discriminator) -> None:
     """
     if isinstance(D.head, LastLayer):
         raise UserError(
-            "Two of the chosen labels replace D's last layer, which projection, mapped_projection and multi_hinge do: "
-            "leave all of these but one out of labels=[...]."
+            "Two of the chosen labels replace D's last layer: leave all of these but one out of labels=[...]."
         )
 
 
@@ -314,7 +313,7 @@ class ConditionalBatchNorm(Conditional):
         if not norms:
             raise UserError(
                 "reg.conditional_batch_norm finds no batch normalisation in G: choose labels that reach G in another "
-                "way, which are labels=cgan, projection_concat and acgan."
+                "way, such as labels=cgan."
             )
         within = [(name, norm) for name, norm in norms if name.count(".") > 1]
         for name, norm in within or norms:

@@ -24,8 +24,8 @@ class OfStyles(Regularizer):
         """
         if not isinstance(G, StyledGenerator):
             raise UserError(
-                f"reg={self.name} is of generators with styles, and this one has none: choose model=stylegan2 or leave "
-                f"it out."
+                f"reg={self.name} needs a generator with styles, and this one has none: choose model=stylegan2 or "
+                f"leave it out."
             )
 
 

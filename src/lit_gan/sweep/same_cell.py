@@ -6,7 +6,7 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
-from lit_gan.records.files import read_yaml
+from lit_gan.records.directory import recorded_config
 from lit_gan.records.resume import keep_found, without_locations
 
 MAY_CHANGE_ON_RESUME = {
@@ -45,7 +45,7 @@ def check_same_cell(directory: Path, config: DictConfig) -> None:
     """
     if not has_begun(directory):
         return
-    old = without_locations(read_yaml(directory / ".hydra" / "config.yaml", DictConfig))
+    old = without_locations(recorded_config(directory))
     config = without_locations(config)
     keep_found(old, config)
     names = [name for name in {**old, **config} if name not in MAY_CHANGE_ON_RESUME]

@@ -8,6 +8,7 @@ from lightning.pytorch import Trainer
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import Source
+from lit_gan.parts import selected
 from lit_gan.records.paths import with_whole_path
 from lit_gan.tasks.prescribed import departures
 
@@ -44,7 +45,7 @@ def without_effect(config: DictConfig) -> list[str]:
 
 def choices_of_run(config: DictConfig) -> dict[str, Any]:
     """The choice of each config group, or the list of them."""
-    return own_choices(HydraConfig.get().runtime.choices) | {name: list(config[name]) for name in LISTS}
+    return own_choices(HydraConfig.get().runtime.choices) | {name: selected(config[name]) for name in LISTS}
 
 
 def own_choices(choices: DictConfig) -> dict[str, Any]:

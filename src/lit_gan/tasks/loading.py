@@ -6,10 +6,11 @@ import torch
 from omegaconf import DictConfig
 from torch import Tensor, nn
 
-from lit_gan.build import build_gan, build_generator, selected
+from lit_gan.build import build_gan, build_generator
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 from lit_gan.module import GAN
+from lit_gan.parts import selected
 from lit_gan.records.directory import find_checkpoint
 
 

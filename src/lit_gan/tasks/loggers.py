@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, one_line
-from lit_gan.parts import build_part
+from lit_gan.parts import build_part, selected
 from lit_gan.records.results import Record, Results
 from lit_gan.records.trace import restoring
 from lit_gan.tasks.first_record import choices_of_run
@@ -30,7 +30,7 @@ def build_loggers(config: DictConfig, update: int) -> dict[str, Logger]:
         update: the generator update from which the run goes on. TensorBoard forgets what a killed
             process has told it of later ones.
     """
-    loggers = {name: build_part(entry) for name, entry in config.logger.items()}
+    loggers = {name: build_part(config.logger[name]) for name in selected(config.logger)}
     for logger in loggers.values():
         if isinstance(logger, TensorBoardLogger):
             # Lightning hands these on to the writer, which it makes when the logger starts
@@ -47,6 +47,7 @@ def start_loggers(config: DictConfig, loggers: dict[str, Logger], directory: Pat
     """
     settings = OmegaConf.to_container(config, resolve=True)
     settings["choices"] = choices_of_run(config)
+    settings["reg"] = {name: settings["reg"][name] for name in settings["choices"]["reg"]}
     for name, logger in loggers.items():
         with restoring(directory):
             start_logger(name, logger, settings)

@@ -20,7 +20,7 @@ from lit_gan.callbacks import (
 )
 from lit_gan.callbacks.branch import Branch
 from lit_gan.module import GAN
-from lit_gan.parts import build_part
+from lit_gan.parts import build_part, selected
 from lit_gan.records.results import Results
 from lit_gan.tasks.scoring import Scoring
 
@@ -56,7 +56,7 @@ class RunCallbacks:
         """The callbacks that the config chooses, then the evaluation if there are metrics, then a
         line in the log."""
         scoring = self.scoring
-        followers = [build_part(entry) for entry in self.config.callbacks.values()]
+        followers = [build_part(self.config.callbacks[name]) for name in selected(self.config.callbacks)]
         if scoring.suite is not None:
             arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
             followers.append(Evaluation(scoring.suite, scoring.source, scoring.during, *arguments))

@@ -51,8 +51,8 @@ class Scoring:
         protocol = build_protocol(self.config, self.config.metrics[when])
         if self.suite is not None and protocol.real_split not in self.source.splits:
             raise UserError(
-                f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', which "
-                f"data={self.source.name} has not: choose a protocol on {', '.join(self.source.splits)}."
+                f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', and "
+                f"data={self.source.name} has none of that name: choose a protocol on {', '.join(self.source.splits)}."
             )
         return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
 

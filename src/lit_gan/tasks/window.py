@@ -106,7 +106,7 @@ def truncation_controls(truncated: tuple[str, str] | None) -> list[gradio.compon
 
 def walk_controls(explored: Explored, n: int) -> list[gradio.components.Component]:
     """The controls of where a walk begins and ends, and of its steps."""
-    columns = n // len(explored.classes) if 0 < len(explored.classes) <= n else n
+    columns = max(1, n // len(explored.classes)) if explored.classes else n
     where = "column of the grid, or sample of one class, from 0" if explored.classes else "sample of the grid, from 0"
     with gradio.Row():
         return [
