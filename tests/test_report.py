@@ -832,6 +832,15 @@ class TestSingleRun:
         with pytest.raises(UserError, match="has neither curves nor samples yet"):
             write_report([folder], None)
 
+    @pytest.mark.parametrize("file", ["config.yaml", "cell.json"], ids=["a run", "a cell of a sweep"])
+    def test_a_run_that_has_no_results_yet(self, tmp_path, file):
+        (tmp_path / ".hydra").mkdir()
+        (tmp_path / ".hydra" / file).write_text("{}")
+        with pytest.raises(
+            UserError, match=f"^{tmp_path} has neither curves nor samples yet: wait for the first update"
+        ):
+            write_report([tmp_path], None)
+
     def test_a_damaged_run(self, make):
         folder = make({cell("wgan_gp", "sngan_a"): "{"}) / cell("wgan_gp", "sngan_a")
         with pytest.raises(UserError, match=r"results\.json is damaged"):

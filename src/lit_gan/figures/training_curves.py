@@ -25,6 +25,7 @@ from lit_gan.figures.style import (
     styled,
     styles,
 )
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.table import read_table
 
 COLUMNS = 3
@@ -78,7 +79,7 @@ def save_training_curves(directory: Path, title: str, ends: Mapping[str, str]) -
         UserError: `metrics.csv` is damaged.
         Unwritable: the file cannot be written.
     """
-    panels = read_panels(directory / "metrics.csv")
+    panels = read_panels(metrics_path(directory))
     if not panels:
         return None
     path = directory / "curves.png"

@@ -6,6 +6,7 @@ from typing import Any
 
 from lit_gan.errors import written
 from lit_gan.overrides import as_typed_value
+from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import Pace, pace_of
 from lit_gan.records.results import EMPTY, Record
 from lit_gan.records.score_names import footnotes, format_score, four_digits, scores_in_words
@@ -33,7 +34,7 @@ def run_lines(cell: Cell) -> Iterator[str]:
     yield from (f"warning  {sentence}" for sentence in results.get("warnings", []))
     if results.get("error"):
         yield f"error    {results['error']}"
-    if cell.state in ("stopped", "failed") and (cell.directory / "checkpoints" / "last.ckpt").exists():
+    if cell.state in ("stopped", "failed") and checkpoint_path(cell.directory).exists():
         yield f"go on    {run_command('train', 'resume', cell.directory)}"
 
 
