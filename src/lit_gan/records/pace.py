@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_gan.records.curve_names import PLAYERS
 from lit_gan.records.files import Damaged
 from lit_gan.records.layout import metrics_path, results_path
 from lit_gan.records.results import Record
@@ -57,7 +58,7 @@ def newest_curves(path: Path) -> tuple[int, dict[str, float]]:
     except (OSError, Damaged):
         return 0, {}
     curves = {}
-    for name in (name for name in columns if name.startswith(("d/", "g/"))):
+    for name in (name for name in columns if name.startswith(PLAYERS)):
         value = next((row[name] for row in reversed(rows) if row[name]), None)
         curves |= {} if value is None else {name: float(value)}
     return int(rows[-1]["update"]) if rows else 0, curves

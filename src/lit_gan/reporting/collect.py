@@ -15,6 +15,7 @@ from lit_gan.errors import UserError
 from lit_gan.records import search_path
 from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_path, results_path
+from lit_gan.records.score_names import short_name
 from lit_gan.reporting.view import SEED, View, read_view
 from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan
@@ -218,7 +219,7 @@ class Sweep:
         for record in records:
             panel = PanelKey(json.dumps(record["protocol"], sort_keys=True), self.other_axes(run))
             for name, value in record["scores"].items():
-                last, update = name.rpartition("/")[2], record["update"]
+                last, update = short_name(name), record["update"]
                 end, caveat = (record.get(key, {}).get(name) for key in ("ends", "caveats"))
                 found[panel, last, update] = Score(run, panel, last, value, update, end, caveat)
         yield from found.values()

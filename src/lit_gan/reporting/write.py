@@ -12,8 +12,8 @@ from lit_gan.reporting.collect import Sweep, read_single_run, read_sweep
 from lit_gan.reporting.marks import PAGE
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.run_sections import RunWriter
-from lit_gan.reporting.sections import Writer, state_counts
-from lit_gan.sweep.cells import is_run
+from lit_gan.reporting.sections import Writer
+from lit_gan.sweep.cells import counts_in_words, is_run
 
 LISTING = ".lit_gan_report"
 """The file in a report's folder that lists the files of the report."""
@@ -120,7 +120,8 @@ def check_measured(sweep: Sweep) -> None:
     """
     timed = sweep.view.kind == "time" and any(run.cell.results.get("updates_per_second") for run in sweep.runs)
     if not (sweep.finals or sweep.course or timed or any(run.complete for run in sweep.runs)):
+        counts = counts_in_words(run.cell for run in sweep.runs)
         raise UserError(
-            f"{sweep.directory}: no cell has a score yet: {state_counts(sweep)}; wait for the first evaluation, or see "
+            f"{sweep.directory}: no cell has a score yet: {counts}; wait for the first evaluation, or see "
             f"`python -m lit_gan.status {sweep.directory}`."
         )

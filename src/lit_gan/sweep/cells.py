@@ -1,5 +1,7 @@
 """The cells in a sweep's directory, as they are on disk."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -74,6 +76,12 @@ def as_planned(cell: Cell, updates: int) -> Cell:
     if cell.state != "finished" or cell.results.get("updates", 0) >= updates:
         return cell
     return replace(cell, state="stopped", results=cell.results | {"updates_planned": updates})
+
+
+def counts_in_words(cells: Iterable[Cell]) -> str:
+    """How many cells are in each state: "3 finished, 1 running"."""
+    counts = Counter(cell.state for cell in cells)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
 def is_run(directory: Path) -> bool:
