@@ -15,6 +15,7 @@ from lit_gan.catalogue.configs import choices
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
+from lit_gan.layers import n_classes_of
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import as_recorded, measure
 from lit_gan.module import GAN
@@ -24,7 +25,7 @@ from lit_gan.records.layout import samples_folder
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
-from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_config
 from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.system.console import plain_console
