@@ -24,6 +24,7 @@ from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
 from lit_gan.game import Layers, Regularizer, Turn
+from lit_gan.layers import n_classes_of
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics import FeatureMetrics, Suite, classes
 from lit_gan.metrics.classes import class_means, distance_to
@@ -54,7 +55,7 @@ from lit_gan.reg.latents import LOGAN
 from lit_gan.reg.outputs import BalancedConsistency, LatentConsistency, TopK
 from lit_gan.reg.virtual import VirtualBatchNorm
 from lit_gan.reg.weights import SpectralNorm
-from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.sampling import Sampler
 from lit_gan.tasks.evaluate import save_class_grid
 from lit_gan.tasks.sample import interpolation
 from lit_gan.tasks.train import train

@@ -165,7 +165,7 @@ def test_what_trains_names_no_loss_network_or_trick(name):
     assert not methods & words
 
 
-@pytest.mark.parametrize("module", DOORS)
+@pytest.mark.parametrize("module", [*DOORS, "lit_gan.tasks.status", "lit_gan.tasks.report"])
 def test_the_command_line_answers_without_torch(module):
     code = f"import sys, {module}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

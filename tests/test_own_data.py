@@ -36,8 +36,9 @@ from lit_gan.data.shards import Member, ShardPictures
 from lit_gan.data.source import ImageFiles, Images, Source
 from lit_gan.errors import UserError
 from lit_gan.metrics.extractors import EfficientNetLite0
+from lit_gan.parts import locate_if_there
 from lit_gan.records.resume import check_resume
-from lit_gan.settings import check_arguments, located, parts
+from lit_gan.settings import check_arguments, parts
 from lit_gan.sweep.same_cell import check_same_cell
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.pack import pack
@@ -168,7 +169,7 @@ def opened(choice: str, *settings: str) -> Source:
     config = OmegaConf.create({"data": conf(choice.removeprefix("data="))})
     config.merge_with_dotlist(list(settings))
     for part in parts(config):
-        check_arguments(part, located(part._target_))
+        check_arguments(part, locate_if_there(part._target_))
     complete_data(config)
     source = build_source(config)
     source.facts = [config.data[name] for name in ("image_size", "channels", "n_classes")]

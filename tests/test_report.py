@@ -66,8 +66,9 @@ LABELS = {"spectral_norm": "SN-GAN", "wgan_gp": "WGAN-GP", "weight_clipping": "W
 
 
 def record(update, fid, protocol=PROTOCOL, checkpoint="last"):
-    scores = {f"{protocol.get('extractor', 'x')}/fid": fid}
-    return {"update": update, "checkpoint": checkpoint, "weights": "raw", "scores": scores, "protocol": protocol}
+    name = f"{protocol.get('extractor', 'x')}/fid"
+    measured = {"scores": {name: fid}, "protocol": protocol, "ends": {name: "min"}}
+    return {"update": update, "checkpoint": checkpoint, "weights": "raw", **measured}
 
 
 def results(fid, course=(), **other):
@@ -296,14 +297,17 @@ class TestComparison:
         scored["final"] |= {"ends": {"digits/fid": "max"}}
         assert only(make({cell("wgan_gp", "a"): scored})).end == "max"
 
-    @pytest.mark.parametrize(
-        ("score", "end"), [("fid", "min"), ("intra_fid", "min"), ("held", "max"), ("jsd6", "min"), ("is_std", None)]
-    )
-    def test_the_good_end_is_known_where_an_earlier_record_does_not_say_it(self, make, score, end):
-        earlier = results(None)
-        earlier["final"] = record(100, 3.0) | {"scores": {f"digits/{score}": 3.0}}
-        folder = make({cell("wgan_gp", "a"): earlier}, figure=FIGURE | {"scores": [score]})
-        assert only(folder).end == end
+    def test_the_good_end_is_unknown_where_no_record_says_it(self, make):
+        early = {cell(method, "a"): results(3.0) for method in LABELS}
+        for content in early.values():
+            del content["final"]["ends"]
+        assert only(folder := make(early)).end is None
+        assert "SN-GAN" in page_of(folder)
+
+    def test_one_record_that_says_the_good_end_speaks_for_all(self, make):
+        early = results(3.0)
+        del early["final"]["ends"]
+        assert only(make({cell("wgan_gp", "a"): early, cell("wgan_gp", "b"): results(3.0)})).end == "min"
 
     def test_unfinished_cells_give_no_final_score(self, make):
         scored = [record(50, 60.0)]
@@ -831,6 +835,15 @@ class TestSingleRun:
         folder = make({cell("wgan_gp", "sngan_a"): begun}) / cell("wgan_gp", "sngan_a")
         with pytest.raises(UserError, match="has neither curves nor samples yet"):
             write_report([folder], None)
+
+    @pytest.mark.parametrize("file", ["config.yaml", "cell.json"], ids=["a run", "a cell of a sweep"])
+    def test_a_run_that_has_no_results_yet(self, tmp_path, file):
+        (tmp_path / ".hydra").mkdir()
+        (tmp_path / ".hydra" / file).write_text("{}")
+        with pytest.raises(
+            UserError, match=f"^{tmp_path} has neither curves nor samples yet: wait for the first update"
+        ):
+            write_report([tmp_path], None)
 
     def test_a_damaged_run(self, make):
         folder = make({cell("wgan_gp", "sngan_a"): "{"}) / cell("wgan_gp", "sngan_a")

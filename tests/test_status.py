@@ -23,7 +23,15 @@ def content(state="running", updates=100, **more):
     course = [{"update": updates, "scores": FID, "protocol": PROTOCOL, "weights": "raw"}]
     seconds = {"training": 50.0, "evaluation": 25.0}
     whole = {"status": state, "updates": updates, "updates_planned": 300, "course": course, "final": None, "best": None}
-    return whole | {"seconds": seconds, "updates_per_second": 2.0, "choices": {"model": "dcgan", "reg": ["r1"]}} | more
+    return (
+        whole
+        | {
+            "seconds": seconds,
+            "updates_per_second": 2.0,
+            "choices": {"model": "dcgan", "reg": ["r1"], "order": "extragradient"},
+        }
+        | more
+    )
 
 
 def write(directory, table=None, **settings):
@@ -95,7 +103,7 @@ class TestSingleRun:
         with sole_use(write(tmp_path / "run", TABLE)):
             lines = command(tmp_path / "run").splitlines()
         assert lines[1:] == [
-            "choices  model=dcgan reg=[r1]",
+            "choices  model=dcgan reg=[r1] order=extragradient",
             "running  update 120 of 300, 2 updates/s, 2 min 15 s left",
             "curves   d/hinge 1.25  g/hinge 0.5",
             "scores   digits: fid 3.5  (update 100)",

@@ -7,12 +7,6 @@ from torch import Tensor
 
 from lit_gan.errors import UserError
 
-SPECTRAL_NORM = "sigma/"
-"""What the name of a curve of a layer's spectral norm begins with; the layer's name follows."""
-
-GRADIENT_NORM = "gradient_norm/"
-"""What the name of a curve of a gradient's length begins with; "d" or "g" follows."""
-
 
 class Diverged(UserError):
     """A loss, or what the networks put out, is not finite any more."""

@@ -28,6 +28,12 @@ def one_line(text: str) -> str:
     return re.sub(r"\s*\n\s*", " ", text.strip())
 
 
+def first_few(names: Sequence[str], most: int = 3) -> str:
+    """The first `most` of some names, and how many more there are."""
+    others = len(names) - most
+    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
+
+
 def hint(word: str, known: Sequence[str]) -> str:
     """The end of a sentence about a wrong word: the nearest known word, and all of them."""
     near = difflib.get_close_matches(word, known, n=1)

@@ -19,6 +19,18 @@ from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, at_
 Matrix = Float[Tensor, "out rest"]
 
 
+class WrongShape(UserError):
+    """Samples of a shape with which something cannot be done.
+
+    Args:
+        done: what would be done to which samples, "reg=ada changes images".
+        way_out: "use reg=apa, which goes with any".
+    """
+
+    def __init__(self, G: Generator, done: str, way_out: str):
+        super().__init__(f"{done}, but the samples here have shape {list(G.shape)}: {way_out}.")
+
+
 class NormSlot(nn.Identity):
     """A place in a network where a normalisation of `channels` channels may be put; the identity
     until one is."""
@@ -159,6 +171,11 @@ def is_reparametrised(layer: nn.Module) -> bool:
     it applies."""
     lists = layer.parametrizations.values() if parametrize.is_parametrized(layer) else []
     return any(not isinstance(part, Equalised) for parts in lists for part in parts)
+
+
+def n_classes_of(network: nn.Module) -> int | None:
+    """How many classes a network tells apart; None if it looks at no labels."""
+    return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
 
 
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)

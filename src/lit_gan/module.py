@@ -13,10 +13,9 @@ from torch import Tensor, nn
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.layers import changes, fixed
+from lit_gan.layers import changes, fixed, n_classes_of
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
-from lit_gan.sampling import n_classes_of
 
 
 class GAN(LightningModule, Game):

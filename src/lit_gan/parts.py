@@ -2,9 +2,11 @@
 
 import re
 import sys
+from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
+from hydra._internal.utils import _locate
 from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
@@ -32,6 +34,30 @@ def selected(group: DictConfig) -> list[str]:
     these name no class.
     """
     return [name for name, entry in group.items() if "_target_" in entry]
+
+
+def locate(target: Any) -> Callable:
+    """The class or function that a `_target_` names.
+
+    Raises:
+        UserError: it cannot be imported.
+    """
+    try:
+        return _locate(target)  # as `instantiate` finds it; Hydra's public way to it also logs what is not there
+    except Exception as error:  # whatever a module of one's own raises when it is imported
+        reason = one_line(str(error))
+        raise UserError(
+            f"_target_: {target} cannot be imported ({reason}): correct the name in its YAML file."
+        ) from error
+
+
+def locate_if_there(target: Any) -> Callable | None:
+    """The class or function that a `_target_` names; None if it cannot be imported, which is answered
+    when it is to be called."""
+    try:
+        return locate(target)
+    except UserError:
+        return None
 
 
 def why_not_built(error: InstantiationException) -> str:

@@ -52,6 +52,9 @@ Share = Annotated[float, Range(above=0, most=1)]
 UnitInterval = Annotated[float, Range(0, most=1)]
 Switch = Annotated[bool, Range()]
 Seed = Annotated[int, Range(0, below=2**32)]
+BatchStatistics = Literal["running", "batch", "standing"]
+"""What G's batch normalisation normalises by when it does not train: its running statistics, those
+of each batch, or the mean of those of fresh batches drawn for it."""
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "one word or path", NoneType: "null"}
 

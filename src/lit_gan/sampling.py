@@ -4,31 +4,23 @@ import copy
 import difflib
 import math
 from collections.abc import Sequence
-from typing import Literal
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from lit_gan.data.source import first_few
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, first_few
 from lit_gan.game import Generator, Normal
+from lit_gan.layers import n_classes_of
+from lit_gan.ranges import BatchStatistics
 from lit_gan.styles import StyledGenerator
 
-BatchStatistics = Literal["running", "batch", "standing"]
-"""What G's batch normalisation normalises by when it does not train: its running statistics, those
-of each batch, or the mean of those of `STANDING` batches drawn for it."""
 AT_ONCE = 256
 """The most samples of a picture that G makes in one pass."""
 BLOCK = 256
 """Latent vectors are drawn in blocks of so many, so that the first ones are the same for each n."""
 STANDING = (16, 256)
 """So many batches of so many samples; 16 as in the PyTorch code of Brock et al. 2019."""
-
-
-def n_classes_of(network: nn.Module) -> int | None:
-    """How many classes a network tells apart; None if it looks at no labels."""
-    return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
 
 
 def class_number(wanted: int | str, names: Sequence[str] | None) -> int:
@@ -72,7 +64,7 @@ class Sampler:
 
     Args:
         seed: of the latent vectors, which are drawn on the CPU and so do not depend on the device.
-        batch_norm: "running", "batch" or "standing", see `BatchStatistics`.
+        batch_norm: "running", "batch" or "standing", see `lit_gan.ranges.BatchStatistics`.
         truncation: the largest absolute value of a normal latent variable; None for any. Of a
             generator with styles the share of their way from the mean style that they go.
 

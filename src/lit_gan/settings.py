@@ -6,14 +6,15 @@ The tables name what belongs to a command. What belongs to a class or function
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-from hydra._internal.utils import _locate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.base import Node
 
+from lit_gan.parts import locate_if_there
 from lit_gan.ranges import (
     Allowed,
+    BatchStatistics,
     Count,
     CountOrNone,
     NonNegative,
@@ -66,7 +67,7 @@ SAMPLE = {
     "seed": Seed,
     "ema": Switch,
     "truncation": Annotated[float | None, Range(above=0)],
-    "batch_norm": Literal["running", "batch", "standing"],
+    "batch_norm": BatchStatistics,
     "batch_size": Count,
     "interpolations": Whole,
     "steps": Count,
@@ -125,7 +126,7 @@ def check_config(config: DictConfig, settings: Mapping[str, Any]) -> None:
     """
     check_settings(config, settings)
     for part in parts(config):
-        check_arguments(part, located(part._get_node("_target_")._value()))
+        check_arguments(part, locate_if_there(part._get_node("_target_")._value()))
 
 
 def check_settings(config: DictConfig, settings: Mapping[str, Any]) -> None:
@@ -180,12 +181,3 @@ def referred(node: Node | None) -> Node | None:
     value at all."""
     node = None if node is None else node._maybe_dereference_node(throw_on_resolution_failure=False)
     return None if node is None or node._is_missing() else node
-
-
-def located(target: Any) -> Callable | None:
-    """The class or function of a name; None if it cannot be imported, which is answered when it is
-    to be called."""
-    try:
-        return _locate(target)
-    except Exception:  # an import can fail in any way
-        return None

@@ -14,9 +14,10 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
 from lit_gan.game import Images
+from lit_gan.layers import n_classes_of
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.ranges import Allowed, Count, NonNegative, Range, checked, require
-from lit_gan.sampling import latents_and_labels, n_classes_of
+from lit_gan.sampling import latents_and_labels
 
 MADE = ["mean a", "mean b", "mean c", *["neighbour"] * 4, "result", *["neighbour"] * 4]
 """What the samples of the new latent vectors are: three means, then the result in the middle of

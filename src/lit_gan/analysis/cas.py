@@ -14,9 +14,10 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, MOST_SHOWN, VERMILION
-from lit_gan.metrics.classifier import ConvNet, logits_of, small, trained_network
+from lit_gan.layers import n_classes_of
+from lit_gan.metrics.classifier import ConvNet, logits_of, trained_network
+from lit_gan.metrics.extractors import shrunk
 from lit_gan.ranges import Count, Range, checked
-from lit_gan.sampling import n_classes_of
 
 HELD = 5
 """One training image in so many is held back to test on, where the data have no split "test"."""
@@ -118,14 +119,14 @@ class Examples(NamedTuple):
 def read_examples(subject: Subject, split: str, n: int) -> Examples:
     """At most n images of a split, in a random order that is always the same."""
     _, images, labels = subject.real(split, n)
-    return Examples(torch.cat([small(part) for part in images.split(500)]), labels)
+    return Examples(torch.cat([shrunk(part, ConvNet.SIZE) for part in images.split(500)]), labels)
 
 
 def generated_images(subject: Subject, labels: Int[Tensor, " n"]) -> Small:
     """A sample of each label, rounded to whole grey levels as files are, of the classifier's size."""
     sampler = subject.sampler()
     parts = (sampler.generate(sampler.vectors(len(y)), y.to(subject.device)) for y in labels.split(subject.batch_size))
-    return torch.cat([small(to_uint8(x)).cpu() for x in parts])
+    return torch.cat([shrunk(to_uint8(x), ConvNet.SIZE).cpu() for x in parts])
 
 
 def accuracy_rows(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> list[dict[str, Any]]:

@@ -12,7 +12,7 @@ from lit_gan.analysis.figures import contact_sheet, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
 from lit_gan.game import Images
-from lit_gan.metrics.extractors import resized
+from lit_gan.metrics.extractors import shrunk
 from lit_gan.metrics.reading import subset_indices
 from lit_gan.ranges import AtLeastTwo, Count, Probability, checked
 
@@ -78,7 +78,7 @@ class Duplicates(Analysis):
     def read(self, subject: Subject) -> tuple[Int[Tensor, " n"], UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
         """The numbers of the images, in ascending order, the images at 32 px and their labels."""
         numbers = subset_indices(subject.source.split("train"), self.images).sort().values
-        batches = [(shrunk(images), labels) for images, labels in subject.batches("train", numbers)]
+        batches = [(shrunk(images, SIZE), labels) for images, labels in subject.batches("train", numbers)]
         images, labels = zip(*batches, strict=True)
         return numbers, torch.cat(images), torch.cat(labels)
 
@@ -128,11 +128,6 @@ class HashingAutoencoder(nn.Module):
     def code(self, images: UInt8[Tensor, "b c s s"]) -> Bool[Tensor, "b bits"]:
         """Which hidden units are positive."""
         return self.encode(self.centred(images)) > 0
-
-
-def shrunk(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
-    """Images shrunk to 32 px."""
-    return resized(images, SIZE).round().to(torch.uint8)
 
 
 def first_of_its_code(codes: Bool[Tensor, "n bits"]) -> Int[Tensor, " n"]:

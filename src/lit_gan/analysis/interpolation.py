@@ -7,8 +7,8 @@ from torch import Tensor
 from lit_gan.analysis.base import Analysis, Finding, check_images
 from lit_gan.analysis.figures import contact_sheet
 from lit_gan.analysis.subject import Subject
+from lit_gan.layers import n_classes_of
 from lit_gan.ranges import AtLeastTwo, Count, checked
-from lit_gan.sampling import n_classes_of
 
 
 class Interpolation(Analysis):

@@ -9,8 +9,8 @@ from lit_gan.analysis.figures import SHADES, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, VERMILION
+from lit_gan.layers import n_classes_of
 from lit_gan.ranges import AtLeastTwo, Count, checked
-from lit_gan.sampling import n_classes_of
 
 
 class LevelSets(Analysis):

@@ -10,9 +10,9 @@ from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, MARKERS, VERMILION
+from lit_gan.layers import n_classes_of
 from lit_gan.metrics.ms_ssim import WINDOW, Pixels, n_scales, similarity
 from lit_gan.ranges import Count, checked
-from lit_gan.sampling import n_classes_of
 
 
 class MSSSIM(Analysis):

@@ -15,9 +15,9 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import panel_grid
 from lit_gan.game import Images, Latents, Normal, Uniform
-from lit_gan.layers import Matrix
+from lit_gan.layers import Matrix, n_classes_of
 from lit_gan.ranges import AtLeastTwo, Count, Positive, checked
-from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.sampling import Sampler
 
 Directions = Float[Tensor, "k z"]
 

@@ -17,8 +17,9 @@ from lit_gan.figures.style import BLUE, label_score, panel_grid, score_name
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import measure
 from lit_gan.parts import build_part
-from lit_gan.ranges import Allowed, AtLeastTwo, Range, checked, require
-from lit_gan.sampling import BatchStatistics, require_truncatable
+from lit_gan.ranges import Allowed, AtLeastTwo, BatchStatistics, Range, checked, require
+from lit_gan.records.score_names import short_name
+from lit_gan.sampling import require_truncatable
 from lit_gan.system.watching import watched
 
 TRADES = (("is", "fid"), ("recall", "precision"))
@@ -46,7 +47,7 @@ class Truncation(Analysis):
     Args:
         limits: the truncations, in the order of the table.
         samples: number of samples at each of them, for every score.
-        batch_norm: "standing", "running" or "batch", see `lit_gan.sampling.BatchStatistics`.
+        batch_norm: "standing", "running" or "batch", see `lit_gan.ranges.BatchStatistics`.
 
     Raises:
         UserError: no limit, or one that is not above 0.
@@ -103,7 +104,7 @@ class Truncation(Analysis):
 
 def short_names(values: dict[str, Any]) -> dict[str, Any]:
     """What is said of scores, by the part of their names behind the slash."""
-    return {name.rpartition("/")[2]: value for name, value in values.items()}
+    return {short_name(name): value for name, value in values.items()}
 
 
 def best_row(rows: list[dict[str, Any]], score: str, end: str, prefix: str) -> str:

@@ -7,12 +7,13 @@ from torch import Tensor, nn
 from lit_gan.analysis.base import Analysis, Finding
 from lit_gan.analysis.figures import SHADES, panels, titled_figure
 from lit_gan.analysis.subject import Subject
-from lit_gan.curves import SPECTRAL_NORM
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.game import Discriminator
 from lit_gan.layers import singular_values, weight_layers
 from lit_gan.ranges import Count, checked
+from lit_gan.records.curve_names import SPECTRAL_NORM
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.score_names import four_digits
 from lit_gan.records.table import read_table
 
@@ -73,7 +74,7 @@ class SpectralNorms(Analysis):
         Raises:
             UserError: `metrics.csv` has none.
         """
-        path = subject.directory / "metrics.csv"
+        path = metrics_path(subject.directory)
         columns, rows = read_table(path) if path.exists() else ([], [])
         names = [name for name in columns if name.startswith(SPECTRAL_NORM)]
         if not names:

@@ -7,13 +7,11 @@ from pathlib import Path
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.checkpoints import Stopped
-from lit_gan.errors import written
 from lit_gan.figures.training_curves import save_training_curves
+from lit_gan.records.chosen import choices_in_words
 from lit_gan.records.results import Results
 
 log = logging.getLogger("lit_gan")
-CHOICES = ("experiment", "method", "model", "loss", "labels", "reg", "optim", "data")
-"""Config groups that the title of the figure names."""
 
 
 class CurvesFigure(Callback):
@@ -49,8 +47,7 @@ class CurvesFigure(Callback):
 
     def save(self) -> Path | None:
         """Draws the figure; returns its path, or None if there was nothing to draw."""
-        choices = self.results.content.get("choices", {})
-        title = "   ".join(f"{group}={written(choices[group])}" for group in CHOICES if choices.get(group))
+        title = choices_in_words(self.results.content.get("choices", {}), between="   ")
         try:
             return save_training_curves(self.results.path.parent, title, self.ends)
         except Exception as error:  # a picture must not take a trained run with it, whatever is wrong with it

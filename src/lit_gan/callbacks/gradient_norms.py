@@ -7,9 +7,10 @@ from torch.nn.utils import get_total_norm
 from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
-from lit_gan.curves import GRADIENT_NORM, Curves
+from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.module import GAN
+from lit_gan.records.curve_names import GRADIENT_NORM
 
 
 class GradientNorms(Callback):

@@ -13,7 +13,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 
 from lit_gan.curves import Curves
 from lit_gan.records.results import Results
-from lit_gan.records.score_names import format_score, four_digits
+from lit_gan.records.score_names import format_score, four_digits, short_name
 from lit_gan.system.watching import on_terminal
 
 log = logging.getLogger("lit_gan")
@@ -212,6 +212,6 @@ class ProgressBar(TQDMProgressBar):
         elapsed = time.perf_counter() - (self.clock.started or time.perf_counter())
         speed = {"images/s": f"{updates * self.clock.images_per_update / elapsed:.0f}"} if elapsed > 0 else {}
         score = trainer.callback_metrics.get(self.monitor) if self.monitor else None
-        shown = {} if score is None else {self.monitor.rpartition("/")[2]: four_digits(score.item())}
+        shown = {} if score is None else {short_name(self.monitor): four_digits(score.item())}
         losses = {name: value for name, value in self.curves.latest.items() if name not in OUTPUTS}
         return speed | shown | {name: f"{value:.3g}" for name, value in losses.items()}

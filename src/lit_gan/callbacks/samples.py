@@ -6,6 +6,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.figures.pictures import render
 from lit_gan.ranges import Count, Seed, checked
+from lit_gan.records.layout import samples_folder
 from lit_gan.sampling import Sampler
 
 
@@ -35,7 +36,7 @@ class SampleGrid(Callback):
         samples, columns = Sampler(G, self.seed).grid(self.points if len(G.shape) == 1 else self.count)
         source = trainer.datamodule.source
         grid = render(source, samples, columns, columns and source.class_names)
-        grid.save(Path(trainer.default_root_dir) / "samples" / f"{update:06d}")
+        grid.save(samples_folder(Path(trainer.default_root_dir)) / f"{update:06d}")
         weights = "G" if G is pl_module.G else "the moving average of G"
         for logger in trainer.loggers:
             grid.log(logger, "samples", update, f"{weights} after {update} updates, {len(samples)} samples")

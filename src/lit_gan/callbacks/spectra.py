@@ -2,8 +2,8 @@
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_gan.curves import SPECTRAL_NORM
 from lit_gan.layers import singular_values
+from lit_gan.records.curve_names import SPECTRAL_NORM
 
 
 class Spectra(Callback):

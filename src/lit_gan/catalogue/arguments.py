@@ -8,27 +8,11 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pkgutil import resolve_name
 from types import UnionType
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import one_line
 from lit_gan.ranges import KINDS, argument_ranges
-
-
-def locate(path: str) -> Callable:
-    """The class or function that a `_target_` names.
-
-    Raises:
-        UserError: it cannot be imported.
-    """
-    try:
-        return resolve_name(path)
-    except Exception as error:  # whatever a module of one's own raises when it is imported
-        reason = one_line(str(error))
-        raise UserError(
-            f"_target_: {path} cannot be imported ({reason}): correct the name in its YAML file."
-        ) from error
 
 
 @dataclass(frozen=True)

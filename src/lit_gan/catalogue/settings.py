@@ -9,9 +9,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from lit_gan.catalogue.arguments import Arguments, locate
+from lit_gan.catalogue.arguments import Arguments
 from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.errors import written
+from lit_gan.parts import locate
 from lit_gan.records.search_path import class_paths
 
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_args_", "_recursive_")

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from lit_gan.cli.flags import JSON
 from lit_gan.errors import UserError
-from lit_gan.records.trace import NewFolders, fingerprint, record_of
+from lit_gan.records.layout import results_path
+from lit_gan.records.trace import NewFolders, fingerprint
 from lit_gan.sweep.cells import is_run
 from lit_gan.sweep.overview import json_line, read_run_or_cells
 
@@ -56,7 +57,9 @@ def line_about(directory: Path | None, failed: bool) -> str | None:
     Args:
         failed: whether the command has; what it has left untouched is then of an earlier one.
     """
-    if directory is None or (failed and is_run(directory) and NewFolders.record == fingerprint(record_of(directory))):
+    if directory is None or (
+        failed and is_run(directory) and NewFolders.record == fingerprint(results_path(directory))
+    ):
         return None
     with suppress(UserError):
         return json_line(directory, read_run_or_cells(directory))

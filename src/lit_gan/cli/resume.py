@@ -12,6 +12,7 @@ from lit_gan.cli.choices import ONE_CHOICE
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, override_key, override_values, parse_override, parse_overrides
 from lit_gan.records.files import read_yaml
+from lit_gan.records.layout import config_folder
 
 
 def command_of_resume(settings: list[str]) -> list[str]:
@@ -54,7 +55,7 @@ def recorded_overrides(directory: str) -> list[str]:
     Raises:
         UserError: there is no run in the directory, or its record is damaged.
     """
-    saved = Path(directory) / ".hydra" / "overrides.yaml"
+    saved = config_folder(Path(directory)) / "overrides.yaml"
     if not saved.is_file():
         raise UserError(f"resume={directory} is no run directory: there is no {saved}, which every run writes.")
     return [str(override) for override in read_yaml(saved, ListConfig)]
@@ -66,7 +67,7 @@ def recorded_choices(directory: Path) -> dict[str, Any]:
     Raises:
         UserError: the record is damaged.
     """
-    path = directory / ".hydra" / "hydra.yaml"
+    path = config_folder(directory) / "hydra.yaml"
     hydra = read_yaml(path, DictConfig) if path.is_file() else OmegaConf.create()
     return dict(OmegaConf.select(hydra, "hydra.runtime.choices") or {})
 

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lit_gan.data.image_files import FIRST_ENDINGS, Survey, natural_key, survey
-from lit_gan.data.source import first_few
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, first_few
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Range, Switch, checked
 from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute

@@ -17,8 +17,8 @@ from lit_gan.data.folder import SPLITS, ImageFolder
 from lit_gan.data.handles import OwnHandle
 from lit_gan.data.image_files import FilePictures, Survey
 from lit_gan.data.own_images import class_numbers, number_of_classes
-from lit_gan.data.source import Header, first_few
-from lit_gan.errors import UserError
+from lit_gan.data.source import Header
+from lit_gan.errors import UserError, first_few
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Range, Switch, checked
 from lit_gan.records.paths import absolute
 

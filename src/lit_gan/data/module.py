@@ -17,8 +17,8 @@ from lit_gan.data.own_images import class_numbers
 from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, flipped
-from lit_gan.data.source import ImageFiles, Images, Source, first_few, rows
-from lit_gan.errors import UserError
+from lit_gan.data.source import ImageFiles, Images, Source, rows
+from lit_gan.errors import UserError, first_few
 from lit_gan.system.signals import leave_to_parent
 
 log = logging.getLogger(__name__)

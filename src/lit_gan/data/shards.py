@@ -14,9 +14,8 @@ from PIL import Image
 
 from lit_gan.data.image_files import COMPRESSED, FilePictures, Survey, hash_of_part
 from lit_gan.data.own_images import class_numbers, number_of_classes
-from lit_gan.data.source import first_few
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, first_few
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
 from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lit_gan.data.scale import to_unit
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, first_few
 from lit_gan.ranges import Range
 
 SplitSeed = Annotated[int, Range(0, below=2**31)]
@@ -284,12 +284,6 @@ def decode(files: ImageFiles) -> Images:
     with ThreadPoolExecutor() as pool:
         list(pool.map(fill, range(0, n, 64)))
     return Images(images, labels)
-
-
-def first_few(names: Sequence[str], most: int = 3) -> str:
-    """The first `most` of some names, and how many more there are."""
-    others = len(names) - most
-    return ", ".join(names[:most]) + (f" and {others} more" if others > 0 else "")
 
 
 class Source:

@@ -6,13 +6,13 @@ from typing import Any
 
 import yaml
 
-from lit_gan.data.source import first_few
-from lit_gan.errors import written
+from lit_gan.errors import first_few, written
 from lit_gan.exporting.description import LIBRARY, Description
 from lit_gan.exporting.folder import GRID
 from lit_gan.exporting.formats import FILES
 from lit_gan.exporting.usage import use
 from lit_gan.figures.pictures import Page, Picture
+from lit_gan.records.chosen import CHOICES
 from lit_gan.records.results import Record
 from lit_gan.records.score_names import footnotes, format_score, split_names
 
@@ -102,7 +102,7 @@ def average_setting(description: Description) -> str:
 def training(description: Description, results: Mapping[str, Any]) -> str:
     """A table of what was trained, and with what."""
     choices = results.get("choices", {})
-    chosen = {name: choices[name] for name in SHOWN if choices.get(name) not in (None, [], "none")}
+    chosen = {name: choices[name] for name in CHOICES if choices.get(name) not in (None, [], "none")}
     versions = results.get("versions", {})
     average = f", a moving average (`{average_setting(description)}`)" if description["weights"] == "ema" else ""
     rows = {
@@ -115,10 +115,6 @@ def training(description: Description, results: Mapping[str, Any]) -> str:
     }
     lines = [f"| {name} | {value} |" for name, value in rows.items() if value not in (None, "")]
     return "\n".join(["| | |", "|---|---|", *lines])
-
-
-SHOWN = ("experiment", "method", "model", "loss", "labels", "reg", "optim", "order", "data")
-"""The groups of a config whose choices the card shows."""
 
 
 def scores(description: Description, results: Mapping[str, Any]) -> str:

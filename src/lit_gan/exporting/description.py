@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from lit_gan.data import Source
 from lit_gan.errors import UserError, hint
 from lit_gan.game import Generator
-from lit_gan.sampling import n_classes_of
+from lit_gan.layers import n_classes_of
 
 Description = dict[str, Any]
 

@@ -12,7 +12,7 @@ from torch.export import Dim, ExportedProgram
 from lit_gan.errors import UserError, hint, one_line
 from lit_gan.exporting.description import Description, as_strings
 from lit_gan.game import Generator
-from lit_gan.sampling import n_classes_of
+from lit_gan.layers import n_classes_of
 from lit_gan.system.quiet import quiet
 
 FILES = {"safetensors": "model.safetensors", "onnx": "model.onnx", "torch": "model.pt2"}

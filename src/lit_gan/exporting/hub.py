@@ -14,8 +14,8 @@ from lit_gan.errors import UserError, one_line
 from lit_gan.exporting.description import Description
 from lit_gan.exporting.folder import CONFIG, absent
 from lit_gan.exporting.formats import FILES
+from lit_gan.parts import locate_if_there
 from lit_gan.records.search_path import class_paths
-from lit_gan.settings import located
 from lit_gan.system.quiet import quiet
 
 PREFIX = "hub:"
@@ -139,7 +139,7 @@ def is_trusted(target: str) -> bool:
     What a module has imported is reached through its name, too, as in `lit_gan.models.dcgan.torch`:
     where the object was defined decides. Nothing is imported for a name that begins otherwise.
     """
-    home = getattr(located(target), "__module__", None) if below_trusted(target) else None
+    home = getattr(locate_if_there(target), "__module__", None) if below_trusted(target) else None
     return isinstance(home, str) and below_trusted(home)
 
 

@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from lit_gan.curves import GRADIENT_NORM
 from lit_gan.figures.style import (
     MOST_SHOWN,
     Style,
@@ -25,13 +24,15 @@ from lit_gan.figures.style import (
     styled,
     styles,
 )
+from lit_gan.records.curve_names import FINAL, GRADIENT_NORM, PLAYERS, SPECTRAL_NORM
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.table import read_table
 
 COLUMNS = 3
 """How many panels stand beside each other."""
 PAIRS = (("precision", "recall"), ("density", "coverage"))
 """Scores that share a panel: of the quality of samples and of their variety."""
-LEFT_OUT = ("final/", "sigma/")
+LEFT_OUT = (FINAL, SPECTRAL_NORM)
 """How columns begin that belong to other figures, or were measured by another protocol than during
 training."""
 OUTPUTS = {"d/real": "real", "d/fake": "generated"}
@@ -78,7 +79,7 @@ def save_training_curves(directory: Path, title: str, ends: Mapping[str, str]) -
         UserError: `metrics.csv` is damaged.
         Unwritable: the file cannot be written.
     """
-    panels = read_panels(directory / "metrics.csv")
+    panels = read_panels(metrics_path(directory))
     if not panels:
         return None
     path = directory / "curves.png"
@@ -95,7 +96,7 @@ def read_panels(path: Path) -> list[Panel]:
     columns, rows = read_table(path)
     curves = {name: finite_points(rows, name) for name in columns if name != "update" and not name.startswith(LEFT_OUT)}
     curves = {name: points for name, points in curves.items() if points[0]}
-    n_losses = sum(name.startswith(("d/", "g/")) and name not in OUTPUTS for name in curves)
+    n_losses = sum(name.startswith(PLAYERS) and name not in OUTPUTS for name in curves)
     panels = {title: Panel(title) for title in ("losses", "D's losses", "G's losses", "D's mean outputs")}
     for name, points in curves.items():
         panel, label = panel_and_label(name, apart=n_losses > MOST_LOSSES)

@@ -9,6 +9,7 @@ from lit_gan.data import Source
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.sharing import Draw
+from lit_gan.records.score_names import short_name
 from lit_gan.sampling import Sampler
 
 ALWAYS_USED = ("name", "generated", "real_split", "batch_norm", "ema", "seed", "truncation")
@@ -109,5 +110,5 @@ class Suite:
 
     def ends(self, names: Iterable[str]) -> dict[str, str]:
         """The good end, "min" or "max", of scores by their full names, where it is known."""
-        short = {name: name.rpartition("/")[2].removeprefix("intra_") for name in names}
+        short = {name: short_name(name).removeprefix("intra_") for name in names}
         return {name: self.SCORES[score] for name, score in short.items() if score in self.SCORES}

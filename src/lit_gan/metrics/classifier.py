@@ -15,7 +15,7 @@ from lit_gan.data import Source
 from lit_gan.data.own_images import class_numbers
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
-from lit_gan.metrics.extractors import Extractor, Features, resized
+from lit_gan.metrics.extractors import Extractor, Features, resized, shrunk
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.ranges import Count, Seed, checked
 
@@ -114,11 +114,6 @@ def logits_of(network: ConvNet, images: UInt8[Tensor, "n c s s"]) -> Float[Tenso
     return torch.cat([network(part).logits for part in images.split(500)])
 
 
-def small(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c s s"]:
-    """Images of the classifier's size, rounded."""
-    return resized(images, ConvNet.SIZE).round().to(torch.uint8)
-
-
 def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n"]]:
     """Images of the classifier's size, and labels, in a random order that is always the same.
 
@@ -126,9 +121,8 @@ def in_memory(source: Source) -> tuple[UInt8[Tensor, "n c s s"], Int[Tensor, " n
         UserError: the labels are of more classes than the data set is said to have.
     """
     dataset = source.split("train")
-    batches = [
-        (small(images), labels) for images, labels in read_batches(dataset, subset_indices(dataset, IMAGES), 500)
-    ]
+    read = read_batches(dataset, subset_indices(dataset, IMAGES), 500)
+    batches = [(shrunk(images, ConvNet.SIZE), labels) for images, labels in read]
     images, labels = (torch.cat(parts) for parts in zip(*batches, strict=True))
     class_numbers(labels, source.n_classes, f"data={source.name}: the classes")
     return images, labels

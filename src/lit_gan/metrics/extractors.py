@@ -360,6 +360,11 @@ def resized(images: UInt8[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c s
     return F.interpolate(images, size=(size, size), mode="bilinear", align_corners=False, antialias=True)
 
 
+def shrunk(images: UInt8[Tensor, "b c h w"], size: int) -> UInt8[Tensor, "b c s s"]:
+    """Images of size x size, as `resized` makes them, rounded."""
+    return resized(images, size).round().to(torch.uint8)
+
+
 def digest(network: nn.Module) -> str:
     """The first 16 hexadecimal digits of the SHA-256 of all weights and buffers."""
     result = hashlib.sha256()

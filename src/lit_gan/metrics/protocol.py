@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Annotated, Any, Literal
 
-from lit_gan.ranges import AtLeastTwo, Count, Range, Seed, Switch, argument_ranges, require
+from lit_gan.ranges import AtLeastTwo, BatchStatistics, Count, Range, Seed, Switch, argument_ranges, require
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class EvalProtocol:
     """The k of precision, recall, density and coverage."""
     batch_size: Count
     """Images that are generated and looked at together."""
-    batch_norm: Literal["running", "batch", "standing"]
+    batch_norm: BatchStatistics
     """G's batch normalisation: its running statistics, those of each batch, or the mean of those of batches drawn for
     it."""
     ema: Switch

@@ -15,6 +15,7 @@ from lit_gan.overrides import override_key
 from lit_gan.records import search_path
 from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
+from lit_gan.records.layout import checkpoint_path, checkpoints_folder, config_folder, config_path, samples_folder
 from lit_gan.records.lock import sole_use
 from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
 from lit_gan.records.resume import check_resume, drop_earlier_settings, keep_found
@@ -54,7 +55,7 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
         check_init(parent, of_parent, config)
         check_optimizers(parent, of_parent, config)
         return checkpoint
-    checkpoint = directory / "checkpoints" / "last.ckpt"
+    checkpoint = checkpoint_path(directory)
     if not checkpoint.exists():
         return None
     typed = {override_key(override) for override in HydraConfig.get().overrides.task}
@@ -64,7 +65,7 @@ def starting_checkpoint(config: DictConfig, directory: Path) -> Path | None:
 
 def folders_of(directory: Path) -> list[Path]:
     """The folders that a training writes to."""
-    return [directory, *(directory / name for name in (".hydra", "checkpoints", "samples"))]
+    return [directory, *(folder(directory) for folder in (config_folder, checkpoints_folder, samples_folder))]
 
 
 def check_writable(folder: Path) -> None:
@@ -93,7 +94,7 @@ def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
         "overrides.yaml": [with_whole_path(each) for each in hydra.overrides.task if not each.startswith("resume=")],
         search_path.FILE_NAME: search_path.current_search_path(config).as_config(),
     }
-    texts = {directory / ".hydra" / name: OmegaConf.to_yaml(content) for name, content in contents.items()}
+    texts = {config_folder(directory) / name: OmegaConf.to_yaml(content) for name, content in contents.items()}
     return texts | {run_id_path(directory): run_id_of(directory) + "\n"}
 
 
@@ -106,8 +107,8 @@ def set_aside_old_checkpoints(directory: Path) -> None:
     begins in the middle.
     """
     for path in directory.glob("hpc_ckpt_*.ckpt"):
-        (directory / "checkpoints").mkdir(exist_ok=True)
-        path.rename(directory / "checkpoints" / path.name)
+        checkpoints_folder(directory).mkdir(exist_ok=True)
+        path.rename(checkpoints_folder(directory) / path.name)
 
 
 @rank_zero_only
@@ -148,18 +149,13 @@ def recorded_config(directory: Path) -> DictConfig:
     return config
 
 
-def config_path(directory: Path) -> Path:
-    """The file that holds a run's config."""
-    return directory / ".hydra" / "config.yaml"
-
-
 def find_checkpoint(directory: Path, name: str) -> Path:
     """The path of a run's checkpoint.
 
     Raises:
         UserError: there is no such checkpoint.
     """
-    path = directory / "checkpoints" / f"{name}.ckpt"
+    path = checkpoint_path(directory, name)
     if not path.is_file():
         there = ", ".join(sorted(file.stem for file in path.parent.glob("*.ckpt"))) or "none yet"
         raise UserError(f"checkpoint={written(name)}: there is no {path}; the checkpoints of this run: {there}.")

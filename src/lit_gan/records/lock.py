@@ -8,6 +8,7 @@ from filelock import FileLock, Timeout
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.errors import UserError
+from lit_gan.records.layout import config_folder
 
 TRAINING = "lock"
 """The lock that the process that trains a run holds."""
@@ -71,7 +72,7 @@ def is_held(directory: Path, name: str) -> bool:
     """Whether another process holds a lock of a run directory; False where this process may not
     write."""
     # `flock` tells who holds a lock only by taking it, and taking it would make the file where there is none
-    if not (directory / ".hydra" / name).exists():
+    if not (config_folder(directory) / name).exists():
         return False
     lock = lock_of(directory, name)
     try:
@@ -86,6 +87,6 @@ def is_held(directory: Path, name: str) -> bool:
 
 def lock_of(directory: Path, name: str) -> FileLock:
     """A lock of a run directory that does not wait if it is held."""
-    folder = directory / ".hydra"
+    folder = config_folder(directory)
     folder.mkdir(parents=True, exist_ok=True)
     return FileLock(folder / name, timeout=0)

@@ -9,6 +9,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 
 from lit_gan.records.files import Unwritable, write_text
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.table import read_table
 
 
@@ -21,7 +22,7 @@ class MetricsCsv(Logger):
 
     def __init__(self, directory: Path):
         super().__init__()
-        self.path = directory / "metrics.csv"
+        self.path = metrics_path(directory)
         self.columns = ["update"]
         self.rows: list[dict[str, Any]] = []
 

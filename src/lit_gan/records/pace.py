@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+from lit_gan.records.curve_names import PLAYERS
 from lit_gan.records.files import Damaged
+from lit_gan.records.layout import metrics_path, results_path
 from lit_gan.records.results import Record
 from lit_gan.records.table import read_table
 
@@ -37,7 +39,7 @@ def pace_of(directory: Path, results: Record) -> Pace:
         results: the content of its `results.json`, empty before it has one.
     """
     counted, planned = results.get("updates", 0), results.get("updates_planned")
-    updates, curves = newest_curves(directory / "metrics.csv")
+    updates, curves = newest_curves(metrics_path(directory))
     updates = max(updates, counted)
     per_second = results.get("updates_per_second") or speed_since(directory, updates - counted)
     left = None
@@ -56,7 +58,7 @@ def newest_curves(path: Path) -> tuple[int, dict[str, float]]:
     except (OSError, Damaged):
         return 0, {}
     curves = {}
-    for name in (name for name in columns if name.startswith(("d/", "g/"))):
+    for name in (name for name in columns if name.startswith(PLAYERS)):
         value = next((row[name] for row in reversed(rows) if row[name]), None)
         curves |= {} if value is None else {name: float(value)}
     return int(rows[-1]["update"]) if rows else 0, curves
@@ -66,7 +68,7 @@ def speed_since(directory: Path, updates: int) -> float | None:
     """Updates per second since `results.json` was written, up to the newest row of the table; None
     where there is no such row."""
     try:
-        begun, now = ((directory / name).stat().st_mtime for name in ("results.json", "metrics.csv"))
+        begun, now = (path(directory).stat().st_mtime for path in (results_path, metrics_path))
     except OSError:
         return None
     return updates / (now - begun) if updates > 0 and now > begun else None

@@ -14,6 +14,7 @@ from typing import Any
 from lightning_utilities.core.rank_zero import rank_zero_only
 
 from lit_gan.records.files import Damaged, Unwritable, read_json, write_texts
+from lit_gan.records.layout import results_path
 from lit_gan.records.lock import sole_use
 
 Record = dict[str, Any]
@@ -56,7 +57,7 @@ class Results:
     """
 
     def __init__(self, directory: Path):
-        self.path = directory / "results.json"
+        self.path = results_path(directory)
         self.started = False
         self.load()
 

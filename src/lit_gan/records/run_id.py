@@ -4,10 +4,12 @@ import functools
 import uuid
 from pathlib import Path
 
+from lit_gan.records.layout import config_folder
+
 
 def run_id_path(directory: Path) -> Path:
     """The file that holds a run's identity."""
-    return directory / ".hydra" / "run_id"
+    return config_folder(directory) / "run_id"
 
 
 def recorded_run_id(directory: Path) -> str | None:

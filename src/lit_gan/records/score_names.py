@@ -21,11 +21,16 @@ def split_names(names: Iterable[str]) -> tuple[str, dict[str, str]]:
     return prefixes.pop(), {name: short for name, (_, _, short) in parts.items()}
 
 
+def short_name(name: str) -> str:
+    """A score's name without its extractor: "fid" of "digits/fid"."""
+    return name.rpartition("/")[2]
+
+
 def short_ends(results: Mapping[str, Any]) -> dict[str, str]:
     """The good end, "min" or "max", of each score of a run's `results.json`, by its name without the
     extractor."""
     records = [*results.get("course", []), results.get("final") or {}]
-    return {name.rpartition("/")[2]: end for record in records for name, end in record.get("ends", {}).items()}
+    return {short_name(name): end for record in records for name, end in record.get("ends", {}).items()}
 
 
 def scores_in_words(scores: Mapping[str, float | None], caveats: Container[str] = ()) -> str:

@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.records.files import read_yaml
+from lit_gan.records.layout import config_folder
 
 FILE_NAME = "search_path.yaml"
 """The record of a search path, below `.hydra` in a run directory."""
@@ -116,7 +117,7 @@ def recorded_search_path(directory: Path) -> SearchPath:
     Raises:
         Damaged: the record cannot be read.
     """
-    path, hydra = (directory / ".hydra" / name for name in (FILE_NAME, "hydra.yaml"))
+    path, hydra = (config_folder(directory) / name for name in (FILE_NAME, "hydra.yaml"))
     if path.is_file():
         content = read_yaml(path, DictConfig)
         return SearchPath(tuple(content.get("configs") or ()), tuple(content.get("modules") or ()))

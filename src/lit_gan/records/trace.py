@@ -12,6 +12,8 @@ from typing import Any, ClassVar
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
+from lit_gan.records.layout import config_folder, config_path, results_path
+
 
 class RunLog(logging.FileHandler):
     """`train.log`: lines from before a run begins are written when it begins, and not at all if it
@@ -57,7 +59,7 @@ class NewFolders(Callback):
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         """Remembers the folders on the output directory's path that do not exist yet."""
         NewFolders.output = Path(config.hydra.run.dir).absolute()
-        NewFolders.record = fingerprint(record_of(NewFolders.output))
+        NewFolders.record = fingerprint(results_path(NewFolders.output))
         NewFolders.made = missing(NewFolders.output)
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
@@ -65,22 +67,17 @@ class NewFolders(Callback):
         NewFolders.output = Path(config.hydra.sweep.dir).absolute()
 
 
-def record_of(directory: Path) -> Path:
-    """The file that says what a run has done."""
-    return directory / "results.json"
-
-
 @contextmanager
 def leaving_nothing(directory: Path) -> Iterator[None]:
     """Removes, if the block fails before it has written a config, the empty folders and the lock
     made for it."""
-    folder = directory / ".hydra"
+    folder = config_folder(directory)
     made = list(dict.fromkeys([*NewFolders.made, *missing(folder / "lock")]))
-    before = fingerprint(folder / "config.yaml")
+    before = fingerprint(config_path(directory))
     try:
         yield
     except BaseException:
-        if fingerprint(folder / "config.yaml") == before:
+        if fingerprint(config_path(directory)) == before:
             remove_empty(made)
         raise
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from lit_gan.errors import UserError, written
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32, single_precision
+from lit_gan.layers import WrongShape
 from lit_gan.ranges import Allowed, Count, Range, UnitInterval, checked, require
 from lit_gan.system.processes import mean_over_processes, rank_and_size
 
@@ -431,10 +432,8 @@ class ADA(Adaptive):
             UserError: the samples are points, texts, of neither 1 nor 3 channels, or too small.
         """
         if len(G.shape) != 3 or G.shape[0] not in (1, 3) or min(G.shape[1:]) <= PAD:
-            raise UserError(
-                f"reg=ada changes images of 1 or 3 channels and at least {PAD + 1} x {PAD + 1} pixels, but the samples "
-                f"here have shape {list(G.shape)}: use reg=apa, which goes with any."
-            )
+            changed = f"images of 1 or 3 channels and at least {PAD + 1} x {PAD + 1} pixels"
+            raise WrongShape(G, f"reg=ada changes {changed}", "use reg=apa, which goes with any")
 
     def stage(self, turn: Turn) -> None:
         """Augments both kinds."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn, uniform_per_sample
-from lit_gan.layers import n_inputs, reader_positions, widen
+from lit_gan.layers import WrongShape, n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 
 Pictures = Float[Tensor, "b c h w"]
@@ -96,10 +96,7 @@ class DiffAugment(Regularizer):
             UserError: the samples are points or texts.
         """
         if len(G.shape) != 3:
-            raise UserError(
-                f"reg=diff_augment changes images, but the samples here have shape {list(G.shape)}: use "
-                f"reg=instance_noise, which goes with any."
-            )
+            raise WrongShape(G, "reg=diff_augment changes images", "use reg=instance_noise, which goes with any")
 
     def stage(self, turn: Turn) -> None:
         """Augments both kinds."""

@@ -7,8 +7,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict, at_least_float32
+from lit_gan.layers import WrongShape
 from lit_gan.ranges import Count, CountOrNone, Number, Positive, Probability, Share, WholeOrNone, checked
 from lit_gan.system.processes import mean_over_processes
 
@@ -37,10 +37,8 @@ class Consistency(Regularizer):
             UserError: the samples are points or texts.
         """
         if len(G.shape) != 3:
-            raise UserError(
-                f"reg={self.name} flips and shifts images, but the samples here have shape {list(G.shape)}: "
-                f"use reg=latent_consistency, which asks nothing of them."
-            )
+            way_out = "use reg=latent_consistency, which asks nothing of them"
+            raise WrongShape(G, f"reg={self.name} flips and shifts images", way_out)
 
     def d(self, turn: Turn) -> Scalar:
         """The mean over the real logits."""

@@ -17,7 +17,7 @@ from lit_gan.game import (
     at_least_float32,
     single_precision,
 )
-from lit_gan.layers import OPERATORS, n_inputs, weighted_positions, widen
+from lit_gan.layers import OPERATORS, WrongShape, n_inputs, weighted_positions, widen
 from lit_gan.ranges import Count, CountOrNone, Number, checked
 
 Scalar = Float[Tensor, ""]
@@ -50,10 +50,7 @@ class SSGAN(Regularizer):
             UserError: the samples are no square images.
         """
         if len(G.shape) != 3 or G.shape[1] != G.shape[2]:
-            raise UserError(
-                f"reg=ssgan turns square images by quarters, but the samples here have shape {list(G.shape)}: leave it "
-                f"out."
-            )
+            raise WrongShape(G, "reg=ssgan turns square images by quarters", "leave it out")
         D.heads[self.name] = nn.Linear(D.n_features, 4)
 
     def d(self, turn: Turn) -> Scalar:

@@ -14,6 +14,8 @@ import lit_gan.conf
 from lit_gan.errors import UserError
 from lit_gan.records import search_path
 from lit_gan.records.files import read_yaml
+from lit_gan.records.layout import config_path, results_path
+from lit_gan.records.score_names import short_name
 from lit_gan.reporting.view import SEED, View, read_view
 from lit_gan.sweep.cells import Cell, cell_names, read_cell
 from lit_gan.sweep.plan import read_plan
@@ -217,7 +219,7 @@ class Sweep:
         for record in records:
             panel = PanelKey(json.dumps(record["protocol"], sort_keys=True), self.other_axes(run))
             for name, value in record["scores"].items():
-                last, update = name.rpartition("/")[2], record["update"]
+                last, update = short_name(name), record["update"]
                 end, caveat = (record.get(key, {}).get(name) for key in ("ends", "caveats"))
                 found[panel, last, update] = Score(run, panel, last, value, update, end, caveat)
         yield from found.values()
@@ -309,11 +311,6 @@ def require_different_cells(directory: Path, runs: Sequence[SweepRun]) -> None:
         seen[place] = run.cell.name
 
 
-def holds_run(directory: Path) -> bool:
-    """Whether a directory is that of a single run, a cell of a sweep for one."""
-    return (directory / "results.json").is_file()
-
-
 def read_single_run(directory: Path) -> Sweep:
     """The run in a directory, as a sweep of one cell.
 
@@ -347,7 +344,7 @@ def check_records(cell: Cell) -> None:
         protocol = record.get("protocol")
         if not isinstance(protocol, dict) or not protocol.keys() >= {"name", "data"}:
             raise UserError(
-                f"{cell.directory / 'results.json'} is from an older version (its scores do not say of which data and "
+                f"{results_path(cell.directory)} is from an older version (its scores do not say of which data and "
                 f"protocol they are): delete the cell, and the next start of the sweep runs it again."
             )
 
@@ -355,6 +352,6 @@ def check_records(cell: Cell) -> None:
 def begun_config(directory: Path) -> DictConfig:
     """The config of a cell, empty before it has begun; Python then finds the classes that it names
     from outside."""
-    path = directory / ".hydra" / "config.yaml"
+    path = config_path(directory)
     search_path.find_modules_of(directory)
     return read_yaml(path, DictConfig) if path.exists() else OmegaConf.create()

@@ -7,11 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from hydra.utils import get_class
 
 from lit_gan.figures.style import score_name
-from lit_gan.metrics import FeatureMetrics, ModeMetrics
-from lit_gan.metrics.ngrams import NGramMetrics
 from lit_gan.records.score_names import ADVICE
 from lit_gan.reporting.collect import PanelKey, Score, Sweep
 from lit_gan.reporting.papers import PaperScore, most_alike
@@ -221,22 +218,9 @@ def differing_facts(panel: PanelKey, others: list[PanelKey]) -> list[str]:
 
 
 def good_end(scores: Iterable[Score]) -> str | None:
-    """Which end of scores of one name is the good one, "min" or "max"; None if nobody knows it.
-
-    The records say so. Those of earlier versions do not, so that the class of the run's metrics is
-    asked, and then the metrics of this package, because a run trained without metrics may have been
-    scored later.
-    """
-    scores = list(scores)
-    if recorded := next((score.end for score in scores if score.end), None):
-        return recorded
-    suite = scores[0].run.config.get("metrics", {}).get("suite")
-    declared = get_class(suite["_target_"]).SCORES if suite else {}
-    return (OF_THIS_PACKAGE | declared).get(scores[0].name.removeprefix("intra_"))
-
-
-OF_THIS_PACKAGE = FeatureMetrics.SCORES | ModeMetrics.SCORES | NGramMetrics(range(1, 64)).SCORES
-"""The good end of each score by its short name; those of `StackedModes` are among them."""
+    """Which end of scores of one name is the good one, "min" or "max"; None if no record says it, as
+    those of early versions do not."""
+    return next((score.end for score in scores if score.end), None)
 
 
 def compare_speed(sweep: Sweep, paper: list[PaperScore]) -> list[Comparison]:

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.figures.style import starred
 from lit_gan.overrides import as_override_value
+from lit_gan.records.chosen import GAME
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun, last_start
 from lit_gan.reporting.comparison import Comparison, caveat_note
 from lit_gan.reporting.marks import cells_anchor, marks_of
@@ -32,7 +33,7 @@ from lit_gan.reporting.tables import (
 from lit_gan.sweep.own_flags import own_config_flags
 from lit_gan.system.shell import shell_command
 
-GROUPS = ("data", "experiment", "method", "model", "loss", "labels", "reg", "optim", "order", "metrics")
+GROUPS = ("data", *GAME, "metrics")
 """The config groups whose choices the table of what was run names."""
 LINES_SHOWN = 6
 """So many lines of a cell's text stand in its table."""

@@ -5,6 +5,7 @@ from functools import cached_property
 
 from lit_gan.figures.style import starred
 from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.score_names import short_ends, split_names
 from lit_gan.reporting import findings
 from lit_gan.reporting.collect import SweepRun
@@ -42,7 +43,7 @@ class RunWriter(Writer):
     @cached_property
     def panels(self) -> list[Panel]:
         """The curves of the training: losses, gradient norms, D's outputs, scores."""
-        return read_panels(self.run.cell.directory / "metrics.csv")
+        return read_panels(metrics_path(self.run.cell.directory))
 
     def sections(self) -> list[Section]:
         """All sections that have something to show."""

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from lit_gan.figures.style import MOST_SHOWN
+from lit_gan.records.layout import samples_folder
 from lit_gan.reporting.collect import Sweep, SweepRun
 from lit_gan.reporting.gallery import Film, Sheet, Strip, Tiles
 from lit_gan.reporting.marks import marks_of
@@ -18,7 +19,7 @@ Place = tuple[str, str]
 def samples_by_update(directory: Path) -> dict[int, Path]:
     """The files of the samples that a run has left during its training, `samples/<update>.png` or
     `.txt`, by their updates."""
-    files = [path for ending in ("txt", "png") for path in directory.glob(f"samples/*.{ending}")]
+    files = [path for ending in ("txt", "png") for path in samples_folder(directory).glob(f"*.{ending}")]
     return dict(sorted((int(path.stem), path) for path in files if path.stem.isdecimal()))
 
 

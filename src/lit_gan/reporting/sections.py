@@ -1,7 +1,6 @@
 """The sections of a report about one sweep."""
 
 import csv
-from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from lit_gan.figures.style import score_name, styles
+from lit_gan.records.score_names import short_name
 from lit_gan.reporting import figures, findings
 from lit_gan.reporting.cell_lists import cell_lists
 from lit_gan.reporting.collect import PanelKey, Sweep, SweepRun
@@ -29,7 +29,7 @@ from lit_gan.reporting.papers import PaperScore, read_paper
 from lit_gan.reporting.samples import film_of, last_samples, sample_sheet_of
 from lit_gan.reporting.statistics import RULE
 from lit_gan.reporting.tables import Table
-from lit_gan.sweep.cells import STATES
+from lit_gan.sweep.cells import counts_in_words
 
 MEANS = (
     "mean over seeds; error bars: standard deviation over seeds; dots: single seeds; crosses: cells that failed; "
@@ -75,12 +75,6 @@ def numbered(name: str, items: Iterable[Item]) -> Iterator[tuple[str, Item]]:
     items = list(items)
     for number, item in enumerate(items, start=1):
         yield (f"{name}_{number}" if len(items) > 1 else name), item
-
-
-def state_counts(sweep: Sweep) -> str:
-    """How many cells are in each state, "94 finished, 1 running, 1 failed"."""
-    found = Counter(run.cell.state for run in sweep.runs)
-    return ", ".join(f"{found[state]} {state}" for state in STATES if found[state])
 
 
 @dataclass(frozen=True)
@@ -161,7 +155,8 @@ class Writer:
             pictures = self.draw_speed("main")
         elif kind in DRAWN:
             pictures = list(self.draw_comparisons(kind))
-        return Section("Overview", f"{sweep.name}: {len(sweep.runs)} cells, {state_counts(sweep)}.", pictures)
+        counts = counts_in_words(run.cell for run in sweep.runs)
+        return Section("Overview", f"{sweep.name}: {len(sweep.runs)} cells, {counts}.", pictures)
 
     def draw_comparisons(self, kind: str) -> Iterator[CaptionedFigure]:
         """The final scores as bars, or as lines over x: a figure for each panel."""
@@ -230,7 +225,7 @@ class Writer:
         """The figure and the table of the best and the last evaluation of runs that one metric and
         panel share."""
         found = findings.best_and_last(runs[0])
-        score, caveat = found.metric.rpartition("/")[2], found.last.get("caveats", {}).get(found.metric)
+        score, caveat = short_name(found.metric), found.last.get("caveats", {}).get(found.metric)
         called, note = score_name(score, caveat), caveat_note(caveat)
         caption = f"{called}, best against last: {title}. On the dashed line the last is the best.{note}"
         pairs = [(run, each.best_value, each.last_value) for run in runs for each in [findings.best_and_last(run)]]

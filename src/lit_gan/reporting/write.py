@@ -8,11 +8,12 @@ from pathlib import Path
 from lit_gan.errors import UserError
 from lit_gan.figures.style import styled
 from lit_gan.records.files import replacing
-from lit_gan.reporting.collect import Sweep, holds_run, read_single_run, read_sweep
+from lit_gan.reporting.collect import Sweep, read_single_run, read_sweep
 from lit_gan.reporting.marks import PAGE
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.run_sections import RunWriter
-from lit_gan.reporting.sections import Writer, state_counts
+from lit_gan.reporting.sections import Writer
+from lit_gan.sweep.cells import counts_in_words, is_run
 
 LISTING = ".lit_gan_report"
 """The file in a report's folder that lists the files of the report."""
@@ -54,7 +55,7 @@ def writer_of(directory: Path, several: bool) -> Writer:
     Raises:
         UserError: there is nothing to show yet, or it cannot be read.
     """
-    if holds_run(directory):
+    if is_run(directory):
         run = read_single_run(directory)
         writer = RunWriter(run, file_prefix(run, several))
         check_begun(writer)
@@ -119,7 +120,8 @@ def check_measured(sweep: Sweep) -> None:
     """
     timed = sweep.view.kind == "time" and any(run.cell.results.get("updates_per_second") for run in sweep.runs)
     if not (sweep.finals or sweep.course or timed or any(run.complete for run in sweep.runs)):
+        counts = counts_in_words(run.cell for run in sweep.runs)
         raise UserError(
-            f"{sweep.directory}: no cell has a score yet: {state_counts(sweep)}; wait for the first evaluation, or see "
+            f"{sweep.directory}: no cell has a score yet: {counts}; wait for the first evaluation, or see "
             f"`python -m lit_gan.status {sweep.directory}`."
         )

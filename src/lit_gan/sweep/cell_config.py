@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lit_gan.records import search_path
 from lit_gan.records.files import read_json, write_text
+from lit_gan.records.layout import config_folder
 from lit_gan.sweep.plan import REWRITTEN
 
 CELL = "LIT_GAN_CELL"
@@ -24,7 +25,7 @@ ONLY_FOR_HELP = ("help", "hydra_help")
 
 def cell_config_path(directory: Path) -> Path:
     """The file that holds a cell's config, Hydra's part included."""
-    return directory / ".hydra" / "cell.json"
+    return config_folder(directory) / "cell.json"
 
 
 def as_container(config: DictConfig) -> dict[str, Any]:

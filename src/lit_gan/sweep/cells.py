@@ -1,13 +1,16 @@
 """The cells in a sweep's directory, as they are on disk."""
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lit_gan.errors import UserError
 from lit_gan.records.files import walk_readable
+from lit_gan.records.layout import RESULTS, config_folder, results_path
 from lit_gan.records.lock import in_use
 from lit_gan.records.results import Record, read_results
-from lit_gan.sweep.plan import read_plan
+from lit_gan.sweep.plan import plan_path, read_plan
 
 STATES = ("finished", "running", "stopped", "failed", "damaged", "waiting")
 """The states of a cell, in the order in which they are counted."""
@@ -75,10 +78,16 @@ def as_planned(cell: Cell, updates: int) -> Cell:
     return replace(cell, state="stopped", results=cell.results | {"updates_planned": updates})
 
 
+def counts_in_words(cells: Iterable[Cell]) -> str:
+    """How many cells are in each state: "3 finished, 1 running"."""
+    counts = Counter(cell.state for cell in cells)
+    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
+
+
 def is_run(directory: Path) -> bool:
     """Whether a directory is that of a single run, which has begun or is about to."""
-    begun = (directory / "results.json").exists() or (directory / ".hydra").is_dir()
-    return begun and not (directory / "sweep.json").exists()
+    begun = results_path(directory).exists() or config_folder(directory).is_dir()
+    return begun and not plan_path(directory).exists()
 
 
 def cell_names(directory: Path) -> list[str]:
@@ -89,7 +98,7 @@ def cell_names(directory: Path) -> list[str]:
         NothingThere: there are none.
         UserError: the plan is damaged, or a folder cannot be listed.
     """
-    places = (Path(place) for place, _, names in walk_readable(directory) if "results.json" in names)
+    places = (Path(place) for place, _, names in walk_readable(directory) if RESULTS in names)
     found = sorted(str(place.relative_to(directory)) for place in places)
     if names := list(dict.fromkeys([*read_plan(directory).get("cells", []), *found])):
         return names
@@ -110,7 +119,7 @@ def read_cell(directory: Path, name: str) -> Cell:
     Raises:
         UserError: its `results.json` is damaged.
     """
-    path = directory / "results.json"
+    path = results_path(directory)
     results = read_results(path) if path.exists() else {}
     return Cell(name, directory, state_of(directory, results), results)
 

@@ -3,7 +3,6 @@ last one."""
 
 import atexit
 import sys
-from collections import Counter
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
 from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
-from lit_gan.sweep.cells import STATES, read_cells_as_planned
+from lit_gan.sweep.cells import counts_in_words, read_cells_as_planned
 from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, made_again, planned_cells, read_plan
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
 from lit_gan.sweep.search import check_direction, is_search
@@ -113,9 +112,9 @@ def print_counts(directory: Path, whole_path: Path) -> None:
         whole_path: of the same directory, which holds whatever the present folder is at the end.
     """
     try:
-        counts = Counter(cell.state for cell in read_cells_as_planned(whole_path))
+        cells = read_cells_as_planned(whole_path)
     except UserError:  # a search that ended before its first cell
         return
-    print(f"{directory}: {', '.join(f'{counts[state]} {state}' for state in STATES if counts[state])}")
-    if counts["finished"]:
+    print(f"{directory}: {counts_in_words(cells)}")
+    if any(cell.state == "finished" for cell in cells):
         print(f"next     {shell_command('report', str(directory))}    {shell_command('status', str(directory))}")

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import pace_of
 from lit_gan.records.results import Record, without_nan
 from lit_gan.sweep.cells import STATES, Cell, is_run, read_cell_or_damage, read_cells_as_planned
@@ -40,7 +41,7 @@ def run_object(cell: Cell) -> dict[str, Any]:
     """A run: its state, how far and how fast it is, its scores, and how it has ended."""
     results, pace = cell.results, pace_of(cell.directory, cell.results)
     record, best = newest_record(results), results.get("best")
-    checkpoint = cell.directory.absolute() / "checkpoints" / "last.ckpt"
+    checkpoint = checkpoint_path(cell.directory.absolute())
     return {
         "directory": str(cell.directory.absolute()),
         "state": cell.state,

@@ -118,7 +118,7 @@ def add_to_plan(directory: Path, sweep: str | None, axes: list[str], cells: Mapp
         cells: their names, and the update of G to which this start of the sweep is to train each.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    path = directory / "sweep.json"
+    path = plan_path(directory)
     with FileLock(path.with_suffix(".lock")):
         old = read_plan(directory)
         names = list(dict.fromkeys([*old.get("cells", []), *cells]))
@@ -152,11 +152,16 @@ def check_axes(directory: Path, axes: Sequence[str]) -> None:
         )
 
 
+def plan_path(directory: Path) -> Path:
+    """The file that holds the plan of the sweep in a directory."""
+    return directory / "sweep.json"
+
+
 def read_plan(directory: Path) -> Plan:
     """The plan in a directory; empty where there is none.
 
     Raises:
         UserError: it is damaged.
     """
-    path = directory / "sweep.json"
+    path = plan_path(directory)
     return read_json(path, {"sweep", "axes", "cells"}, REWRITTEN) if path.exists() else {}

@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from lit_gan.errors import UserError
 from lit_gan.records.lock import CLAIM, TRAINING, InUse, is_held, sole_use
 from lit_gan.records.results import Results
+from lit_gan.records.score_names import short_name
 from lit_gan.sweep.cell_config import read_cell_config
 from lit_gan.sweep.cell_process import train_apart
 from lit_gan.sweep.cells import Cell, CellFailed, read_cell
@@ -148,4 +149,4 @@ def monitored_score(config: DictConfig, cell: Cell) -> float | None:
     measure it."""
     final, monitor = cell.results.get("final"), OmegaConf.select(config, "metrics.monitor")
     scores = final["scores"] if final else {}
-    return next((value for name, value in scores.items() if name.rsplit("/")[-1] == monitor), None)
+    return next((value for name, value in scores.items() if short_name(name) == monitor), None)

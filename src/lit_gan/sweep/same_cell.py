@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
 from lit_gan.records.directory import recorded_config
+from lit_gan.records.layout import config_path, results_path
 from lit_gan.records.resume import keep_found, without_locations
 
 MAY_CHANGE_ON_RESUME = {
@@ -33,7 +34,7 @@ it computes."""
 
 def has_begun(directory: Path) -> bool:
     """Whether a cell has been trained at all, so that it has a config which it must keep."""
-    return (directory / "results.json").exists() and (directory / ".hydra" / "config.yaml").exists()
+    return results_path(directory).exists() and config_path(directory).exists()
 
 
 def check_same_cell(directory: Path, config: DictConfig) -> None:

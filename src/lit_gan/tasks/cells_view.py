@@ -1,6 +1,5 @@
 """How far a run or the cells of a sweep are, as a person reads it."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,7 @@ from rich.text import Text
 
 from lit_gan.records.pace import pace_of
 from lit_gan.records.score_names import scores_in_words
-from lit_gan.sweep.cells import STATES, Cell, is_run
+from lit_gan.sweep.cells import Cell, counts_in_words, is_run
 from lit_gan.sweep.overview import newest_record
 from lit_gan.system.console import plain_console
 from lit_gan.tasks.run_lines import how_far, run_lines
@@ -43,12 +42,6 @@ def totals(cells: Sequence[Cell], everything: bool) -> Iterator[str]:
     warned = sum(cell.state == "finished" and bool(cell.results.get("warnings")) for cell in cells)
     if warned and not everything:
         yield f"{warned} of the finished ones with warnings, which --all shows"
-
-
-def counts_in_words(cells: Sequence[Cell]) -> str:
-    """How many cells are in each state: "3 finished, 1 running"."""
-    counts = Counter(cell.state for cell in cells)
-    return ", ".join(f"{counts[state]} {state}" for state in STATES if counts[state])
 
 
 def sign_table(cells: Sequence[Cell]) -> Table:

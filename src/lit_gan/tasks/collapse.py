@@ -16,8 +16,8 @@ from torch import Tensor
 from lit_gan.data import Source
 from lit_gan.game import Generator
 from lit_gan.metrics.reading import read_batches, subset_indices
+from lit_gan.records.pace import newest_curves
 from lit_gan.records.score_names import four_digits
-from lit_gan.records.table import read_table
 from lit_gan.sampling import Sampler
 
 LOSS = 1e6
@@ -40,9 +40,7 @@ alike by themselves."""
 def exploded_loss(table: Path) -> str | None:
     """A sentence on the largest of the last losses and outputs of D in `metrics.csv`, if it is
     beyond `LOSS`."""
-    columns, rows = read_table(table) if table.exists() else ([], [])
-    names = [name for name in columns if name.startswith(("d/", "g/"))]
-    last = {name: next((float(row[name]) for row in reversed(rows) if row[name]), 0.0) for name in names}
+    _, last = newest_curves(table)
     name = max(last, key=lambda name: abs(last[name]), default=None)
     if name is None or not abs(last[name]) > LOSS:
         return None

@@ -8,6 +8,7 @@ from typing import Any
 from omegaconf import OmegaConf
 
 from lit_gan.errors import UserError, one_line
+from lit_gan.records.curve_names import FINAL
 from lit_gan.records.wandb_names import as_tag, group_of
 from lit_gan.reporting.collect import begun_config
 from lit_gan.sweep.cells import Cell, read_cells
@@ -45,10 +46,10 @@ def build_dashboard(cells: list[Cell], project: str, entity: str) -> Any:
         return [wr.H1(title), wr.PanelGrid(runsets=[runs], panels=panels)]
 
     names = score_names(cells)
-    bars = [wr.BarPlot(title=name, metrics=[f"final/{name}"], groupby=method) for name in names]
+    bars = [wr.BarPlot(title=name, metrics=[f"{FINAL}{name}"], groupby=method) for name in names]
     blocks = section("Scores by method", None, bars)
     if axes := axes_as_logged(cells):
-        columns = [*map(wr.Config, axes), *(wr.SummaryMetric(f"final/{name}") for name in names)]
+        columns = [*map(wr.Config, axes), *(wr.SummaryMetric(f"{FINAL}{name}") for name in names)]
         lines = wr.ParallelCoordinatesPlot([wr.ParallelCoordinatesPlotColumn(metric=column) for column in columns])
         blocks += section("Settings and scores", None, [lines])
     for tag in tags_on_axis(cells, figure.get("x")):

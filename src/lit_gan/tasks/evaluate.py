@@ -15,15 +15,17 @@ from lit_gan.catalogue.configs import choices
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
+from lit_gan.layers import n_classes_of
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.measure import as_recorded, measure
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
 from lit_gan.records.directory import check_writable, load_config
+from lit_gan.records.layout import samples_folder
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
-from lit_gan.sampling import Sampler, n_classes_of
+from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_config
 from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.system.console import plain_console
@@ -61,7 +63,7 @@ def evaluate_run(config: DictConfig) -> None:
     for checkpoint in checkpoints:
         for record in new_records(directory, instruments, checkpoint, request.protocols):
             print_record(record, instruments.source.class_names)
-        path = directory / "samples" / f"{checkpoint.name}_by_class"
+        path = samples_folder(directory) / f"{checkpoint.name}_by_class"
         save_class_grid(checkpoint.gan, instruments.source, request.protocols[0], path)
 
 

@@ -17,12 +17,14 @@ from lit_gan.figures.pictures import Page, Picture, render
 from lit_gan.figures.style import figure_bytes, styled
 from lit_gan.figures.training_curves import draw_panels, read_panels
 from lit_gan.game import Generator, Normal
+from lit_gan.layers import n_classes_of
 from lit_gan.overrides import as_typed_value
 from lit_gan.ranges import Allowed, Count, Seed, require
 from lit_gan.records.directory import find_checkpoint, load_config
+from lit_gan.records.layout import metrics_path
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_ends
-from lit_gan.sampling import Sampler, latents_and_labels, n_classes_of
+from lit_gan.sampling import Sampler, latents_and_labels
 from lit_gan.settings import SAMPLE
 from lit_gan.styles import StyledGenerator
 from lit_gan.sweep.overview import read_run_or_cells
@@ -219,7 +221,7 @@ class Explored:
         Raises:
             UserError: a file of the run is damaged.
         """
-        panels = [] if self.directory is None else read_panels(self.directory / "metrics.csv")
+        panels = [] if self.directory is None else read_panels(metrics_path(self.directory))
         if not panels:
             return None
         with styled():

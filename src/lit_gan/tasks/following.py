@@ -8,12 +8,12 @@ from pathlib import Path
 
 from rich.live import Live
 
-from lit_gan.sweep.cells import Cell, NothingThere, is_run
+from lit_gan.sweep.cells import Cell, NothingThere, counts_in_words, is_run
 from lit_gan.sweep.overview import json_line, read_run_or_cells
 from lit_gan.system.console import plain_console
 from lit_gan.system.signals import STOPPED
 from lit_gan.system.watching import EVERY, announce
-from lit_gan.tasks.cells_view import cell_line, counts_in_words, print_whole, view, words_about
+from lit_gan.tasks.cells_view import cell_line, print_whole, view, words_about
 
 PAUSE = 2.0
 """Seconds between two looks at the files."""

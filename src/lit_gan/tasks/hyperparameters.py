@@ -8,6 +8,7 @@ from typing import Any
 
 from lightning.pytorch.loggers import TensorBoardLogger
 
+from lit_gan.records.curve_names import FINAL
 from lit_gan.records.results import Record
 
 Value = bool | int | float | str
@@ -58,7 +59,7 @@ def write_session(logger: TensorBoardLogger, values: Mapping[str, Value], status
         for summary in session(values, status):
             writer.file_writer.add_summary(summary)
         for name, value in (final["scores"] if final else {}).items():
-            writer.add_scalar(f"final/{name}", value, final["update"])
+            writer.add_scalar(f"{FINAL}{name}", value, final["update"])
 
 
 def session(values: Mapping[str, Value], status: str) -> list[Any]:

@@ -8,7 +8,8 @@ from torch import Tensor, nn
 from lit_gan.errors import UserError
 from lit_gan.module import GAN
 from lit_gan.records.branch import parent_record
-from lit_gan.records.directory import config_path, find_checkpoint
+from lit_gan.records.directory import find_checkpoint
+from lit_gan.records.layout import config_path
 from lit_gan.tasks.loading import read_checkpoint
 
 

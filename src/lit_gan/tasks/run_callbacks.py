@@ -21,6 +21,7 @@ from lit_gan.callbacks import (
 from lit_gan.callbacks.branch import Branch
 from lit_gan.module import GAN
 from lit_gan.parts import build_part, selected
+from lit_gan.records.layout import checkpoints_folder
 from lit_gan.records.results import Results
 from lit_gan.tasks.scoring import Scoring
 
@@ -49,7 +50,7 @@ class RunCallbacks:
         self.followers = self.build_followers()
         self.essential = essential_callbacks(gan)
         *_, curves_log, soundness = self.essential
-        folder = results.path.parent / "checkpoints"
+        folder = checkpoints_folder(results.path.parent)
         self.checkpoints = Checkpoints(folder, results, curves_log, soundness, self.followers)
 
     def build_followers(self) -> list[Callback]:

@@ -4,26 +4,23 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from lit_gan.errors import written
 from lit_gan.overrides import as_typed_value
+from lit_gan.records.chosen import choices_in_words
+from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import Pace, pace_of
 from lit_gan.records.results import EMPTY, Record
 from lit_gan.records.score_names import footnotes, format_score, four_digits, scores_in_words
 from lit_gan.sweep.cells import Cell
 from lit_gan.system.shell import shell_command
 
-CHOICES = ("experiment", "method", "model", "loss", "labels", "reg", "optim", "data")
-"""Config groups that say what a run is."""
-
 
 def run_lines(cell: Cell) -> Iterator[str]:
     """What a run is, how far it is, its newest curves and scores, and how it has ended or goes
     on."""
     results, pace = EMPTY | cell.results, pace_of(cell.directory, cell.results)
-    choices = results.get("choices", {})
     yield f"run      {cell.directory}"
-    if choices:
-        yield f"choices  {' '.join(f'{name}={written(choices[name])}' for name in CHOICES if choices.get(name))}"
+    if results.get("choices"):
+        yield f"choices  {choices_in_words(results['choices'])}"
     yield f"{cell.state:<8} {', '.join(how_far(cell.state, pace)) or 'nothing has been recorded yet'}"
     if pace.curves:
         yield f"curves   {'  '.join(f'{name} {four_digits(value)}' for name, value in pace.curves.items())}"
@@ -33,7 +30,7 @@ def run_lines(cell: Cell) -> Iterator[str]:
     yield from (f"warning  {sentence}" for sentence in results.get("warnings", []))
     if results.get("error"):
         yield f"error    {results['error']}"
-    if cell.state in ("stopped", "failed") and (cell.directory / "checkpoints" / "last.ckpt").exists():
+    if cell.state in ("stopped", "failed") and checkpoint_path(cell.directory).exists():
         yield f"go on    {run_command('train', 'resume', cell.directory)}"
 
 

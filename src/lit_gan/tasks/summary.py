@@ -8,6 +8,7 @@ from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from rich.table import Table
 
 from lit_gan.metrics.ms_ssim import WINDOW
+from lit_gan.records.layout import METRICS, RESULTS, SAMPLES, checkpoint_path
 from lit_gan.records.results import same_protocol
 from lit_gan.records.score_names import format_score, split_names
 from lit_gan.system.console import plain_console
@@ -16,7 +17,7 @@ from lit_gan.tasks.run_lines import run_command, score_lines
 ROWS = 10
 """The most evaluations that the table shows."""
 
-FILES = ("samples", "curves.png", "vector_field.png", "metrics.csv", "results.json")
+FILES = (SAMPLES, "curves.png", "vector_field.png", METRICS, RESULTS)
 """The files and folders that a run may leave to look at."""
 
 
@@ -55,7 +56,7 @@ def course_table(course: list[dict[str, Any]]) -> Table:
         values = (format_score(value, name in caveats) for name, value in record["scores"].items())
         table.add_row(str(record["update"]), *values)
     if table.row_count < len(course):
-        table.caption = f"{table.row_count} of {len(course)} evaluations shown; all are in metrics.csv"
+        table.caption = f"{table.row_count} of {len(course)} evaluations shown; all are in {METRICS}"
     return table
 
 
@@ -90,7 +91,7 @@ def next_lines(directory: Path, status: str, shape: Sequence[int], scored: bool)
     look_at = f"look at  {', '.join(there)}"
     if status == "stopped":
         return [f"go on    {run_command('train', 'resume', directory)}", look_at]
-    if not (directory / "checkpoints" / "last.ckpt").exists():  # after a fast_dev_run
+    if not checkpoint_path(directory).exists():  # after a fast_dev_run
         return [look_at]
     evaluation = f"    {run_command('evaluate', 'run', directory)}" if scored else ""
     return [

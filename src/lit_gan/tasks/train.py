@@ -5,6 +5,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
+from lit_gan.records.chosen import choices_in_words
 from lit_gan.sweep.run_cell import run_cell
 from lit_gan.system.memory import keep_freed_memory
 from lit_gan.system.watching import announce
@@ -35,6 +36,4 @@ def train_single(config: DictConfig) -> None:
 
 def main_choices() -> str:
     """What was chosen in the config groups that say most about a run, as on the command line."""
-    made = HydraConfig.get().runtime.choices
-    groups = ("experiment", "method", "model", "loss", "data")
-    return " ".join(f"{group}={made[group]}" for group in groups if made.get(group))
+    return choices_in_words(HydraConfig.get().runtime.choices, ("experiment", "method", "model", "loss", "data"))

@@ -17,6 +17,7 @@ from lit_gan.callbacks import Stopped, who_ends
 from lit_gan.errors import UserError
 from lit_gan.metrics.measure import measure
 from lit_gan.records.branch import FIXES_WEIGHTS, parent_record, unfit_state
+from lit_gan.records.curve_names import FINAL
 from lit_gan.records.difference import first_difference
 from lit_gan.records.directory import (
     config_texts,
@@ -233,7 +234,7 @@ class TrainingRun:
         self.clock.add("evaluation", record["seconds"])
         self.results.add_final(record, self.clock.rates(update))
         for logger in self.trainer.loggers:
-            logger.log_metrics({f"final/{name}": value for name, value in record["scores"].items()}, step=update)
+            logger.log_metrics({f"{FINAL}{name}": value for name, value in record["scores"].items()}, step=update)
 
     def signs_of_collapse(self) -> list[str]:
         """A sentence for each sign of a collapse that the end of the training shows."""
