@@ -135,7 +135,7 @@ def load_config(directory: Path) -> DictConfig:
 
 
 def recorded_config(directory: Path) -> DictConfig:
-    """The config of a run as it was written, but for what is no setting any more.
+    """The config of a run as it was written, without settings that are none any more.
 
     Raises:
         Damaged: the file cannot be read, or a group is missing.

@@ -74,7 +74,7 @@ def drop_later_settings(old: DictConfig, new: DictConfig, typed: set[str]) -> No
 
 
 def drop_earlier_settings(config: DictConfig) -> None:
-    """Removes from a recorded config what earlier versions of lit_gan had and this one has not.
+    """Removes from a recorded config the settings that only earlier versions of lit_gan had.
 
     DCGAN's G was told its choice of `model`, which nothing but the refusal of a shape has read.
     """
