@@ -75,6 +75,7 @@ class StyledGenerator(Generator):
         depth: layers of the mapping network.
     """
 
+    truncatable = "styles"
     mixing: float = 0.0
     """The probability with which a training batch has two styles, see `StyleMixing`."""
     truncation: float | None = None
@@ -89,6 +90,10 @@ class StyledGenerator(Generator):
         self.length, self.label_size, self.embedding = z_dim, w_dim, None
         self.body = Layers(*mapping_layers(z_dim, w_dim, depth))
         self.register_buffer("w_mean", torch.zeros(w_dim))
+
+    def truncate(self, limit: float) -> None:
+        """From now on has styles go this share of their way from the mean, where it does not train."""
+        self.truncation = limit
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for an embedding or for layers that look at labels."""

@@ -20,6 +20,12 @@ from lit_gan.tasks.sample import GRID
 ALL, NOTHING = "all", "nothing"
 """The choices of samples of every class, and of no second picture."""
 
+TRUNCATIONS = {
+    "latent vectors": "their largest absolute value",
+    "styles": "psi, the share of their way from the mean style that they go",
+}
+"""By what can be truncated: the meaning of a truncation's number."""
+
 STYLE = """
 .gradio-container { width: 100%; max-width: 1500px !important; margin: 0 auto; padding: 1rem 1.5rem !important; }
 .heading h1 { font-size: 1.35rem; font-weight: 600; margin: 0; overflow-wrap: anywhere; }
@@ -89,17 +95,16 @@ def sample_controls(explored: Explored, n: int, seed: int) -> list[gradio.compon
             elem_id="class",
             visible=bool(classes),
         ),
-        *truncation_controls(explored.truncated),
+        *truncation_controls(explored.first.truncatable),
     ]
 
 
-def truncation_controls(truncated: tuple[str, str] | None) -> list[gradio.components.Component]:
+def truncation_controls(truncatable: str | None) -> list[gradio.components.Component]:
     """The controls of whether latent vectors or styles are truncated, and by which number; not seen
     where neither can be."""
-    what, number = truncated or ("", "")
-    said = {"label": "truncation", "info": number, "visible": bool(truncated)}
+    said = {"label": "truncation", "info": TRUNCATIONS.get(truncatable), "visible": truncatable is not None}
     return [
-        gradio.Checkbox(False, label=f"truncated {what}", elem_id="truncated", visible=bool(truncated)),
+        gradio.Checkbox(False, label=f"truncated {truncatable}", elem_id="truncated", visible=truncatable is not None),
         gradio.Slider(0.05, 2, 0.7, step=0.05, elem_id="truncation", buttons=[], **said),
     ]
 
