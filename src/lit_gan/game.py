@@ -22,8 +22,12 @@ from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
 Images = Float[Tensor, "b *shape"]
+"""Samples of any kind."""
+Pictures = Float[Tensor, "b c h w"]
+"""Images that are no points and no text."""
 Labels = Int[Tensor, " b"]
 Latents = Float[Tensor, "b z"]
+Scalar = Float[Tensor, ""]
 
 
 class Verdict(NamedTuple):

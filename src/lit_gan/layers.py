@@ -79,7 +79,6 @@ class SharedLabelGenerator(Generator):
     What regularizers append to the latent vector is read after both.
 
     Args:
-        shape, z_dim, prior: as of every generator.
         label_size: length of the vector of the label.
     """
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lit_gan.records.files import Damaged
-from lit_gan.records.results import Record
+from lit_gan.records.results import RunRecord
 from lit_gan.records.table import read_table
 
 
@@ -27,7 +27,7 @@ class Pace(NamedTuple):
     curves: dict[str, float]
 
 
-def pace_of(directory: Path, results: Record) -> Pace:
+def pace_of(directory: Path, results: RunRecord) -> Pace:
     """The pace of a run.
 
     `results.json` is written when a training begins and after each epoch; within an epoch,

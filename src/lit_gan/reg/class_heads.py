@@ -6,12 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict, at_least_float32, single_precision
+from lit_gan.game import Discriminator, Generator, Labels, Scalar, Turn, Verdict, at_least_float32, single_precision
 from lit_gan.layers import ClassMargins, widen
 from lit_gan.ranges import Count, Number, Positive, checked
-from lit_gan.reg.labels import Conditional, Features, embedding, require_own_last
-
-Scalar = Float[Tensor, ""]
+from lit_gan.reg.labels import Conditional, FeatureVectors, embedding, require_own_last
 
 
 class TwoClassifiers(Conditional):
@@ -40,7 +38,7 @@ class Twins(nn.Module):
         widen(self.classifier, extra)
         widen(self.twin, extra)
 
-    def forward(self, features: Features) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+    def forward(self, features: FeatureVectors) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
         """The logits of both."""
         return self.classifier(features), self.twin(features)
 
@@ -112,7 +110,7 @@ class Proxies(nn.Module):
         """Reads `extra` more features."""
         widen(self.linear, extra)
 
-    def forward(self, features: Features, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
+    def forward(self, features: FeatureVectors, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
         """Cosines of each sample with its class, and of all pairs of samples, in full precision."""
         samples = F.normalize(at_least_float32(self.linear(features)), dim=1)
         classes = F.normalize(self.embedding(y), dim=1)

@@ -26,7 +26,7 @@ from lit_gan.layers import (
 from lit_gan.ranges import Count, Number, Switch, checked
 from lit_gan.styles import ClassVectors, mapping_layers
 
-Features = Float[Tensor, "b f"]
+FeatureVectors = Float[Tensor, "b f"]
 
 
 class Conditional(Regularizer):
@@ -173,7 +173,7 @@ class Projection(LastLayer):
         weight = torch.cat([self.embedding.weight.detach(), more.weight.detach()], 1)
         self.embedding = nn.Embedding.from_pretrained(weight, freeze=False)
 
-    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+    def forward(self, features: FeatureVectors, y: Labels) -> Float[Tensor, "b 1"]:
         """The logits."""
         return self.linear(features) + (self.embedding(y) * features).sum(1, keepdim=True)
 
@@ -229,7 +229,7 @@ class MappedLabels(LastLayer):
         """Reads `extra` more features."""
         widen(self.linear, extra)
 
-    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+    def forward(self, features: FeatureVectors, y: Labels) -> Float[Tensor, "b 1"]:
         """The logits."""
         own = self.linear(features)
         return (own * self.mapping(y)).sum(1, keepdim=True) * own.shape[1] ** -0.5

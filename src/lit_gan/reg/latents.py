@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lit_gan.errors import UserError
-from lit_gan.game import Latents, Regularizer, Turn, Uniform
+from lit_gan.game import Latents, Regularizer, Scalar, Turn, Uniform
 from lit_gan.layers import fixed
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, checked
-
-Scalar = Float[Tensor, ""]
 
 
 class ModeSeeking(Regularizer):

@@ -29,7 +29,7 @@ from lit_gan.system.shell import shell_command
 from lit_gan.tasks.chosen_run import moved_source
 from lit_gan.tasks.loading import load_generator
 from lit_gan.tasks.run_lines import run_lines
-from lit_gan.tasks.sample import GRID, draw_samples, points_between
+from lit_gan.tasks.sample import MOST_IN_GRID, draw_samples, points_between
 from lit_gan.tasks.trained import load_exported
 
 
@@ -52,8 +52,8 @@ class Wish:
     def __post_init__(self):
         for name, annotation in (("n", Count), ("seed", Seed), ("truncation", SAMPLE["truncation"])):
             require(name, getattr(self, name), Allowed.by(annotation))
-        if self.n > GRID:
-            raise UserError(f"n={self.n}: a grid has at most {GRID} samples.")
+        if self.n > MOST_IN_GRID:
+            raise UserError(f"n={self.n}: a grid has at most {MOST_IN_GRID} samples.")
 
 
 class Answer(NamedTuple):

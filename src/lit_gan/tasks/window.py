@@ -15,7 +15,7 @@ from PIL import Image
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page, Picture
 from lit_gan.tasks.explored import Answer, Explored, Wish
-from lit_gan.tasks.sample import GRID
+from lit_gan.tasks.sample import MOST_IN_GRID
 
 ALL, NOTHING = "all", "nothing"
 """The choices of samples of every class, and of no second picture."""
@@ -87,7 +87,7 @@ def sample_controls(explored: Explored, n: int, seed: int) -> list[gradio.compon
         gradio.Dropdown(names, value=names[0], label="checkpoint", elem_id="checkpoint"),
         gradio.Dropdown([NOTHING, *names], value=NOTHING, label="beside it", elem_id="beside", visible=len(names) > 1),
         gradio.Number(seed, label="seed", precision=0, minimum=0, elem_id="seed"),
-        gradio.Slider(1, GRID, n, step=1, label="samples", elem_id="n", buttons=[]),
+        gradio.Slider(1, MOST_IN_GRID, n, step=1, label="samples", elem_id="n", buttons=[]),
         gradio.Dropdown(
             [(ALL, ALL), *((name, str(number)) for number, name in enumerate(classes))],
             value=ALL,
