@@ -45,7 +45,7 @@ class Twins(nn.Module):
 
 class TwinAuxiliaryClassifier(TwoClassifiers):
     """AC-GAN with a twin of the classifier, which learns from generated samples and whose cross
-    entropy G maximises. Gong et al. 2019 (arXiv 1907.02690).
+    entropy G maximises. Gong et al. 2019 (arXiv 1907.02690), in their code TAC-BigGAN/train_fns.py.
 
     CE(c(x), y) + CE(t(G), y) for D, CE(c(G), y) - CE(t(G), y) for G. A classifier alone makes G
     lower the entropy of the class given the sample, so that classes shrink; the twin takes that
@@ -195,7 +195,7 @@ class ConditionalContrast(Contrast):
 
 class DataToDataCrossEntropy(Contrast):
     """D2D-CE: a sample should be near to its class and far from samples of other classes, as long as
-    it is not near or far enough. Kang et al. 2021 (ReACGAN, arXiv 2111.01118).
+    it is not near or far enough. Kang et al. 2021 (ReACGAN, arXiv 2111.01118), Eq. 6.
 
     -log(e^p / (e^p + sum_j e^n_j)) with p = min(cos(sample, class) - m, 0) / tau and, over the
     samples of other classes, n_j = max(cos(sample, sample_j) - (1 - m), 0) / tau. The authors' code

@@ -44,7 +44,7 @@ class ModeSeeking(Regularizer):
 
 class LOGAN(Regularizer):
     """Both players play at z' = z + dz, where D finds the samples more real, and pay weight
-    E ||dz||^2. Wu et al. 2019 (LOGAN).
+    E ||dz||^2. Wu et al. 2019 (LOGAN), Algorithm 1, Eqs. 12 and 17.
 
     dz = alpha g / (beta + ||g||^2) with g = grad_z D(G(z)), one step of natural gradient, no longer
     than alpha / (2 sqrt(beta)). Both players' gradients go through it. A uniform prior keeps z'
