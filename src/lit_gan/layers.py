@@ -107,7 +107,7 @@ class SharedLabelGenerator(Generator):
 
     def own_and_appended(self, z: Latents) -> tuple[Latents, Latents]:
         """The network's own latent vector, and what regularizers have appended to it."""
-        return z[:, : self.length], z[:, self.length :]
+        return z.tensor_split([self.length], 1)
 
 
 class LastLayer(Labelled):
