@@ -61,7 +61,7 @@ from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
-from lit_gan.data import Images, Source, to_uint8
+from lit_gan.data import Source, StoredSplit, to_uint8
 from lit_gan.data.sampler import random_choice
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values
@@ -194,7 +194,7 @@ class Memory(Source):
 
     def __init__(self, samples, labels=None, shape=None, n_classes=None):
         super().__init__("memory", shape or samples.shape[1:], n_classes)
-        self.train = Images(samples, labels)
+        self.train = StoredSplit(samples, labels)
 
     def load(self, which):
         return self.train
@@ -534,7 +534,7 @@ class TestNeighbours:
     def test_unseen_images_are_the_reference_where_there_are_some(self):
         source = Memory(noise_images(30))
         source.splits = ("train", "test")
-        source._loaded["test"] = Images(noise_images(20))
+        source._loaded["test"] = StoredSplit(noise_images(20))
         asked = reference_images(subject(source=source), 10)
         assert isinstance(asked, Queries)
         assert asked.kind == "test"
@@ -554,7 +554,7 @@ def with_test(train, test):
     """A data set of two splits."""
     source = Memory(train)
     source.splits = ("train", "test")
-    source._loaded["test"] = Images(test)
+    source._loaded["test"] = StoredSplit(test)
     return source
 
 

@@ -29,7 +29,7 @@ from lit_gan.data.module import GANData
 from lit_gan.data.packed import packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, to_uint8, to_unit
-from lit_gan.data.source import DatasetPictures, ImageFiles, Images, Source, as_pixels
+from lit_gan.data.source import DatasetPictures, ImageFiles, Source, StoredSplit, as_pixels
 from lit_gan.data.torchvision_sets import IdxImages, TorchvisionSet, fashion_mnist, read_idx
 from lit_gan.errors import UserError
 
@@ -212,9 +212,9 @@ def test_fingerprint_follows_the_content():
     images = torch.zeros(3, 1, 4, 4, dtype=torch.uint8)
     changed = images.clone()
     changed[2, 0, 3, 3] = 1
-    assert Images(images).fingerprint() == Images(images.clone()).fingerprint()
-    assert Images(images).fingerprint() != Images(changed).fingerprint()
-    assert Images(images).fingerprint() != Images(images, torch.tensor([0, 0, 1])).fingerprint()
+    assert StoredSplit(images).fingerprint() == StoredSplit(images.clone()).fingerprint()
+    assert StoredSplit(images).fingerprint() != StoredSplit(changed).fingerprint()
+    assert StoredSplit(images).fingerprint() != StoredSplit(images, torch.tensor([0, 0, 1])).fingerprint()
 
 
 def test_ring_and_grid_have_the_toy_figures_centres():
@@ -357,7 +357,7 @@ def test_a_missing_package_is_named(tmp_path):
 def test_what_does_not_fit_into_memory_is_decoded_on_access(tmp_path):
     decoded = stand_in(tmp_path, in_memory=5 * 28 * 28).split("train")
     lazy = stand_in(tmp_path, in_memory=5 * 28 * 28 - 1).split("train")
-    assert isinstance(decoded, Images)
+    assert isinstance(decoded, StoredSplit)
     assert isinstance(lazy, ImageFiles)
     assert torch.equal(torch.stack([x for x, _ in lazy]), decoded.images)
     assert [y for _, y in lazy] == decoded.labels.tolist()
@@ -515,12 +515,12 @@ class Counted(Source):
         super().__init__("counted", (1, 2, 2), n)
         self.n, self.place = n, place
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         if self.place != "memory":
             pictures = [(Image.new("L", (2, 2), i), i) for i in range(self.n)]
             files = ImageFiles(DatasetPictures(pictures, "data=counted"), self.shape, True)
             return packed(files, self.name) if self.place == "pack" else files
-        return Images(
+        return StoredSplit(
             torch.arange(self.n, dtype=torch.uint8).view(-1, 1, 1, 1).expand(-1, 1, 2, 2), torch.arange(self.n)
         )
 

@@ -4,23 +4,20 @@ import os
 import shutil
 import socket
 import sys
-from types import SimpleNamespace
 
 import hydra
 import numpy as np
 import pytest
 import torch
-from omegaconf import OmegaConf
 from PIL import Image
 
 from explored_runs import trained_run
 from lit_gan.cli.launch import launch
 from lit_gan.data import to_uint8
 from lit_gan.errors import UserError
-from lit_gan.models import mlp, stylegan2
 from lit_gan.records.score_names import short_ends
 from lit_gan.tasks import explore as command
-from lit_gan.tasks.explored import Explored, Wish, explored_export, explored_run
+from lit_gan.tasks.explored import Wish, explored_export, explored_run
 from lit_gan.tasks.export import export
 from lit_gan.tasks.sample import sample
 
@@ -272,13 +269,3 @@ class TestCommand:
     def test_no_run(self, tmp_path, monkeypatch, capsys):
         monkeypatch.setattr(command, "require_gradio", lambda: None)
         assert "is no run directory" in self.said(capsys, f"run={tmp_path}")
-
-
-@pytest.mark.parametrize("prior", ["normal", "uniform"])
-def test_what_a_truncation_changes_depends_on_the_generator(prior):
-    plain = mlp.Generator((2,), width=2, prior=prior)
-    styled = stylegan2.Generator((1, 16, 16), z_dim=4, w_dim=4, width=4, depth=1, prior=prior)
-    weights = [{"": SimpleNamespace(current=lambda G=G: (G, 0))} for G in (plain, styled)]
-    found = [Explored("", each, None, None, None, OmegaConf.create()).truncated for each in weights]
-    assert found[0] == (("latent vectors", "their largest absolute value") if prior == "normal" else None)
-    assert found[1] == ("styles", "psi, the share of their way from the mean style that they go")

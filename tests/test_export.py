@@ -13,10 +13,10 @@ import lit_gan
 from commands import command
 from lit_gan.exporting import formats
 from lit_gan.exporting.card import scored, title
-from lit_gan.exporting.description import describe
+from lit_gan.exporting.description import describe, described
 from lit_gan.exporting.folder import check_place, read_weights, write_folder
 from lit_gan.exporting.usage import draw_code
-from lit_gan.game import Generator, Normal, Uniform
+from lit_gan.game import Generator, LatentPart, Normal, Uniform
 from lit_gan.reg.codes import OneHot
 from lit_gan.tasks.export import export
 from lit_gan.tasks.train import train
@@ -92,7 +92,9 @@ class TestWeights:
 
         with safe_open(folder / "model.safetensors", "pt") as file:
             said = file.metadata()
-        assert json.loads(said["latents"]) == [{"prior": "normal", "size": 100}]
+        assert json.loads(said["latents"]) == [
+            {"prior": "normal", "size": 100, "numpy": "rng.standard_normal((n, 100))"}
+        ]
         assert (said["z_dim"], said["n_classes"], said["range"]) == ("100", "10", "[-1, 1]")
         assert (said["format"], said["weights"], said["update"]) == ("pt", "ema", "4")
 
@@ -270,13 +272,26 @@ class TestCard:
         assert scored({"final": None}, 4, "ema") == []
 
 
+class Shares(LatentPart):
+    """A part of one's own: shares of a whole."""
+
+    prior, in_numpy = "shares", "rng.dirichlet([1] * {size}, n)"
+
+    def draw(self, n, device, generator):
+        return torch.distributions.Dirichlet(torch.ones(self.size)).sample([n])
+
+
 @pytest.mark.parametrize(
     ("latents", "n_classes"),
-    [([Normal(3)], None), ([Uniform(2)], 4), ([Normal(2), OneHot(3), Uniform(1)], None)],
+    [
+        ([Normal(3)], None),
+        ([Uniform(2)], 4),
+        ([Normal(2), OneHot(3), Uniform(1)], None),
+        ([Shares(3), Normal(1)], None),
+    ],
 )
 def test_the_card_draws_as_the_generator_does(latents, n_classes):
-    sizes = {Normal: "normal", Uniform: "uniform", OneHot: "one_hot"}
-    told = {"latents": [{"prior": sizes[type(part)], "size": part.size} for part in latents], "n_classes": n_classes}
+    told = {"latents": list(map(described, latents)), "n_classes": n_classes}
     names = {}
     exec(draw_code(told).replace("n, rng = 16,", "n, rng = 4000,"), names)
     G = Generator((2,), 1)
@@ -292,12 +307,22 @@ def test_the_card_draws_as_the_generator_does(latents, n_classes):
         assert set(names["y"].tolist()) == set(range(n_classes))
 
 
-def test_a_latent_variable_that_nobody_else_can_draw_is_refused(compose):
-    class Foggy(Normal):
-        pass
+class Foggy(Normal):
+    """A part that says nothing itself of how it is drawn."""
 
+
+class Unknown:
+    """A part that knows nothing of exports."""
+
+    size = 2
+
+
+@pytest.mark.parametrize("part", [Foggy(2), Unknown()])
+def test_a_latent_variable_that_nobody_else_can_draw_is_refused(compose, part):
     config = compose("data=gaussians", "model.width=4")
     G = Generator((2,), 1)
-    G.latents = [Foggy(2)]
-    with pytest.raises(lit_gan.UserError, match="a part of class Foggy, and an export cannot say how others draw it"):
+    G.latents = [part]
+    with pytest.raises(
+        lit_gan.UserError, match=f"a part of class {type(part).__name__}, and an .* how others draw it: give"
+    ):
         describe(G, config, [], type("Points", (), {"name": "points"})())

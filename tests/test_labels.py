@@ -23,8 +23,8 @@ from lit_gan.build import build_gan, build_protocol
 from lit_gan.cli.launch import launch
 from lit_gan.data.digits import Digits
 from lit_gan.errors import UserError
-from lit_gan.game import Layers, Regularizer, Turn
-from lit_gan.layers import n_classes_of
+from lit_gan.game import Generator, Layers, Regularizer, Turn
+from lit_gan.layers import LatentLinear, SharedLabelGenerator, n_classes_of
 from lit_gan.losses import NonSaturating
 from lit_gan.metrics import FeatureMetrics, Suite, classes
 from lit_gan.metrics.classes import class_means, distance_to
@@ -244,6 +244,27 @@ class TestConditionalBatchNorm:
         G, D = players(dcgan)
         attached(G, D, ConditionalBatchNorm(K))
         assert not any(layer.affine for layer in G.modules() if isinstance(layer, nn.BatchNorm2d))
+
+    @pytest.mark.parametrize("base", [SharedLabelGenerator, Generator])
+    def test_a_network_of_ones_own_shares_labels_by_its_base_class(self, base):
+        class Own(base):
+            def __init__(self):
+                super().__init__((2,), 3, "normal", *([4] if base is SharedLabelGenerator else []))
+                self.body = Layers(LatentLinear(3, 2))
+
+            def forward(self, z, y=None):
+                own, appended = self.own_and_appended(z)
+                return self.body(torch.cat([self.with_label(own, y), appended], 1), y)
+
+        G, D = Own(), mlp.Discriminator((2,), width=2, depth=1)
+        if base is Generator:
+            with pytest.raises(UserError, match="finds no batch normalisation in G"):
+                attached(G, D, ConditionalBatchNorm(K))
+            return
+        attached(G, D, ConditionalBatchNorm(K), InfoGAN(categorical=[], continuous=1))
+        z, y = torch.randn(2, 4), torch.tensor([0, 2])
+        expected = torch.cat([z[:, :3], G.embedding(y), z[:, 3:]], 1) @ G.body[0].weight.T + G.body[0].bias
+        torch.testing.assert_close(G(z, y), expected)
 
 
 LAST = [ProjectionDiscriminator, MappedProjection, MultiHingeHead]

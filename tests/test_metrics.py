@@ -37,7 +37,7 @@ from lit_gan.cli.launch import launch
 from lit_gan.data import to_uint8
 from lit_gan.data.dirac import Dirac
 from lit_gan.data.gaussians import Gaussians, SwissRoll, ring
-from lit_gan.data.source import Images, Source
+from lit_gan.data.source import Source, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol, FeatureMetrics, ModeMetrics, Suite, cache
@@ -98,7 +98,7 @@ class Squares(Source):
         generator = torch.Generator().manual_seed(0)
         labels = torch.arange(self.n) % 2
         noise = torch.randint(0, 100, (self.n, *self.shape), generator=generator)
-        return Images((noise + 150 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
+        return StoredSplit((noise + 150 * labels.view(-1, 1, 1, 1)).to(torch.uint8), labels)
 
 
 class Pixels(Extractor):

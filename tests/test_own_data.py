@@ -33,7 +33,7 @@ from lit_gan.data.image_files import FilePictures
 from lit_gan.data.image_zip import common_folder
 from lit_gan.data.packed import Packed
 from lit_gan.data.shards import Member, ShardPictures
-from lit_gan.data.source import ImageFiles, Images, Source
+from lit_gan.data.source import ImageFiles, Source, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.metrics.extractors import EfficientNetLite0
 from lit_gan.parts import locate_if_there
@@ -176,7 +176,7 @@ def opened(choice: str, *settings: str) -> Source:
     return source
 
 
-def content(split: Images | ImageFiles) -> tuple[torch.Tensor, list[int]]:
+def content(split: StoredSplit | ImageFiles) -> tuple[torch.Tensor, list[int]]:
     return torch.stack([split[index][0] for index in range(len(split))]), [split[i][1] for i in range(len(split))]
 
 
@@ -187,7 +187,7 @@ def content(split: Images | ImageFiles) -> tuple[torch.Tensor, list[int]]:
 def test_every_form_gives_the_same_images_and_says_what_they_are(form, tmp_path):
     data = form(tmp_path)
     in_memory, packed, apart = [], ["data.in_memory=0"], ["data.in_memory=0", "data.pack=false"]
-    for how, kind in ((in_memory, Images), (packed, Packed), (apart, ImageFiles)):
+    for how, kind in ((in_memory, StoredSplit), (packed, Packed), (apart, ImageFiles)):
         source = opened(*data, *how)
         split = source.split("train")
         assert type(split) is kind

@@ -24,7 +24,7 @@ from lit_gan.data.folder import ImageFolder
 from lit_gan.data.module import FetchedAhead, GANData, Gather
 from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
-from lit_gan.data.source import BrokenImage, ImageFiles, Images
+from lit_gan.data.source import BrokenImage, ImageFiles, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.metrics.reading import read_batches
 from lit_gan.records.files import Unwritable
@@ -96,9 +96,9 @@ def test_a_pack_holds_what_the_files_hold(photos, channels, decodings):
 
 def test_scores_know_packed_images_for_those_in_memory(photos, monkeypatch):
     packed, kept = (folder(photos, in_memory=bytes).split("train") for bytes in (0, 18 * IMAGE))
-    monkeypatch.setattr(Images, "HASHED_AT_ONCE", 5)
+    monkeypatch.setattr(StoredSplit, "HASHED_AT_ONCE", 5)
     assert packed.fingerprint() == kept.fingerprint()
-    monkeypatch.delattr(Images, "_fingerprint")
+    monkeypatch.delattr(StoredSplit, "_fingerprint")
     assert folder(photos).split("train").fingerprint() == packed.fingerprint()  # read from the pack
 
 
@@ -110,7 +110,7 @@ def test_a_fingerprint_that_cannot_be_kept_is_found_anyway(photos, monkeypatch):
 
 
 def test_what_fits_into_memory_is_not_packed(photos, cache):
-    assert type(folder(photos, in_memory=18 * IMAGE).split("train")) is Images
+    assert type(folder(photos, in_memory=18 * IMAGE).split("train")) is StoredSplit
     assert isinstance(folder(photos, in_memory=18 * IMAGE - 1).split("train"), Packed)
     assert len(list(cache.glob("*.lock"))) == 1
 

@@ -9,11 +9,12 @@ from torch import nn
 
 from lit_gan import game
 from lit_gan.errors import UserError
+from lit_gan.game import truncated
 from lit_gan.metrics import EvalProtocol
-from lit_gan.models import mlp
+from lit_gan.models import mlp, stylegan2
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.weights import SpectralNorm
-from lit_gan.sampling import STANDING, Sampler, latents_and_labels, truncated
+from lit_gan.sampling import STANDING, Sampler, latents_and_labels
 from lit_gan.tasks.sample import draw_samples
 
 
@@ -64,6 +65,14 @@ def test_samples_of_whole_batches_do_not_depend_on_how_many_are_drawn():
 def test_a_generator_without_normal_latent_variables():
     with pytest.raises(UserError, match=r"^truncation=0\.5 needs normal latent variables"):
         Sampler(Normalised("uniform"), truncation=0.5)
+
+
+@pytest.mark.parametrize("prior", ["normal", "uniform"])
+def test_what_a_truncation_changes_depends_on_the_generator(prior):
+    plain = mlp.Generator((2,), width=2, prior=prior)
+    styled = stylegan2.Generator((1, 16, 16), z_dim=4, w_dim=4, width=4, depth=1, prior=prior)
+    assert plain.truncatable == ("latent vectors" if prior == "normal" else None)
+    assert styled.truncatable == "styles"
 
 
 @pytest.mark.parametrize(("limit", "spread"), [(None, 3.0), (1.0, 3 * math.sqrt(0.2911))])

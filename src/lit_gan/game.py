@@ -4,11 +4,12 @@ small objects.
 Every network pair, loss and regularizer is written in these words and in nothing else.
 """
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, NamedTuple
 
@@ -21,8 +22,12 @@ from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
 Images = Float[Tensor, "b *shape"]
+"""Samples of any kind."""
+Pictures = Float[Tensor, "b c h w"]
+"""Images that are no points and no text."""
 Labels = Int[Tensor, " b"]
 Latents = Float[Tensor, "b z"]
+Scalar = Float[Tensor, ""]
 
 
 class Verdict(NamedTuple):
@@ -57,28 +62,64 @@ def apply_layer(layer: nn.Module, x: Tensor, y: Labels | None) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Normal:
-    """`size` independent latent variables from N(0, 1)."""
+class LatentPart:
+    """Latent variables that are drawn together, `size` of them.
+
+    An export says by two attributes of the very class how they are drawn without lit_gan: `prior`,
+    the name of their distribution, and `in_numpy`, NumPy's expression for n draws from it by a
+    generator `rng`, with {size} in place of the size. They are not inherited, as a subclass may draw
+    otherwise.
+    """
 
     size: int
 
     def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
-        """n vectors."""
-        return torch.randn(n, self.size, device=device, generator=generator)
+        """n vectors, [n, size]."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)
-class Uniform:
-    """`size` independent latent variables from U(-1, 1)."""
+class Normal(LatentPart):
+    """`size` independent latent variables from N(0, 1).
 
-    size: int
+    Args:
+        limit: their largest absolute value; None for any.
+    """
+
+    limit: float | None = None
+    prior = "normal"
+    in_numpy = "rng.standard_normal((n, {size}))"
 
     def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
-        """n vectors."""
+        """n vectors, [n, size], of any numbers or of those within +-limit."""
+        z = torch.randn(n, self.size, device=device, generator=generator)
+        return z if self.limit is None else truncated(z, self.limit)
+
+
+@dataclass(frozen=True)
+class Uniform(LatentPart):
+    """`size` independent latent variables from U(-1, 1)."""
+
+    prior = "uniform"
+    in_numpy = "rng.uniform(-1, 1, (n, {size}))"
+
+    def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
+        """n vectors, [n, size], of numbers in [-1, 1)."""
         return torch.rand(n, self.size, device=device, generator=generator).mul_(2).sub_(1)
 
 
-PRIORS = {"normal": Normal, "uniform": Uniform}
+PRIORS = {part.prior: part for part in (Normal, Uniform)}
+
+
+def truncated(z: Tensor, limit: float) -> Tensor:
+    """N(0, 1) numbers moved, in their order, to where N(0, 1) numbers within +-limit lie. Brock et
+    al. 2019 draw anew what lies beyond, which has the same distribution.
+
+    So the samples of a seed change steadily with the limit.
+    """
+    below = 0.5 * math.erfc(limit / math.sqrt(2))
+    share = torch.special.ndtr(z.double())
+    return torch.special.ndtri(below + (1 - 2 * below) * share).clamp(-limit, limit).to(z)
 
 
 class Generator(nn.Module):
@@ -102,12 +143,21 @@ class Generator(nn.Module):
         if prior not in PRIORS:
             raise UserError(f"model.G.prior={prior} does not exist: choose {' or '.join(PRIORS)}.")
         self.shape = tuple(shape)
-        self.latents = [PRIORS[prior](z_dim)]
+        self.latents: list[LatentPart] = [PRIORS[prior](z_dim)]
 
     @property
     def z_dim(self) -> int:
         """Length of a latent vector: all of its parts together."""
         return sum(part.size for part in self.latents)
+
+    @property
+    def truncatable(self) -> Literal["latent vectors", "styles"] | None:
+        """What a truncation changes; None where there is nothing to truncate."""
+        return "latent vectors" if any(isinstance(part, Normal) for part in self.latents) else None
+
+    def truncate(self, limit: float) -> None:
+        """From now on draws the normal ones of its latent variables within +-limit."""
+        self.latents = [replace(part, limit=limit) if isinstance(part, Normal) else part for part in self.latents]
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Latents:
         """n latent vectors, from `generator` if given, on the parameters' device."""

@@ -4,7 +4,7 @@ A convolution's matrix is [out, in * height * width], an embedding's maps one-ho
 """
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, at_least_float32
+from lit_gan.game import Discriminator, Generator, Labelled, Labels, Latents, Layers, at_least_float32
 
 Matrix = Float[Tensor, "out rest"]
 
@@ -82,6 +82,44 @@ class LatentNorm(nn.Module):
         """[b, channels, h, w] normalised over the batch, then scaled and shifted."""
         gain, bias = (linear(code)[..., None, None] for linear in (self.gain, self.bias))
         return torch.addcmul(bias, 1 + gain, self.norm(x))
+
+
+class SharedLabelGenerator(Generator):
+    """A generator whose layers of kind `LatentLinear` and `LatentNorm` read, once labels reach it, one
+    vector of each label, behind their part of its own latent vector.
+
+    What regularizers append to the latent vector is read after both.
+
+    Args:
+        label_size: length of the vector of the label.
+    """
+
+    label_vectors: type[nn.Module] = LabelVectors
+    """Makes the vectors, by the number of classes and the length."""
+    embedding: nn.Module | None
+    """The vectors; None as long as labels do not reach G."""
+
+    def __init__(self, shape: Sequence[int], z_dim: int, prior: str, label_size: int):
+        super().__init__(shape, z_dim, prior)
+        self.embedding, self.label_size, self.length = None, label_size, z_dim
+
+    def label_readers(self) -> list[nn.Module]:
+        """The layers that would read the vector."""
+        return [layer for layer in self.modules() if isinstance(layer, LatentLinear | LatentNorm)]
+
+    def share_labels(self, n_classes: int) -> None:
+        """Lets labels reach G: `label_readers` read their vectors after what they have read."""
+        self.embedding = self.label_vectors(n_classes, self.label_size)
+        for layer in self.label_readers():
+            widen(layer, self.label_size)
+
+    def with_label(self, code: Latents, y: Labels | None) -> Tensor:
+        """[b, n] with the vectors of the labels behind it, if there are any."""
+        return code if self.embedding is None else torch.cat([code, self.embedding(y)], 1)
+
+    def own_and_appended(self, z: Latents) -> tuple[Latents, Latents]:
+        """The network's own latent vector, and what regularizers have appended to it."""
+        return z.tensor_split([self.length], 1)
 
 
 class LastLayer(Labelled):

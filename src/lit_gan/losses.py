@@ -9,12 +9,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Loss, Turn
+from lit_gan.game import Discriminator, Generator, Loss, Scalar, Turn
 from lit_gan.layers import ClassMargins
 from lit_gan.ranges import NonNegative, Number, Positive, Range, Share, checked
 from lit_gan.system.processes import mean_over_processes
 
-Scalar = Float[Tensor, ""]
 Logits = Float[Tensor, " b"]
 
 

@@ -2,7 +2,6 @@
 
 import copy
 import difflib
-import math
 from collections.abc import Sequence
 
 import torch
@@ -10,10 +9,9 @@ from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError, first_few
-from lit_gan.game import Generator, Normal
+from lit_gan.game import Generator
 from lit_gan.layers import n_classes_of
 from lit_gan.ranges import BatchStatistics
-from lit_gan.styles import StyledGenerator
 
 AT_ONCE = 256
 """The most samples of a picture that G makes in one pass."""
@@ -50,7 +48,7 @@ def require_truncatable(G: Generator, truncation: float | None) -> None:
     Raises:
         UserError: none of its latent variables is normal, and it has no styles.
     """
-    if truncation is None or isinstance(G, StyledGenerator) or any(isinstance(part, Normal) for part in G.latents):
+    if truncation is None or G.truncatable is not None:
         return
     raise UserError(
         f"truncation={truncation} needs normal latent variables, and this generator has none: leave it out."
@@ -86,9 +84,8 @@ class Sampler:
         self.generator = torch.Generator().manual_seed(seed)
         self.n_classes = n_classes_of(G)
         self.device = next(G.parameters()).device
-        self.truncation = truncation
-        if isinstance(self.G, StyledGenerator):
-            self.G.truncation, self.truncation = truncation, None
+        if truncation is not None:
+            self.G.truncate(truncation)
         if batch_norm == "standing":
             self.stand()
             self.restart()
@@ -146,11 +143,7 @@ class Sampler:
 
     def vectors(self, n: int) -> Tensor:
         """The next n latent vectors, truncated where they should be."""
-        z = self.G.draw(n, self.generator)
-        if self.truncation is None:
-            return z
-        parts = zip(z.split([part.size for part in self.G.latents], 1), self.G.latents, strict=True)
-        return torch.cat([truncated(z, self.truncation) if isinstance(part, Normal) else z for z, part in parts], 1)
+        return self.G.draw(n, self.generator)
 
     def grid(self, count: int) -> tuple[Tensor, int | None]:
         """At most `count` samples for one picture, on the CPU, and how many of them make a row; None
@@ -200,14 +193,3 @@ def latents_and_labels(sampler: Sampler, n: int, label: int | None) -> tuple[Ten
     blocks = [sampler.latents(BLOCK, label) for _ in range(0, n, BLOCK)]
     z, y = (torch.cat(parts)[:n] for parts in zip(*blocks, strict=True))
     return z, y.to(z.device)
-
-
-def truncated(z: Tensor, limit: float) -> Tensor:
-    """N(0, 1) numbers moved, in their order, to where N(0, 1) numbers within +-limit lie. Brock et
-    al. 2019 draw anew what lies beyond, which has the same distribution.
-
-    So the samples of a seed change steadily with the limit.
-    """
-    below = 0.5 * math.erfc(limit / math.sqrt(2))
-    share = torch.special.ndtr(z.double())
-    return torch.special.ndtri(below + (1 - 2 * below) * share).clamp(-limit, limit).to(z)

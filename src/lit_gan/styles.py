@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.game import (
-    Generator,
     Images,
     Labels,
     Latents,
@@ -18,7 +17,7 @@ from lit_gan.game import (
     at_least_float32,
     single_precision,
 )
-from lit_gan.layers import LatentLinear, equalised
+from lit_gan.layers import LatentLinear, SharedLabelGenerator, equalised
 
 Style = Float[Tensor, "b w"]
 Styles = Float[Tensor, "b styles w"]
@@ -63,7 +62,7 @@ def mapping_layers(inputs: int, outputs: int, depth: int) -> list[nn.Module]:
     return [part for layer in dense for part in (equalised(layer, MAPPING_RATE), ScaledLeakyReLU())]
 
 
-class StyledGenerator(Generator):
+class StyledGenerator(SharedLabelGenerator):
     """A generator in two parts: `body` maps a latent vector to a style w, and `synthesise` draws a
     sample by `n_styles` styles, one for each layer, which are all w unless they are mixed.
 
@@ -75,20 +74,23 @@ class StyledGenerator(Generator):
         depth: layers of the mapping network.
     """
 
+    truncatable = "styles"
     mixing: float = 0.0
     """The probability with which a training batch has two styles, see `StyleMixing`."""
     truncation: float | None = None
     """The share of their way from the mean that styles go; None for all of it."""
     n_styles: int
-    embedding: ClassVectors | None
     label_vectors = ClassVectors
     w_mean: Tensor
 
     def __init__(self, shape: Sequence[int], z_dim: int, prior: str, w_dim: int, depth: int):
-        super().__init__(shape, z_dim, prior)
-        self.length, self.label_size, self.embedding = z_dim, w_dim, None
+        super().__init__(shape, z_dim, prior, label_size=w_dim)
         self.body = Layers(*mapping_layers(z_dim, w_dim, depth))
         self.register_buffer("w_mean", torch.zeros(w_dim))
+
+    def truncate(self, limit: float) -> None:
+        """From now on has styles go this share of their way from the mean, where it does not train."""
+        self.truncation = limit
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for an embedding or for layers that look at labels."""
@@ -111,9 +113,8 @@ class StyledGenerator(Generator):
     def style(self, z: Latents, y: Labels | None = None) -> Style:
         """w, in full precision; codes behind the latent vector are read as they are."""
         with single_precision(z.device):
-            own, codes = at_least_float32(z).tensor_split([self.length], 1)
-            labels = [] if self.embedding is None else [self.embedding(y)]
-            w = torch.cat([unit_vectors(own), *labels, codes], 1)
+            own, codes = self.own_and_appended(at_least_float32(z))
+            w = torch.cat([self.with_label(unit_vectors(own), y), codes], 1)
             for layer in self.body:
                 w = apply_layer(layer, w, y)
         return w
@@ -125,7 +126,8 @@ class StyledGenerator(Generator):
     def mixed(self, w: Style, z: Latents, y: Labels | None) -> Styles:
         """With probability `mixing` the styles behind one place, drawn uniformly for the whole batch,
         are those of fresh latent vectors with the same label and codes."""
-        fresh = torch.cat([self.draw(len(z))[:, : self.length], z[:, self.length :]], 1)
+        (own, _), (_, codes) = self.own_and_appended(self.draw(len(z))), self.own_and_appended(z)
+        fresh = torch.cat([own, codes], 1)
         place = torch.randint(1, self.n_styles, (), device=w.device)
         kept = torch.arange(self.n_styles, device=w.device) < place
         kept = kept | (torch.rand((), device=w.device) >= self.mixing)

@@ -13,7 +13,7 @@ from PIL import Image
 
 from lit_gan.data.handles import OwnHandle
 from lit_gan.data.own_images import OwnImages, class_numbers, number_of_classes
-from lit_gan.data.source import BrokenImage, Header, ImageFiles, Images, hashed
+from lit_gan.data.source import BrokenImage, Header, ImageFiles, StoredSplit, hashed
 from lit_gan.errors import UserError, one_line, written
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
 from lit_gan.records.paths import absolute
@@ -196,7 +196,7 @@ class ArrayImages(OwnImages):
         place = f"{key} in data.file={self.file}"
         return ArrayPictures(images, np.zeros(len(images), int) if labels is None else labels, place, self.range)
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         """One split, stored as `ImageSource.stored` says.
 
         Raises:

@@ -5,7 +5,7 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from lit_gan.data.image_source import ImageSource
-from lit_gan.data.source import DatasetPictures, Images
+from lit_gan.data.source import DatasetPictures, StoredSplit
 
 
 class Digits(ImageSource):
@@ -17,7 +17,7 @@ class Digits(ImageSource):
 
     published = True
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """All digits, decoded."""
         pixels, labels = load_digits(return_X_y=True)
         pixels = np.round(pixels.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import torch
 
-from lit_gan.data.source import Images, Source
+from lit_gan.data.source import Source, StoredSplit
 from lit_gan.ranges import Count, checked
 
 
@@ -23,6 +23,6 @@ class Dirac(Source):
         super().__init__(name, shape, n_classes)
         self.n = n
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """Zeros [n, 1]."""
-        return Images(torch.zeros(self.n, 1))
+        return StoredSplit(torch.zeros(self.n, 1))

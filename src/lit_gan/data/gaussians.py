@@ -11,7 +11,7 @@ from jaxtyping import Float
 from sklearn.datasets import make_swiss_roll
 from torch import Tensor
 
-from lit_gan.data.source import Images, Source, SplitSeed
+from lit_gan.data.source import Source, SplitSeed, StoredSplit
 from lit_gan.ranges import Count, NonNegative, checked
 
 
@@ -68,12 +68,12 @@ class Gaussians(Source):
         super().__init__(name, shape, n_classes)
         self.centers, self.std, self.n, self.seed = centers / scale, std / scale, n, seed
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """n points, whose centres take turns."""
         generator = torch.Generator().manual_seed(2 * self.seed + self.splits.index(which))
         labels = torch.arange(self.n) % len(self.centers)
         noise = torch.randn(self.n, 2, generator=generator)
-        return Images(self.centers[labels] + self.std * noise, labels)
+        return StoredSplit(self.centers[labels] + self.std * noise, labels)
 
 
 class SwissRoll(Source):
@@ -104,7 +104,7 @@ class SwissRoll(Source):
         super().__init__(name, shape, n_classes)
         self.noise, self.scale, self.n, self.seed = noise, scale, n, seed
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """n points."""
         points, _ = make_swiss_roll(self.n, noise=self.noise, random_state=2 * self.seed + self.splits.index(which))
-        return Images(torch.from_numpy(points[:, [0, 2]] / self.scale).float())
+        return StoredSplit(torch.from_numpy(points[:, [0, 2]] / self.scale).float())

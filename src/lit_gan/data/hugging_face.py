@@ -12,7 +12,7 @@ from PIL import Image
 
 from lit_gan.data.image_files import FilePictures
 from lit_gan.data.own_images import OwnImages, class_numbers, number_of_classes
-from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, Images, hashed
+from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, StoredSplit, hashed
 from lit_gan.errors import UserError, one_line
 from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
 from lit_gan.records.files import walk_readable
@@ -188,7 +188,7 @@ class HuggingFaceSet(OwnImages):
         encoded = rows.select_columns(column).cast_column(column, undecoded)
         return ColumnPictures(encoded, column, labels, f"{self.splits[which]} of {self.place}")
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         """One split, stored as `ImageSource.stored` says.
 
         Raises:

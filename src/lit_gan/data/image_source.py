@@ -5,7 +5,7 @@ import math
 from collections.abc import Sequence
 
 from lit_gan.data.packed import packed
-from lit_gan.data.source import ImageFiles, Images, Pictures, Source, decode
+from lit_gan.data.source import ImageFiles, Source, StoredSplit, UndecodedImages, decode
 from lit_gan.errors import UserError
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 
@@ -47,11 +47,11 @@ class ImageSource(Source):
                 f"data.image_size={image_size}: set these two, the shape follows."
             )
 
-    def files(self, pictures: Pictures) -> ImageFiles:
+    def files(self, pictures: UndecodedImages) -> ImageFiles:
         """The pictures at this data set's size, decoded on access."""
         return ImageFiles(pictures, self.shape, self.n_classes is not None, self.pad)
 
-    def stored(self, files: ImageFiles, skip_broken: bool = False) -> Images | ImageFiles:
+    def stored(self, files: ImageFiles, skip_broken: bool = False) -> StoredSplit | ImageFiles:
         """The split in memory if it takes no more than `in_memory` bytes, else packed, else as it is.
 
         Args:

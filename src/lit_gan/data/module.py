@@ -17,7 +17,7 @@ from lit_gan.data.own_images import class_numbers
 from lit_gan.data.packed import Packed
 from lit_gan.data.sampler import Batches, EndlessSampler
 from lit_gan.data.scale import dequantize, flipped
-from lit_gan.data.source import ImageFiles, Images, Source, rows
+from lit_gan.data.source import ImageFiles, Source, StoredSplit, rows
 from lit_gan.errors import UserError, first_few
 from lit_gan.system.signals import leave_to_parent
 
@@ -220,7 +220,7 @@ class GANData(LightningDataModule):
             UserError: names the number of classes.
         """
         data, game = self.source.split("train"), getattr(self.trainer, "lightning_module", None)
-        if getattr(game, "n_classes", None) is not None and isinstance(data, Images):
+        if getattr(game, "n_classes", None) is not None and isinstance(data, StoredSplit):
             class_numbers(data.labels, self.source.n_classes, f"data={self.source.name}: the classes")
 
     def require_images(self, found: int) -> None:
@@ -297,7 +297,7 @@ class GANData(LightningDataModule):
         data = self.source.split("train")
         return self._from_files(data) if isinstance(data, ImageFiles) else self._from_memory(data)
 
-    def _from_memory(self, data: Images) -> Gather | FetchedAhead:
+    def _from_memory(self, data: StoredSplit) -> Gather | FetchedAhead:
         device = training_device = self.trainer.strategy.root_device
         if data.images.nbytes > self.device_memory:
             device = torch.device("cpu")

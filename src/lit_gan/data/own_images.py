@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from lit_gan.data.image_source import ImageSource
-from lit_gan.data.source import Header, Pictures
+from lit_gan.data.source import Header, UndecodedImages
 from lit_gan.errors import UserError
 from lit_gan.system.watching import watched
 
@@ -32,7 +32,7 @@ class OwnImages(ImageSource):
     on_broken: Literal["error", "skip"] = "error"
     """Whether a picture that cannot be read stops the run, or is left out."""
 
-    def pictures(self, which: str) -> Pictures:
+    def pictures(self, which: str) -> UndecodedImages:
         """The pictures of a split, undecoded."""
         raise NotImplementedError
 
@@ -68,7 +68,7 @@ class OwnImages(ImageSource):
             raise UserError(f"data={self.name} has no readable images, of which its size could be found out.")
         return {"image_size": min(first[1]), "channels": 3 if colour else 1}
 
-    def mixed_sizes(self, pictures: Pictures, *sized: tuple[int, tuple[int, int]]) -> UserError:
+    def mixed_sizes(self, pictures: UndecodedImages, *sized: tuple[int, tuple[int, int]]) -> UserError:
         """The error for images of two sizes, each given as (number, (width, height))."""
         one, other = (f"{pictures.name(index)} has {width}x{height}" for index, (width, height) in sized)
         return UserError(
@@ -77,7 +77,7 @@ class OwnImages(ImageSource):
         )
 
 
-def headers(pictures: Pictures, skip_broken: bool) -> Iterator[tuple[int, Header]]:
+def headers(pictures: UndecodedImages, skip_broken: bool) -> Iterator[tuple[int, Header]]:
     """The numbers and headers of pictures, read by many threads.
 
     Raises:

@@ -16,7 +16,7 @@ import torch
 from filelock import FileLock, Timeout
 from torch import Tensor
 
-from lit_gan.data.source import BrokenImage, ImageFiles, Images
+from lit_gan.data.source import BrokenImage, ImageFiles, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.records.cache_folder import cache_folder
 from lit_gan.records.files import Unwritable, write_text
@@ -35,7 +35,7 @@ BLOCK = 2**24
 """Bytes of images that are decoded by all threads together and then written."""
 
 
-class Packed(Images):
+class Packed(StoredSplit):
     """A split in a file, of which the system keeps in memory what was read last.
 
     Its images lie in the file pixel by pixel, the channels side by side, so that batches of them

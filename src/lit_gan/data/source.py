@@ -38,7 +38,7 @@ class Header(NamedTuple):
     mode: str
 
 
-class Pictures(Protocol):
+class UndecodedImages(Protocol):
     """A sequence of undecoded images, as (PIL image, label); access may raise any exception."""
 
     def __len__(self) -> int: ...
@@ -122,7 +122,7 @@ def hashed(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
-class Images(Dataset):
+class StoredSplit(Dataset):
     """A split in memory: `images` [n, *shape] and int64 `labels` [n], which are 0 without labels.
 
     Images are uint8, points float32; a source that defines `samples` may store its images in any
@@ -154,6 +154,10 @@ class Images(Dataset):
         return digest.hexdigest()
 
 
+Images = StoredSplit
+"""The earlier name, which data sets of one's own may use."""
+
+
 class ImageFiles(Dataset):
     """A split decoded on access, for what does not fit into memory.
 
@@ -164,7 +168,7 @@ class ImageFiles(Dataset):
         pad: see `as_pixels`.
     """
 
-    def __init__(self, pictures: Pictures, shape: tuple[int, ...], labelled: bool, pad: int = 0):
+    def __init__(self, pictures: UndecodedImages, shape: tuple[int, ...], labelled: bool, pad: int = 0):
         self.pictures, self.shape, self.labelled, self.pad = pictures, shape, labelled, pad
 
     def __len__(self) -> int:
@@ -268,7 +272,7 @@ def gathered_rows(x: Tensor, index: Int[Tensor, " b"]) -> Tensor:
     return x.index_select(0, index)
 
 
-def decode(files: ImageFiles) -> Images:
+def decode(files: ImageFiles) -> StoredSplit:
     """All images of a split, decoded by a pool of threads.
 
     Raises:
@@ -283,7 +287,7 @@ def decode(files: ImageFiles) -> Images:
 
     with ThreadPoolExecutor() as pool:
         list(pool.map(fill, range(0, n, 64)))
-    return Images(images, labels)
+    return StoredSplit(images, labels)
 
 
 class Source:
@@ -303,7 +307,7 @@ class Source:
 
     def __init__(self, name: str, shape: Sequence[int], n_classes: int | None):
         self.name, self.shape, self.n_classes = name, tuple(shape), n_classes
-        self._loaded: dict[str, Images | ImageFiles] = {}
+        self._loaded: dict[str, StoredSplit | ImageFiles] = {}
 
     @property
     def class_names(self) -> Sequence[str] | None:
@@ -337,7 +341,7 @@ class Source:
             f"folders back their names, or start a new run."
         )
 
-    def split(self, which: str) -> Images | ImageFiles:
+    def split(self, which: str) -> StoredSplit | ImageFiles:
         """The split of that name.
 
         Raises:
@@ -349,7 +353,7 @@ class Source:
             self._loaded[which] = self.load(which)
         return self._loaded[which]
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         """Reads one split; a subclass does it."""
         raise NotImplementedError
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import torch
 
-from lit_gan.data.source import ImageFiles, Images, Source, SplitSeed, decode
+from lit_gan.data.source import ImageFiles, Source, SplitSeed, StoredSplit, decode
 from lit_gan.errors import UserError
 from lit_gan.ranges import Count, checked
 
@@ -42,10 +42,10 @@ class Stacked(Source):
         """The splits of the base set."""
         return self.base.splits
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """One split of stacks, in memory."""
         singles = self.base.split(which)
         singles = decode(singles) if isinstance(singles, ImageFiles) else singles
         chosen = torch.randint(len(singles), (self.n, 3), generator=torch.Generator().manual_seed(self.seed))
         images = singles.images[chosen].flatten(1, 2)
-        return Images(images, singles.labels[chosen] @ torch.tensor([100, 10, 1]))
+        return StoredSplit(images, singles.labels[chosen] @ torch.tensor([100, 10, 1]))

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from lit_gan.data.image_files import FilePictures, Survey, pillow_endings
 from lit_gan.data.own_images import OwnImages
 from lit_gan.data.packed import Packed
-from lit_gan.data.source import BrokenImage, ImageFiles, Images
+from lit_gan.data.source import BrokenImage, ImageFiles, StoredSplit
 from lit_gan.errors import UserError
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,7 @@ class SurveyedImages(OwnImages):
         self.require_images(found, which)
         return self.readable(found.images, self.labels(found, which))
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         """One split, stored as `ImageSource.stored` says.
 
         Raises:

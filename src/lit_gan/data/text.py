@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from lit_gan.data.source import Images, Source
+from lit_gan.data.source import Source, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.ranges import Range, checked
 from lit_gan.records.paths import absolute
@@ -123,12 +123,12 @@ class Text(Source):
         order = [chr(used[i]) for i in np.argsort(-counts, kind="stable")]
         return "".join(sorted([each for each in order if each not in (PAD, UNKNOWN)][: self.vocabulary - 2]))
 
-    def load(self, which: str) -> Images:
+    def load(self, which: str) -> StoredSplit:
         """The numbers of the characters of a split, int16 [n, length]."""
         numbers = self.numbers(self.sequences[which])
         rare = (numbers == self.alphabet.index(UNKNOWN)).double().mean().item()
         log.info("data=%s: %d sequences for %s, %.2g %% rare characters", self.name, len(numbers), which, 100 * rare)
-        return Images(numbers)
+        return StoredSplit(numbers)
 
     def numbers(self, sequences: Sequence[str]) -> Int[Tensor, "n l"]:
         """The numbers of the characters of sequences, each filled up with `PAD` to `length`."""

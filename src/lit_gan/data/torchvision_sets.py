@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from torchvision import datasets
 
 from lit_gan.data.image_source import ImageSource
-from lit_gan.data.source import DatasetPictures, ImageFiles, Images
+from lit_gan.data.source import DatasetPictures, ImageFiles, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
 from lit_gan.records.paths import absolute
@@ -53,7 +53,7 @@ class TorchvisionSet(ImageSource):
         self.dataset, self.splits, self.root = dataset, splits, Path(absolute("data.root", root))
         self.download, self.remedy = download, remedy
 
-    def load(self, which: str) -> Images | ImageFiles:
+    def load(self, which: str) -> StoredSplit | ImageFiles:
         """One split, stored as `ImageSource.stored` says.
 
         Raises:

@@ -7,21 +7,13 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import Source
-from lit_gan.errors import UserError, hint
-from lit_gan.game import Generator
+from lit_gan.errors import UserError
+from lit_gan.game import Generator, LatentPart, Normal
 from lit_gan.layers import n_classes_of
 
 Description = dict[str, Any]
 
 LIBRARY = "lit_gan"
-
-PRIORS = {
-    "Normal": ("normal", "rng.standard_normal((n, {size}))"),
-    "Uniform": ("uniform", "rng.uniform(-1, 1, (n, {size}))"),
-    "OneHot": ("one_hot", "np.eye({size})[rng.integers({size}, size=n)]"),
-}
-"""By the class of a part of the latent vector: the name of its distribution, N(0, 1), U(-1, 1) or one
-of `size` classes, and how NumPy draws n of them."""
 
 
 def describe(G: Generator, config: DictConfig, regs: list[str], source: Source) -> Description:
@@ -33,8 +25,9 @@ def describe(G: Generator, config: DictConfig, regs: list[str], source: Source) 
     Keys:
         shape: of a sample; range: of its numbers as the network saw them, null where they have no
             bounds.
-        latents: the parts of a latent vector in their order, each as {"prior": "normal", "uniform"
-            or "one_hot", "size"}; z_dim: all sizes together.
+        latents: the parts of a latent vector in their order, each as {"prior", the name of its
+            distribution, "normal", "uniform", "one_hot" or that of a part of one's own, "size",
+            "numpy", the expression by which NumPy draws n of them}; z_dim: all sizes together.
         n_classes: null for a generator that looks at no labels.
         alphabet: the characters of texts by their numbers, or null.
 
@@ -42,7 +35,7 @@ def describe(G: Generator, config: DictConfig, regs: list[str], source: Source) 
         regs: the names of the regularizers without which the generator cannot be built.
 
     Raises:
-        UserError: a part of the latent vector is drawn from nothing that is known here.
+        UserError: a part of the latent vector does not say how others draw it.
     """
     needed = {"G": config.model.G} | ({"D": config.model.D} if regs else {})
     return {
@@ -50,7 +43,7 @@ def describe(G: Generator, config: DictConfig, regs: list[str], source: Source) 
         "data": source.name,
         "shape": list(G.shape),
         "range": {3: [-1, 1], 2: [0, 1]}.get(len(G.shape)),
-        "latents": [{"prior": prior_of(part), "size": part.size} for part in G.latents],
+        "latents": [described(part) for part in G.latents],
         "z_dim": G.z_dim,
         "n_classes": n_classes_of(G),
         "alphabet": getattr(source, "alphabet", None),
@@ -59,19 +52,20 @@ def describe(G: Generator, config: DictConfig, regs: list[str], source: Source) 
     }
 
 
-def prior_of(part: Any) -> str:
-    """The name of the distribution of a part of the latent vector.
+def described(part: LatentPart) -> Description:
+    """How others draw a part of the latent vector, see `LatentPart`.
 
     Raises:
-        UserError: it is none of `PRIORS`.
+        UserError: its class does not say it.
     """
-    kind = type(part).__name__
-    if kind not in PRIORS:
+    kind = type(part)
+    told = vars(kind)
+    if not {"prior", "in_numpy"} <= told.keys():
         raise UserError(
-            f"The latent vector has a part of class {kind}, and an export cannot say how others draw it"
-            f"{hint(kind, list(PRIORS))}"
+            f"The latent vector has a part of class {kind.__name__}, and an export cannot say how others draw it: give "
+            f'the class the attributes prior, a name, and in_numpy, such as "{Normal.in_numpy}".'
         )
-    return PRIORS[kind][0]
+    return {"prior": told["prior"], "size": part.size, "numpy": told["in_numpy"].format(size=part.size)}
 
 
 def resolved(parts: dict[str, DictConfig]) -> dict[str, Any]:

@@ -2,15 +2,12 @@
 
 from collections.abc import Sequence
 
-from lit_gan.exporting.description import PRIORS, Description
+from lit_gan.exporting.description import Description
 from lit_gan.exporting.formats import FILES
 from lit_gan.exporting.hub import PREFIX
 
 HERE = "."
 """The address of a folder that is not on the Hub, for code that runs in it."""
-
-DRAWN = dict(PRIORS.values())
-"""NumPy's code for n draws from each distribution."""
 
 
 def use(description: Description, files: Sequence[str], address: str) -> str:
@@ -49,7 +46,7 @@ G.grid(64).save("samples.png")
 
 def draw_code(description: Description) -> str:
     """NumPy's code for z and, where there are labels, y."""
-    draws = [DRAWN[part["prior"]].format(size=part["size"]) for part in description["latents"]]
+    draws = [part["numpy"] for part in description["latents"]]
     z = draws[0] if len(draws) == 1 else f"np.concatenate([{', '.join(draws)}], 1)"
     n_classes = description["n_classes"]
     y = f"\ny = rng.integers({n_classes}, size=n)  # classes, 0 to {n_classes - 1}" if n_classes else ""

@@ -25,6 +25,8 @@ BLOCK = 1000
 class CMMD(FeatureSuite):
     """CMMD, Jayasumana et al. 2024: the squared MMD of CLIP's features, `clip/cmmd`, 0 or more.
 
+    By the biased estimate of Gretton et al. 2012, Eq. 5, as in the authors' `cmmd/distance.py`.
+
     The generated images of the protocol are compared with at most 10,000 real ones.
 
     Args:
@@ -63,8 +65,8 @@ class CMMD(FeatureSuite):
 def cmmd(x: Pool, y: Pool) -> Float[Tensor, ""]:
     """1000 times the squared MMD of the kernel exp(-|x - y|^2 / (2 sigma^2)), in float64.
 
-    It is the biased estimate, which compares each feature also with itself, as in the authors'
-    code: 0 for equal sets, and never negative.
+    It is the biased estimate, Gretton et al. 2012, Eq. 5, which compares each feature also with
+    itself: 0 for equal sets, and never negative.
     """
     discrepancy = mean_kernel(x, x) + mean_kernel(y, y) - 2 * mean_kernel(x, y)
     return SCALE * discrepancy.clamp(min=0)

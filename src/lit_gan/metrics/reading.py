@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Int
 from torch import Tensor
 
-from lit_gan.data.source import ImageFiles, Images, rows
+from lit_gan.data.source import ImageFiles, StoredSplit, rows
 from lit_gan.system.watching import watched
 
 
@@ -18,13 +18,13 @@ def subset_indices(dataset: Sized, n: int | None) -> Int[Tensor, " n"]:
 
 
 def read_batches(
-    dataset: Images | ImageFiles, indices: Int[Tensor, " n"], batch_size: int
+    dataset: StoredSplit | ImageFiles, indices: Int[Tensor, " n"], batch_size: int
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Batches (samples, labels) of the samples at these indices; threads decode files."""
     batches = indices.split(batch_size)
     with ThreadPoolExecutor() as pool:
         for batch in watched(batches, len(batches), "real images"):
-            if isinstance(dataset, Images):
+            if isinstance(dataset, StoredSplit):
                 yield rows(dataset.images, batch), dataset.labels[batch]
             else:
                 images, labels = zip(*pool.map(dataset.__getitem__, batch.tolist()), strict=True)

@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_gan.data import Source
-from lit_gan.data.source import ImageFiles, Images
+from lit_gan.data.source import ImageFiles, StoredSplit
 from lit_gan.errors import UserError
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
@@ -71,7 +71,7 @@ class RealFeatures:
         """
         dataset = source.split(protocol.real_split)
         indices = subset_indices(dataset, min(protocol.real or MOST_LABELLED, MOST_LABELLED))
-        if len(indices) <= self.KEPT and isinstance(dataset, Images):
+        if len(indices) <= self.KEPT and isinstance(dataset, StoredSplit):
             return ClassFeatures(self.reference(source, protocol).features.cpu(), dataset.labels[indices])
         n = len(indices)
         key = self.key("real by class", source, protocol, n)
@@ -125,7 +125,7 @@ class RealFeatures:
             yield self.extractor(images).pool, labels
 
 
-def n_real(dataset: Images | ImageFiles, protocol: EvalProtocol) -> int:
+def n_real(dataset: StoredSplit | ImageFiles, protocol: EvalProtocol) -> int:
     """How many real images of a split a protocol takes."""
     return min(protocol.real or len(dataset), len(dataset))
 

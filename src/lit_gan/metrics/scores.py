@@ -137,7 +137,7 @@ class AgainstReal(Metric):
 
 
 class KernelDistance(AgainstReal):
-    """KID, Bińkowski et al. 2018: the unbiased squared MMD of the kernel (x.y / f + 1)^3.
+    """KID, Bińkowski et al. 2018, section 4: the unbiased squared MMD of the kernel (x.y / f + 1)^3.
 
     It is the mean over random subsets, and may be negative.
 
@@ -241,7 +241,7 @@ def radii(x: Pool, k: int) -> Float[Tensor, " n"]:
 
 
 class InceptionScore(Metric):
-    """IS, Salimans et al. 2016: exp E KL(p(y|x) || p(y)) of parts of the images.
+    """IS, Salimans et al. 2016, section 4: exp E KL(p(y|x) || p(y)) of parts of the images.
 
     Of each part, sums in float64 are kept: E KL(p(y|x) || p(y)) = H(p(y)) - E H(p(y|x)), and p(y)
     is the mean of p(y|x).

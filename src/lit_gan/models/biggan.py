@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
-from lit_gan.layers import LabelVectors, LatentNorm, NormSlot, require_plain
+from lit_gan.layers import LatentNorm, NormSlot, SharedLabelGenerator, require_plain
 from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.blocks import UpBlock
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
@@ -42,7 +42,7 @@ BOTTOM = 4
 """Side of G's first feature map."""
 
 
-class Generator(game.Generator):
+class Generator(SharedLabelGenerator):
     """Dense, residual blocks that double the resolution, norm, ReLU, 3x3 convolution, tanh.
 
     The latent vector is cut into equal parts: the dense layer reads the first, and every block reads
@@ -67,9 +67,6 @@ class Generator(game.Generator):
             `attention`.
     """
 
-    embedding: LabelVectors | None
-    label_vectors = LabelVectors
-
     @checked
     def __init__(
         self,
@@ -82,11 +79,10 @@ class Generator(game.Generator):
         attention: Sequence[int] | None = None,
         initialise: Initialise | None = None,
     ):
-        super().__init__(shape, z_dim, prior)
+        super().__init__(shape, z_dim, prior, label_size)
         channels, size = image_shape(shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
         self.parts = equal_parts(z_dim, len(widths)) if hierarchical else [z_dim]
-        self.embedding, self.label_size = None, label_size
         block = partial(LatentUpBlock, code=self.parts[-1]) if hierarchical else partial(UpBlock, norm=nn.BatchNorm2d)
         blocks = [block(*pair) for pair in itertools.pairwise(widths)]
         maps = [(after, BOTTOM << place) for place, after in enumerate(widths[1:], start=1)]
@@ -112,10 +108,9 @@ class Generator(game.Generator):
 
     def codes(self, z: Latents, y: Labels | None) -> tuple[Tensor, Iterator[Tensor]]:
         """What the dense layer reads, and what the blocks do, one after the other."""
-        first, *parts, appended = z.split([*self.parts, z.shape[1] - sum(self.parts)], 1)
-        if self.embedding is not None:
-            parts = [torch.cat([part, self.embedding(y)], 1) for part in parts]
-        return torch.cat([first, appended], 1), iter(parts)
+        own, appended = self.own_and_appended(z)
+        first, *parts = own.split(self.parts, 1)
+        return torch.cat([first, appended], 1), (self.with_label(part, y) for part in parts)
 
 
 def equal_parts(z_dim: int, parts: int) -> list[int]:

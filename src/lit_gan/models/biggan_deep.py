@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from lit_gan import game
 from lit_gan.game import Images, Labelled, Labels, Latents, Layers, apply_layer
-from lit_gan.layers import LabelVectors, LatentLinear, LatentNorm, NormSlot
+from lit_gan.layers import LatentLinear, LatentNorm, NormSlot, SharedLabelGenerator
 from lit_gan.models.attention import maps_of_d, with_attention
 from lit_gan.models.biggan import BOTTOM, PLANS, Initialise
 from lit_gan.models.layers import SumPool, Unflatten, image_shape, initialise_orthogonal
@@ -21,7 +21,7 @@ BOTTLENECK = 4
 """How many times fewer channels lie in the middle of a block."""
 
 
-class Generator(game.Generator):
+class Generator(SharedLabelGenerator):
     """Dense, two bottleneck blocks at each resolution, norm, ReLU, 3x3 convolution, tanh.
 
     The dense layer and every batch normalisation in a block read the whole latent vector and,
@@ -39,9 +39,6 @@ class Generator(game.Generator):
         UserError: a shape it cannot make, or no map of a side in `attention`.
     """
 
-    embedding: LabelVectors | None
-    label_vectors = LabelVectors
-
     @checked
     def __init__(
         self,
@@ -53,10 +50,9 @@ class Generator(game.Generator):
         attention: Sequence[int] | None = None,
         initialise: Initialise | None = None,
     ):
-        super().__init__(shape, z_dim, prior)
+        super().__init__(shape, z_dim, prior, label_size)
         channels, size = image_shape(shape, tuple(PLANS))
         widths = [width * factor for factor in PLANS[size].up]
-        self.embedding, self.label_size = None, label_size
         steps = [step for before, after in itertools.pairwise(widths) for step in ((before, before), (before, after))]
         blocks = [UpBottleneck(*step, z_dim, double=place % 2 == 1) for place, step in enumerate(steps)]
         maps = [(after, BOTTOM << (place + 1) // 2) for place, (_, after) in enumerate(steps)]
@@ -69,14 +65,12 @@ class Generator(game.Generator):
             nn.Conv2d(widths[-1], channels, 3, padding=1),
             nn.Tanh(),
         )
-        self.length = z_dim
         (initialise or initialise_orthogonal)(self)
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for an embedding or for layers that look at labels."""
-        code, appended = z[:, : self.length], z[:, self.length :]
-        if self.embedding is not None:
-            code = torch.cat([code, self.embedding(y)], 1)
+        own, appended = self.own_and_appended(z)
+        code = self.with_label(own, y)
         x = torch.cat([code, appended], 1)
         for layer in self.body:
             x = layer(x, code) if isinstance(layer, UpBottleneck) else apply_layer(layer, x, y)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Images, Labels, Latents, Layers
-from lit_gan.layers import LabelVectors, LatentLinear
+from lit_gan.layers import LatentLinear, SharedLabelGenerator
 from lit_gan.models.layers import Double, Halve, halvings, image_shape
 from lit_gan.ranges import Count, checked
 
@@ -29,7 +29,7 @@ def stage_widths(size: int, width: int) -> list[int]:
     return [max(1, min(width, 32 * width // (BOTTOM << stage))) for stage in range(halvings(size) + 1)]
 
 
-class Generator(game.Generator):
+class Generator(SharedLabelGenerator):
     """A learned 4x4 map, each channel times a number linear in z, then blocks at each resolution,
     1x1 convolution. Its samples are not bounded.
 
@@ -43,9 +43,6 @@ class Generator(game.Generator):
         UserError: a shape it cannot make.
     """
 
-    embedding: LabelVectors | None
-    label_vectors = LabelVectors
-
     @checked
     def __init__(
         self,
@@ -56,10 +53,9 @@ class Generator(game.Generator):
         depth: Count = 2,
         label_size: Count = 64,
     ):
-        super().__init__(shape, z_dim, prior)
+        super().__init__(shape, z_dim, prior, label_size)
         channels, size = image_shape(shape, SIZES)
         widths = stage_widths(size, width)
-        self.embedding, self.label_size, self.length = None, label_size, z_dim
         layers = [LatentLinear(z_dim, widths[0], bias=False), Basis(widths[0]), *blocks(widths[0], depth)]
         for before, after in itertools.pairwise(widths):
             change = [nn.Conv2d(before, after, 1, bias=False)] if before != after else []
@@ -69,9 +65,8 @@ class Generator(game.Generator):
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for an embedding or for layers that look at labels."""
-        if self.embedding is not None:
-            z = torch.cat([z[:, : self.length], self.embedding(y), z[:, self.length :]], 1)
-        return self.body(z, y)
+        own, appended = self.own_and_appended(z)
+        return self.body(torch.cat([self.with_label(own, y), appended], 1), y)
 
 
 class Discriminator(game.Discriminator):

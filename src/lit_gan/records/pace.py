@@ -6,7 +6,7 @@ from typing import NamedTuple
 from lit_gan.records.curve_names import PLAYERS
 from lit_gan.records.files import Damaged
 from lit_gan.records.layout import metrics_path, results_path
-from lit_gan.records.results import Record
+from lit_gan.records.results import RunRecord
 from lit_gan.records.table import read_table
 
 
@@ -29,7 +29,7 @@ class Pace(NamedTuple):
     curves: dict[str, float]
 
 
-def pace_of(directory: Path, results: Record) -> Pace:
+def pace_of(directory: Path, results: RunRecord) -> Pace:
     """The pace of a run.
 
     `results.json` is written when a training begins and after each epoch; within an epoch,

@@ -18,6 +18,9 @@ from lit_gan.records.layout import results_path
 from lit_gan.records.lock import sole_use
 
 Record = dict[str, Any]
+"""One evaluation, see `Results`."""
+RunRecord = dict[str, Any]
+"""The whole content of a `results.json`."""
 PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "torch-fidelity", "hydra-core")
 
 
@@ -185,7 +188,7 @@ class Results:
         return content["error"] if content["status"] == "failed" else None
 
 
-def read_results(path: Path) -> Record:
+def read_results(path: Path) -> RunRecord:
     """The content of a `results.json`.
 
     Raises:
@@ -206,7 +209,7 @@ KEPT_OF_BEST = ("update", "scores", "protocol", "weights", "caveats")
 """The keys of a record that "best" keeps."""
 
 
-def is_complete(content: Record) -> bool:
+def is_complete(content: RunRecord) -> bool:
     """Whether every record has its update and scores, and a run with a status has what `EMPTY`
     has."""
     try:
@@ -217,7 +220,7 @@ def is_complete(content: Record) -> bool:
     return whole and ("status" not in content or content.keys() >= EMPTY.keys())
 
 
-def records_until(content: Record, update: int) -> Record:
+def records_until(content: RunRecord, update: int) -> RunRecord:
     """The entries of a run's earlier content that still hold when it is resumed at a generator
     update."""
     best, final = content.get("best"), content.get("final")

@@ -10,14 +10,22 @@ from jaxtyping import Float
 from torch import Tensor
 
 from lit_gan.errors import UserError, written
-from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, at_least_float32, single_precision
+from lit_gan.game import (
+    Discriminator,
+    Generator,
+    Images,
+    Pictures,
+    Regularizer,
+    Scalar,
+    Turn,
+    at_least_float32,
+    single_precision,
+)
 from lit_gan.layers import WrongShape
 from lit_gan.ranges import Allowed, Count, Range, UnitInterval, checked, require
 from lit_gan.system.processes import mean_over_processes, rank_and_size
 
-Pictures = Float[Tensor, "b c h w"]
 PerImage = Float[Tensor, " b"]
-Scalar = Float[Tensor, ""]
 Target = Annotated[float | None, Range(-1, most=1)]
 
 

@@ -6,12 +6,10 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from lit_gan.game import Discriminator, Generator, Labels, Turn, Verdict, at_least_float32, single_precision
+from lit_gan.game import Discriminator, Generator, Labels, Scalar, Turn, Verdict, at_least_float32, single_precision
 from lit_gan.layers import ClassMargins, widen
 from lit_gan.ranges import Count, Number, Positive, checked
-from lit_gan.reg.labels import Conditional, Features, embedding, require_own_last
-
-Scalar = Float[Tensor, ""]
+from lit_gan.reg.labels import Conditional, FeatureVectors, embedding, require_own_last
 
 
 class TwoClassifiers(Conditional):
@@ -40,14 +38,14 @@ class Twins(nn.Module):
         widen(self.classifier, extra)
         widen(self.twin, extra)
 
-    def forward(self, features: Features) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
+    def forward(self, features: FeatureVectors) -> tuple[Float[Tensor, "b k"], Float[Tensor, "b k"]]:
         """The logits of both."""
         return self.classifier(features), self.twin(features)
 
 
 class TwinAuxiliaryClassifier(TwoClassifiers):
     """AC-GAN with a twin of the classifier, which learns from generated samples and whose cross
-    entropy G maximises. Gong et al. 2019 (arXiv 1907.02690).
+    entropy G maximises. Gong et al. 2019 (arXiv 1907.02690), in their code TAC-BigGAN/train_fns.py.
 
     CE(c(x), y) + CE(t(G), y) for D, CE(c(G), y) - CE(t(G), y) for G. A classifier alone makes G
     lower the entropy of the class given the sample, so that classes shrink; the twin takes that
@@ -112,7 +110,7 @@ class Proxies(nn.Module):
         """Reads `extra` more features."""
         widen(self.linear, extra)
 
-    def forward(self, features: Features, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
+    def forward(self, features: FeatureVectors, y: Labels) -> tuple[Float[Tensor, " b"], Float[Tensor, "b b"]]:
         """Cosines of each sample with its class, and of all pairs of samples, in full precision."""
         samples = F.normalize(at_least_float32(self.linear(features)), dim=1)
         classes = F.normalize(self.embedding(y), dim=1)
@@ -197,7 +195,7 @@ class ConditionalContrast(Contrast):
 
 class DataToDataCrossEntropy(Contrast):
     """D2D-CE: a sample should be near to its class and far from samples of other classes, as long as
-    it is not near or far enough. Kang et al. 2021 (ReACGAN, arXiv 2111.01118).
+    it is not near or far enough. Kang et al. 2021 (ReACGAN, arXiv 2111.01118), Eq. 6.
 
     -log(e^p / (e^p + sum_j e^n_j)) with p = min(cos(sample, class) - m, 0) / tau and, over the
     samples of other classes, n_j = max(cos(sample, sample_j) - (1 - m), 0) / tau. The authors' code

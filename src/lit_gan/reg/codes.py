@@ -9,20 +9,21 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Latents, Regularizer, Turn, Uniform, at_least_float32
+from lit_gan.game import Discriminator, Generator, LatentPart, Latents, Regularizer, Turn, Uniform, at_least_float32
 from lit_gan.layers import reader_positions, widen
 from lit_gan.ranges import Number, Whole, checked
 
 
 @dataclass(frozen=True)
-class OneHot:
+class OneHot(LatentPart):
     """One latent variable that is one of `size` classes, all equally likely, as a one-hot
     vector."""
 
-    size: int
+    prior = "one_hot"
+    in_numpy = "np.eye({size})[rng.integers({size}, size=n)]"
 
     def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
-        """n vectors."""
+        """n vectors, [n, size], with a 1 in one place and 0 elsewhere."""
         return F.one_hot(torch.randint(self.size, (n,), device=device, generator=generator), self.size).float()
 
 

@@ -8,11 +8,19 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Images, Labelled, Layers, Regularizer, Turn, uniform_per_sample
+from lit_gan.game import (
+    Discriminator,
+    Generator,
+    Images,
+    Labelled,
+    Layers,
+    Pictures,
+    Regularizer,
+    Turn,
+    uniform_per_sample,
+)
 from lit_gan.layers import WrongShape, n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
-
-Pictures = Float[Tensor, "b c h w"]
 
 
 def looks_at_labels(network: nn.Module) -> bool:

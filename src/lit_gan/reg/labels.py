@@ -16,8 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Layers, Regularizer, Turn, Verdict
 from lit_gan.layers import (
     LastLayer,
-    LatentLinear,
-    LatentNorm,
+    SharedLabelGenerator,
     equalised,
     reader_positions,
     require_plain,
@@ -27,7 +26,7 @@ from lit_gan.layers import (
 from lit_gan.ranges import Count, Number, Switch, checked
 from lit_gan.styles import ClassVectors, mapping_layers
 
-Features = Float[Tensor, "b f"]
+FeatureVectors = Float[Tensor, "b f"]
 
 
 class Conditional(Regularizer):
@@ -174,7 +173,7 @@ class Projection(LastLayer):
         weight = torch.cat([self.embedding.weight.detach(), more.weight.detach()], 1)
         self.embedding = nn.Embedding.from_pretrained(weight, freeze=False)
 
-    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+    def forward(self, features: FeatureVectors, y: Labels) -> Float[Tensor, "b 1"]:
         """The logits."""
         return self.linear(features) + (self.embedding(y) * features).sum(1, keepdim=True)
 
@@ -229,7 +228,7 @@ class MappedLabels(LastLayer):
         """Reads `extra` more features."""
         widen(self.linear, extra)
 
-    def forward(self, features: Features, y: Labels) -> Float[Tensor, "b 1"]:
+    def forward(self, features: FeatureVectors, y: Labels) -> Float[Tensor, "b 1"]:
         """The logits."""
         own = self.linear(features)
         return (own * self.mapping(y)).sum(1, keepdim=True) * own.shape[1] ** -0.5
@@ -306,24 +305,23 @@ class ConditionalBatchNorm(Conditional):
         Raises:
             UserError: G has none.
         """
-        readers = [layer for layer in G.modules() if isinstance(layer, LatentLinear | LatentNorm)]
-        if readers:
-            return self.share(G, readers)
+        if isinstance(G, SharedLabelGenerator) and G.label_readers():
+            return G.share_labels(self.n_classes)
         norms = [(name, layer) for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)]
         if not norms:
             raise UserError(
                 "reg.conditional_batch_norm finds no batch normalisation in G: choose labels that reach G in another "
                 "way, such as labels=cgan."
             )
-        within = [(name, norm) for name, norm in norms if name.count(".") > 1]
+        within = [(name, norm) for name, norm in norms if is_in_block(name)]
         for name, norm in within or norms:
             G.set_submodule(name, ClassNorm(norm, self.n_classes))
 
-    def share(self, G: Generator, readers: list[nn.Module]) -> None:
-        """Gives G its kind of vector for each class, which these layers read after what they have read."""
-        G.embedding = G.label_vectors(self.n_classes, G.label_size)
-        for reader in readers:
-            widen(reader, G.label_size)
+
+def is_in_block(name: str) -> bool:
+    """Whether a layer is within a member of its network's body: "body.0.residual.1" is, "body.0" is
+    itself one."""
+    return name.count(".") > 1
 
 
 class ACGAN(Conditional):

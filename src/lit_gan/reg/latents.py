@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from lit_gan.errors import UserError
-from lit_gan.game import Latents, Regularizer, Turn, Uniform
+from lit_gan.game import Latents, Regularizer, Scalar, Turn, Uniform
 from lit_gan.layers import fixed
 from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, checked
-
-Scalar = Float[Tensor, ""]
 
 
 class ModeSeeking(Regularizer):
@@ -46,7 +44,7 @@ class ModeSeeking(Regularizer):
 
 class LOGAN(Regularizer):
     """Both players play at z' = z + dz, where D finds the samples more real, and pay weight
-    E ||dz||^2. Wu et al. 2019 (LOGAN).
+    E ||dz||^2. Wu et al. 2019 (LOGAN), Algorithm 1, Eqs. 12 and 17.
 
     dz = alpha g / (beta + ||g||^2) with g = grad_z D(G(z)), one step of natural gradient, no longer
     than alpha / (2 sqrt(beta)). Both players' gradients go through it. A uniform prior keeps z'

@@ -4,15 +4,12 @@ over time."""
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from lit_gan.game import Discriminator, Generator, Images, Regularizer, Turn, Verdict, at_least_float32
+from lit_gan.game import Discriminator, Generator, Images, Regularizer, Scalar, Turn, Verdict, at_least_float32
 from lit_gan.layers import WrongShape
 from lit_gan.ranges import Count, CountOrNone, Number, Positive, Probability, Share, WholeOrNone, checked
 from lit_gan.system.processes import mean_over_processes
 
-Scalar = Float[Tensor, ""]
 Augmentation = Callable[[Images], Images]
 
 

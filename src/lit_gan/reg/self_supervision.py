@@ -13,6 +13,7 @@ from lit_gan.game import (
     Labels,
     Layers,
     Regularizer,
+    Scalar,
     Turn,
     at_least_float32,
     single_precision,
@@ -20,7 +21,6 @@ from lit_gan.game import (
 from lit_gan.layers import OPERATORS, WrongShape, n_inputs, weighted_positions, widen
 from lit_gan.ranges import Count, CountOrNone, Number, checked
 
-Scalar = Float[Tensor, ""]
 MAPPED = (nn.Conv2d,)
 """The layers before which there is a map of local features."""
 

@@ -14,10 +14,9 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, Turn
+from lit_gan.game import Discriminator, Generator, Regularizer, Scalar, Turn
 from lit_gan.ranges import CountOrNone, Number, Whole, checked
 
-Scalar = Float[Tensor, ""]
 Values = dict[str, Tensor]
 Moments = Mapping[str, Any]
 Group = Mapping[str, Any]

@@ -9,7 +9,7 @@ from lit_gan.errors import UserError
 from lit_gan.records.files import walk_readable
 from lit_gan.records.layout import RESULTS, config_folder, results_path
 from lit_gan.records.lock import in_use
-from lit_gan.records.results import Record, read_results
+from lit_gan.records.results import RunRecord, read_results
 from lit_gan.sweep.plan import plan_path, read_plan
 
 STATES = ("finished", "running", "stopped", "failed", "damaged", "waiting")
@@ -43,7 +43,7 @@ class Cell:
     name: str
     directory: Path
     state: str
-    results: Record
+    results: RunRecord
 
     @property
     def coordinates(self) -> dict[str, str]:
@@ -124,7 +124,7 @@ def read_cell(directory: Path, name: str) -> Cell:
     return Cell(name, directory, state_of(directory, results), results)
 
 
-def state_of(directory: Path, results: Record) -> str:
+def state_of(directory: Path, results: RunRecord) -> str:
     """The state of a cell; a run that says "running" and whose process is dead has stopped."""
     if in_use(directory):
         return "running"

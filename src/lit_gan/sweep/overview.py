@@ -9,7 +9,7 @@ from typing import Any
 
 from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import pace_of
-from lit_gan.records.results import Record, without_nan
+from lit_gan.records.results import Record, RunRecord, without_nan
 from lit_gan.sweep.cells import STATES, Cell, is_run, read_cell_or_damage, read_cells_as_planned
 
 
@@ -66,7 +66,7 @@ def facts_of_scores(record: Record) -> dict[str, Any]:
     return facts | {"protocol": record.get("protocol", {}).get("name"), "caveats": record.get("caveats", {})}
 
 
-def newest_record(results: Record) -> Record | None:
+def newest_record(results: RunRecord) -> Record | None:
     """The record of a run's final scores, or else of its last evaluation; None if it has
     neither."""
     return results.get("final") or next(reversed(results.get("course") or []), None)

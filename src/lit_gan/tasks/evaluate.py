@@ -23,7 +23,7 @@ from lit_gan.parts import build_part
 from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.layout import samples_folder
 from lit_gan.records.lock import check_free
-from lit_gan.records.results import Record, Results
+from lit_gan.records.results import Record, Results, RunRecord
 from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
 from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_config
@@ -164,7 +164,7 @@ def scores_classes(suite: Suite, trained: DictConfig) -> bool:
 
 
 def has_scores(
-    content: Record, checkpoint: str, instruments: Instruments, protocol: EvalProtocol, by_class: bool
+    content: RunRecord, checkpoint: str, instruments: Instruments, protocol: EvalProtocol, by_class: bool
 ) -> bool:
     """Whether the results of a run have scores of the present weights of a checkpoint that were
     measured with these instruments under this protocol.

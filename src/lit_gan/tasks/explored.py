@@ -16,7 +16,7 @@ from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page, Picture, render
 from lit_gan.figures.style import figure_bytes, styled
 from lit_gan.figures.training_curves import draw_panels, read_panels
-from lit_gan.game import Generator, Normal
+from lit_gan.game import Generator
 from lit_gan.layers import n_classes_of
 from lit_gan.overrides import as_typed_value
 from lit_gan.ranges import Allowed, Count, Seed, require
@@ -26,13 +26,12 @@ from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_ends
 from lit_gan.sampling import Sampler, latents_and_labels
 from lit_gan.settings import SAMPLE
-from lit_gan.styles import StyledGenerator
 from lit_gan.sweep.overview import read_run_or_cells
 from lit_gan.system.shell import shell_command
 from lit_gan.tasks.chosen_run import moved_source
 from lit_gan.tasks.loading import load_generator
 from lit_gan.tasks.run_lines import run_lines
-from lit_gan.tasks.sample import GRID, draw_samples, points_between
+from lit_gan.tasks.sample import MOST_IN_GRID, draw_samples, points_between
 from lit_gan.tasks.trained import load_exported
 
 
@@ -55,8 +54,8 @@ class Wish:
     def __post_init__(self):
         for name, annotation in (("n", Count), ("seed", Seed), ("truncation", SAMPLE["truncation"])):
             require(name, getattr(self, name), Allowed.by(annotation))
-        if self.n > GRID:
-            raise UserError(f"n={self.n}: a grid has at most {GRID} samples.")
+        if self.n > MOST_IN_GRID:
+            raise UserError(f"n={self.n}: a grid has at most {MOST_IN_GRID} samples.")
 
 
 class Answer(NamedTuple):
@@ -128,15 +127,6 @@ class Explored:
         generator that looks at no labels."""
         n = n_classes_of(self.first) or 0
         return list(map(str, self.class_names or range(n)))[:n]
-
-    @property
-    def truncated(self) -> tuple[str, str] | None:
-        """What a truncation changes, and what its number is; None where there is nothing to
-        truncate."""
-        if isinstance(self.first, StyledGenerator):
-            return "styles", "psi, the share of their way from the mean style that they go"
-        normal = any(isinstance(part, Normal) for part in self.first.latents)
-        return ("latent vectors", "their largest absolute value") if normal else None
 
     def samples(self, name: str, wish: Wish) -> Answer:
         """The samples that `python -m lit_gan.sample` has in its grid; where they are of all

@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError, one_line
 from lit_gan.parts import build_part, selected
-from lit_gan.records.results import Record, Results
+from lit_gan.records.results import Results, RunRecord
 from lit_gan.records.trace import restoring
 from lit_gan.tasks.first_record import choices_of_run
 from lit_gan.tasks.hyperparameters import hyperparameters, write_session
@@ -94,7 +94,7 @@ def telling_the_end(loggers: dict[str, Logger], results: Results) -> Iterator[No
 
 
 @rank_zero_only
-def tell_the_end(loggers: dict[str, Logger], content: Record, status: str) -> None:
+def tell_the_end(loggers: dict[str, Logger], content: RunRecord, status: str) -> None:
     """Passes on what a run has come to.
 
     Args:

@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from lit_gan.overrides import as_typed_value
 from lit_gan.records.chosen import choices_in_words
 from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import Pace, pace_of
-from lit_gan.records.results import EMPTY, Record
+from lit_gan.records.results import EMPTY, Record, RunRecord
 from lit_gan.records.score_names import footnotes, format_score, four_digits, scores_in_words
 from lit_gan.sweep.cells import Cell
 from lit_gan.system.shell import shell_command
@@ -53,7 +52,7 @@ def newest_scores(record: Record) -> str:
     return f"scores   {scores_in_words(record['scores'], record.get('caveats', {}))}  (update {record['update']})"
 
 
-def score_lines(results: dict[str, Any]) -> list[str]:
+def score_lines(results: RunRecord) -> list[str]:
     """The best and the final scores, if there are any, and what the stars at scores mean."""
     lines, best, final = [], results["best"], results["final"]
     if best:

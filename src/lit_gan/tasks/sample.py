@@ -21,7 +21,7 @@ from lit_gan.settings import SAMPLE, check_config
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_generator
 
-GRID = 256
+MOST_IN_GRID = 256
 """The most samples in a grid."""
 
 SINGLES = "images"
@@ -124,8 +124,8 @@ def overview(
     """A grid of the samples; where they are of all classes, a grid of new ones with a row for each
     class."""
     if sampler.n_classes is None or config["class"] is not None:
-        return render(source, samples[:GRID])
-    return render(source, *sampler.grid(min(config.n, GRID)), names)
+        return render(source, samples[:MOST_IN_GRID])
+    return render(source, *sampler.grid(min(config.n, MOST_IN_GRID)), names)
 
 
 def interpolation(sampler: Sampler, rows: int, steps: int, label: int = 0) -> Tensor:

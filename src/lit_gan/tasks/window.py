@@ -15,10 +15,16 @@ from PIL import Image
 from lit_gan.errors import UserError
 from lit_gan.figures.pictures import Page, Picture
 from lit_gan.tasks.explored import Answer, Explored, Wish
-from lit_gan.tasks.sample import GRID
+from lit_gan.tasks.sample import MOST_IN_GRID
 
 ALL, NOTHING = "all", "nothing"
 """The choices of samples of every class, and of no second picture."""
+
+TRUNCATIONS = {
+    "latent vectors": "their largest absolute value",
+    "styles": "psi, the share of their way from the mean style that they go",
+}
+"""By what can be truncated: the meaning of a truncation's number."""
 
 STYLE = """
 .gradio-container { width: 100%; max-width: 1500px !important; margin: 0 auto; padding: 1rem 1.5rem !important; }
@@ -81,7 +87,7 @@ def sample_controls(explored: Explored, n: int, seed: int) -> list[gradio.compon
         gradio.Dropdown(names, value=names[0], label="checkpoint", elem_id="checkpoint"),
         gradio.Dropdown([NOTHING, *names], value=NOTHING, label="beside it", elem_id="beside", visible=len(names) > 1),
         gradio.Number(seed, label="seed", precision=0, minimum=0, elem_id="seed"),
-        gradio.Slider(1, GRID, n, step=1, label="samples", elem_id="n", buttons=[]),
+        gradio.Slider(1, MOST_IN_GRID, n, step=1, label="samples", elem_id="n", buttons=[]),
         gradio.Dropdown(
             [(ALL, ALL), *((name, str(number)) for number, name in enumerate(classes))],
             value=ALL,
@@ -89,17 +95,16 @@ def sample_controls(explored: Explored, n: int, seed: int) -> list[gradio.compon
             elem_id="class",
             visible=bool(classes),
         ),
-        *truncation_controls(explored.truncated),
+        *truncation_controls(explored.first.truncatable),
     ]
 
 
-def truncation_controls(truncated: tuple[str, str] | None) -> list[gradio.components.Component]:
+def truncation_controls(truncatable: str | None) -> list[gradio.components.Component]:
     """The controls of whether latent vectors or styles are truncated, and by which number; not seen
     where neither can be."""
-    what, number = truncated or ("", "")
-    said = {"label": "truncation", "info": number, "visible": bool(truncated)}
+    said = {"label": "truncation", "info": TRUNCATIONS.get(truncatable), "visible": truncatable is not None}
     return [
-        gradio.Checkbox(False, label=f"truncated {what}", elem_id="truncated", visible=bool(truncated)),
+        gradio.Checkbox(False, label=f"truncated {truncatable}", elem_id="truncated", visible=truncatable is not None),
         gradio.Slider(0.05, 2, 0.7, step=0.05, elem_id="truncation", buttons=[], **said),
     ]
 
