@@ -23,6 +23,7 @@ from lit_gan.ranges import (
     Whole,
     WholeOrNone,
     argument_ranges,
+    marked_arguments,
     require,
 )
 
@@ -153,6 +154,21 @@ def check_arguments(part: DictConfig, target: Callable | None) -> None:
         if node is not None and not names_target(node):
             value = node if OmegaConf.is_config(node) and not node._is_none() else node._value()
             require(node._get_full_key(""), value, allowed)
+
+
+def marked_settings(config: DictConfig, *marks: type) -> list[str]:
+    """The full names of the settings whose arguments have one of some marks of `lit_gan.ranges`;
+    where a part refers to another setting, that one's."""
+    return list(dict.fromkeys(name for part in parts(config) for name in marked_in(part, marks)))
+
+
+def marked_in(part: DictConfig, marks: tuple[type, ...]) -> Iterator[str]:
+    """Those settings of one part of a config."""
+    target = located(part._get_node("_target_")._value())
+    for name in marked_arguments(target, marks) if target else ():
+        node = part._get_node(name, validate_access=False)
+        if node is not None:
+            yield (referred(node) or node)._get_full_key("")
 
 
 def parts(node: Node | None) -> Iterator[DictConfig]:
