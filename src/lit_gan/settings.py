@@ -50,68 +50,46 @@ TRAIN = {
     "trainer.enable_progress_bar": Switch,
     "logger.wandb.offline": Switch,
 }
+PRESENTATION = ("apart", "axes", "figure", "label", "prescribed", "scale")
+"""The settings of a training that say where it stands in a sweep and how it is shown, not what it
+plays."""
+
+OF_A_RUN = {"data.root": str | None, "data.file": str | None, "debug": Switch}
+"""The settings of every command that looks at a trained run."""
+
+OF_A_GENERATOR = OF_A_RUN | {"checkpoint": str, "ema": Switch}
+"""The settings of one that looks at a single generator of it."""
+
+OF_SAMPLES = OF_A_GENERATOR | {"seed": Seed, "batch_size": Count, "device": str}
+"""The settings of one that also draws from it."""
+
+BATCH_NORM = Literal["running", "batch", "standing"]
 EVALUATE = {
+    **OF_A_RUN,
     "sweep": str | None,
     "jobs": Count,
     "generated": Annotated[int | None, Range(2)],
     "ema": bool | None,
     "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
 }
 SAMPLE = {
-    "checkpoint": str,
+    **OF_SAMPLES,
     "n": Count,
     "class": Annotated[int | str | None, Range(0)],
-    "seed": Seed,
-    "ema": Switch,
     "truncation": Annotated[float | None, Range(above=0)],
-    "batch_norm": Literal["running", "batch", "standing"],
-    "batch_size": Count,
+    "batch_norm": BATCH_NORM,
     "interpolations": Whole,
     "steps": Count,
     "npz": Switch,
-    "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
     "output": str,
-    "debug": Switch,
 }
-ANALYZE = {
-    "checkpoint": str,
-    "seed": Seed,
-    "ema": Switch,
-    "batch_size": Count,
-    "device": str,
-    "output": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
-}
-EXPORT = {
-    "checkpoint": str,
-    "ema": Switch,
-    "license": str | None,
-    "hub": str | None,
-    "private": Switch,
-    "data.root": str | None,
-    "data.file": str | None,
-    "output": str,
-    "debug": Switch,
-}
+ANALYZE = {**OF_SAMPLES, "output": str}
+EXPORT = {**OF_A_GENERATOR, "license": str | None, "hub": str | None, "private": Switch, "output": str}
 EXPLORE = {
-    "checkpoint": str,
-    "ema": Switch,
+    **OF_SAMPLES,
     "n": Annotated[int, Range(1, most=256)],
-    "seed": Seed,
-    "batch_norm": SAMPLE["batch_norm"],
-    "batch_size": Count,
+    "batch_norm": BATCH_NORM,
     "port": Annotated[int | None, Range(1, most=65535)],
-    "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
 }
 PACK = {"debug": Switch}
 CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switch}
