@@ -292,10 +292,17 @@ class TestEvaluate:
     def test_without_run(self, refusal, name):
         assert "run=DIR is missing" in refusal(name)
 
-    @pytest.mark.parametrize(("name", "group"), [("metrics", "metrics"), ("protocols", "protocol")])
-    def test_help_names_what_there_is(self, name, group):
-        listed = re.search(rf"^ +{name}=.*: (.*)$", (CONF / "evaluate.yaml").read_text(), re.MULTILINE)[1]
-        assert set(listed.split(", ")) == {path.stem for path in (CONF / group).glob("*.yaml")} - {"none"}
+    @pytest.mark.parametrize(
+        ("command", "group"), [("evaluate", "metrics"), ("evaluate", "protocol"), ("analyze", "analysis")]
+    )
+    def test_help_names_what_there_is_also_of_ones_own(self, command, group, tmp_path):
+        """Each choice by its file alone, and an analysis with the first comment in it."""
+        (tmp_path / "mine" / group).mkdir(parents=True)
+        (tmp_path / "mine" / group / "of_mine.yaml").write_text("# Says what is mine.\nof_mine: {}\n")
+        text = run_fork(tmp_path, command, "--config-dir", "mine", "--help").stdout
+        listed = {*re.findall(r"\w+", text)}
+        assert {*choices(group), "of_mine"} - {"none"} <= listed
+        assert ("Says what is mine." in text) == (command == "analyze")
 
 
 class TestSample:

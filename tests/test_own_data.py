@@ -15,7 +15,7 @@ from contextlib import nullcontext
 from functools import cache
 from logging.handlers import BufferingHandler
 from pathlib import Path, PurePosixPath
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import lit_gan.conf
 import numpy as np
@@ -997,3 +997,25 @@ def test_a_resume_and_a_cell_have_the_metrics_that_were_found_to_fit(compose, tm
     OmegaConf.save(old, tmp_path / ".hydra" / "config.yaml")
     with pytest.raises(UserError, match=r"metrics\.suite"):
         check_same_cell(tmp_path, new)
+
+
+class Counted(Source):
+    """Points that say how many they are."""
+
+    before_found = MappingProxyType({"points": 0})
+
+    def __init__(self, name, shape, n_classes, points, kind):
+        super().__init__(name, shape, n_classes)
+        self.points = points
+
+    def found(self, wanted):
+        assert self.points == 0
+        return dict.fromkeys(wanted, 7)
+
+
+def test_a_data_set_of_ones_own_says_what_it_can_find_out():
+    """Another setting of it may have an "auto" of its own."""
+    data = {"_target_": f"{__name__}.Counted", "name": "own", "shape": [2], "n_classes": None}
+    config = OmegaConf.create({"data": data | {"points": "auto", "kind": "auto"}})
+    complete_data(config)
+    assert (config.data.points, config.data.kind) == (7, "auto")

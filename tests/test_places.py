@@ -5,6 +5,7 @@ import shutil
 import sys
 
 import pytest
+from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 from PIL import Image
 
@@ -13,7 +14,8 @@ from lit_gan.cli.launch import launch
 from lit_gan.data.folder import ImageFolder
 from lit_gan.data.torchvision_sets import TorchvisionSet
 from lit_gan.errors import UserError
-from lit_gan.records.paths import absolute
+from lit_gan.metrics.extractors import Inception
+from lit_gan.records.paths import COMMON_PATHS, absolute, path_settings
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.sample import sample
 from lit_gan.tasks.train import train
@@ -86,6 +88,79 @@ def test_a_text_is_found_from_another_folder(here, monkeypatch):
     assert OmegaConf.load(here / "run" / ".hydra" / "config.yaml").data.file == str(here / "text.txt")
 
 
+OWN_DATA = """
+from pathlib import Path
+from typing import Annotated
+
+import torch
+from lit_gan.data import Images, Source
+from lit_gan.ranges import Count, HowRead, ReadsPath
+
+
+class Table(Source):
+    def __init__(self, name, shape, n_classes, table: Annotated[str, ReadsPath()], at_once: Annotated[int, HowRead()]):
+        super().__init__(name, shape, n_classes)
+        self.table = table
+
+    def load(self, which):
+        return Images(torch.tensor([[float(word) for word in Path(self.table).read_text().split()]] * 64))
+
+
+class Base(Source):
+    def __init__(self, name, shape, n_classes, table: Path, at_once: Annotated[int, HowRead()] = 1):
+        super().__init__(name, shape, n_classes)
+        self.table = table
+
+
+class Handing(Base):
+    def __init__(self, name, n: Count = 2, **others):
+        super().__init__(name, **others)
+
+    load = Table.load
+"""
+OWN_YAML = "_target_: {}\nname: table\nshape: [2]\nn_classes: null\ntable: table.txt\nat_once: 1\n"
+OWN = ["data=table", "model=mlp", *TINY[1:]]
+
+
+@pytest.fixture
+def own_data(here, monkeypatch):
+    """The classes of data sets of one's own, and their files, in the folder to train in."""
+    (here / "mine" / "data").mkdir(parents=True)
+    (here / "own_tables.py").write_text(OWN_DATA)
+    for name in ("Table", "Handing"):
+        text = OWN_YAML.format(f"own_tables.{name}")
+        (here / "mine" / "data" / f"{name.lower()}.yaml").write_text(text)
+    (here / "table.txt").write_text("1 2")
+    monkeypatch.setattr(sys, "path", [*sys.path, str(here)])
+    yield here
+    sys.modules.pop("own_tables", None)
+
+
+@pytest.mark.parametrize("name", ["table", "handing"])
+@pytest.mark.parametrize("typed", [[], ["data.table=./table.txt"]])
+def test_the_path_of_a_data_set_of_ones_own_is_found_from_another_folder(own_data, name, typed, monkeypatch):
+    """It is marked where it is declared, in the class, in one that it inherits from, or by the type `Path`."""
+    run = own_data / "run"
+    settings = [f"data={name}", *OWN[1:], *typed]
+    call(monkeypatch, train, "train", "--config-dir", "mine", f"hydra.run.dir={run}", *settings)
+    monkeypatch.chdir(own_data.parent / "there")
+    call(monkeypatch, train, "train", f"resume={run}", "updates=4")
+    assert json.loads((run / "results.json").read_text())["updates"] == 4
+    assert OmegaConf.load(run / ".hydra" / "config.yaml").data.table == str(own_data / "table.txt")
+    recorded = " ".join(OmegaConf.load(run / ".hydra" / "overrides.yaml"))
+    assert (f"data.table={own_data}/table.txt" in recorded) == bool(typed)
+
+
+def test_where_and_how_data_of_ones_own_are_read_may_change_on_a_resume(own_data, monkeypatch):
+    run = own_data / "run"
+    call(monkeypatch, train, "train", "--config-dir", "mine", f"hydra.run.dir={run}", *OWN)
+    (own_data / "table.txt").rename(own_data / "moved.txt")
+    call(monkeypatch, train, "train", f"resume={run}", "updates=4", "data.table=moved.txt", "data.at_once=2")
+    assert json.loads((run / "results.json").read_text())["updates"] == 4
+    with pytest.raises(SystemExit, match=r"was made with data\.shape"):
+        call(monkeypatch, train, "train", f"resume={run}", "updates=6", "data.shape=[3]")
+
+
 def test_an_old_run_with_a_relative_place_works_from_its_folder(here, monkeypatch):
     run = here / "run"
     call(monkeypatch, train, "train", f"hydra.run.dir={run}", *TINY, "data=image_folder", "data.root='my photos'")
@@ -117,7 +192,7 @@ def test_data_that_has_moved_is_found_where_the_environment_says(here, monkeypat
         ("data.root=a", "data.root={}/a"),
         ("data.root='a b'", 'data.root="{}/a b"'),
         ("+data.file=../a", "+data.file={}/a"),
-        ("metrics.weights=./a.pth", "metrics.weights={}/a.pth"),
+        ("init=./a", "init={}/a"),
         ("data.root=/x/y", "data.root=/x/y"),
         ("data.root=null", "data.root=null"),
         ("data.root=${oc.env:HOME}", "data.root=${oc.env:HOME}"),
@@ -131,7 +206,7 @@ def test_what_is_typed_is_completed(tmp_path, monkeypatch, typed, stored):
     assert stored.replace("{}", str(place), 1) in complete_arguments([typed], "train")
 
 
-@pytest.mark.parametrize("name", ["data.root", "data.file", "metrics.weights"])
+@pytest.mark.parametrize("name", ["data.root", "data.file", "init"])
 def test_a_home_directory_that_there_is_not_is_named(name):
     with pytest.raises(UserError, match=rf"{name}=~nouser/x: there is no home directory ~nouser"):
         complete_arguments([f"{name}=~nouser/x"], "train")
@@ -145,3 +220,13 @@ def test_data_sets_name_the_setting_of_a_home_directory_that_there_is_not():
         ImageFolder(*sizes, root="~nouser/x", on_broken="error", in_memory=0)
     with pytest.raises(UserError, match=r"data\.root=~nouser/x"):
         TorchvisionSet(*sizes, dataset=None, splits={}, root="~nouser/x", download=False, in_memory=0)
+    with pytest.raises(UserError, match=r"metrics\.weights=~nouser/x"):
+        Inception(weights="~nouser/x").load(None, "cpu")
+
+
+def test_every_path_of_a_shipped_choice_is_marked():
+    """No name of a setting stands for a path by itself, but for those that commands have."""
+    choices = [["data=fashion_mnist", "metrics=inception"], ["data=stacked_mnist"], ["data=text"], ["data=image_zip"]]
+    with initialize_config_module("lit_gan.conf", version_base="1.3"):
+        found = {name for each in choices for name in path_settings(compose("train", each))}
+    assert found == {*COMMON_PATHS, "data.dataset.packaged", "metrics.weights", "data.base.root"}

@@ -16,7 +16,7 @@ from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
 from lit_gan.parts import build_part, selected
 from lit_gan.records.resume import AUTO
-from lit_gan.settings import TRAIN, check_arguments, check_config
+from lit_gan.settings import TRAIN, check_arguments, check_config, located
 from lit_gan.system.float32 import use_tf32
 
 log = logging.getLogger("lit_gan")
@@ -103,21 +103,18 @@ def build_source(config: DictConfig) -> Source:
     return build_part(config.data)
 
 
-BEFORE_FOUND = {"image_size": 1, "channels": 3, "n_classes": None, "characters": None}
-"""The settings of a data set that it can find out, and what they are until then."""
-
-
 def complete_data(config: DictConfig) -> None:
     """Puts what a data set is found to be in place of each "auto" in its config, and logs it.
 
     Raises:
         UserError: the data cannot be read, or differ among themselves.
     """
-    wanted = [name for name in BEFORE_FOUND if config.data.get(name) == AUTO]
+    until_then = getattr(located(config.data.get("_target_")), "before_found", Source.before_found)
+    wanted = [name for name in until_then if config.data.get(name) == AUTO]
     if not wanted:
         return
     apart = copy.deepcopy(config)  # making a part of it fills in the interpolations for good
-    apart.data.update({name: BEFORE_FOUND[name] for name in wanted})
+    apart.data.update({name: until_then[name] for name in wanted})
     source = build_source(apart)
     found = source.found(wanted)
     config.data.update(found)

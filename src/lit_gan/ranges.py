@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
@@ -37,6 +38,21 @@ class Range:
         return f"{self.least} or more" if finite == [f"at least {self.least}"] else " and ".join(finite)
 
 
+@dataclass(frozen=True)
+class ReadsPath:
+    """The mark of an argument that names a file or folder to read, `Annotated[str, ReadsPath()]`.
+
+    A run records its whole path, so that it can be resumed from any folder; of a data set it says
+    where the data lie and may change on a resume. `Path` and `Path | None` have the same meaning.
+    """
+
+
+@dataclass(frozen=True)
+class HowRead:
+    """The mark of an argument that says how data are read and not what they are, so that a resume
+    may change it."""
+
+
 Count = Annotated[int, Range(1)]
 AtLeastTwo = Annotated[int, Range(2)]
 Whole = Annotated[int, Range(0)]
@@ -55,6 +71,7 @@ Seed = Annotated[int, Range(0, below=2**32)]
 BatchStatistics = Literal["running", "batch", "standing"]
 """What G's batch normalisation normalises by when it does not train: its running statistics, those
 of each batch, or the mean of those of fresh batches drawn for it."""
+PathOrNone = Annotated[str | None, ReadsPath()]
 
 KINDS = {int: "a whole number", float: "a number", bool: "true or false", str: "one word or path", NoneType: "null"}
 
@@ -103,19 +120,39 @@ def require(name: str, value: Any, allowed: Allowed) -> None:
 def argument_ranges(target: Callable) -> dict[str, Allowed]:
     """What those arguments of a class or function may be that are annotated with a `Range` or a
     `Literal`."""
-    function = target.__init__ if isinstance(target, type) else target
+    hints = annotations_of(target.__init__ if isinstance(target, type) else target)
+    return {name: Allowed.by(hint) for name, hint in hints.items() if name != "return" and is_range(hint)}
+
+
+def annotations_of(function: Callable) -> dict[str, Any]:
+    """The annotations of a function, with their notes; empty where Python cannot read them."""
     try:
-        hints = get_type_hints(inspect.unwrap(function), include_extras=True)
+        return get_type_hints(inspect.unwrap(function), include_extras=True)
     except (NameError, TypeError, AttributeError):  # another library's annotations need not be resolvable
         return {}
-    return {name: Allowed.by(hint) for name, hint in hints.items() if name != "return" and is_range(hint)}
 
 
 def is_range(annotation: Any) -> bool:
     """Whether an annotation says which values are possible, and not only of which type they are."""
-    if get_origin(annotation) is Literal:
-        return all(isinstance(choice, str) for choice in get_args(annotation))
-    return any(isinstance(note, Range) for note in getattr(annotation, "__metadata__", ()))
+    kind = get_args(annotation)[0] if get_origin(annotation) is Annotated else annotation
+    if get_origin(kind) is Literal:
+        return all(isinstance(choice, str) for choice in get_args(kind))
+    return any(isinstance(note, Range) for note in notes_of(annotation))
+
+
+def notes_of(annotation: Any) -> tuple[Any, ...]:
+    """What stands behind the type in `Annotated[type, ...]`; a path has the mark `ReadsPath` by
+    itself."""
+    return (ReadsPath(),) if annotation in (Path, Path | None) else getattr(annotation, "__metadata__", ())
+
+
+def marked_arguments(target: Callable, marks: tuple[type, ...]) -> list[str]:
+    """The arguments of a function, or of a class and those that it inherits from, with one of some
+    marks: a subclass hands on what it takes as `**others`."""
+    owners = target.__mro__ if isinstance(target, type) else ()
+    functions = [vars(owner)["__init__"] for owner in owners if "__init__" in vars(owner)] if owners else [target]
+    hints = [hint for function in functions for hint in annotations_of(function).items()]
+    return [name for name, hint in hints if any(isinstance(note, marks) for note in notes_of(hint))]
 
 
 def checked(init: Callable[..., None]) -> Callable[..., None]:

@@ -24,6 +24,7 @@ from lit_gan.ranges import (
     Whole,
     WholeOrNone,
     argument_ranges,
+    marked_arguments,
     require,
 )
 
@@ -50,68 +51,45 @@ TRAIN = {
     "trainer.enable_progress_bar": Switch,
     "logger.wandb.offline": Switch,
 }
+PRESENTATION = ("apart", "axes", "figure", "label", "prescribed", "scale")
+"""The settings of a training that say where it stands in a sweep and how it is shown, not what it
+plays."""
+
+OF_A_RUN = {"data.root": str | None, "data.file": str | None, "debug": Switch}
+"""The settings of every command that looks at a trained run."""
+
+OF_A_GENERATOR = OF_A_RUN | {"checkpoint": str, "ema": Switch}
+"""The settings of one that looks at a single generator of it."""
+
+OF_SAMPLES = OF_A_GENERATOR | {"seed": Seed, "batch_size": Count, "device": str}
+"""The settings of one that also draws from it."""
+
 EVALUATE = {
+    **OF_A_RUN,
     "sweep": str | None,
     "jobs": Count,
     "generated": Annotated[int | None, Range(2)],
     "ema": bool | None,
     "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
 }
 SAMPLE = {
-    "checkpoint": str,
+    **OF_SAMPLES,
     "n": Count,
     "class": Annotated[int | str | None, Range(0)],
-    "seed": Seed,
-    "ema": Switch,
     "truncation": Annotated[float | None, Range(above=0)],
     "batch_norm": BatchStatistics,
-    "batch_size": Count,
     "interpolations": Whole,
     "steps": Count,
     "npz": Switch,
-    "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
     "output": str,
-    "debug": Switch,
 }
-ANALYZE = {
-    "checkpoint": str,
-    "seed": Seed,
-    "ema": Switch,
-    "batch_size": Count,
-    "device": str,
-    "output": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
-}
-EXPORT = {
-    "checkpoint": str,
-    "ema": Switch,
-    "license": str | None,
-    "hub": str | None,
-    "private": Switch,
-    "data.root": str | None,
-    "data.file": str | None,
-    "output": str,
-    "debug": Switch,
-}
+ANALYZE = {**OF_SAMPLES, "output": str}
+EXPORT = {**OF_A_GENERATOR, "license": str | None, "hub": str | None, "private": Switch, "output": str}
 EXPLORE = {
-    "checkpoint": str,
-    "ema": Switch,
+    **OF_SAMPLES,
     "n": Annotated[int, Range(1, most=256)],
-    "seed": Seed,
-    "batch_norm": SAMPLE["batch_norm"],
-    "batch_size": Count,
+    "batch_norm": BatchStatistics,
     "port": Annotated[int | None, Range(1, most=65535)],
-    "device": str,
-    "data.root": str | None,
-    "data.file": str | None,
-    "debug": Switch,
 }
 PACK = {"debug": Switch}
 CLASSIFY = {"updates": Count, "seed": Seed, "output": str | None, "debug": Switch}
@@ -154,6 +132,21 @@ def check_arguments(part: DictConfig, target: Callable | None) -> None:
         if node is not None and not names_target(node):
             value = node if OmegaConf.is_config(node) and not node._is_none() else node._value()
             require(node._get_full_key(""), value, allowed)
+
+
+def marked_settings(config: DictConfig, *marks: type) -> list[str]:
+    """The full names of the settings whose arguments have one of some marks of `lit_gan.ranges`;
+    where a part refers to another setting, that one's."""
+    return list(dict.fromkeys(name for part in parts(config) for name in marked_in(part, marks)))
+
+
+def marked_in(part: DictConfig, marks: tuple[type, ...]) -> Iterator[str]:
+    """Those settings of one part of a config."""
+    target = locate_if_there(part._get_node("_target_")._value())
+    for name in marked_arguments(target, marks) if target else ():
+        node = part._get_node(name, validate_access=False)
+        if node is not None:
+            yield (referred(node) or node)._get_full_key("")
 
 
 def parts(node: Node | None) -> Iterator[DictConfig]:

@@ -5,8 +5,9 @@ from typing import Any
 
 from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.catalogue.settings import in_short
+from lit_gan.settings import PRESENTATION
 
-UNSEEN = ("hydra", "figure", "label", "prescribed")
+UNSEEN = ("hydra", *PRESENTATION)
 """Parts of a file that are about sweeps and reports and change nothing in a training."""
 
 

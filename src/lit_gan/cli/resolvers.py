@@ -6,13 +6,19 @@ The configs use them by the names of their functions, and so do the recorded con
 import atexit
 import functools
 import re
+import sys
 import tempfile
+import textwrap
 from pathlib import Path
 
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
+from lit_gan.catalogue import configs as catalogue
+from lit_gan.catalogue.groups import choices_of
+from lit_gan.cli.flags import split_flags
+from lit_gan.cli.own_configs import own_folders
 from lit_gan.parts import selected
 from lit_gan.records.run_id import run_id_of
 from lit_gan.records.wandb_names import NAME, as_tag, group_of, shortened
@@ -22,7 +28,7 @@ from lit_gan.system.slurm import place_of_job
 
 def register_resolvers() -> None:
     """Makes the resolvers of this file known to OmegaConf."""
-    for resolver in (names, times, run_id, sweeps, groups, cell, output, group, tags, name, scratch):
+    for resolver in (names, times, run_id, sweeps, groups, choices, meanings, cell, output, group, tags, name, scratch):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
     for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
@@ -63,6 +69,25 @@ def groups() -> str:
     and is no choice."""
     listed = GlobalHydra.instance().hydra.format_config_groups(lambda name: not name.startswith("hydra"))
     return re.sub(r"(?<= )_\w+(, |$)", "", listed, flags=re.MULTILINE)
+
+
+def choices(group: str) -> str:
+    """The choices of a group, those in folders of one's own too, for `--help`; `none` names nothing to
+    use."""
+    own = own_folders(*split_flags(sys.argv[1:]))
+    return ", ".join(name for name in catalogue.choices(group, own) if name != "none")
+
+
+def meanings(group: str) -> str:
+    """The choices of a group with what their files say of them, a paragraph each, for `--help`."""
+    found = choices_of(group, own_folders(*split_flags(sys.argv[1:])))
+    width = max(len(choice.name) for choice in found) + 2
+    rows = (" ".join(choice.sentences[:2]) for choice in found)
+    margin = " " * (2 + width)
+    return "\n".join(
+        textwrap.fill(f"{choice.name:{width}}{row}", 120, initial_indent="  ", subsequent_indent=margin)
+        for choice, row in zip(found, rows, strict=True)
+    )
 
 
 def run_directory(time: str, overrides: ListConfig) -> str:

@@ -12,10 +12,11 @@ import numpy as np
 from PIL import Image
 
 from lit_gan.data.handles import OwnHandle
+from lit_gan.data.image_source import MemoryLimit, Packing
 from lit_gan.data.own_images import OwnImages, class_numbers, number_of_classes
 from lit_gan.data.source import BrokenImage, Header, ImageFiles, StoredSplit, hashed
 from lit_gan.errors import UserError, one_line, written
-from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
+from lit_gan.ranges import CountAutoOrNone, CountOrAuto, PathOrNone, checked
 from lit_gan.records.paths import absolute
 
 CHANNELS = {1: "L", 3: "RGB", 4: "RGBA"}
@@ -51,14 +52,14 @@ class ArrayImages(OwnImages):
         channels: CountOrAuto,
         shape: Sequence[int],
         n_classes: CountAutoOrNone,
-        file: str | None,
+        file: PathOrNone,
         images: str | None,
         labels: str | None,
         test_images: str | None,
         test_labels: str | None,
         range: Sequence[float] | None,
-        in_memory: NonNegative,
-        pack: Switch,
+        in_memory: MemoryLimit,
+        pack: Packing,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pack=pack)
         self.file = None if file is None else Path(absolute("data.file", file))

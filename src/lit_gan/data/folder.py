@@ -7,9 +7,11 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 from lit_gan.data.image_files import FIRST_ENDINGS, Survey, natural_key, survey
+from lit_gan.data.image_source import MemoryLimit, Packing
+from lit_gan.data.own_images import OnBroken
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
 from lit_gan.errors import UserError, first_few
-from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Range, Switch, checked
+from lit_gan.ranges import CountAutoOrNone, CountOrAuto, PathOrNone, Range, checked
 from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute
 
@@ -56,13 +58,13 @@ class ImageFolder(SurveyedImages):
         channels: CountOrAuto,
         shape: Sequence[int],
         n_classes: CountAutoOrNone,
-        root: str | None,
-        on_broken: Literal["error", "skip"],
-        in_memory: NonNegative,
+        root: PathOrNone,
+        on_broken: OnBroken,
+        in_memory: MemoryLimit,
         class_order: Literal["natural", "alphabetical"] = "alphabetical",
         split_folders: Annotated[bool | None, Range()] = True,
         endings: Sequence[str] | None = FIRST_ENDINGS,
-        pack: Switch = False,
+        pack: Packing = False,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pack=pack)
         self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken

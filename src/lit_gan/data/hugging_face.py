@@ -11,10 +11,11 @@ import numpy as np
 from PIL import Image
 
 from lit_gan.data.image_files import FilePictures
+from lit_gan.data.image_source import MemoryLimit, Packing
 from lit_gan.data.own_images import OwnImages, class_numbers, number_of_classes
 from lit_gan.data.source import BrokenImage, DatasetPictures, ImageFiles, StoredSplit, hashed
 from lit_gan.errors import UserError, one_line
-from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
+from lit_gan.ranges import CountAutoOrNone, CountOrAuto, PathOrNone, checked
 from lit_gan.records.files import walk_readable
 from lit_gan.records.paths import absolute
 
@@ -49,14 +50,14 @@ class HuggingFaceSet(OwnImages):
         channels: CountOrAuto,
         shape: Sequence[int],
         n_classes: CountAutoOrNone,
-        root: str | None,
+        root: PathOrNone,
         subset: str | None,
         train: str,
         test: str | None,
         image: str | None,
         label: str | None,
-        in_memory: NonNegative,
-        pack: Switch,
+        in_memory: MemoryLimit,
+        pack: Packing,
     ):
         # a name of two parts would be two folders in the cache, and two words of a score's name
         short = "hf" if name is None else str(name).replace("/", "-")

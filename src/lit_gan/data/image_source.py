@@ -3,13 +3,17 @@
 import logging
 import math
 from collections.abc import Sequence
+from typing import Annotated
 
 from lit_gan.data.packed import packed
 from lit_gan.data.source import ImageFiles, Source, StoredSplit, UndecodedImages, decode
 from lit_gan.errors import UserError
-from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
+from lit_gan.ranges import Count, CountOrNone, HowRead, NonNegative, Switch, Whole, checked
 
 log = logging.getLogger(__name__)
+
+MemoryLimit = Annotated[NonNegative, HowRead()]
+Packing = Annotated[Switch, HowRead()]
 
 
 class ImageSource(Source):
@@ -33,9 +37,9 @@ class ImageSource(Source):
         channels: Count,
         shape: Sequence[int],
         n_classes: CountOrNone,
-        in_memory: NonNegative,
+        in_memory: MemoryLimit,
         pad: Whole = 0,
-        pack: Switch = False,
+        pack: Packing = False,
     ):
         super().__init__(name, shape, n_classes)
         self.in_memory, self.pad, self.pack = in_memory, pad, pack

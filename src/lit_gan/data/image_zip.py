@@ -16,10 +16,11 @@ from PIL import Image
 from lit_gan.data.folder import SPLITS, ImageFolder
 from lit_gan.data.handles import OwnHandle
 from lit_gan.data.image_files import FilePictures, Survey
-from lit_gan.data.own_images import class_numbers, number_of_classes
+from lit_gan.data.image_source import MemoryLimit, Packing
+from lit_gan.data.own_images import OnBroken, class_numbers, number_of_classes
 from lit_gan.data.source import Header
 from lit_gan.errors import UserError, first_few
-from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Range, Switch, checked
+from lit_gan.ranges import CountAutoOrNone, CountOrAuto, PathOrNone, Range, checked
 from lit_gan.records.paths import absolute
 
 LABELS = "dataset.json"
@@ -58,13 +59,13 @@ class ImageZip(ImageFolder):
         channels: CountOrAuto,
         shape: Sequence[int],
         n_classes: CountAutoOrNone,
-        file: str | None,
-        on_broken: Literal["error", "skip"],
-        in_memory: NonNegative,
+        file: PathOrNone,
+        on_broken: OnBroken,
+        in_memory: MemoryLimit,
         class_order: Literal["natural", "alphabetical"],
         split_folders: Annotated[bool | None, Range()],
         endings: Sequence[str] | None,
-        pack: Switch,
+        pack: Packing,
     ):
         how = (on_broken, in_memory, class_order, split_folders, endings, pack)
         super().__init__(name, image_size, channels, shape, n_classes, None, *how)

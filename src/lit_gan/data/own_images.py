@@ -2,14 +2,17 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 
 from lit_gan.data.image_source import ImageSource
 from lit_gan.data.source import Header, UndecodedImages
 from lit_gan.errors import UserError
+from lit_gan.ranges import HowRead
 from lit_gan.system.watching import watched
+
+OnBroken = Annotated[Literal["error", "skip"], HowRead()]
 
 BLOCK = 4096
 """Images whose headers all threads together read before the next ones; one block tells most sets of
@@ -29,7 +32,7 @@ class OwnImages(ImageSource):
         n_classes: the number of classes; "auto", in a config, counts them; None ignores the labels.
     """
 
-    on_broken: Literal["error", "skip"] = "error"
+    on_broken: OnBroken = "error"
     """Whether a picture that cannot be read stops the run, or is left out."""
 
     def pictures(self, which: str) -> UndecodedImages:

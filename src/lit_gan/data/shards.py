@@ -7,16 +7,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path, PurePath
-from typing import BinaryIO, Literal
+from typing import BinaryIO
 
 import numpy as np
 from PIL import Image
 
 from lit_gan.data.image_files import COMPRESSED, FilePictures, Survey, hash_of_part
-from lit_gan.data.own_images import class_numbers, number_of_classes
+from lit_gan.data.image_source import MemoryLimit, Packing
+from lit_gan.data.own_images import OnBroken, class_numbers, number_of_classes
 from lit_gan.data.surveyed import SurveyedImages, chosen_endings
 from lit_gan.errors import UserError, first_few
-from lit_gan.ranges import CountAutoOrNone, CountOrAuto, NonNegative, Switch, checked
+from lit_gan.ranges import CountAutoOrNone, CountOrAuto, PathOrNone, checked
 from lit_gan.records.files import check_readable
 from lit_gan.records.paths import absolute
 
@@ -71,14 +72,14 @@ class Shards(SurveyedImages):
         channels: CountOrAuto,
         shape: Sequence[int],
         n_classes: CountAutoOrNone,
-        root: str | None,
+        root: PathOrNone,
         train: str,
         test: str | None,
         label: str,
         endings: Sequence[str] | None,
-        on_broken: Literal["error", "skip"],
-        in_memory: NonNegative,
-        pack: Switch,
+        on_broken: OnBroken,
+        in_memory: MemoryLimit,
+        pack: Packing,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pack=pack)
         self.root, self.on_broken = None if root is None else Path(absolute("data.root", root)), on_broken

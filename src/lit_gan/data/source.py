@@ -1,7 +1,7 @@
 """What a data set is: a name, a shape, and splits in memory or decoded on access."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
 from itertools import zip_longest
@@ -304,6 +304,8 @@ class Source:
     """The names of the splits; there is always a "train"."""
     published: bool = False
     """Whether its name says which images it holds, so that the package may have a classifier of them."""
+    before_found: Mapping[str, Any] = {"image_size": 1, "channels": 3, "n_classes": None}
+    """The settings that can be "auto" in a config, and what they are until `found` says it."""
 
     def __init__(self, name: str, shape: Sequence[int], n_classes: int | None):
         self.name, self.shape, self.n_classes = name, tuple(shape), n_classes

@@ -6,11 +6,11 @@ Gulrajani et al. 2017, section 5.3, and the authors' `language_helpers.py`.
 import logging
 import re
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from pydoc_data.topics import topics
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from torch import Tensor
 
 from lit_gan.data.source import Source, StoredSplit
 from lit_gan.errors import UserError
-from lit_gan.ranges import Range, checked
+from lit_gan.ranges import PathOrNone, Range, checked
 from lit_gan.records.paths import absolute
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,7 @@ class Text(Source):
     """
 
     splits = ("train", "test")
+    before_found: Mapping[str, Any] = {**Source.before_found, "characters": None}
 
     @checked
     def __init__(
@@ -61,7 +62,7 @@ class Text(Source):
         name: str,
         shape: Sequence[int],
         n_classes: None,
-        file: str | None,
+        file: PathOrNone,
         cut: Literal["lines", "running"],
         length: Annotated[int, Range(2, most=2**20)],
         vocabulary: Annotated[int, Range(3, most=2**15)],

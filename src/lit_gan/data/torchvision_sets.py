@@ -4,6 +4,7 @@ import gzip
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from filelock import FileLock
@@ -11,10 +12,10 @@ from PIL import Image
 from torch.utils.data import Dataset
 from torchvision import datasets
 
-from lit_gan.data.image_source import ImageSource
+from lit_gan.data.image_source import ImageSource, MemoryLimit, Packing
 from lit_gan.data.source import DatasetPictures, ImageFiles, StoredSplit
 from lit_gan.errors import UserError
-from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
+from lit_gan.ranges import Count, CountOrNone, HowRead, ReadsPath, Switch, Whole, checked
 from lit_gan.records.paths import absolute
 
 
@@ -42,12 +43,12 @@ class TorchvisionSet(ImageSource):
         n_classes: CountOrNone,
         dataset: Callable[..., Dataset],
         splits: Mapping[str, Mapping],
-        root: str,
-        download: Switch,
-        in_memory: NonNegative,
+        root: Annotated[str, ReadsPath()],
+        download: Annotated[Switch, HowRead()],
+        in_memory: MemoryLimit,
         pad: Whole = 0,
-        remedy: str = "run the same command once with internet access and data.download=true",
-        pack: Switch = False,
+        remedy: Annotated[str, HowRead()] = "run the same command once with internet access and data.download=true",
+        pack: Packing = False,
     ):
         super().__init__(name, image_size, channels, shape, n_classes, in_memory, pad, pack)
         self.dataset, self.splits, self.root = dataset, splits, Path(absolute("data.root", root))
@@ -142,7 +143,7 @@ def read_idx(path: Path) -> np.ndarray:
     return np.frombuffer(data, np.uint8, offset=4 + 4 * len(shape)).reshape(shape)
 
 
-def fashion_mnist(root: Path, train: bool, packaged: str, download: bool = False) -> Dataset:
+def fashion_mnist(root: Path, train: bool, packaged: Annotated[str, ReadsPath()], download: bool = False) -> Dataset:
     """Fashion-MNIST from its idx files in `root`, else in `packaged`, else by torchvision.
 
     Xiao et al. 2017. Debian's package dataset-fashion-mnist puts the files into

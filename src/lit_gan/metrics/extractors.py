@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from lit_gan.data import Source
 from lit_gan.errors import UserError, one_line
-from lit_gan.ranges import Range, checked
+from lit_gan.ranges import PathOrNone, Range, checked
+from lit_gan.records.paths import absolute
 
 OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
 
@@ -134,7 +135,7 @@ class Inception(Extractor):
     input_size = 299
     resize = "bilinear, TensorFlow 1"
 
-    def __init__(self, weights: str | None = None):
+    def __init__(self, weights: PathOrNone = None):
         super().__init__()
         self.weights = weights
 
@@ -380,7 +381,7 @@ def existing_file(weights: str) -> Path:
     Raises:
         UserError: it does not exist.
     """
-    path = Path(weights)
+    path = Path(absolute("metrics.weights", weights))
     if not path.is_file():
         raise UserError(
             f"metrics.weights={weights} does not exist: fetch it by `{fetch_inception(path)}`, "

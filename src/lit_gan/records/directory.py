@@ -17,7 +17,7 @@ from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.layout import checkpoint_path, checkpoints_folder, config_folder, config_path, samples_folder
 from lit_gan.records.lock import sole_use
-from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
+from lit_gan.records.paths import find_moved_data, make_paths_absolute, path_settings, with_whole_path
 from lit_gan.records.resume import check_resume, drop_earlier_settings, keep_found
 from lit_gan.records.run_id import run_id_of, run_id_path
 
@@ -87,11 +87,12 @@ def config_texts(config: DictConfig, directory: Path) -> dict[Path, str]:
     They are Hydra's own three files, the places of the user's configs and classes, and the run's
     identity.
     """
-    hydra = HydraConfig.get()
+    hydra, paths = HydraConfig.get(), path_settings(config)
+    task = [with_whole_path(each, paths) for each in hydra.overrides.task if not each.startswith("resume=")]
     contents = {
         "config.yaml": config,
         "hydra.yaml": OmegaConf.create({"hydra": OmegaConf.masked_copy(hydra, list(hydra))}),
-        "overrides.yaml": [with_whole_path(each) for each in hydra.overrides.task if not each.startswith("resume=")],
+        "overrides.yaml": task,
         search_path.FILE_NAME: search_path.current_search_path(config).as_config(),
     }
     texts = {config_folder(directory) / name: OmegaConf.to_yaml(content) for name, content in contents.items()}

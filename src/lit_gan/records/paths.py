@@ -2,23 +2,25 @@
 folder."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override
+from lit_gan.ranges import ReadsPath
+from lit_gan.settings import marked_settings
 
-PATH_SETTINGS = (
-    "data.root",
-    "data.file",
-    "data.dataset.packaged",
-    "data.base.root",
-    "data.base.dataset.packaged",
-    "metrics.weights",
-    "init",
-)
-"""The settings of a training that name files or folders to read."""
+COMMON_PATHS = ("data.root", "data.file", "init")
+"""The settings that name files or folders to read whatever classes there are: commands have them by
+themselves, and their paths are whole before any class is known."""
+
+
+def path_settings(config: DictConfig) -> list[str]:
+    """The settings of a training that name files or folders to read: `COMMON_PATHS`, and what a
+    class has marked `ReadsPath`."""
+    return list(dict.fromkeys([*COMMON_PATHS, *marked_settings(config, ReadsPath)]))
 
 
 def expand_home(name: str, path: str) -> str:
@@ -48,8 +50,8 @@ def absolute(name: str, path: str | os.PathLike) -> str:
     return os.path.abspath(expand_home(name, str(path)))
 
 
-def with_whole_path(setting: str) -> str:
-    """An override, with its path made absolute if it is one of `PATH_SETTINGS`; values to sweep
+def with_whole_path(setting: str, names: Collection[str] = COMMON_PATHS) -> str:
+    """An override, with its path made absolute if it is about one of some settings; values to sweep
     over stay as they are.
 
     Raises:
@@ -57,7 +59,7 @@ def with_whole_path(setting: str) -> str:
     """
     override = parse_override(setting)
     name, path = override.key_or_group, override.value()
-    if name not in PATH_SETTINGS or override.is_sweep_override() or path in (None, "") or "${" in str(path):
+    if name not in names or override.is_sweep_override() or path in (None, "") or "${" in str(path):
         return setting
     return f"{override.get_key_element()}={as_override_value(absolute(name, str(path)))}"
 
@@ -68,7 +70,7 @@ def make_paths_absolute(config: DictConfig) -> None:
     Raises:
         UserError: as `absolute`.
     """
-    for name in PATH_SETTINGS:
+    for name in path_settings(config):
         if isinstance(path := OmegaConf.select(config, name), str):
             OmegaConf.update(config, name, absolute(name, path))
 
@@ -81,7 +83,7 @@ def keep_recorded_paths(old: DictConfig, new: DictConfig, typed: set[str]) -> No
         new: the config of the resumed run, which is changed.
         typed: the settings on the command line, which decide.
     """
-    for name in PATH_SETTINGS:
+    for name in path_settings(new):
         before = OmegaConf.select(old, name)
         if isinstance(before, str) and name not in typed and os.path.isabs(before) and os.path.exists(before):
             OmegaConf.update(new, name, before)

@@ -5,8 +5,10 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lit_gan.errors import UserError
+from lit_gan.ranges import HowRead, ReadsPath
 from lit_gan.records.difference import first_difference
 from lit_gan.records.paths import keep_recorded_paths, make_paths_absolute
+from lit_gan.settings import marked_settings
 
 FIXED_ON_RESUME = (
     "model",
@@ -32,9 +34,8 @@ FIXED_ON_RESUME = (
 AUTO = "auto"
 """The value of those settings of `data` that a run finds out at its start, and then records."""
 
-RELOCATABLE_DATA_KEYS = ("root", "file", "download", "remedy", "in_memory", "pack", "on_broken")
-"""Keys of `data` that a resume may change: they say where the data lie and how they are read, not
-what they are."""
+LOCATIONS = ("data.root", "data.file")
+"""The settings that say where the data lie whatever their class is; every command has them."""
 
 
 def check_resume(old: DictConfig, new: DictConfig, typed: set[str], directory: Path) -> None:
@@ -128,13 +129,17 @@ def check_same_game(old: DictConfig, new: DictConfig, directory: Path) -> None:
 
 
 def without_locations(config: DictConfig) -> DictConfig:
-    """A copy of a config without `RELOCATABLE_DATA_KEYS`, and without the number of classes where the
-    game looks at no labels."""
+    """A copy of a config without those settings of `data` that a resume may change, and without the
+    number of classes where the game looks at no labels.
+
+    They say where the data lie and how they are read, not what they are: `LOCATIONS`, and what the
+    class has marked.
+    """
     config = OmegaConf.create(OmegaConf.to_container(config))
-    own = config.get("data") or {}
-    for data in (own, own.get("base") or {}):
-        for name in RELOCATABLE_DATA_KEYS:
-            data.pop(name, None)
+    marked = marked_settings(config, ReadsPath, HowRead)
+    for name in [*LOCATIONS, *(name for name in marked if name.startswith("data."))]:
+        place, _, key = name.rpartition(".")
+        (OmegaConf.select(config, place) or {}).pop(key, None)
     if not any("data.n_classes" in str(config.get(group)) for group in ("model", "loss", "reg")):
-        own.pop("n_classes", None)
+        (config.get("data") or {}).pop("n_classes", None)
     return config

@@ -9,6 +9,7 @@ from lit_gan.records.difference import first_difference
 from lit_gan.records.directory import recorded_config
 from lit_gan.records.layout import config_path, results_path
 from lit_gan.records.resume import keep_found, without_locations
+from lit_gan.settings import PRESENTATION
 
 MAY_CHANGE_ON_RESUME = {
     "hydra",
@@ -21,12 +22,7 @@ MAY_CHANGE_ON_RESUME = {
     "device_memory",
     "debug",
     "resume",
-    "apart",
-    "axes",
-    "figure",
-    "label",
-    "scale",
-    "prescribed",
+    *PRESENTATION,
 }
 """Settings that may change when a cell is resumed: they affect how it runs and is shown, not what
 it computes."""

@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.data import Source
 from lit_gan.parts import selected
-from lit_gan.records.paths import with_whole_path
+from lit_gan.records.paths import path_settings, with_whole_path
 from lit_gan.tasks.prescribed import departures
 
 LISTS = ("reg", "logger")
@@ -18,13 +18,13 @@ LISTS = ("reg", "logger")
 
 def facts_of_run(config: DictConfig, source: Source, trainer: Trainer) -> dict[str, Any]:
     """The entries of `results.json` that are known before the first update."""
-    hydra = HydraConfig.get()
+    hydra, paths = HydraConfig.get(), path_settings(config)
     choices = hydra.runtime.choices
     return {
         "updates_planned": config.updates,
         "seed": config.seed,
         "choices": choices_of_run(config),
-        "overrides": [with_whole_path(override) for override in hydra.overrides.task],
+        "overrides": [with_whole_path(override, paths) for override in hydra.overrides.task],
         "warnings": [*departures(config, choices), *without_effect(config)],
         "device": device_name(trainer.strategy.root_device),
         "precision": trainer.precision,

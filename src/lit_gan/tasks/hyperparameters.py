@@ -10,11 +10,11 @@ from lightning.pytorch.loggers import TensorBoardLogger
 
 from lit_gan.records.curve_names import FINAL
 from lit_gan.records.results import Record
+from lit_gan.settings import PRESENTATION
 
 Value = bool | int | float | str
 
-UNTOLD = ("choices", "callbacks", "logger", "protocol", "figure", "axes", "scale", "resume", "prescribed", "apart")
-UNTOLD += ("debug", "label")
+UNTOLD = ("choices", "callbacks", "logger", "protocol", "resume", "debug", *PRESENTATION)
 """Settings that say how a run is watched and scored and where it stands in a sweep, not what it
 plays."""
 
