@@ -15,6 +15,7 @@ from torch import nn
 from lit_gan.build import build_data, build_gan, build_source
 from lit_gan.errors import UserError
 from lit_gan.tasks.trainer import (
+    HALF_WEIGHTS,
     TF32,
     build_trainer,
     check_precision,
@@ -81,9 +82,22 @@ def test_a_precision_that_lightning_would_replace_is_refused(precision):
         arguments(precision=precision)
 
 
-@pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "16-true", "bf16-true", "64-true", "64"])
+@pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "64-true", "64"])
 def test_a_precision_that_is_had_is_taken(precision):
     assert arguments(precision=precision)["precision"] == precision
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_weights_of_16_bits_are_refused(precision):
+    with pytest.raises(UserError, match=f"trainer.precision={precision} .*set trainer.precision=bf16-mixed"):
+        arguments(precision=precision)
+
+
+def test_every_precision_with_weights_of_16_bits_is_refused_on_a_gpu():
+    for precision in HALF_WEIGHTS:
+        trainer = SimpleNamespace(precision=precision, strategy=SimpleNamespace(root_device=torch.device("cuda")))
+        with pytest.raises(UserError, match=f"trainer.precision={precision} .*bf16-mixed"):
+            check_precision(OmegaConf.create({"precision": precision}), trainer)
 
 
 @pytest.mark.parametrize(("supported", "refused"), [(True, []), (False, ["on this CUDA, which computes in 32-true"])])
