@@ -8,11 +8,15 @@ import pytest
 import torch
 import wandb
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.callbacks import RandomState
+from lit_gan.callbacks.soundness import check_processes
+from lit_gan.data.module import GANData
 from lit_gan.errors import UserError
 from lit_gan.tasks.trainer import (
     HALF_WEIGHTS,
@@ -212,3 +216,32 @@ def test_an_optimizer_does_not_look_for_a_gpu_in_vain_at_each_step(compose, tmp_
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
     torch.optim.Adam([weight], fused=True).step()
+
+
+def processes(n, *callbacks, strategy=None):
+    return SimpleNamespace(world_size=n, callbacks=list(callbacks), strategy=strategy)
+
+
+def test_several_processes_that_would_draw_the_same_numbers_are_refused():
+    check_processes(processes(1))
+    check_processes(processes(2, RandomState(0)))
+    with pytest.raises(UserError, match=r"2 processes .* draw the same latent vectors: add \S+RandomState\(seed\)"):
+        check_processes(processes(2, Callback()))
+
+
+def test_a_strategy_that_does_not_bear_turns_is_refused():
+    check_processes(processes(2, RandomState(0), strategy=DDPStrategy(find_unused_parameters=True)))
+    for plain in (DDPStrategy(), DDPStrategy(find_unused_parameters=False)):
+        with pytest.raises(UserError, match=r"strategy=ddp .*ddp_find_unused_parameters_true"):
+            check_processes(processes(2, RandomState(0), strategy=plain))
+
+
+@pytest.mark.parametrize(("n", "shared_anew", "refused"), [(2, True, True), (2, False, False), (1, True, False)])
+def test_a_trainer_that_would_share_the_files_anew_is_refused(n, shared_anew, refused):
+    made = GANData.__new__(GANData)
+    connector = SimpleNamespace(use_distributed_sampler=shared_anew)
+    root = SimpleNamespace(root_device=torch.device("cpu"))
+    made.trainer = SimpleNamespace(world_size=n, _accelerator_connector=connector, strategy=root)
+    made._batches, made.num_workers = lambda *_: [[0]], 0
+    with pytest.raises(UserError, match=r"use_distributed_sampler=False") if refused else nullcontext():
+        made._from_files([0])
