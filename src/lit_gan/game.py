@@ -152,6 +152,11 @@ def at_least_float32(x: Tensor) -> Tensor:
     return x.to(torch.promote_types(x.dtype, torch.float32))
 
 
+def in_float64(x: Tensor) -> Tensor:
+    """Returns x in double precision: on the CPU if its device is Apple's, which has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
 def uniform_per_sample(x: Images) -> Tensor:
     """One number from U[0, 1) for each sample, as [b, 1, ...], so that it broadcasts over x."""
     return torch.rand(len(x), *[1] * (x.dim() - 1), device=x.device, dtype=x.dtype)

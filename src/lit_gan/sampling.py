@@ -12,7 +12,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.data.source import first_few
 from lit_gan.errors import UserError
-from lit_gan.game import Generator, Normal
+from lit_gan.game import Generator, Normal, in_float64
 from lit_gan.styles import StyledGenerator
 
 BatchStatistics = Literal["running", "batch", "standing"]
@@ -217,5 +217,5 @@ def truncated(z: Tensor, limit: float) -> Tensor:
     So the samples of a seed change steadily with the limit.
     """
     below = 0.5 * math.erfc(limit / math.sqrt(2))
-    share = torch.special.ndtr(z.double())
+    share = torch.special.ndtr(in_float64(z))
     return torch.special.ndtri(below + (1 - 2 * below) * share).clamp(-limit, limit).to(z)
