@@ -1,11 +1,16 @@
 """Which of several processes says why a training has failed."""
 
 import os
+import sys
 
 import pytest
 
+from lit_gan.callbacks import SharedFailure
+from lit_gan.cli.launch import launch
 from lit_gan.records.results import Results
+from lit_gan.tasks import training
 from lit_gan.tasks.failures import exit_if_another_failed
+from lit_gan.tasks.train import train
 
 
 def failed_run(folder) -> None:
@@ -40,3 +45,20 @@ def test_a_process_that_has_lost_another_leaves_the_word_to_it(tmp_path):
     assert ended.value.code == 1
     assert (first.content["status"], first.content["error"]) == ("failed", "CUDA out of memory")
     exit_if_another_failed(first, processes=1)
+
+
+@pytest.mark.usefixtures("no_curves")
+@pytest.mark.parametrize("part", ["take_final_scores", "catch_up"])
+def test_a_failure_after_the_last_update_ends_the_other_processes_too(tmp_path, monkeypatch, part):
+    told = []
+
+    def lost(run):
+        raise RuntimeError("CUDA out of memory")
+
+    monkeypatch.setattr(training.TrainingRun, part, lost)
+    monkeypatch.setattr(SharedFailure, "on_exception", lambda self, trainer, gan, error: told.append(str(error)))
+    tiny = ["data=gaussians", "model=mlp", "model.width=8", "trainer.accelerator=cpu", "metrics=none", "updates=1"]
+    monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}", *tiny])
+    with pytest.raises(RuntimeError):
+        launch(train, "train")
+    assert told == ["CUDA out of memory"]
