@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -15,10 +16,14 @@ from lit_gan.callbacks.random_state import mixed
 from lit_gan.cli.launch import launch
 from lit_gan.game import Discriminator, Generator, Turn, Verdict
 from lit_gan.losses import BEGAN
+from lit_gan.reg import styles
+from lit_gan.reg.inputs import ExperienceReplay
 from lit_gan.reg.outputs import LeCam
+from lit_gan.reg.styles import PathLength
 from lit_gan.system.processes import as_the_first
 
 REAL, FAKE = torch.tensor([-3.0, -5.0, -1.0, -7.5]), torch.tensor([-1.0, -2.0, -0.5, -1.5])
+LENGTHS = torch.tensor([1.0, 2.0, 4.0, 9.0])
 
 
 def followed(part: slice) -> dict[str, float]:
@@ -33,23 +38,53 @@ def followed(part: slice) -> dict[str, float]:
     return {"k": began.k.item(), "real": lecam.real.item(), "fake": lecam.fake.item()}
 
 
+def path_length(lengths: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> float:
+    """The mean of StyleGAN2's path lengths after one turn of G with these."""
+    reg = PathLength(decay=0.5)
+    G = SimpleNamespace(draw=lambda n: None, styles=lambda z, y: None)
+    turn = SimpleNamespace(z=torch.zeros(2 * len(lengths), 1), y_fake=torch.zeros(2 * len(lengths)), G=G)
+    monkeypatch.setattr(styles, "path_lengths", lambda *_: lengths)
+    reg.g(turn)
+    return reg.mean.item()
+
+
+def shared_memory(rank: int) -> dict[str, list[float]]:
+    """What experience replay remembers of one number in each process; full, it replaces entries at random."""
+    torch.manual_seed(rank)
+    reg, seen = ExperienceReplay(6), {}
+    reg.check(Generator([1], 1), Discriminator())
+    for update in range(4):
+        reg.remember(torch.full((2, 1), 10.0 * update + rank))
+        seen[f"past {update}"] = reg.past.flatten().tolist()
+    return seen
+
+
 def one_of_two(rank: int, folder: str) -> None:
     distributed.init_process_group("gloo", f"file://{folder}/meeting", rank=rank, world_size=2)
     mine = torch.full((3,), float(rank + 1))
     as_the_first(mine)
     found = followed(slice(2 * rank, 2 * rank + 2)) | {"first": mine.tolist()}
-    torch.save(found, f"{folder}/{rank}.pt")
+    with pytest.MonkeyPatch.context() as patch:
+        found["length"] = path_length(LENGTHS[2 * rank :][:2], patch)
+    torch.save(found | shared_memory(rank), f"{folder}/{rank}.pt")
     distributed.destroy_process_group()
 
 
 def test_two_processes_are_one_with_the_whole_batch(tmp_path):
     multiprocessing.spawn(one_of_two, (str(tmp_path),), nprocs=2)
-    whole = followed(slice(None))
+    with pytest.MonkeyPatch.context() as patch:
+        whole = followed(slice(None)) | {"length": path_length(LENGTHS, patch)}
     assert whole["k"] == pytest.approx(2 * 0.1 * (0.5 * 4.125 - 1.25))
+    memories = []
     for rank in (0, 1):
         found = torch.load(tmp_path / f"{rank}.pt")
         assert found.pop("first") == [1, 1, 1]
+        memories.append([found.pop(f"past {update}") for update in range(4)])
         assert found == pytest.approx(whole)
+    assert memories[0] == memories[1]
+    assert [sorted(past) for past in memories[0][:1]] == [[0, 0, 0, 0, 1, 1]]
+    for update, past in enumerate(memories[0]):
+        assert (past.count(10 * update), past.count(10 * update + 1)) == ((2, 2) if update else (4, 2))
 
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]

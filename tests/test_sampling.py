@@ -121,3 +121,15 @@ def test_records_say_of_a_truncation_only_where_there_is_one(compose):
     assert EvalProtocol(**settings | {"truncation": 0.7}).facts()["truncation"] == 0.7
     with pytest.raises(UserError, match=r"protocol\.full\.truncation=0"):
         EvalProtocol(**settings | {"truncation": 0.0})
+
+
+def test_samples_of_unequal_shares_wait_for_no_other_process():
+    G = game.Generator([2], 2)
+    G.body = nn.SyncBatchNorm(2)
+    G.forward = lambda z, y=None: G.body(z)
+    batch = Sampler(G, batch_norm="batch")
+    assert not any(isinstance(layer, nn.SyncBatchNorm) for layer in batch.G.modules())
+    assert isinstance(G.body, nn.SyncBatchNorm)
+    assert batch.by_batch
+    x = torch.randn(8, 2)
+    assert torch.allclose(batch.G.body(x).mean(0), torch.zeros(2), atol=1e-6)

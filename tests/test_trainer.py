@@ -8,13 +8,18 @@ import pytest
 import torch
 import wandb
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import OmegaConf
 from torch import nn
 
 from lit_gan.build import build_data, build_gan, build_source
+from lit_gan.callbacks import RandomState
+from lit_gan.callbacks.soundness import check_processes
+from lit_gan.data.module import GANData
 from lit_gan.errors import UserError
 from lit_gan.tasks.trainer import (
+    HALF_WEIGHTS,
     TF32,
     build_trainer,
     check_precision,
@@ -81,9 +86,22 @@ def test_a_precision_that_lightning_would_replace_is_refused(precision):
         arguments(precision=precision)
 
 
-@pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "16-true", "bf16-true", "64-true", "64"])
+@pytest.mark.parametrize("precision", ["32-true", 32, "bf16", "bf16-mixed", "64-true", "64"])
 def test_a_precision_that_is_had_is_taken(precision):
     assert arguments(precision=precision)["precision"] == precision
+
+
+@pytest.mark.parametrize("precision", ["16-true", "bf16-true"])
+def test_weights_of_16_bits_are_refused(precision):
+    with pytest.raises(UserError, match=f"trainer.precision={precision} .*set trainer.precision=bf16-mixed"):
+        arguments(precision=precision)
+
+
+def test_every_precision_with_weights_of_16_bits_is_refused_on_a_gpu():
+    for precision in HALF_WEIGHTS:
+        trainer = SimpleNamespace(precision=precision, strategy=SimpleNamespace(root_device=torch.device("cuda")))
+        with pytest.raises(UserError, match=f"trainer.precision={precision} .*bf16-mixed"):
+            check_precision(OmegaConf.create({"precision": precision}), trainer)
 
 
 @pytest.mark.parametrize(("supported", "refused"), [(True, []), (False, ["on this CUDA, which computes in 32-true"])])
@@ -198,3 +216,32 @@ def test_an_optimizer_does_not_look_for_a_gpu_in_vain_at_each_step(compose, tmp_
     weight = nn.Parameter(torch.ones(2))
     weight.grad = torch.ones(2)
     torch.optim.Adam([weight], fused=True).step()
+
+
+def processes(n, *callbacks, strategy=None):
+    return SimpleNamespace(world_size=n, callbacks=list(callbacks), strategy=strategy)
+
+
+def test_several_processes_that_would_draw_the_same_numbers_are_refused():
+    check_processes(processes(1))
+    check_processes(processes(2, RandomState(0)))
+    with pytest.raises(UserError, match=r"2 processes .* draw the same latent vectors: add \S+RandomState\(seed\)"):
+        check_processes(processes(2, Callback()))
+
+
+def test_a_strategy_that_does_not_bear_turns_is_refused():
+    check_processes(processes(2, RandomState(0), strategy=DDPStrategy(find_unused_parameters=True)))
+    for plain in (DDPStrategy(), DDPStrategy(find_unused_parameters=False)):
+        with pytest.raises(UserError, match=r"strategy=ddp .*ddp_find_unused_parameters_true"):
+            check_processes(processes(2, RandomState(0), strategy=plain))
+
+
+@pytest.mark.parametrize(("n", "shared_anew", "refused"), [(2, True, True), (2, False, False), (1, True, False)])
+def test_a_trainer_that_would_share_the_files_anew_is_refused(n, shared_anew, refused):
+    made = GANData.__new__(GANData)
+    connector = SimpleNamespace(use_distributed_sampler=shared_anew)
+    root = SimpleNamespace(root_device=torch.device("cpu"))
+    made.trainer = SimpleNamespace(world_size=n, _accelerator_connector=connector, strategy=root)
+    made._batches, made.num_workers = lambda *_: [[0]], 0
+    with pytest.raises(UserError, match=r"use_distributed_sampler=False") if refused else nullcontext():
+        made._from_files([0])

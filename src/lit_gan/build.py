@@ -14,9 +14,9 @@ from lit_gan.errors import UserError, written
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
-from lit_gan.parts import build_part, selected
+from lit_gan.parts import build_part, locate_if_there, selected
 from lit_gan.records.resume import AUTO
-from lit_gan.settings import TRAIN, check_arguments, check_config, located
+from lit_gan.settings import TRAIN, check_arguments, check_config
 from lit_gan.system.float32 import use_tf32
 
 log = logging.getLogger("lit_gan")
@@ -109,7 +109,7 @@ def complete_data(config: DictConfig) -> None:
     Raises:
         UserError: the data cannot be read, or differ among themselves.
     """
-    until_then = getattr(located(config.data.get("_target_")), "before_found", Source.before_found)
+    until_then = getattr(locate_if_there(config.data.get("_target_")), "before_found", Source.before_found)
     wanted = [name for name in until_then if config.data.get(name) == AUTO]
     if not wanted:
         return

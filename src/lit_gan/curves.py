@@ -28,8 +28,9 @@ class Curves:
         self.unlogged: dict[str, float] = {}
 
     def add(self, name: str, value: Tensor) -> None:
-        """Adds a value to the running interval; of a vector, its mean counts."""
-        self.history[name].append(value.detach())
+        """Adds a value to the running interval; of a vector, which may be of another length after a
+        resume on other devices, its mean."""
+        self.history[name].append(mean(value.detach()))
 
     def close(self, first_update: int, last_update: int) -> None:
         """Takes the mean of each curve over the interval, and starts the next interval.
@@ -47,11 +48,7 @@ class Curves:
         Raises:
             Diverged: as `close`.
         """
-        columns = {
-            name: torch.stack(values).flatten(1).mean(1) if values[0].dim() else torch.stack(values)
-            for name, values in self.history.items()
-        }
-        columns = {name: column.float().cpu() for name, column in columns.items()}
+        columns = {name: torch.stack(values).float().cpu() for name, values in self.history.items()}
         check_finite(columns, first_update, last_update)
         return columns
 
@@ -64,9 +61,14 @@ class Curves:
         return {name: list(values) for name, values in self.history.items()}
 
     def load_state_dict(self, state: dict[str, list[Tensor]], device: torch.device) -> None:
-        """Takes up an interval that a stop has cut."""
-        moved = {name: [value.to(device) for value in values] for name, values in state.items()}
+        """Takes up an interval that a stop has cut; in earlier versions it held whole vectors."""
+        moved = {name: [mean(value.to(device)) for value in values] for name, values in state.items()}
         self.history = defaultdict(list, moved)
+
+
+def mean(value: Tensor) -> Tensor:
+    """The mean of a tensor of any shape, in single precision at least; that of no numbers is NaN."""
+    return value.mean(dtype=torch.promote_types(value.dtype, torch.float32))
 
 
 def check_finite(columns: dict[str, Tensor], first_update: int, last_update: int) -> None:

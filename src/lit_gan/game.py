@@ -118,7 +118,7 @@ def truncated(z: Tensor, limit: float) -> Tensor:
     So the samples of a seed change steadily with the limit.
     """
     below = 0.5 * math.erfc(limit / math.sqrt(2))
-    share = torch.special.ndtr(z.double())
+    share = torch.special.ndtr(in_float64(z))
     return torch.special.ndtri(below + (1 - 2 * below) * share).clamp(-limit, limit).to(z)
 
 
@@ -200,6 +200,11 @@ class Discriminator(nn.Module):
 def at_least_float32(x: Tensor) -> Tensor:
     """Returns x in single precision at least: losses are of small differences between outputs."""
     return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+def in_float64(x: Tensor) -> Tensor:
+    """Returns x in double precision: on the CPU if its device is Apple's, which has none."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
 
 
 def uniform_per_sample(x: Images) -> Tensor:

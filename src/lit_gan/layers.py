@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Labelled, Labels, Latents, Layers, at_least_float32
+from lit_gan.game import Discriminator, Generator, Labelled, Labels, Latents, Layers, at_least_float32, in_float64
 
 Matrix = Float[Tensor, "out rest"]
 
@@ -329,7 +329,7 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     """
     still = copy.deepcopy(network).eval()
     matrices = {name: as_matrix(layer.weight, out_axis(layer)) for name, layer in weight_layers(still)}
-    return {name: torch.linalg.svdvals(matrix.double()).cpu() for name, matrix in matrices.items()}
+    return {name: torch.linalg.svdvals(in_float64(matrix)).cpu() for name, matrix in matrices.items()}
 
 
 def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:

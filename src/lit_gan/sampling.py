@@ -5,7 +5,7 @@ import difflib
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError, first_few
@@ -55,6 +55,22 @@ def require_truncatable(G: Generator, truncation: float | None) -> None:
     )
 
 
+class OwnBatchNorm(_BatchNorm):
+    """Batch normalisation of tensors of any shape, over the batch of one process."""
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        """Takes what `nn.SyncBatchNorm` takes."""
+
+
+def alone(network: Generator) -> Generator:
+    """A network whose batch normalisation waits for no other process, as each makes another number of
+    samples; the network itself is changed."""
+    for layer in network.modules():
+        if isinstance(layer, nn.SyncBatchNorm):
+            layer.__class__ = OwnBatchNorm
+    return network
+
+
 class Sampler:
     """Endless samples of a copy of G: calling it with n gives the next n.
 
@@ -78,7 +94,7 @@ class Sampler:
         truncation: float | None = None,
     ):
         require_truncatable(G, truncation)
-        self.G, self.seed = copy.deepcopy(G).eval(), seed
+        self.G, self.seed = alone(copy.deepcopy(G).eval()), seed
         self.by_batch = batch_norm == "batch" and bool(self.normalise_batches())
         """Whether a sample depends on the others of its batch."""
         self.generator = torch.Generator().manual_seed(seed)

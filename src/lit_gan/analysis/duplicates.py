@@ -15,6 +15,7 @@ from lit_gan.game import Images
 from lit_gan.metrics.extractors import shrunk
 from lit_gan.metrics.reading import subset_indices
 from lit_gan.ranges import AtLeastTwo, Count, Probability, checked
+from lit_gan.system.random_numbers import keeping_random_state
 
 SIZE = 32
 """The height and width to which images are shrunk, in pixels, as in the paper."""
@@ -85,7 +86,7 @@ class Duplicates(Analysis):
     def train(self, images: UInt8[Tensor, "n c s s"], subject: Subject) -> "HashingAutoencoder":
         """The autoencoder after its training, in eval mode. Torch's random numbers are left as they
         were."""
-        with torch.random.fork_rng(devices=[subject.device] if subject.device.type == "cuda" else []):
+        with keeping_random_state(subject.device):
             torch.manual_seed(subject.seed)
             autoencoder = HashingAutoencoder(images, self.bits, self.dropout).to(subject.device)
             optimizer = torch.optim.Adam(autoencoder.parameters(), lr=1e-3)

@@ -12,7 +12,7 @@ from lit_gan.analysis.figures import titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.errors import UserError
 from lit_gan.figures.style import BLUE
-from lit_gan.game import Turn
+from lit_gan.game import Turn, in_float64
 from lit_gan.layers import weight_layers
 from lit_gan.ranges import AtLeastTwo, checked
 
@@ -81,7 +81,7 @@ def gradient_norms(subject: Subject, batch: int) -> dict[str, float]:
 
 def joint_norm(gradients: list[Tensor | None]) -> float | None:
     """The norm of several gradients as one vector; None if none of them exists."""
-    there = [gradient.double().square().sum() for gradient in gradients if gradient is not None]
+    there = [in_float64(gradient).square().sum() for gradient in gradients if gradient is not None]
     return sum(there).sqrt().item() if there else None
 
 

@@ -17,6 +17,7 @@ from lit_gan.game import Generator, Images, Latents, Normal, Uniform
 from lit_gan.metrics.extractors import downloaded
 from lit_gan.ranges import AtLeastTwo, Positive, Switch, checked
 from lit_gan.sampling import Sampler
+from lit_gan.system.random_numbers import keeping_random_state
 from lit_gan.system.watching import watched
 
 Apart = Callable[[Images, Images], Float[Tensor, " b"]]
@@ -124,7 +125,7 @@ def great_circle(a: Float[Tensor, "b z"], b: Float[Tensor, "b z"], place: Float[
 
 def same_noise(sampler: Sampler, z: Latents, y: Tensor, seed: int) -> Images:
     """Samples of given latent vectors and labels, with the noise of a seed where G draws some."""
-    with torch.random.fork_rng(devices=[sampler.device] if sampler.device.type == "cuda" else []):
+    with keeping_random_state(sampler.device):
         torch.manual_seed(seed)
         return sampler.generate(z, y.to(sampler.device))
 

@@ -12,6 +12,7 @@ from lit_gan.figures.style import BLUE, GREY, VERMILION
 from lit_gan.game import Images, Labels, uniform_per_sample
 from lit_gan.ranges import Count, checked
 from lit_gan.sampling import latents_and_labels
+from lit_gan.system.random_numbers import keeping_random_state
 
 COLOURS = {"real": VERMILION, "generated": BLUE, "between": GREY}
 Judged = tuple[Float[Tensor, " n"], Float[Tensor, " n"]]
@@ -72,7 +73,7 @@ class Slopes(Analysis):
         real, y = subject.as_network_input(stored), y.to(subject.device)
         z, y_fake = latents_and_labels(subject.sampler(), len(real), None)
         fake = subject.generated(z, y_fake).to(real)
-        with torch.random.fork_rng(devices=[real.device] if real.is_cuda else []):
+        with keeping_random_state(real.device):
             torch.manual_seed(subject.seed)
             middle = torch.lerp(fake, real, uniform_per_sample(real))
         return {"real": (real, y), "generated": (fake, y_fake.to(subject.device)), "between": (middle, y)}

@@ -11,6 +11,7 @@ from torch.optim import Optimizer
 from torch.utils.hooks import RemovableHandle
 
 from lit_gan.errors import UserError
+from lit_gan.game import in_float64
 from lit_gan.module import GAN
 from lit_gan.ranges import AtLeastTwo, Count, checked
 
@@ -102,7 +103,7 @@ class Histograms(Callback):
 
 def histogram(tensor: Tensor, bins: int) -> Histogram | None:
     """The histogram of the finite values of a tensor of any shape; None if it has none."""
-    values = tensor.detach().double().cpu().numpy().ravel()
+    values = in_float64(tensor.detach()).cpu().numpy().ravel()
     values = values[np.isfinite(values)]
     if not len(values):
         return None

@@ -20,9 +20,11 @@ class RandomState(Callback):
         self.saved: dict[str, Any] = {}
 
     def state_dict(self) -> dict[str, Any]:
-        """The states of the CPU and of the present GPU, and the seed that they come from."""
+        """The states of the CPU and of the present GPU, NVIDIA's or Apple's, and the seed that they come
+        from."""
         gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
-        return {"cpu": torch.get_rng_state(), "gpu": gpu, "seed": self.seed}
+        mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+        return {"cpu": torch.get_rng_state(), "gpu": gpu, "mps": mps, "seed": self.seed}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Keeps the states of a checkpoint until training starts."""
@@ -37,6 +39,8 @@ class RandomState(Callback):
             torch.set_rng_state(self.saved["cpu"].cpu())
             if self.saved["gpu"] is not None and torch.cuda.is_available():
                 torch.cuda.set_rng_state(self.saved["gpu"].cpu())
+            if self.saved.get("mps") is not None and torch.backends.mps.is_available():
+                torch.mps.set_rng_state(self.saved["mps"].cpu())
 
 
 def mixed(*numbers: int) -> int:

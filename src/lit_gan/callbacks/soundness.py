@@ -5,8 +5,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.strategies import DDPStrategy
 from torch.optim import Optimizer
 
+from lit_gan.callbacks.random_state import RandomState
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
 from lit_gan.module import GAN
@@ -30,8 +32,9 @@ class Soundness(Callback):
         """Refuses what this trainer cannot train.
 
         Raises:
-            UserError: as `check_loss_scale`.
+            UserError: as `check_loss_scale` and `check_processes`.
         """
+        check_processes(trainer)
         check_loss_scale(trainer.precision, pl_module.order, trainer.optimizers)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
@@ -59,6 +62,26 @@ class Soundness(Callback):
         logits = copy.deepcopy(gan.D).eval()(x, y).logits
         if not torch.isfinite(logits).all():
             raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
+
+
+def check_processes(trainer: Trainer) -> None:
+    """Refuses what several processes cannot play together.
+
+    Raises:
+        UserError: the strategy does not bear that each turn leaves a player out, or nothing has each
+            process draw numbers of its own.
+    """
+    strategy = trainer.strategy
+    if isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters"):
+        raise UserError(
+            "strategy=ddp stops at parameters without a gradient, and each turn of the game leaves the other player's "
+            "without one: set it to ddp_find_unused_parameters_true."
+        )
+    if trainer.world_size > 1 and not any(isinstance(each, RandomState) for each in trainer.callbacks):
+        raise UserError(
+            f"the {trainer.world_size} processes of this Trainer would draw the same latent vectors: add "
+            f"lit_gan.callbacks.RandomState(seed) to its callbacks."
+        )
 
 
 def check_loss_scale(precision: str, order: Order, optimizers: list[Optimizer]) -> None:

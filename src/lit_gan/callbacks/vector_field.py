@@ -15,6 +15,7 @@ from lit_gan.figures.style import BLUE, VERMILION, new_figure, save_figure
 from lit_gan.game import Turn
 from lit_gan.ranges import AtLeastTwo, Positive, checked
 from lit_gan.records.files import replacing
+from lit_gan.system.random_numbers import keeping_random_state
 
 SAMPLES = 256
 """Latent vectors in the turn whose gradient is an arrow."""
@@ -105,7 +106,7 @@ def field(gan: LightningModule, limit: float, points: int) -> tuple[Tensor, Tens
     ticks = torch.linspace(-limit, limit, points)
     grid, here, arrows = torch.cartesian_prod(ticks, ticks), theta_and_psi(gan), []
     theta, psi = numbers(gan)
-    with torch.random.fork_rng():
+    with keeping_random_state(gan.device):
         for at in grid:
             move_to(gan, at.tolist())
             arrows.append([descent(gan, "g", theta), descent(gan, "d", psi)])

@@ -308,6 +308,11 @@ class GANData(LightningDataModule):
         return FetchedAhead(batches, pinned=training_device.type == "cuda")
 
     def _from_files(self, data: ImageFiles) -> FileLoader:
+        if self.trainer.world_size > 1 and self.trainer._accelerator_connector.use_distributed_sampler:
+            raise UserError(
+                "a Trainer of several processes shares the batches of a loader anew, and the data have shared them "
+                "already: build it with Trainer(use_distributed_sampler=False)."
+            )
         batches = self._batches(len(data), torch.device("cpu"))
         return FileLoader(data, batches, self.num_workers, self.trainer.strategy.root_device.type == "cuda")
 

@@ -18,6 +18,7 @@ from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor, Features, resized, shrunk
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.ranges import Count, Seed, checked
+from lit_gan.system.random_numbers import keeping_random_state
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ def trained_network(
     Every random number comes from `seed`; torch's own are left as they were.
     """
     device = images.device
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    with keeping_random_state(device):
         torch.manual_seed(seed)
         network = ConvNet(images.shape[1], classes).to(device, memory_format=torch.channels_last)
         optimise(network, images, labels, updates)

@@ -13,6 +13,7 @@ from lit_gan.metrics.real import n_real
 from lit_gan.metrics.reference import Pool, to_scoring_device
 from lit_gan.metrics.sharing import Draw, look_at_all, watched_once
 from lit_gan.system.processes import rank_and_size
+from lit_gan.system.random_numbers import keeping_random_state
 
 SIGMA = 10
 """The width of the kernel. Jayasumana et al. 2024, `cmmd/distance.py`."""
@@ -47,7 +48,7 @@ class CMMD(FeatureSuite):
         The generated images are rounded to uint8, as files would be.
         """
         real = self.real.reference(source, protocol).features
-        with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        with keeping_random_state(device):
             torch.manual_seed(protocol.seed + rank_and_size()[0])  # G may draw noise of its own
             generated = look_at_all(draw, protocol.batches(protocol.generated), self.features)
         return {"cmmd": cmmd(real, generated.to(real.device)).item()}

@@ -17,6 +17,7 @@ from lit_gan.data import Source
 from lit_gan.errors import UserError, one_line
 from lit_gan.ranges import PathOrNone, Range, checked
 from lit_gan.records.paths import absolute
+from lit_gan.system.random_numbers import keeping_random_state
 
 OFFLINE = "metrics=efficientnet_lite0 and metrics=classifier work offline"
 
@@ -64,7 +65,7 @@ class Extractor(nn.Module):
                 is needed.
         """
         if self.prepared_for != source.name:
-            with torch.random.fork_rng(devices=[]):
+            with keeping_random_state("cpu"):
                 network = self.load(source, device).eval().requires_grad_(False)
             self.network = network.to("cpu", memory_format=torch.channels_last)
             self.weights_hash = digest(self.network)

@@ -18,6 +18,7 @@ from lit_gan.metrics.scores import FrechetDistance, InceptionScore, KernelDistan
 from lit_gan.metrics.sharing import Draw, own_batches, own_numbers
 from lit_gan.sampling import Sampler
 from lit_gan.system.processes import rank_and_size
+from lit_gan.system.random_numbers import keeping_random_state
 
 
 class FeatureMetrics(FeatureSuite):
@@ -49,7 +50,7 @@ class FeatureMetrics(FeatureSuite):
         The generated images are rounded to uint8, as files would be.
         """
         real = self.real.reference(source, protocol)
-        with torch.random.fork_rng(devices=[device] if torch.device(device).type == "cuda" else []):
+        with keeping_random_state(device):
             torch.manual_seed(protocol.seed)
             choice = chosen_images(protocol, len(real.features))
             torch.manual_seed(protocol.seed + rank_and_size()[0])  # G may draw noise of its own

@@ -16,6 +16,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from lit_gan.records.files import Damaged, Unwritable, read_json, write_texts
 from lit_gan.records.layout import results_path
 from lit_gan.records.lock import sole_use
+from lit_gan.records.trace import fingerprint
 
 Record = dict[str, Any]
 """One evaluation, see `Results`."""
@@ -66,6 +67,7 @@ class Results:
 
     def load(self) -> None:
         """Reads the file, or starts empty if there is none."""
+        self.known = fingerprint(self.path)
         self.content = read_results(self.path) if self.path.exists() else {}
 
     def start(self, update: int, texts: Mapping[Path, str] | None = None, **facts: Any) -> None:
@@ -99,6 +101,7 @@ class Results:
     def write(self, texts: Mapping[Path, str] | None = None) -> None:
         """Replaces the file, from whichever process calls, and others with it."""
         write_texts({**(texts or {}), self.path: json.dumps(without_nan(self.content), indent=2) + "\n"})
+        self.known = fingerprint(self.path)
 
     def progress(self, update: int, rates: Mapping[str, Any] | None = None) -> None:
         """Notes that training has come to a generator update; on disk with the next save.
@@ -182,8 +185,10 @@ class Results:
         self.write()
 
     def failure(self) -> str | None:
-        """The sentence with which another process has marked the run as failed; None if there is
-        none."""
+        """The sentence with which another process has marked the run as failed since this one has
+        read or written the file; None if there is none."""
+        if fingerprint(self.path) == self.known:
+            return None
         content = read_results(self.path)
         return content["error"] if content["status"] == "failed" else None
 

@@ -21,6 +21,7 @@ from lit_gan.game import (
 )
 from lit_gan.layers import WrongShape, n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
+from lit_gan.system.processes import as_the_first, from_all
 
 
 def looks_at_labels(network: nn.Module) -> bool:
@@ -250,11 +251,12 @@ class ExperienceReplay(Regularizer):
 
     @torch.no_grad()
     def remember(self, x: Images) -> None:
-        """Puts samples into free entries, into random ones where there are none; all of them
-        different."""
-        x = x[: self.capacity].to(self.past.dtype)
+        """Puts the samples of all processes into free entries, into random ones where there are none;
+        all of them different, and the same in each process."""
+        x = from_all(x)[: self.capacity].to(self.past.dtype)
         free = (self.filled + torch.arange(len(x), device=x.device)) % self.capacity
         used = torch.randperm(self.capacity, device=x.device)[: len(x)]
+        as_the_first(used)
         self.past[torch.where(self.filled < self.capacity, free, used)] = x
         self.filled.add_(len(x)).clamp_(max=self.capacity)
 

@@ -11,6 +11,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Turn, at_least_float32
 from lit_gan.ranges import CountOrNone, Number, Probability, Share, checked
 from lit_gan.styles import StyledGenerator
+from lit_gan.system.processes import mean_over_processes
 
 
 class OfStyles(Regularizer):
@@ -77,7 +78,7 @@ class PathLength(OfStyles):
     l^2 is the mean over the layers of ||J_w^T n||^2, n from N(0, 1) over the root of the pixels: a
     random direction of the sample. As in the authors' code it is computed for half as many latent
     vectors as the turn has, which are drawn for it, a starts at 0, and the gradient goes through
-    what this batch adds to a.
+    what this batch adds to a. It follows the lengths of all processes.
 
     Args:
         weight: 2 in the authors' code.
@@ -100,7 +101,9 @@ class PathLength(OfStyles):
         """The mean over its latent vectors."""
         n = max(1, len(turn.z) // 2)
         lengths = path_lengths(turn.G, turn.G.styles(turn.G.draw(n), turn.y_fake[:n]))
-        mean = torch.lerp(lengths.mean(), self.mean, self.decay)
+        own = lengths.mean()
+        everyone = own + (mean_over_processes(own) - own.detach())  # whose gradient is that of this process
+        mean = torch.lerp(everyone, self.mean, self.decay)
         self.mean.copy_(mean.detach())
         return (lengths - mean).square().mean()
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 
 from lit_gan.errors import UserError
-from lit_gan.game import Discriminator, Generator, Regularizer, Scalar, Turn
+from lit_gan.game import Discriminator, Generator, Regularizer, Scalar, Turn, in_float64
 from lit_gan.ranges import CountOrNone, Number, Whole, checked
 
 Values = dict[str, Tensor]
@@ -216,7 +216,7 @@ def adam(value: Tensor, gradient: Tensor, moments: Moments, group: Group) -> tup
     of infinity.
     """
     beta1, beta2 = group["betas"]
-    count = torch.as_tensor(moments.get("step", 0), dtype=torch.float64) + 1
+    count = in_float64(torch.as_tensor(moments.get("step", 0))) + 1
     weight1, weight2 = ((1 - beta**count).to(value.dtype) for beta in (beta1, beta2))
     gradient = gradient + group["weight_decay"] * value
     mean = beta1 * moments.get("exp_avg", 0) + (1 - beta1) * gradient

@@ -32,6 +32,17 @@ def gathered(x: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
+def from_all(x: Tensor) -> Tensor:
+    """What each process calls with, of the same shape in all and on its own device, one after the
+    other along the first axis; all must call. It carries no gradient."""
+    if not distributed.is_initialized():
+        return x.detach()
+    x = x.detach().contiguous()
+    parts = [torch.empty_like(x) for _ in range(distributed.get_world_size())]
+    distributed.all_gather(parts, x)
+    return torch.cat(parts)
+
+
 def as_the_first(x: Tensor) -> None:
     """Makes x, in place, that of the first process; all must call."""
     if distributed.is_initialized():

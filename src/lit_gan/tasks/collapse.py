@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from lit_gan.data import Source
-from lit_gan.game import Generator
+from lit_gan.game import Generator, in_float64
 from lit_gan.metrics.reading import read_batches, subset_indices
 from lit_gan.records.pace import newest_curves
 from lit_gan.records.score_names import four_digits
@@ -99,4 +99,4 @@ def equal_samples(G: Generator, source: Source) -> str | None:
 
 def variance(x: Tensor) -> float:
     """The mean over the dimensions of the variance over the samples, 0 for a single one."""
-    return x.flatten(1).double().var(0, correction=0).mean().item()
+    return in_float64(x.flatten(1)).var(0, correction=0).mean().item()

@@ -39,6 +39,7 @@ class RunCallbacks:
     Attributes:
         clock: counts the seconds of training and of evaluation.
         random_state: seeds torch at the beginning, and restores its state at a resume.
+        shared_failure: ends all processes when one fails.
         followers: the callbacks that act between the two saves at the end of an epoch.
         checkpoints: saves, and stops the training when it is asked to.
     """
@@ -47,6 +48,7 @@ class RunCallbacks:
         self.config, self.results, self.scoring, self.gan = config, results, scoring, gan
         self.clock = Clock(images_per_update)
         self.random_state = RandomState(config.seed)
+        self.shared_failure = SharedFailure(results)
         self.followers = self.build_followers()
         self.essential = essential_callbacks(gan)
         *_, curves_log, soundness = self.essential
@@ -89,7 +91,7 @@ class RunCallbacks:
             *self.followers,
             CurvesFigure(self.results, self.scoring.suite.SCORES if self.scoring.suite else {}),
             *([ProgressBar(self.clock, self.gan.curves, self.scoring.monitor)] if with_bar else []),
-            SharedFailure(self.results),
+            self.shared_failure,
             curves_log,
             soundness,
             self.checkpoints,

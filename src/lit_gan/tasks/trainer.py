@@ -33,6 +33,10 @@ MACHINE_SETTINGS = ("accelerator", "devices", "num_nodes", "strategy", "precisio
 NEW_PRECISION_NAMES = {"16": "16-mixed", "bf16": "bf16-mixed", "32": "32-true", "64": "64-true"}
 """Lightning's names of precisions by the ones that it used before."""
 
+HALF_WEIGHTS = ("16-true", "bf16-true", "transformer-engine", "transformer-engine-float16")
+"""Lightning's precisions in which the weights themselves, and all that is kept beside them, are of 16
+bits."""
+
 DDP = ("ddp", "ddp_spawn", "ddp_fork", "ddp_notebook")
 """Lightning's strategies with a copy of the model on each device."""
 
@@ -178,12 +182,18 @@ def environments(processes: int) -> list[ClusterEnvironment]:
 
 
 def check_precision(settings: DictConfig, trainer: Trainer) -> None:
-    """Refuses a precision that this machine has not, for which another one would be taken.
+    """Refuses a precision that this machine has not, for which another one would be taken, and one
+    whose 8 or 11 bits of mantissa lose what a moving average or a probability moves by.
 
     Raises:
-        UserError: names both.
+        UserError: names it, and the one to set.
     """
     asked, had = written(settings.get("precision", "32-true")), precision_had(trainer)
+    if had in HALF_WEIGHTS:
+        raise UserError(
+            f"trainer.precision={asked} keeps the weights themselves in 16 bits, in which moving averages and what "
+            f"regularizers count stand still: set trainer.precision=bf16-mixed."
+        )
     if NEW_PRECISION_NAMES.get(asked, asked) != had:
         raise UserError(
             f"trainer.precision={asked} is not to be had on this {trainer.strategy.root_device.type.upper()}, which "

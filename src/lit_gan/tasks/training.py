@@ -5,6 +5,8 @@ import logging
 import signal
 import sys
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -179,10 +181,20 @@ class TrainingRun:
         if path is None:
             set_aside_old_checkpoints(self.directory)
         self.trainer.fit(self.gan, self.data, ckpt_path=path, weights_only=True)
-        self.catch_up()
-        if self.trainer.global_step < self.config.updates and not self.config.trainer.fast_dev_run:
-            raise Stopped(self.trainer.global_step, who_ends(self.trainer))
-        self.take_final_scores()
+        with self.failing_together():
+            self.catch_up()
+            if self.trainer.global_step < self.config.updates and not self.config.trainer.fast_dev_run:
+                raise Stopped(self.trainer.global_step, who_ends(self.trainer))
+            self.take_final_scores()
+
+    @contextmanager
+    def failing_together(self) -> Iterator[None]:
+        """Ends all processes when one fails after the last update, as Lightning has it before."""
+        try:
+            yield
+        except BaseException as error:
+            self.callbacks.shared_failure.on_exception(self.trainer, self.gan, error)
+            raise
 
     def begin(self) -> None:
         """Starts the loggers and writes the run's first files; nothing has been written before."""
