@@ -16,7 +16,7 @@ from lit_gan.records import search_path
 from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.lock import sole_use
-from lit_gan.records.paths import find_moved_data, make_paths_absolute, with_whole_path
+from lit_gan.records.paths import find_moved_data, make_paths_absolute, no_run, with_whole_path
 from lit_gan.records.resume import check_resume, keep_found
 from lit_gan.records.run_id import run_id_of, run_id_path
 
@@ -126,7 +126,7 @@ def load_config(directory: Path) -> DictConfig:
     """
     path = config_path(directory)
     if not path.is_file():
-        raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
+        raise no_run("run", directory, path)
     search_path.find_modules_of(directory)
     config = recorded_config(directory)
     find_moved_data(config)
