@@ -170,9 +170,11 @@ class TestTrain:
         for word in words:
             assert word in sentence
 
-    def test_a_bad_switch_of_tracebacks_is_one_sentence(self, monkeypatch, refusal, capfd):
-        assert "debug=maybe must be true or false" in refusal("train", *TINY, "debug=maybe")
-        assert "Error executing job" not in capfd.readouterr().err
+    def test_a_bad_switch_of_tracebacks_is_one_sentence(self, monkeypatch, capsys, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match="debug=maybe must be true or false"):
+            call(monkeypatch, "train", *TINY, "debug=maybe")
+        assert "Error executing job" not in capsys.readouterr().err
 
     @pytest.mark.parametrize("setting", ["resume", "init"])
     def test_what_lies_inside_a_run_names_the_run(self, refusal, finished, setting):
@@ -353,6 +355,10 @@ class TestEvaluate:
         call(monkeypatch, "sample", "--multirun", "run=a,b", "n=2", "interpolations=0", "device=cpu")
         assert all((run / "generated" / "grid.png").exists() for run in runs)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
+
+    def test_jobs_are_of_a_sweep(self, refusal, finished):
+        words = [f"run={as_override_value(str(finished))}", "metrics=classifier", "jobs=4"]
+        assert "jobs=4 is of a sweep" in refusal("evaluate", *words)
 
     @pytest.mark.parametrize("name", ["evaluate", "sample"])
     def test_without_run(self, refusal, name):

@@ -227,5 +227,5 @@ def test_a_setting_of_one_s_own_is_shown_by_its_name(run, own):
 
 
 def test_what_is_neither_a_group_nor_a_setting(run):
-    with pytest.raises(SystemExit, match="There is no group 'optim.d.foo'"):
+    with pytest.raises(SystemExit, match=r"There is no group 'optim\.d\.foo'"):
         run("optim.d.foo")
