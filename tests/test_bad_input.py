@@ -23,8 +23,9 @@ from forks import run_fork
 from lit_gan import settings
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
-from lit_gan.cli.mistakes import causes, explain
+from lit_gan.cli.mistakes import causes, explain, is_from_a_cell
 from lit_gan.errors import UserError
+from lit_gan.metrics.classifier import SHIPPED
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
 from lit_gan.ranges import Allowed, Count, Range, Switch
 from lit_gan.records import results
@@ -121,13 +122,33 @@ class TestTrain:
             (["optim.g.betas=[1,2]"], ["optim.g", "beta"]),
             (["optim.d.betas=[0,1]"], ["optim.d", "beta"]),
             (["optim.d.betas=[zero,0.9]"], ["optim.d", "zero"]),
-            (["optim.d.betas=0.9"], ["optim.d", "float"]),
+            (["optim.d.betas=0.9"], ["optim.d.betas=0.9 must be a list of 2 values in brackets, such as [0.9,0.999]"]),
+            (["optim.d.betas=[0.9]"], ["optim.d.betas=[0.9] must be a list of 2 values"]),
+            (["reg.spectral.networks=3"], ["reg.spectral.networks=3 must be a list in brackets"]),
+            (["reg=ada", "reg.ada.multipliers=3"], ["reg.ada.multipliers=3 must be a mapping in braces"]),
+            (["data.shape=16"], ["data.shape=16 must be a list in brackets"]),
+            (["--config-name=mine"], ["--config-name=mine", "--config-dir FOLDER experiment=mine"]),
+            (["--config-path=mine"], ["--config-path=mine", "--config-dir mine"]),
+            (["~loss"], ["~loss", "write loss=NAME, one of", "wasserstein"]),
+            (["~reg"], ["~reg", "write reg=none"]),
+            (["~metrics"], ["~metrics", "write metrics=none"]),
+            (["~logger"], ["~logger", "write logger=[]"]),
+            (["~updates"], ["~updates", "write updates=VALUE"]),
+            (["~metrics.during"], ["~metrics.during removes", "write metrics.during=VALUE"]),
+            (["hydra.foo=3"], ["'hydra.foo'", "--cfg hydra"]),
+            (["hydra.job.nam=3"], ["'hydra.job.nam'", "--cfg hydra"]),
+            (["hydra.job.chdir=maybe"], ["hydra.job.chdir=maybe must be true or false"]),
+            (["hydra.job.num=x"], ["hydra.job.num=x must be a whole number"]),
+            (["hydra.mode=SOME"], ["hydra.mode=SOME must be one of RUN, MULTIRUN"]),
             (["+optim.d.foo=1"], ["optim.d", "foo"]),
             (["reg=weight_clip", "reg.weight_clip.limit=-1"], ["reg.weight_clip.limit=-1", "0 or more"]),
             (["callbacks.samples._target_=foo"], ["callbacks.samples._target_=foo", "No module named 'foo'"]),
             (["callbacks.samples._target_=lit_gan.callbacks.Foo"], ["lit_gan.callbacks.Foo", "cannot be imported"]),
             (["+loss.margin=1"], ["loss cannot be made", "margin"]),
             (["metrics=classifier", "metrics.during=null"], ["'null'", "quick", "sngan_paper"]),
+            (["metrics.during=fulll"], ["metrics.during=fulll", "there are quick"]),
+            (["metrics.final=fulll"], ["metrics.final=fulll", "there are quick"]),
+            (["protocol.quick.name=full"], ["protocol.quick.name=full must be quick"]),
             (["metrics=classifier", "protocol=[]"], ["'quick'", "none"]),
             (["~protocol.quick.seed"], ["protocol.quick", "seed"]),
             (["optim.accumulate=3"], ["batch_size=8", "optim.accumulate=3", "multiple of 3"]),
@@ -148,6 +169,53 @@ class TestTrain:
         sentence = refusal("train", *arguments, *without(TINY, arguments))
         for word in words:
             assert word in sentence
+
+    def test_a_bad_switch_of_tracebacks_is_one_sentence(self, monkeypatch, capsys, tmp_path):
+        monkeypatch.chdir(tmp_path)
+        with pytest.raises(SystemExit, match="debug=maybe must be true or false"):
+            call(monkeypatch, "train", *TINY, "debug=maybe")
+        assert "Error executing job" not in capsys.readouterr().err
+
+    @pytest.mark.parametrize("setting", ["resume", "init"])
+    def test_what_lies_inside_a_run_names_the_run(self, refusal, finished, setting):
+        for inside in ("checkpoints/last.ckpt", "checkpoints"):
+            words = [*without(TINY, []), f"{setting}={as_override_value(str(finished / inside))}"]
+            assert f"write {setting}={finished}." in refusal("train", *words)
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (
+                ["hydra/launcher=submitit_slurm"],
+                "hydra/launcher=submitit_slurm needs SLURM.* hydra/launcher=submitit_local",
+            ),
+            (["hydra/launcher=joblib", "hydra.launcher.n_jobs=0"], r"n_jobs == 0 .*: correct hydra\.launcher"),
+            (["hydra/launcher=joblib", "hydra.launcher.n_jobs=x"], r"hydra\.launcher\.n_jobs=x must be a whole number"),
+        ],
+    )
+    def test_what_a_launcher_refuses(self, monkeypatch, refusal, words, sentence):
+        pytest.importorskip(f"hydra_plugins.hydra_{words[0].partition('=')[2].split('_')[0]}_launcher")
+        monkeypatch.setenv("PATH", "")
+        place = ["--multirun", "seed=0,1", "hydra.sweep.dir=engine"]
+        assert re.search(sentence, refusal("train", *TINY, *place, *words))
+
+    @pytest.mark.parametrize(
+        ("words", "sentence"),
+        [
+            (["optim.d.lr=interval(1e-2,1e-5)"], r"`low` value must be smaller.*, or the values to search in"),
+            (["seed=choice(0,1)", "hydra.sweeper.n_trials=x"], r"hydra\.sweeper\.n_trials=x must be a whole number"),
+        ],
+    )
+    def test_what_a_sweeper_refuses(self, refusal, words, sentence):
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+        place = ["--multirun", "hydra/sweeper=optuna", "hydra.sweep.dir=engine"]
+        assert re.search(sentence, refusal("train", *without(TINY, ["metrics=auto"]), *place, *words))
+
+    def test_the_directory_of_a_run_is_none_of_a_sweep(self, refusal, copy):
+        before = sorted(copy.rglob("*"))
+        words = ["--multirun", "seed=0,1", f"hydra.sweep.dir={copy}"]
+        assert f"hydra.sweep.dir={copy} is the directory of a single run" in refusal("train", *TINY, *words)
+        assert sorted(copy.rglob("*")) == before
 
     def test_finished_run_does_not_excuse_a_bad_setting(self, refusal, finished):
         assert "updates=-2 " in refusal("train", f"resume={finished}", "updates=-2")
@@ -288,6 +356,10 @@ class TestEvaluate:
         assert all((run / "generated" / "grid.png").exists() for run in runs)
         assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b"]
 
+    def test_jobs_are_of_a_sweep(self, refusal, finished):
+        words = [f"run={as_override_value(str(finished))}", "metrics=classifier", "jobs=4"]
+        assert "jobs=4 is of a sweep" in refusal("evaluate", *words)
+
     @pytest.mark.parametrize("name", ["evaluate", "sample"])
     def test_without_run(self, refusal, name):
         assert "run=DIR is missing" in refusal(name)
@@ -325,6 +397,19 @@ class TestSample:
     )
     def test_a_setting_and_its_value(self, refusal, finished, argument):
         assert f"{argument} " in refusal("sample", f"run={as_override_value(str(finished))}", argument)
+
+    @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
+    def test_a_gpu_that_is_not_there_is_not_offered(self, refusal, finished):
+        for device in ("cuda", "cuda:1"):
+            sentence = refusal("sample", f"run={as_override_value(str(finished))}", f"device={device}")
+            assert sentence.endswith(
+                f"device={device} cannot be used here, for there is no CUDA GPU: choose auto or cpu."
+            )
+
+    def test_a_checkpoint_names_its_run(self, refusal, finished):
+        for name, choice in (("last", ""), ("best", " checkpoint=best")):
+            place = as_override_value(str(finished / "checkpoints" / f"{name}.ckpt"))
+            assert f"write run={finished}{choice}." in refusal("sample", f"run={place}")
 
     def test_no_interpolation(self, finished, monkeypatch, tmp_path):
         arguments = ["n=2", "interpolations=0", f"output={tmp_path / 'out'}"]
@@ -416,12 +501,22 @@ class TestClassify:
             ("seed=abc", ["seed=abc "]),
             ("data.n_classes=abc", ["data.n_classes=abc "]),
             ("output={folder}", ["output=", "is a folder"]),
+            ("output=null", ["output=null", "output=FILE"]),
         ],
     )
     def test_is_refused(self, refusal, tmp_path, argument, words):
         sentence = refusal("classify", argument.format(folder=tmp_path))
         for word in words:
             assert word in sentence
+
+    def test_leaves_the_package_as_it_is(self, monkeypatch, tmp_path, capsys):
+        monkeypatch.chdir(tmp_path)
+        shipped = SHIPPED / "digits.pt"
+        before = shipped.read_bytes()
+        call(monkeypatch, "classify", "data=digits", "updates=1")
+        assert shipped.read_bytes() == before
+        assert (tmp_path / "digits_classifier.pt").is_file()
+        assert f"a copy to {shipped} would replace" in capsys.readouterr().out
 
 
 class TestPaths:
@@ -465,6 +560,18 @@ class TestInterrupt:
 
 class TestOurOwnFaults:
     """They keep their traceback."""
+
+    @pytest.mark.parametrize(
+        ("modules", "message"),
+        [
+            (["hydra_plugins.hydra_x_launcher.x", "lit_gan.tasks.train"], "one of a cell in this process"),
+            (["hydra_plugins.hydra_x_sweeper.x", "hydra.core.utils"], "one of a cell of another process"),
+            (["hydra_plugins.hydra_x_launcher.x", "x"], "FailedJobError: Traceback (most recent call last)"),
+        ],
+    )
+    def test_an_error_of_a_cell_that_a_launcher_hands_on(self, modules, message):
+        assert is_from_a_cell(modules, message)
+        assert not is_from_a_cell(modules[:1], "n_jobs == 0")
 
     def test_an_error_while_a_mistake_is_handled(self):
         error = ZeroDivisionError()

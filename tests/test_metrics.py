@@ -20,7 +20,6 @@ import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from lightning.pytorch import Trainer
-from omegaconf import OmegaConf
 from PIL import Image
 from torch import nn
 from torch_fidelity.metric_fid import fid_features_to_statistics, fid_statistics_to_metric
@@ -66,7 +65,6 @@ from lit_gan.metrics.sharing import own_batches
 from lit_gan.records.files import LEFTOVERS
 from lit_gan.records.score_names import footnotes
 from lit_gan.sampling import Sampler
-from lit_gan.tasks.classify import weights_file
 from lit_gan.tasks.train import train
 
 PROTOCOL = EvalProtocol(
@@ -1334,11 +1332,6 @@ def test_another_classifier_than_the_shipped_one_is_trained(digits, monkeypatch,
 
 def test_images_called_like_a_published_set_have_a_classifier_of_their_own(monkeypatch):
     assert is_trained(Classifier(), Squares(name="digits", shape=(1, 32, 32), n_classes=10), monkeypatch)
-
-
-def test_the_package_keeps_no_classifier_of_images_of_one_s_own():
-    with pytest.raises(UserError, match=r"^output=null: .* data=squares is none: set output=FILE\."):
-        weights_file(OmegaConf.create({"output": None}), Squares())
 
 
 def is_trained(classifier, source, monkeypatch):

@@ -205,3 +205,27 @@ def test_the_package_lists_its_commands(capsys):
     text = capsys.readouterr().out
     for name in ("train", "sample", "evaluate", "analyze", "export", "explore", "status", "report", "options"):
         assert f"python -m lit_gan.{name} " in text
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("seed", ["train", "seed=0", "a whole number, at least 0", "of the weights"]),
+        ("optim.decay_start", ["train", "optim.decay_start=null"]),
+        ("optim.d.lr", ["optim=adam, optim=ttur", "optim.d.lr=0.0004", "learning rate"]),
+        ("reg.lecam.weight", ["reg=lecam", "reg.lecam.weight=0.3"]),
+        ("model.width", ["model=dcgan", "model.width=32"]),
+    ],
+)
+def test_a_setting_is_shown_by_its_name(run, name, words):
+    out = run(name)
+    assert all(word in out for word in words), out
+
+
+def test_a_setting_of_one_s_own_is_shown_by_its_name(run, own):
+    assert "reg.drift.weight=0.001" in run("reg.drift.weight", "--config-dir", str(own))
+
+
+def test_what_is_neither_a_group_nor_a_setting(run):
+    with pytest.raises(SystemExit, match=r"There is no group 'optim\.d\.foo'"):
+        run("optim.d.foo")

@@ -651,8 +651,9 @@ def test_files_that_hold_no_arrays_are_refused(tmp_path):
     }
     for name, content in files.items():
         (tmp_path / name).write_bytes(content)
-        with pytest.raises(UserError, match=rf"{name} cannot be read .*name a file \.npy or \.npz"):
+        with pytest.raises(UserError, match=rf"{name} cannot be read .*name a file \.npy or \.npz") as refused:
             opened("data=arrays", f"data.file={tmp_path / name}")
+        assert "pickle" not in str(refused.value).replace(name, "")
     with pytest.raises(UserError, match=r"No such file"):
         opened("data=arrays", f"data.file={tmp_path / 'none.npz'}")
     with pytest.raises(UserError, match=r"set data\.file=FILE"):

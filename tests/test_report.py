@@ -37,6 +37,7 @@ from lit_gan.reporting.findings import (
 )
 from lit_gan.reporting.page import html_page
 from lit_gan.reporting.papers import read_paper
+from lit_gan.reporting.run_sections import record_rows
 from lit_gan.reporting.samples import spread
 from lit_gan.reporting.sections import Writer
 from lit_gan.reporting.statistics import Summary, best, difference, rank_correlations, ranks, summarize
@@ -965,3 +966,12 @@ class TestCaveats:
         assert "FID: digits" in page
         assert "FID*" not in page
         assert "compare with scores" not in page
+
+
+def test_protocols_of_one_name_are_told_apart_by_what_differs():
+    few, many = ({"name": "quick", "generated": n, "ema": False} for n in (10, 1000))
+    other = {"name": "full", "generated": 10, "ema": True}
+    of = {"checkpoint": "last", "update": 4, "weights": "raw", "scores": {"digits/fid": 1.0}}
+    table = record_rows("scores", "Scores", [of | {"protocol": each} for each in (few, many, other)])
+    assert [row[3] for row in table.rows] == ["quick (generated 10)", "quick (generated 1000)", "full"]
+    assert "quick (generated 10)" in table.csv()

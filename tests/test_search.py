@@ -53,9 +53,14 @@ def test_one_score_has_one_direction(compose):
         check_direction(compose("metrics.monitor=is"), part_of_hydra(**nested("direction", "[minimize,maximize]")))
 
 
-@pytest.mark.parametrize("words", [["metrics.monitor=absent"], ["metrics=none"]])
-def test_what_a_training_refuses_itself_has_no_end(compose, words):
-    check_direction(compose(*words), part_of_hydra(direction="minimize"))
+def test_what_a_training_refuses_itself_has_no_end(compose):
+    check_direction(compose("metrics.monitor=absent"), part_of_hydra(direction="minimize"))
+
+
+@pytest.mark.parametrize("sweeper", [{"direction": "minimize"}, {"tries": 5}])
+def test_a_search_without_a_score_is_refused(compose, sweeper):
+    with pytest.raises(UserError, match=r"^metrics=none .*: choose metrics=auto"):
+        check_direction(compose("metrics=none"), part_of_hydra(**sweeper))
 
 
 def test_a_sweeper_of_which_nothing_is_known_is_left_alone(compose):

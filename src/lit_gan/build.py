@@ -3,6 +3,7 @@ config becomes."""
 
 import copy
 import logging
+import re
 from typing import Any
 
 import torch
@@ -144,16 +145,26 @@ def complete_metrics(config: DictConfig) -> None:
         log.info("metrics=auto: %s, %s", extractor.name, why)
 
 
-def build_protocol(config: DictConfig, name: str) -> EvalProtocol:
+def build_protocol(config: DictConfig, name: str, setting: str = "protocol") -> EvalProtocol:
     """A protocol by its name.
 
+    Args:
+        setting: what names it, "metrics.during".
+
     Raises:
-        UserError: no protocol of that name was selected, or it is incomplete or impossible.
+        UserError: no protocol of that name was selected, it has another name, or it is incomplete or
+            impossible.
     """
     if not isinstance(name, str) or name not in config.protocol:
         known = ", ".join(config.protocol) or "none"
         raise UserError(
-            f"There is no protocol '{written(name)}': there are {known}, and protocol=[quick,full,MINE] adds one."
+            f"{setting}={written(name)}: there is no protocol '{written(name)}': there are {known}, and "
+            f"protocol=[quick,full,MINE] adds one."
+        )
+    if (called := config.protocol[name].get("name", name)) != name:
+        raise UserError(
+            f"protocol.{name}.name={written(called)} must be {name}, by which its scores are told from those of "
+            f"other protocols: correct it in the file of that protocol."
         )
     check_arguments(config.protocol[name], EvalProtocol)
     try:
@@ -175,4 +186,12 @@ def choose_device(name: str) -> torch.device:
     try:
         return torch.empty(0, device=name).device
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"device={name} cannot be used here: choose auto, cpu or cuda.") from error
+        raise UserError(f"device={name} cannot be used here{other_devices(name)}.") from error
+
+
+def other_devices(name: str) -> str:
+    """The end of a sentence about a device that cannot be used: why, and the devices that can."""
+    gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if not gpus:
+        return f"{', for there is no CUDA GPU' if re.fullmatch('cuda(:[0-9]+)?', name) else ''}: choose auto or cpu"
+    return f": choose auto, cpu or cuda, of which the last is cuda:{gpus - 1}"

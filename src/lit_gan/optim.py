@@ -207,7 +207,11 @@ class Clip:
 
 
 def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], network: nn.Module) -> Optimizer:
-    """One player's optimizer; torch wants numbers with a point for betas, and nobody types 0.0."""
+    """One player's optimizer; torch wants numbers with a point for betas, and nobody types 0.0.
+
+    Raises:
+        UserError: it does not take its settings.
+    """
     try:
         if betas := getattr(make, "keywords", {}).get("betas"):
             make = partial(make, betas=tuple(map(float, betas)))

@@ -9,12 +9,12 @@ checked in the same way.
 import functools
 import inspect
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from types import NoneType
-from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from lit_gan.errors import UserError, written
 
@@ -173,3 +173,56 @@ def checked(init: Callable[..., None]) -> Callable[..., None]:
         init(self, *args, **kwargs)
 
     return checking
+
+
+@dataclass(frozen=True)
+class Many:
+    """What an argument is that takes several values and never a single number.
+
+    Attributes:
+        mapping: whether each value has a name.
+        length: how many there are; None for any number.
+        default: its own; the empty string where it has none.
+    """
+
+    mapping: bool
+    length: int | None
+    default: str
+
+    def __contains__(self, value: Any) -> bool:
+        many = not isinstance(value, int | float)
+        return many and (self.length is None or not isinstance(value, Sequence) or len(value) == self.length)
+
+    def __str__(self) -> str:
+        kind, around = ("a mapping", "braces") if self.mapping else ("a list", "brackets")
+        return f"{kind}{f' of {self.length} values' if self.length else ''} in {around}{self.example}"
+
+    @property
+    def example(self) -> str:
+        """The end of a sentence that shows one."""
+        return f", such as {self.default}" if self.default else ""
+
+
+def arguments_of_many(target: Callable) -> dict[str, Many]:
+    """Those arguments of a class or function that take several values, and never a single number."""
+    function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
+    try:
+        hints, given = get_type_hints(function), inspect.signature(function).parameters
+    except (NameError, TypeError, ValueError, AttributeError):  # as in argument_ranges
+        return {}
+    found = {name: many_by(hints.get(name), given[name].default) for name in given}
+    return {name: many for name, many in found.items() if many}
+
+
+def many_by(annotation: Any, default: Any) -> Many | None:
+    """What `Sequence[float] | None`, `tuple[int, int]` or `Mapping[str, float]` takes; None for an
+    annotation that allows something else."""
+    kind, members = get_origin(annotation), get_args(annotation)
+    if kind in (Union, UnionType):
+        others = [member for member in members if member is not NoneType]
+        return many_by(others[0], default) if len(others) == 1 else None
+    if kind not in (Sequence, list, tuple, Mapping, dict):
+        return None
+    length = len(members) if kind is tuple and ... not in members else None
+    example = written(list(default)) if isinstance(default, list | tuple) and default else ""
+    return Many(kind in (Mapping, dict), length, example)

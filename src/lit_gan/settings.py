@@ -11,6 +11,7 @@ from typing import Annotated, Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.base import Node
 
+from lit_gan.errors import UserError, written
 from lit_gan.parts import locate_if_there
 from lit_gan.ranges import (
     Allowed,
@@ -24,6 +25,7 @@ from lit_gan.ranges import (
     Whole,
     WholeOrNone,
     argument_ranges,
+    arguments_of_many,
     marked_arguments,
     require,
 )
@@ -132,6 +134,21 @@ def check_arguments(part: DictConfig, target: Callable | None) -> None:
         if node is not None and not names_target(node):
             value = node if OmegaConf.is_config(node) and not node._is_none() else node._value()
             require(node._get_full_key(""), value, allowed)
+    check_several(part, target)
+
+
+def check_several(part: DictConfig, target: Callable | None) -> None:
+    """Refuses a single number for an argument that takes several, and a pair that is none.
+
+    Raises:
+        UserError: names the setting, in full, its value and what it must be.
+    """
+    for name, many in arguments_of_many(target).items() if target else ():
+        node = referred(part._get_node(name, validate_access=False))
+        if node is not None and not names_target(node):
+            value = node if OmegaConf.is_config(node) and not node._is_none() else node._value()
+            if value not in many:
+                raise UserError(f"{node._get_full_key('')}={written(value)} must be {many}.")
 
 
 def marked_settings(config: DictConfig, *marks: type) -> list[str]:

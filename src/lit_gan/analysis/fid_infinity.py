@@ -69,7 +69,7 @@ class FIDInfinity(Analysis):
 
     def find(self, subject: Subject) -> Finding:
         """Draws FID against 1 / n with the line."""
-        protocol = build_protocol(subject.config, subject.config.metrics.final)
+        protocol = build_protocol(subject.config, subject.config.metrics.final, "metrics.final")
         reference = RealFeatures(subject.extractor).reference(subject.source, protocol)
         numbers = np.linspace(self.smallest, self.samples, self.sizes).astype(int)
         values = fids(features(subject, self.samples), reference, numbers.tolist(), subject.seed)

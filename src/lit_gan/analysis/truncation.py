@@ -97,7 +97,9 @@ class Truncation(Analysis):
 
     def protocol(self, subject: Subject, limit: float | None) -> EvalProtocol:
         """The run's final protocol under a limit, with the subject's seed and choice of weights."""
-        protocol = build_protocol(subject.config, subject.config.metrics.final).with_generated(self.samples)
+        protocol = build_protocol(subject.config, subject.config.metrics.final, "metrics.final").with_generated(
+            self.samples
+        )
         own = {"truncation": limit, "batch_norm": self.batch_norm, "seed": subject.seed, "ema": subject.ema}
         return replace(protocol, **own)
 

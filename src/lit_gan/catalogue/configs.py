@@ -46,6 +46,13 @@ def default_choices(config_name: str) -> dict[str, Any]:
     return {name: choice for entry in groups for name, choice in entry.items() if not name.startswith("override ")}
 
 
+def default_settings(config_name: str) -> list[str]:
+    """The settings at the top of a primary config that are values and no groups: "seed", "updates"."""
+    path = package_folders()[0] / f"{config_name}.yaml"
+    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return [name for name, value in content.items() if not isinstance(value, dict) and name != "defaults"]
+
+
 def compose_choices(config_name: str, settings: list[str]) -> DictConfig:
     """A config with those settings only that choose configs, and of several choices the first.
 

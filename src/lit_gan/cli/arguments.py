@@ -7,7 +7,8 @@ from hydra.core.override_parser.types import Override
 
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.choices import check_choices
-from lit_gan.cli.flags import check_flags, read_flags, split_flags
+from lit_gan.cli.deletions import check_deletions
+from lit_gan.cli.flags import check_flags, check_primary_config, read_flags, split_flags
 from lit_gan.cli.own_configs import own_folders, with_recorded_places
 from lit_gan.cli.resume import command_of_resume
 from lit_gan.errors import UserError
@@ -32,7 +33,9 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     """
     flags, settings = split_flags(arguments)
     check_flags(flags, settings)
+    check_primary_config(flags, config_name)
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
+    check_deletions(settings, config_name)
     settings = with_recorded_places(settings, config_name)
     settings = command_of_resume(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)

@@ -66,3 +66,27 @@ def check_flags(flags: list[str], settings: list[str]) -> None:
         raise UserError(f"{SHELL} needs to be told what to do: {SHELL} install=bash, or uninstall=bash.")
     if (file := read.experimental_rerun) is not None and not Path(file).is_file():
         raise UserError(f"--experimental-rerun={file} is no file: name the config.pickle of a run, or leave it out.")
+
+
+def check_primary_config(flags: list[str], config_name: str) -> None:
+    """Refuses another primary config than the command's own: Hydra takes the search path, and so the
+    sweeps and the folders of one's own, from that one alone.
+
+    Raises:
+        UserError: names the flag, and what does the same.
+    """
+    read = read_flags(flags)
+    if read.config_path:
+        raise UserError(
+            f"--config-path={read.config_path} would replace the configs of the package: write "
+            f"--config-dir {read.config_path} to add those of your own to them."
+        )
+    if read.config_name not in (None, config_name):
+        raise UserError(
+            f"--config-name={read.config_name}: {config_name} has no other primary config than its own: make it an "
+            f"experiment, FOLDER/experiment/{read.config_name}.yaml, and choose that with --config-dir FOLDER "
+            f"experiment={read.config_name}."
+            if config_name == "train"
+            else f"--config-name={read.config_name}: {config_name} has no other primary config than its own: leave the "
+            f"flag out, and give the settings on the command line."
+        )

@@ -77,7 +77,7 @@ def without_traceback(task: Task, config_name: str) -> Task:
             return task(config)
         except Exception as error:
             sentence = explain(error, config_name)
-            if config.debug or sentence is None:
+            if config.debug is True or sentence is None:
                 raise
             if HydraConfig.get().mode == RunMode.MULTIRUN:
                 print(f"lit_gan: {sentence}", file=sys.stderr)  # Hydra shows the first one only, at its end

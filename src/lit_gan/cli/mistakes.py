@@ -3,6 +3,7 @@ sentence."""
 
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 
@@ -31,7 +32,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
     for cause in chain:
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)
-    return explain_file(error, config_name)
+    return explain_file(error, config_name) or explain_engine(error)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:
@@ -49,6 +50,8 @@ def explain_config(error: Exception, config_name: str) -> str:
         return why_not_built(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
         return unknown_choice(error.missing_cfg_file, error.options)
+    if word := re.fullmatch(r"Error merging override (.*)", str(error)):
+        return unfit_value(word[1], str(error.__cause__ or error))
     return unknown_setting(str(error), config_name) or config_error(str(error))
 
 
@@ -86,7 +89,31 @@ def config_error(message: str) -> str:
         return f"~{nothing[1]} removes nothing: {nothing[1]} is null already, or no setting at all; leave it out."
     reason, *details = message.strip().split("\n    full_key: ")
     name = details[0].split()[0] if details else ""
+    if f"~{name}" in sys.argv:
+        return f"~{name} removes a setting that is needed: write {name}=VALUE, or leave it out for the default."
     return one_line(f"{name}: {reason}" if name and name not in reason else reason).rstrip(".") + "."
+
+
+HYDRAS = "--cfg hydra shows every one"
+"""Where the settings below `hydra` are listed."""
+
+KINDS = {"Integer": "a whole number", "Float": "a number", "bool": "true or false"}
+"""What OmegaConf calls a kind of value, and what a user calls it."""
+
+
+def unfit_value(word: str, reason: str) -> str:
+    """The sentence for a value of another kind than its setting takes.
+
+    Args:
+        word: as typed, "hydra.sweeper.n_trials=x".
+        reason: OmegaConf's.
+    """
+    kind = re.search(r"could not be converted to (\w+)|is not a valid (bool)", reason)
+    if kind and (words := KINDS.get(kind[1] or kind[2])):
+        return f"{word} must be {words}."
+    if choice := re.search(r"expected one of \[(.*)\]", reason):
+        return f"{word} must be one of {choice[1]}."
+    return f"{word} cannot be set: {config_error(reason)}"
 
 
 def unknown_setting(message: str, config_name: str) -> str | None:
@@ -95,6 +122,8 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     found = re.search(r"Could not override '([^']+)'", message)
     if not found:
         return None
+    if found[1].startswith("hydra."):
+        return f"There is no setting '{found[1]}' of Hydra: {HYDRAS}."
     flags, settings = typed_words()
     config = compose_choices(config_name, [*flag_as_setting(flags), *settings])
     return f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
@@ -131,6 +160,37 @@ def group_and_choice(path: str) -> Iterator[tuple[str, str]]:
         if choices(group):
             yield group, "/".join(parts[place:])
     yield "/".join(parts[:-1]), parts[-1]
+
+
+def explain_engine(error: BaseException) -> str | None:
+    """The sentence for what a launcher or a sweeper refuses before it has begun a cell; None for other
+    errors."""
+    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    inside = [place for place, module in enumerate(modules) if module.startswith("hydra_plugins.")]
+    if not inside or is_from_a_cell(modules[inside[-1] :], str(error)):
+        return None
+    kind = "launcher" if modules[inside[-1]].split(".")[1].endswith("_launcher") else "sweeper"
+    choice = f"hydra/{kind}={typed_engine(kind) or modules[inside[-1]].split('_')[2]}"
+    if "srun" in str(error):
+        return f"{choice} needs SLURM, which is not on this machine: hydra/launcher=submitit_local does without."
+    what = f"hydra.{kind}.*" + (", or the values to search in" if kind == "sweeper" else "")
+    return f"{choice} cannot begin ({one_line(str(error)).rstrip('.')}): correct {what}."
+
+
+def typed_engine(kind: str) -> str | None:
+    """The choice of a launcher or a sweeper on this process' command line; None where it is a file's."""
+    words = [word.partition("=")[2] for word in sys.argv if word.lstrip("+").startswith(f"hydra/{kind}=")]
+    return words[-1] if words else None
+
+
+def is_from_a_cell(modules: Sequence[str], message: str) -> bool:
+    """Whether an exception below a launcher or a sweeper is that of a cell, which it hands on.
+
+    Args:
+        modules: those of the traceback, the engine's first.
+    """
+    handed_on = modules[-1] == "hydra.core.utils" or "Traceback (most recent call last)" in message
+    return handed_on or any(module.startswith("lit_gan") for module in modules)
 
 
 ENGINES = {"hydra/launcher": ("joblib", "submitit", "ray"), "hydra/sweeper": ("optuna",)}

@@ -9,10 +9,10 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.catalogue.configs import compose_choices, default_choices
 from lit_gan.cli.choices import ONE_CHOICE
-from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, override_key, override_values, parse_override, parse_overrides
 from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_folder
+from lit_gan.records.paths import no_run
 
 
 def command_of_resume(settings: list[str]) -> list[str]:
@@ -57,7 +57,7 @@ def recorded_overrides(directory: str) -> list[str]:
     """
     saved = config_folder(Path(directory)) / "overrides.yaml"
     if not saved.is_file():
-        raise UserError(f"resume={directory} is no run directory: there is no {saved}, which every run writes.")
+        raise no_run("resume", directory, saved)
     return [str(override) for override in read_yaml(saved, ListConfig)]
 
 

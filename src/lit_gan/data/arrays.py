@@ -80,6 +80,8 @@ class ArrayImages(OwnImages):
             return self.read(self.file)
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             reason = getattr(error, "strerror", None) or one_line(str(error))
+            if "pickle" in reason:  # NumPy takes whatever it does not know for pickled, and advises to load that
+                reason = "it holds no plain numbers"
             raise UserError(f"data.file={self.file} cannot be read ({reason}): name {self.KIND}.") from error
 
     def read(self, file: Path) -> Mapping[str, Any]:

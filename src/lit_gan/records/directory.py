@@ -17,7 +17,7 @@ from lit_gan.records.branch import check_init, check_optimizers, parent_of
 from lit_gan.records.files import Damaged, read_yaml, remove_leftovers
 from lit_gan.records.layout import checkpoint_path, checkpoints_folder, config_folder, config_path, samples_folder
 from lit_gan.records.lock import sole_use
-from lit_gan.records.paths import find_moved_data, make_paths_absolute, path_settings, with_whole_path
+from lit_gan.records.paths import find_moved_data, make_paths_absolute, no_run, path_settings, with_whole_path
 from lit_gan.records.resume import check_resume, drop_earlier_settings, keep_found
 from lit_gan.records.run_id import run_id_of, run_id_path
 
@@ -128,7 +128,7 @@ def load_config(directory: Path) -> DictConfig:
     """
     path = config_path(directory)
     if not path.is_file():
-        raise UserError(f"run={directory} is no run directory: there is no {path}, which every run writes.")
+        raise no_run("run", directory, path)
     search_path.find_modules_of(directory)
     config = recorded_config(directory)
     find_moved_data(config)

@@ -50,6 +50,24 @@ def absolute(name: str, path: str | os.PathLike) -> str:
     return os.path.abspath(expand_home(name, str(path)))
 
 
+def no_run(setting: str, directory: str | os.PathLike, missing: Path) -> UserError:
+    """The error for a directory that is not that of a run; of a checkpoint, or the folder of a run's
+    checkpoints, with the run that it belongs to.
+
+    Args:
+        missing: the file that every run has.
+    """
+    path = Path(directory)
+    folder = path.parent if path.suffix == ".ckpt" else path
+    if folder.name != "checkpoints":
+        return UserError(f"{setting}={directory} is no run directory: there is no {missing}, which every run writes.")
+    choice = f" checkpoint={path.stem}" if setting == "run" and path != folder and path.stem != "last" else ""
+    return UserError(
+        f"{setting}={directory} lies inside a run directory, which {setting} names: write "
+        f"{setting}={folder.parent}{choice}."
+    )
+
+
 def with_whole_path(setting: str, names: Collection[str] = COMMON_PATHS) -> str:
     """An override, with its path made absolute if it is about one of some settings; values to sweep
     over stay as they are.

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from lit_gan.errors import written
 from lit_gan.figures.style import starred
 from lit_gan.figures.training_curves import Panel, draw_panels, read_panels
 from lit_gan.records.layout import metrics_path
@@ -83,14 +84,31 @@ def record_rows(name: str, title: str, records: list[dict]) -> Table:
     scores = list(dict.fromkeys(score for record in records for score in record["scores"]))
     extractor, short = split_names(scores)
     caveats = {score: caveat for record in records for score, caveat in record.get("caveats", {}).items()}
+    protocols = protocol_names(records)
     rows = [
         [
             *(str(record.get(key, "")) for key in SCORED[:-1]),
-            record["protocol"]["name"],
+            protocol,
             *(measured_number(record["scores"].get(score)) for score in scores),
         ]
-        for record in records
+        for record, protocol in zip(records, protocols, strict=True)
     ]
     columns = [starred(column, caveats.get(score)) for score, column in short.items()]
     notes = "".join(map(caveat_note, dict.fromkeys(caveats.values())))
     return Table(name, (f"{title}, {extractor}" if extractor else title) + notes, [*SCORED, *columns], rows)
+
+
+def protocol_names(records: list[dict]) -> list[str]:
+    """The name of the protocol of each record; of those of one name, with what they differ in: "quick
+    (generated 100)"."""
+    protocols = [record["protocol"] for record in records]
+    return [named_apart(each, [other for other in protocols if other["name"] == each["name"]]) for each in protocols]
+
+
+def named_apart(protocol: dict, alike: list[dict]) -> str:
+    """The name of a protocol, with its values of the settings in which protocols of that name
+    differ."""
+    keys = list(dict.fromkeys(key for each in alike for key in each))
+    differing = [key for key in keys if any(each.get(key) != alike[0].get(key) for each in alike)]
+    values = ", ".join(f"{key} {written(protocol.get(key))}" for key in differing)
+    return f"{protocol['name']} ({values})" if values else protocol["name"]

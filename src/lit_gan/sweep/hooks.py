@@ -14,6 +14,7 @@ from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.errors import UserError
+from lit_gan.records.directory import config_path
 from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
 from lit_gan.sweep.cells import counts_in_words, read_cells_as_planned
 from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, made_again, planned_cells, read_plan
@@ -33,7 +34,7 @@ class PlanCells(Callback):
         try:
             plan_cells(config, directory)
         except UserError as error:
-            if config.debug:
+            if config.debug is True:
                 raise
             sys.exit(f"lit_gan: {error}")  # Hydra only warns of an exception here
         except (HydraException, OmegaConfBaseException):
@@ -47,9 +48,11 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
 
     Raises:
         UserError: two cells have the same directory, or there is another sweep or another cell in
-            its place, or a search looks for the bad end of a score.
+            its place, the directory is that of a run, or a search looks for the bad end of a score.
     """
     hydra = config.hydra
+    if config_path(directory).is_file():
+        raise UserError(f"hydra.sweep.dir={directory} is the directory of a single run: name another for the sweep.")
     if is_search(hydra):
         check_direction(config, hydra)
     sweep = hydra.runtime.choices.get("sweep")

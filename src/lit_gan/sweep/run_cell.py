@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, written
 from lit_gan.records.lock import CLAIM, TRAINING, InUse, is_held, sole_use
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_name
@@ -53,7 +53,11 @@ def run_cell(config: DictConfig, train_run: TrainRun) -> float | None:
         log.info("%s: another process trains it", name)
         return None
     if score is None and is_search(hydra):
-        raise UserError(f"{name}: metrics.monitor={config.metrics.monitor} is no score that a search can go by.")
+        monitor = written(OmegaConf.select(config, "metrics.monitor"))
+        raise UserError(
+            f"{name}: metrics.monitor={monitor} was not measured, so that the search cannot go by it: choose metrics "
+            f"that have a score on data={config.data.name}."
+        )
     return score
 
 

@@ -21,15 +21,21 @@ def is_search(hydra: DictConfig) -> bool:
 
 
 def check_direction(config: DictConfig, hydra: DictConfig) -> None:
-    """Refuses a search for the bad end of the monitored score; no sweeper knows which end that is.
+    """Refuses a search without a score, and one for the bad end of it; no sweeper knows which end that
+    is.
 
     Args:
         config: of a cell, or of what all cells have in common.
         hydra: Hydra's part.
 
     Raises:
-        UserError: names the setting that turns the search round.
+        UserError: names the setting that gives it a score, or turns it round.
     """
+    if OmegaConf.select(config, "metrics.suite") is None:
+        raise UserError(
+            "metrics=none measures nothing that a search could go by: choose metrics=auto or another, with the score "
+            "as metrics.monitor=NAME, or leave hydra/sweeper out."
+        )
     end, monitor = monitored_end(config), config.metrics.monitor
     for name, ends in DIRECTIONS.items():
         value = OmegaConf.select(hydra.sweeper, name)

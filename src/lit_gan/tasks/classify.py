@@ -25,10 +25,10 @@ def classify(config: DictConfig) -> None:
     complete_data(config)
     source = build_source(config)
     check_labelled_images(source)
-    path = weights_file(config, source)
+    path = weights_file(config)
     trained = train_classifier(source, config.updates, config.seed)
     save_half_precision(trained.network, path)
-    print(f"{path}: {trained.on_held_out()}, {path.stat().st_size / 1000:.0f} kB")
+    print(f"{path}: {trained.on_held_out()}, {path.stat().st_size / 1000:.0f} kB{how_it_is_used(source, path)}")
 
 
 def check_labelled_images(source: Source) -> None:
@@ -43,21 +43,30 @@ def check_labelled_images(source: Source) -> None:
         raise UserError(f"data={source.name} has no labels: choose a data set with labels, such as data=digits.")
 
 
-def weights_file(config: DictConfig, source: Source) -> Path:
-    """Where the weights are written: the setting `output`, or else the file that the package ships.
+def weights_file(config: DictConfig) -> Path:
+    """Where the weights are written: the setting `output`.
 
     Raises:
-        UserError: `output` is a folder, or not set for images of one's own.
+        UserError: `output` is null, or a folder.
     """
-    if config.output is None and not source.published:
-        raise UserError(
-            f"output=null: the package keeps classifiers of published data sets only, and data={source.name} is none: "
-            f"set output=FILE. A run trains the classifier of its own data by itself (metrics=classifier)."
-        )
-    path = Path(config.output or SHIPPED / f"{source.name}.pt")
+    if config.output is None:
+        raise UserError("output=null: the weights need a file: write output=FILE, or leave it out.")
+    path = Path(config.output)
     if path.is_dir():
-        raise UserError(f"output={path} is a folder: name the file of weights, such as output={path / source.name}.pt.")
+        raise UserError(f"output={path} is a folder: name the file, such as output={path / config.data.name}.pt.")
     return path
+
+
+def how_it_is_used(source: Source, path: Path) -> str:
+    """The end of the sentence about a classifier: what metrics=classifier looks at, which this file
+    changes only where somebody wants that."""
+    shipped = SHIPPED / f"{source.name}.pt"
+    if not source.published or path.absolute() == shipped:
+        return ""
+    return (
+        f"\nmetrics=classifier goes on with its own: a copy to {shipped} would replace that, and no score of "
+        f"data={source.name} could be compared with earlier ones"
+    )
 
 
 def save_half_precision(network: nn.Module, path: Path) -> None:

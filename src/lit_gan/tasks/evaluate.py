@@ -54,6 +54,8 @@ def evaluate_run(config: DictConfig) -> None:
     """
     directory = chosen_run(config)
     check_config(config, EVALUATE)
+    if config.jobs > 1:
+        raise UserError(f"jobs={config.jobs} is of a sweep, whose cells it scores at once: leave it out with run=DIR.")
     request, trained = Request(config), load_config(directory)
     check_writable(directory)
     check_free(directory)
@@ -210,7 +212,7 @@ def values_of(config: DictConfig, name: str) -> list[str]:
 
 def chosen_protocol(config: DictConfig, name: str) -> EvalProtocol:
     """A protocol with the number of samples and the weights that the command line asks for."""
-    protocol = build_protocol(config, name)
+    protocol = build_protocol(config, name, "protocols")
     if config.generated is not None:
         protocol = protocol.with_generated(config.generated)
     return protocol if config.ema is None else replace(protocol, ema=config.ema)

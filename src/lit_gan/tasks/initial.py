@@ -10,6 +10,7 @@ from lit_gan.module import GAN
 from lit_gan.records.branch import parent_record
 from lit_gan.records.directory import find_checkpoint
 from lit_gan.records.layout import config_path
+from lit_gan.records.paths import no_run
 from lit_gan.tasks.loading import read_checkpoint
 
 
@@ -27,7 +28,7 @@ def take_networks(gan: GAN, directory: Path) -> dict[str, Any]:
             others.
     """
     if not config_path(directory).is_file():
-        raise UserError(f"init={directory} is no run directory: there is no {config_path(directory)}.")
+        raise no_run("init", directory, config_path(directory))
     checkpoint = find_checkpoint(directory, "last")
     content = read_checkpoint(checkpoint)
     saved = content["state_dict"]

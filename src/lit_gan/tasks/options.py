@@ -21,15 +21,15 @@ if TYPE_CHECKING:  # lit_gan.catalogue.settings loads torch
 
 
 def options(what: str | None = None, config_dir: Path | None = None, markdown: bool = False) -> None:
-    """Prints the groups with their choices, one group ("reg") or everything about one choice
-    ("reg=lecam").
+    """Prints the groups with their choices, one group ("reg"), everything about one choice
+    ("reg=lecam") or a single setting ("optim.d.lr").
 
     Args:
         config_dir: a folder of configs of one's own.
         markdown: whether to print all of it as the page docs/methods.md instead.
 
     Raises:
-        UserError: there is no such folder, group or choice.
+        UserError: there is no such folder, group, choice or setting.
     """
     if markdown:
         from lit_gan.catalogue.markdown import methods_page  # loads the classes, and torch
@@ -41,7 +41,8 @@ def options(what: str | None = None, config_dir: Path | None = None, markdown: b
     for name in names.strip("[]").split(",") if equals else []:
         show_choice(find_choice(group, name, own), own)
     for name in [] if equals else [group] if group else all_groups(own):
-        show_group(name, own)
+        if name in all_groups(own) or not show_setting(name, own):
+            show_group(name, own)
     if not group:
         print("Everything about one of them: python -m lit_gan.options reg=gradient_penalty")
 
@@ -70,6 +71,19 @@ def show_group(group: str, own: Sequence[Path]) -> None:
     for choice in found:
         console.print(f"  {choice.name.ljust(width)}  {choice.meaning}")
     console.print()
+
+
+def show_setting(name: str, own: Sequence[Path]) -> bool:
+    """Prints a setting of a training as each choice that has it sets it; returns whether there is
+    such a setting."""
+    from lit_gan.catalogue.named_setting import settings_called
+
+    found = settings_called(name, own)
+    console = plain_console(highlight=False)
+    for owners, setting in found:
+        console.print(Text(owners, "bold"), soft_wrap=True)
+        console.print(settings_table([setting]))
+    return bool(found)
 
 
 def show_choice(choice: Choice, own: Sequence[Path]) -> None:

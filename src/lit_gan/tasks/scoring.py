@@ -48,7 +48,7 @@ class Scoring:
     def protocol(self, when: str) -> EvalProtocol:
         """The protocol "during" training or at its end, "final"; with a handful of samples in a
         fast_dev_run."""
-        protocol = build_protocol(self.config, self.config.metrics[when])
+        protocol = build_protocol(self.config, self.config.metrics[when], f"metrics.{when}")
         if self.suite is not None and protocol.real_split not in self.source.splits:
             raise UserError(
                 f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', and "
