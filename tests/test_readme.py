@@ -46,6 +46,7 @@ SHORT = {
     "status": [],
     "report": [],
 }
+INSTEAD_OF_PHOTOGRAPHS = ["data=digits", "data.image_size=32", "data.channels=3", "metrics=none"]
 MORE = {
     "hub=USER/NAME": ["hub=null"],
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
@@ -64,15 +65,12 @@ MORE = {
     "updates=600": ["seed=0"],
     "sweep=sngan_fig1_cifar10": ["method=spectral_norm,weight_clipping", "optim=sngan_c", "seed=0"],
     "sweep=sngan_table2_cifar10": [
-        "data=digits",
-        "data.image_size=32",
-        "data.channels=3",
-        "metrics=none",
+        *INSTEAD_OF_PHOTOGRAPHS,
         "method=spectral_norm",
         "optim=sngan_c",
         "seed=0",
     ],
-    "sweep=sngan_fig11": ["method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
+    "sweep=sngan_fig11": [*INSTEAD_OF_PHOTOGRAPHS, "method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
     "sweep=DIR": ["generated=16", "jobs=1", "device=cpu"],
     "sweep=biggan_cifar10": ["method=reacgan,mhgan", "seed=0"],

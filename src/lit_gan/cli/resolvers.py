@@ -28,7 +28,21 @@ from lit_gan.system.slurm import place_of_job
 
 def register_resolvers() -> None:
     """Makes the resolvers of this file known to OmegaConf."""
-    for resolver in (names, times, run_id, sweeps, groups, choices, meanings, cell, output, group, tags, name, scratch):
+    for resolver in (
+        names,
+        times,
+        run_id,
+        sweeps,
+        groups,
+        list_choices,
+        meanings,
+        cell,
+        output,
+        group,
+        tags,
+        name,
+        scratch,
+    ):
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True)
     for resolver in (run_directory, sweep_directory):  # the cells of a sweep, wherever they are trained, ask again
         OmegaConf.register_new_resolver(f"lit_gan.{resolver.__name__}", resolver, replace=True, use_cache=True)
@@ -71,7 +85,7 @@ def groups() -> str:
     return re.sub(r"(?<= )_\w+(, |$)", "", listed, flags=re.MULTILINE)
 
 
-def choices(group: str) -> str:
+def list_choices(group: str) -> str:
     """The choices of a group, those in folders of one's own too, for `--help`; `none` names nothing to
     use."""
     own = own_folders(*split_flags(sys.argv[1:]))
