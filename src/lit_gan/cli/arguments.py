@@ -5,13 +5,21 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from lit_gan.catalogue.configs import choices
+from lit_gan.catalogue.configs import choices, default_choices
 from lit_gan.cli.choices import check_choices
-from lit_gan.cli.flags import check_flags, read_flags, split_flags
+from lit_gan.cli.flags import check_flags, is_first_process, read_flags, split_flags
 from lit_gan.cli.own_configs import own_folders, with_recorded_places
 from lit_gan.cli.resume import command_of_resume
-from lit_gan.errors import UserError
-from lit_gan.overrides import as_override_value, override_key, parse_override, parse_overrides, quote_typed, swept_keys
+from lit_gan.errors import UserError, written
+from lit_gan.overrides import (
+    as_override_value,
+    override_key,
+    override_values,
+    parse_override,
+    parse_overrides,
+    quote_typed,
+    swept_keys,
+)
 from lit_gan.records.paths import expand_home, with_whole_path
 from lit_gan.records.search_path import find_modules
 
@@ -33,12 +41,44 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     flags, settings = split_flags(arguments)
     check_flags(flags, settings)
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
+    check_doubles(settings, config_name)
     settings = with_recorded_places(settings, config_name)
     settings = command_of_resume(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
     find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
     settings = check_choices(settings, config_name, own)
     return [*flags, *(whole_sweep(flags, settings) if config_name == "train" else settings)]
+
+
+def check_doubles(settings: list[str], config_name: str) -> None:
+    """Refuses an axis of a sweep that is given twice, and a name twice in the list of a group: one of
+    the two would be dropped without a word. Of two single values the last counts, as everywhere in Hydra.
+
+    Raises:
+        UserError: names the setting.
+    """
+    if not is_first_process():
+        return  # what a resumed run was made with is among the words
+    overrides = [override for override in parse_overrides(settings) if not override.is_delete()]
+    for override in overrides:
+        same = [each.input_line for each in overrides if each.key_or_group == override.key_or_group]
+        if override.is_sweep_override() and len(same) > 1:
+            raise UserError(f"{' and '.join(same)} are one setting: give all of its values at once, or leave one out.")
+        if override.key_or_group in default_choices(config_name):
+            check_names_once(override)
+
+
+def check_names_once(override: Override) -> None:
+    """Refuses a name twice in the list of a group.
+
+    Raises:
+        UserError: names the list and the name.
+    """
+    for names in override_values(override):
+        twice = [name for name in names if names.count(name) > 1] if isinstance(names, list) else []
+        if twice:
+            group = override.key_or_group
+            raise UserError(f"{group}={written(names)} names {written(twice[0])} twice: leave one out.")
 
 
 def with_home(setting: str) -> str:

@@ -12,6 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.build import selected
 from lit_gan.errors import UserError, one_line
 from lit_gan.parts import build_part
 from lit_gan.records.results import Record, Results
@@ -30,7 +31,7 @@ def build_loggers(config: DictConfig, update: int) -> dict[str, Logger]:
         update: the generator update from which the run goes on. TensorBoard forgets what a killed
             process has told it of later ones.
     """
-    loggers = {name: build_part(entry) for name, entry in config.logger.items()}
+    loggers = {name: build_part(config.logger[name]) for name in selected(config.logger)}
     for logger in loggers.values():
         if isinstance(logger, TensorBoardLogger):
             # Lightning hands these on to the writer, which it makes when the logger starts

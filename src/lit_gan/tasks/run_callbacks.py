@@ -6,6 +6,7 @@ from lightning.pytorch import Callback
 from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, LambdaCallback
 from omegaconf import DictConfig
 
+from lit_gan.build import selected
 from lit_gan.callbacks import (
     Checkpoints,
     Clock,
@@ -56,7 +57,7 @@ class RunCallbacks:
         """The callbacks that the config chooses, then the evaluation if there are metrics, then a
         line in the log."""
         scoring = self.scoring
-        followers = [build_part(entry) for entry in self.config.callbacks.values()]
+        followers = [build_part(self.config.callbacks[name]) for name in selected(self.config.callbacks)]
         if scoring.suite is not None:
             arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
             followers.append(Evaluation(scoring.suite, scoring.source, scoring.during, *arguments))
