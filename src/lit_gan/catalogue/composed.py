@@ -137,30 +137,30 @@ def check_names(job: Job) -> None:
     Raises:
         UserError: names the choice, or the setting.
     """
-    for part, groups in NAMED.items():
+    for part in NAMED:
         node = job.config.get(part)
         for name in node if isinstance(node, DictConfig) else ():
             entry = node._get_node(name)
             if not isinstance(entry, DictConfig) or entry._is_none():
-                choice = own_file_with(name, job, groups)
+                choice = own_file_with(name, job, part)
                 raise UserError(without_name(choice) if choice else no_part(f"{part}.{name}", entry._value()))
 
 
-def own_file_with(name: str, job: Job, groups: Iterable[str]) -> Choice | None:
-    """The file of one's own, first of all one that the command line names, with a key at its top."""
-    places = [(folder, group) for folder in job.own for group in groups]
-    files = [
-        read_choice(group, path.stem, [folder])
-        for folder, group in places
-        for path in sorted((folder / group).glob("*.yaml"))
-    ]
-    files.sort(key=lambda choice: not any(choice.name in word for word in job.hydra.overrides.task))
-    return next((choice for choice in files if name in choice.content), None)
+def own_file_with(name: str, job: Job, part: str) -> Choice | None:
+    """The file of one's own with a key at its top, all of whose keys have come into a part of the
+    config."""
+    for group in NAMED[part]:
+        for folder in job.own:
+            for path in sorted((folder / group).glob("*.yaml")):
+                choice = read_choice(group, path.stem, [folder])
+                if name in choice.values and {*choice.values} <= {*job.config[part]}:
+                    return choice
+    return None
 
 
 def without_name(choice: Choice) -> str:
     """The sentence about a file whose settings lie at its top."""
-    first = "_target_" if "_target_" in choice.content else next(iter(choice.content))
+    first = "_target_" if "_target_" in choice.values else next(iter(choice.values))
     return f'{choice}: write its settings below a name, "{choice.name}: {{{first}: ...}}".'
 
 
@@ -257,8 +257,8 @@ def instead(job: Job, part: str, name: str) -> tuple[str, str] | None:
 def choice_with(name: str, group: str, own: Sequence[Path]) -> str | None:
     """The choice of a group whose file has a name at its top, first of all the one that is called so;
     None if there is none."""
-    there = [each for each in choices(group, own) if name in read_choice(group, each, own).content]
-    return name if name in there else there[0] if there else None
+    likely_first = sorted(choices(group, own), key=lambda choice: choice != name)
+    return next((choice for choice in likely_first if name in read_choice(group, choice, own).content), None)
 
 
 def chosen_of(job: Job, part: str, group: str) -> Any:
