@@ -27,6 +27,8 @@ CONFIGS = {
     "experiment/misspelt": GLOBAL + "updatess: 7\n",
     "experiment/metric": GLOBAL + "metric: none\n",
     "experiment/helper": GLOBAL + "rate: 0.25\noptim: {d: {lr: '${rate}'}}\n",
+    "experiment/annealed": GLOBAL
+    + "defaults: [override /callbacks: [default, annealing]]\ncallbacks: {annealing: {rate: null}}\n",
     "experiment/unchosen": GLOBAL + "reg: {r1: {weight: 5}}\n",
     "sweep/misspelt": GLOBAL + "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\nupdatess: 7\n",
     "sweep/fine": GLOBAL + "hydra: {mode: MULTIRUN, sweeper: {params: {reg: 'none,r1'}}}\nreg: {r1: {weight: 5}}\n",
@@ -177,11 +179,11 @@ class TestSettingsOfWhatIsNotChosen:
         [
             ["method=biggan", "reg=[r1]"],
             ["reg=[]", "+reg.mine._target_=own_parts.Silent", "+reg.mine.weight=3"],
-            ["method=r3gan", "model=dcgan", "callbacks=none"],
+            ["experiment=annealed", "callbacks=none"],
         ],
     )
     def test_what_the_command_line_takes_away_is_no_mistake(self, command, tmp_path, words):
-        command("train", *TINY, *words, f"hydra.run.dir={tmp_path}")
+        command("train", "--config-dir", "cfg", *TINY, *words, f"hydra.run.dir={tmp_path}")
 
     def test_a_sweep_is_refused_where_no_cell_has_it(self, refusal, tmp_path):
         words = ["--multirun", "seed=0,1", "+reg.r1.weight=5", f"hydra.sweep.dir={tmp_path / 'none'}"]
@@ -189,34 +191,34 @@ class TestSettingsOfWhatIsNotChosen:
         assert not (tmp_path / "none").exists()
 
     def test_a_sweep_over_it_and_others_is_none(self, command, tmp_path):
-        words = ["--multirun", "reg=none,r1", "+reg.r1.weight=5", "apart=false", f"hydra.sweep.dir={tmp_path}"]
+        words = ["--multirun", "reg=none,r1", "++reg.r1.weight=5", "apart=false", f"hydra.sweep.dir={tmp_path}"]
         command("train", *TINY, *words)
         command("train", "--config-dir", "cfg", *TINY, "sweep=fine", "apart=false", f"hydra.sweep.dir={tmp_path / 'b'}")
         assert OmegaConf.load(tmp_path / "reg=r1" / ".hydra" / "config.yaml").reg.r1.weight == 5
 
-    def test_an_old_run_and_an_old_sweep_go_on_with_it(self, command, monkeypatch, refusal, tmp_path):
-        run, sweep = tmp_path / "run", tmp_path / "sweep"
-        several = [
+    def test_an_old_run_goes_on_with_it(self, command, monkeypatch, refusal, tmp_path):
+        with monkeypatch.context() as before:
+            before.setattr("lit_gan.cli.launch.check_job", lambda *_: None)
+            command("train", *TINY, "+reg.r1.weight=5", "+new.key=3", f"hydra.run.dir={tmp_path}")
+        command("train", f"resume={tmp_path}", "updates=2")
+        assert json.loads((tmp_path / "results.json").read_text())["updates"] == 2
+        assert "r2 is not among" in refusal(f"resume={tmp_path}", "+reg.r2.weight=1")
+
+    def test_an_old_sweep_goes_on_with_it(self, command, monkeypatch, tmp_path):
+        words = [
             "--multirun",
             "seed=0,1",
             "+reg.r1.weight=5",
             "+new.key=3",
             "apart=false",
-            f"hydra.sweep.dir={sweep}",
+            f"hydra.sweep.dir={tmp_path}",
         ]
         with monkeypatch.context() as before:
-            before.setattr("lit_gan.cli.launch.check_job", lambda *_: None)
             before.setattr("lit_gan.sweep.hooks.check_sweep", lambda *_: None)
-            command("train", *TINY, "+reg.r1.weight=5", "+new.key=3", f"hydra.run.dir={run}")
-            command("train", *TINY, *several)
-        shutil.rmtree(sweep / "seed=1")
-        command("train", *TINY, *several)
-        command("train", f"resume={run}", "updates=2")
-        assert all(
-            json.loads((path / "results.json").read_text())["status"] == "finished" for path in sweep.glob("seed=*")
-        )
-        assert json.loads((run / "results.json").read_text())["updates"] == 2
-        assert "r2 is not among" in refusal(f"resume={run}", "+reg.r2.weight=1")
+            command("train", *TINY, *words)
+        shutil.rmtree(tmp_path / "seed=1")
+        command("train", *TINY, *words)
+        assert json.loads((tmp_path / "seed=1" / "results.json").read_text())["status"] == "finished"
 
 
 class TestFiles:
