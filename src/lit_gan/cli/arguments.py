@@ -41,7 +41,7 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     flags, settings = split_flags(arguments)
     check_flags(flags, settings)
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
-    check_doubles(settings, config_name)
+    check_lists(settings, config_name)
     settings = with_recorded_places(settings, config_name)
     settings = command_of_resume(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
@@ -50,35 +50,22 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     return [*flags, *(whole_sweep(flags, settings) if config_name == "train" else settings)]
 
 
-def check_doubles(settings: list[str], config_name: str) -> None:
-    """Refuses an axis of a sweep that is given twice, and a name twice in the list of a group: one of
-    the two would be dropped without a word. Of two single values the last counts, as everywhere in Hydra.
-
-    Raises:
-        UserError: names the setting.
-    """
-    if not is_first_process():
-        return  # what a resumed run was made with is among the words
-    overrides = [override for override in parse_overrides(settings) if not override.is_delete()]
-    for override in overrides:
-        same = [each.input_line for each in overrides if each.key_or_group == override.key_or_group]
-        if override.is_sweep_override() and len(same) > 1:
-            raise UserError(f"{' and '.join(same)} are one setting: give all of its values at once, or leave one out.")
-        if override.key_or_group in default_choices(config_name):
-            check_names_once(override)
-
-
-def check_names_once(override: Override) -> None:
-    """Refuses a name twice in the list of a group.
+def check_lists(settings: list[str], config_name: str) -> None:
+    """Refuses a name twice in the list of a group: one of the two would be dropped without a word. Of a
+    setting that is given twice the last word counts, as everywhere in Hydra.
 
     Raises:
         UserError: names the list and the name.
     """
-    for names in override_values(override):
-        twice = [name for name in names if names.count(name) > 1] if isinstance(names, list) else []
-        if twice:
-            group = override.key_or_group
-            raise UserError(f"{group}={written(names)} names {written(twice[0])} twice: leave one out.")
+    if not is_first_process():
+        return  # what a resumed run was made with is among the words
+    groups = default_choices(config_name)
+    for override in parse_overrides(settings):
+        for names in override_values(override) if override.key_or_group in groups else ():
+            twice = [name for name in names if names.count(name) > 1] if isinstance(names, list) else []
+            if twice:
+                group = override.key_or_group
+                raise UserError(f"{group}={written(names)} names {written(twice[0])} twice: leave one out.")
 
 
 def with_home(setting: str) -> str:
@@ -109,7 +96,7 @@ def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
     several = read_flags(flags).multirun or "hydra.mode=MULTIRUN" in settings or sweep != "null"
     if "hydra.mode=RUN" not in settings:  # of a cell that is resumed by itself
         check_directory_kind(overrides, several)
-    axes = swept_keys(settings) if several else []
+    axes = dict.fromkeys(swept_keys(settings)) if several else {}
     return [*settings, f"axes=[{','.join(axes)}]"] if axes else settings
 
 
