@@ -12,12 +12,12 @@ from hydra.errors import HydraException
 from omegaconf import OmegaConf
 
 from lit_gan.catalogue.configs import choices, compose_choices, default_choices
+from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
 from lit_gan.cli.mistakes import explain
 from lit_gan.cli.resume import command_of_resume, still_applicable
-from lit_gan.cli.suggestions import suggest_setting
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
 

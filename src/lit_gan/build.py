@@ -12,9 +12,11 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from lit_gan.data import GANData, Source
 from lit_gan.errors import UserError, written
-from lit_gan.game import Generator
+from lit_gan.game import Discriminator, Generator, Loss, Regularizer
 from lit_gan.metrics import EvalProtocol
 from lit_gan.module import GAN
+from lit_gan.optim import Optimizers
+from lit_gan.order import Order
 from lit_gan.parts import build_part, locate_if_there, selected
 from lit_gan.records.resume import AUTO
 from lit_gan.settings import TRAIN, check_arguments, check_config
@@ -44,12 +46,12 @@ def build_gan(config: DictConfig) -> GAN:
     """
     seed_everything(config.seed, workers=True, verbose=False)
     gan = GAN(
-        G=build_part(config.model.G),
-        D=build_part(config.model.D),
-        loss=build_part(config.loss),
-        regs={name: build_part(config.reg[name]) for name in selected(config.reg)},
-        optim=build_part(config.optim),
-        order=build_part(config.order),
+        G=build_part(config.model.G, Generator),
+        D=build_part(config.model.D, Discriminator),
+        loss=build_part(config.loss, Loss),
+        regs={name: build_part(config.reg[name], Regularizer) for name in selected(config.reg)},
+        optim=build_part(config.optim, Optimizers),
+        order=build_part(config.order, Order),
         g_batch_size=config.g_batch_size,
         ema=config.ema,
         ema_start=OmegaConf.select(config, "ema_start"),
@@ -77,9 +79,9 @@ def build_generator(config: DictConfig, regs: list[str]) -> Generator:
     Args:
         regs: the names of the regularizers that change G's modules.
     """
-    G = build_part(config.model.G)
+    G = build_part(config.model.G, Generator)
     if regs:
-        D = build_part(config.model.D)
+        D = build_part(config.model.D, Discriminator)
         for name in regs:
             build_part(config.reg[name]).attach(G, D)
     return G
@@ -101,7 +103,7 @@ def build_data(config: DictConfig, source: Source) -> GANData:
 
 def build_source(config: DictConfig) -> Source:
     """The data set: real samples, with what is known of them."""
-    return build_part(config.data)
+    return build_part(config.data, Source)
 
 
 def complete_data(config: DictConfig) -> None:

@@ -327,8 +327,28 @@ class Term(nn.Module):
         needed later."""
 
     def objective(self, turn: Turn) -> Float[Tensor, ""] | None:
-        """What this adds to the objective of the turn's player; None for nothing."""
-        return self.d(turn) if turn.player == "d" else self.g(turn)
+        """What this adds to the objective of the turn's player; None for nothing.
+
+        Raises:
+            UserError: `d` or `g` is of several numbers, or of none.
+        """
+        value = self.d(turn) if turn.player == "d" else self.g(turn)
+        return None if value is None else as_scalar(value, self, turn.player)
+
+
+def as_scalar(value: Any, term: Term, player: Player) -> Tensor:
+    """A term's objective as it is.
+
+    Raises:
+        UserError: it is no tensor of one number; names the method that returns it.
+    """
+    if isinstance(value, Tensor) and value.numel() == 1:
+        return value
+    what = f"a tensor of shape {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
+    method = f"{type(term).__module__}.{type(term).__qualname__}.{player}"
+    raise UserError(
+        f"{method} returns {what}, but it must return one number as a tensor: the mean over the batch, say."
+    )
 
 
 class Loss(Term):
@@ -355,8 +375,13 @@ class Loss(Term):
         return {}
 
     def objective(self, turn: Turn) -> Float[Tensor, ""]:
-        """What the turn's player minimises."""
-        return self.d(turn) if turn.player == "d" else self.g_weight * self.g(turn)
+        """What the turn's player minimises.
+
+        Raises:
+            UserError: `d` or `g` is no scalar.
+        """
+        value = as_scalar(super().objective(turn), self, turn.player)
+        return value if turn.player == "d" else self.g_weight * value
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """D's objective."""

@@ -1,9 +1,12 @@
 """Objects from the parts of a config that name a class or function by `_target_`."""
 
+import difflib
 import re
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from hydra._internal.utils import _locate
@@ -14,17 +17,28 @@ from omegaconf import DictConfig
 from lit_gan.errors import UserError, one_line
 
 
-def build_part(part: DictConfig | None) -> Any:
+def build_part(part: DictConfig | None, kind: type = object) -> Any:
     """The object that a part of a config describes; None for None.
 
+    Args:
+        kind: the class that the object must be of.
+
     Raises:
-        UserError: it cannot be imported or made; the sentence has the full key of the part that
-            cannot.
+        UserError: it names no class or one of another kind, or cannot be imported or made; the sentence
+            has the full key of the part.
     """
+    if part is not None and "_target_" not in part:
+        raise UserError(f'{part._get_full_key("") or "the config"} names no class: give it "_target_: MODULE.CLASS".')
     try:
-        return instantiate(part)
+        made = instantiate(part)
     except InstantiationException as error:
         raise UserError(why_not_built(error)) from error
+    if part is not None and not isinstance(made, kind):
+        raise UserError(
+            f"{part._get_full_key('')}._target_={part._target_} makes no {kind.__name__}: "
+            f"let its class inherit from {kind.__module__}.{kind.__name__}."
+        )
+    return made
 
 
 def selected(group: DictConfig) -> list[str]:
@@ -69,7 +83,7 @@ def why_not_built(error: InstantiationException) -> str:
     target, key = (re.search(pattern, message) for pattern in (r"target '([^']*)'", r"full_key: (\S+)"))
     key = key[1] if key else "the config"
     if "Error locating" in message:
-        return f"{key}._target_={target[1]} cannot be imported: {one_line(str(cause))}, so {import_advice(target[1])}."
+        return f"{key}._target_={target[1]} cannot be imported: {why_not_imported(target[1], cause)}."
     if isinstance(cause, UserError):
         names_it = re.search(rf"\b{key.split('.')[0]}[.=]", str(cause))
         return str(cause) if names_it else f"{key} cannot be made with its present settings: {cause}"
@@ -83,10 +97,32 @@ def innermost(error: BaseException) -> BaseException:
     return error
 
 
-def import_advice(target: str) -> str:
-    """What to do about a class that cannot be imported: its module is nowhere, or holds no such
-    class."""
-    module = target.split(".")[0]
-    if module in sys.modules or find_spec(module):
-        return "correct the name"
-    return f"correct the name, or say where {module}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
+def why_not_imported(target: str, cause: BaseException) -> str:
+    """Why a class cannot be imported, and what to do about it: its module is nowhere, holds no such
+    class, or has a mistake itself."""
+    if isinstance(cause, SyntaxError):
+        return f"{cause.msg}; mend {Path(cause.filename or target).name}, line {cause.lineno}"
+    module, _, name = target.rpartition(".")
+    if module in sys.modules:
+        return f"{module_file(module)} has no {name}; it has {nearest(name, sys.modules[module])}"
+    top = target.split(".")[0]
+    elsewhere = f", or say where {top}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
+    found = top in sys.modules or find_spec(top)
+    return f"{one_line(str(cause))}, so correct the name{'' if found else elsewhere}"
+
+
+def module_file(module: str) -> str:
+    """How one calls the file of a module: "my_losses.py"; the module itself where it is a package."""
+    is_package = hasattr(sys.modules[module], "__path__")
+    return module if is_package else Path(getattr(sys.modules[module], "__file__", None) or module).name
+
+
+LISTED = 8
+"""The most classes of a module that a sentence lists."""
+
+
+def nearest(name: str, module: ModuleType) -> str:
+    """The classes and functions of a module that a name may have meant, or some that it has."""
+    own = [each for each, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
+    known = own or [each for each in vars(module) if not each.startswith("_")]
+    return ", ".join(difflib.get_close_matches(name, known) or known[:LISTED]) or "nothing"

@@ -40,41 +40,52 @@ def choices(group: str, own: Sequence[Path] = ()) -> list[str]:
 def default_choices(config_name: str) -> dict[str, Any]:
     """The default choice of each group of a primary config: {"model": "dcgan", "reg": ["spectral"],
     "sweep": None}."""
-    path = package_folders()[0] / f"{config_name}.yaml"
-    entries = yaml.safe_load(path.read_text(encoding="utf-8")).get("defaults", [])
+    entries = primary_config(config_name).get("defaults", [])
     groups = [entry for entry in entries if isinstance(entry, dict)]
     return {name: choice for entry in groups for name, choice in entry.items() if not name.startswith("override ")}
 
 
 def default_settings(config_name: str) -> list[str]:
     """The settings at the top of a primary config that are values and no groups: "seed", "updates"."""
-    path = package_folders()[0] / f"{config_name}.yaml"
-    content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    content = primary_config(config_name)
     return [name for name, value in content.items() if not isinstance(value, dict) and name != "defaults"]
 
 
-def compose_choices(config_name: str, settings: list[str]) -> DictConfig:
+def primary_keys(config_name: str) -> set[str]:
+    """The keys of a primary config's own file, without those of its groups."""
+    return {*primary_config(config_name)} - {"defaults", "hydra"}
+
+
+def primary_config(config_name: str) -> dict[str, Any]:
+    """The file of a primary config as YAML reads it."""
+    return yaml.safe_load((package_folders()[0] / f"{config_name}.yaml").read_text(encoding="utf-8"))
+
+
+def compose_choices(config_name: str, settings: list[str], with_hydra: bool = False) -> DictConfig:
     """A config with those settings only that choose configs, and of several choices the first.
 
     Which settings there are follows from the choices, so that what cannot be composed with them can
     be explained.
+
+    Args:
+        with_hydra: whether Hydra's part, which holds what was chosen, is left in it.
     """
     groups, found = default_choices(config_name), [word for word in settings if override_key(word) == SEARCH_PATH]
     for override in parse_overrides(settings):
         if override.key_or_group in groups and not override.is_delete():
             values = override_values(override)
             found += [f"{override.get_key_element()}={written(values[0])}"] if values else []
-    return compose_leniently(config_name, found)
+    return compose_leniently(config_name, found, with_hydra)
 
 
-def compose_leniently(config_name: str, overrides: list[str]) -> DictConfig:
+def compose_leniently(config_name: str, overrides: list[str], with_hydra: bool = False) -> DictConfig:
     """A config with as many of the overrides as can be composed together, in their order."""
     GlobalHydra.instance().clear()
     with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
-        kept, config = [], hydra.compose(config_name)
+        kept, config = [], hydra.compose(config_name, return_hydra_config=with_hydra)
         for override in overrides:
             try:
-                config = hydra.compose(config_name, [*kept, override])
+                config = hydra.compose(config_name, [*kept, override], return_hydra_config=with_hydra)
                 kept.append(override)
             except (HydraException, OmegaConfBaseException, ValueError):  # the mistake that is being explained
                 continue

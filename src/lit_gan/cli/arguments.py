@@ -5,14 +5,22 @@ from pathlib import Path
 
 from hydra.core.override_parser.types import Override
 
-from lit_gan.catalogue.configs import choices
+from lit_gan.catalogue.configs import choices, default_choices
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.deletions import check_deletions
-from lit_gan.cli.flags import check_flags, check_primary_config, read_flags, split_flags
+from lit_gan.cli.flags import check_flags, check_primary_config, is_first_process, read_flags, split_flags
 from lit_gan.cli.own_configs import own_folders, with_recorded_places
 from lit_gan.cli.resume import command_of_resume
-from lit_gan.errors import UserError
-from lit_gan.overrides import as_override_value, override_key, parse_override, parse_overrides, quote_typed, swept_keys
+from lit_gan.errors import UserError, written
+from lit_gan.overrides import (
+    as_override_value,
+    override_key,
+    override_values,
+    parse_override,
+    parse_overrides,
+    quote_typed,
+    swept_keys,
+)
 from lit_gan.records.paths import expand_home, with_whole_path
 from lit_gan.records.search_path import find_modules
 
@@ -36,12 +44,31 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     check_primary_config(flags, config_name)
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
     check_deletions(settings, config_name)
+    check_lists(settings, config_name)
     settings = with_recorded_places(settings, config_name)
     settings = command_of_resume(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
     find_modules([Path.cwd(), *(folder.parent for folder in own), *own])
     settings = check_choices(settings, config_name, own)
     return [*flags, *(whole_sweep(flags, settings) if config_name == "train" else settings)]
+
+
+def check_lists(settings: list[str], config_name: str) -> None:
+    """Refuses a name twice in the list of a group: one of the two would be dropped without a word. Of a
+    setting that is given twice the last word counts, as everywhere in Hydra.
+
+    Raises:
+        UserError: names the list and the name.
+    """
+    if not is_first_process():
+        return  # what a resumed run was made with is among the words
+    groups = default_choices(config_name)
+    for override in parse_overrides(settings):
+        for names in override_values(override) if override.key_or_group in groups else ():
+            twice = [name for name in names if names.count(name) > 1] if isinstance(names, list) else []
+            if twice:
+                group = override.key_or_group
+                raise UserError(f"{group}={written(names)} names {written(twice[0])} twice: leave one out.")
 
 
 def with_home(setting: str) -> str:
@@ -72,7 +99,7 @@ def whole_sweep(flags: list[str], settings: list[str]) -> list[str]:
     several = read_flags(flags).multirun or "hydra.mode=MULTIRUN" in settings or sweep != "null"
     if "hydra.mode=RUN" not in settings:  # of a cell that is resumed by itself
         check_directory_kind(overrides, several)
-    axes = swept_keys(settings) if several else []
+    axes = dict.fromkeys(swept_keys(settings)) if several else {}
     return [*settings, f"axes=[{','.join(axes)}]"] if axes else settings
 
 

@@ -3,6 +3,7 @@ line, and the package's own, `--json`."""
 
 import argparse
 import itertools
+import os
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
@@ -47,6 +48,12 @@ def is_bare_info(word: str, after: str) -> bool:
 def read_flags(arguments: list[str]) -> argparse.Namespace:
     """The flags of a command line in Hydra's reading."""
     return get_args_parser().parse_known_args(split_flags(arguments)[0])[0]
+
+
+def is_first_process() -> bool:
+    """Whether a person typed the words of this process; a training on several devices starts the others
+    with those that it has made of them."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def check_flags(flags: list[str], settings: list[str]) -> None:

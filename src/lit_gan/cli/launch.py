@@ -17,6 +17,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig
 
 from lit_gan.cli.arguments import complete_arguments
+from lit_gan.cli.jobs import check_job
 from lit_gan.cli.last_line import ending_in_json
 from lit_gan.cli.mistakes import explain
 from lit_gan.cli.resolvers import register_resolvers
@@ -49,11 +50,12 @@ def launch(task: Task, config_name: str) -> None:
 
 def answer(task: Task, config_name: str) -> None:
     """Runs a task, and ends the process as `launch` says if the task fails or is interrupted."""
-    debug = any(word.lstrip("+").lower() == "debug=true" for word in sys.argv[1:])
+    typed = sys.argv[1:]
+    debug = any(word.lstrip("+").lower() == "debug=true" for word in typed)
     try:
-        sys.argv[1:] = complete_arguments(sys.argv[1:], config_name)
+        sys.argv[1:] = complete_arguments(typed, config_name)
         with_hydra = hydra.main(version_base="1.3", config_path=CONFIGS, config_name=config_name)
-        command = with_hydra(without_traceback(task, config_name))
+        command = with_hydra(without_traceback(task, config_name, typed))
         command(config_of_own_cell() if config_name == "train" else None)
     except Exception as error:
         sentence = explain(error, config_name)
@@ -67,13 +69,18 @@ def answer(task: Task, config_name: str) -> None:
         sys.exit(STOPPED)
 
 
-def without_traceback(task: Task, config_name: str) -> Task:
-    """A task whose mistakes end a single run with nothing but the sentence; Hydra would print its
-    own line first."""
+def without_traceback(task: Task, config_name: str, typed: list[str]) -> Task:
+    """A task whose mistakes, and those that its config shows, end a single run with nothing but the
+    sentence; Hydra would print its own line first.
+
+    Args:
+        typed: the words of the command line as they were typed.
+    """
 
     @functools.wraps(task)
     def run(config: DictConfig) -> Any:
         try:
+            check_job(config, config_name, typed)
             return task(config)
         except Exception as error:
             sentence = explain(error, config_name)

@@ -6,16 +6,20 @@ import sys
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
+from pathlib import Path
 
+import yaml
 from hydra.errors import HydraException, InstantiationException, MissingConfigException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_gan.catalogue.composed import PACKAGES, Job, other_choice, without_package
 from lit_gan.catalogue.configs import choices, compose_choices
+from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
-from lit_gan.cli.suggestions import suggest_setting
 from lit_gan.errors import UserError, hint, one_line
-from lit_gan.overrides import as_override_value
+from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
 
 
@@ -32,6 +36,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
     for cause in chain:
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)
+        if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark:
+            return unreadable_file(cause)
     return explain_file(error, config_name) or explain_engine(error)
 
 
@@ -63,6 +69,13 @@ def explain_file(error: BaseException, config_name: str) -> str | None:
         return None
     elsewhere = "; hydra.run.dir=DIR, or hydra.sweep.dir=DIR of a sweep, puts it elsewhere"
     return f"{error.filename}: {error.strerror}{elsewhere if config_name == 'train' else ''}."
+
+
+def unreadable_file(error: yaml.MarkedYAMLError) -> str:
+    """The sentence for a file that is not in YAML's grammar."""
+    mark, path = error.problem_mark, Path(error.problem_mark.name)
+    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+    return f"{shown}, line {mark.line + 1}: {error.problem}."
 
 
 def unreadable(word: str) -> str:
@@ -124,9 +137,15 @@ def unknown_setting(message: str, config_name: str) -> str | None:
         return None
     if found[1].startswith("hydra."):
         return f"There is no setting '{found[1]}' of Hydra: {HYDRAS}."
+    if (whole := re.search(r"@(\w+)\.", found[1])) and whole[1] in PACKAGES:
+        file = re.search(rf"In '{whole[1]}/([^']+)'", message)
+        return without_package(whole[1], file[1] if file else "NAME")
     flags, settings = typed_words()
-    config = compose_choices(config_name, [*flag_as_setting(flags), *settings])
-    return f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
+    whole_config = compose_choices(config_name, [*flag_as_setting(flags), *settings], with_hydra=True)
+    config = OmegaConf.masked_copy(whole_config, [key for key in whole_config if key != "hydra"])
+    word = next((word for word in settings if override_key(word) == found[1]), found[1])
+    sentence = other_choice(word, Job(config, whole_config.hydra))
+    return sentence or f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
 
 
 def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:

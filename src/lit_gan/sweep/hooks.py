@@ -13,6 +13,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_gan.catalogue.composed import Job, check_sweep
 from lit_gan.errors import UserError
 from lit_gan.records.directory import config_path
 from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
@@ -61,6 +62,9 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     check_axes(directory, axes)
     cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
     check_constants(config, directory, axes, cells)
+    if not read_plan(directory):  # a sweep that goes on is what it was
+        typed = hydra.overrides.task if cells else []  # the values of a search are not known yet
+        check_sweep([Job(*cell) for cell in cells.values()] or [Job(config, hydra)], typed)
     for name, (cell, _) in cells.items():
         check_same_cell(directory / name, cell)
         check_cell_settings(cell)

@@ -9,7 +9,7 @@ from lit_gan.analysis.subject import Subject
 from lit_gan.build import choose_device, complete_metrics
 from lit_gan.catalogue.configs import choices
 from lit_gan.errors import UserError
-from lit_gan.parts import build_part
+from lit_gan.parts import build_part, selected
 from lit_gan.records.directory import load_config
 from lit_gan.records.results import Results
 from lit_gan.settings import ANALYZE, check_config
@@ -52,4 +52,4 @@ def build_analyses(config: DictConfig) -> dict[str, Analysis]:
     """
     if not config.analysis:
         raise UserError(f"analysis=NAME is missing: choose one or a list of {', '.join(choices('analysis'))}.")
-    return {name: build_part(entry) for name, entry in config.analysis.items()}
+    return {name: build_part(config.analysis[name]) for name in selected(config.analysis)}

@@ -35,7 +35,7 @@ class Scoring:
 
     def __init__(self, config: DictConfig, source: Source):
         self.config, self.source = config, source
-        self.suite: Suite | None = build_part(config.metrics.suite)
+        self.suite: Suite | None = build_part(config.metrics.suite, Suite)
         self.during = self.protocol("during")
         self.final = self.protocol("final")
         self.monitor: str | None = None
