@@ -11,6 +11,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from lit_gan.reporting.write import write_report
 
 PROTOCOL = {"name": "full", "generated": 100, "real": 50, "data": "digits", "shape": [1, 8, 8], "extractor": "digits"}
+MEASURED = {"protocol": PROTOCOL, "ends": {"digits/fid": "min"}}
 SUITE = {"_target_": "lit_gan.metrics.FeatureMetrics", "extractor": None}
 FIGURE = {"title": "A sweep", "kind": "bars", "x": "optim", "hue": "method", "scores": ["fid"], "paper": None}
 METHODS, SETTINGS, SEEDS, UPDATES = ("plain", "spectral", "penalty"), ("slow", "fast"), (0, 1), (50, 100)
@@ -22,7 +23,7 @@ def write_cell(directory, fid, kind, seed):
     config = {"figure": FIGURE | {"kind": kind}, "metrics": {"suite": SUITE}, "data": {"name": "digits"}}
     OmegaConf.save(OmegaConf.create(config), directory / ".hydra" / "config.yaml")
     records = [
-        {"update": update, "checkpoint": "last", "scores": {"digits/fid": fid + 100 - update}, "protocol": PROTOCOL}
+        {"update": update, "checkpoint": "last", "scores": {"digits/fid": fid + 100 - update}, **MEASURED}
         for update in UPDATES
     ]
     content = {"status": "finished", "updates": 100, "updates_planned": 100, "course": records, "final": records[-1]}

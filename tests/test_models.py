@@ -111,9 +111,8 @@ def test_points_are_not_squeezed_by_a_tanh():
 )
 @pytest.mark.parametrize("player", ["Generator", "Discriminator"])
 def test_impossible_shapes_are_refused_in_a_sentence(model, shape, player):
-    name = model.__name__.rpartition(".")[2]
     remedy = {1: "model=mlp", 2: "model=text_resnet", 3: "data.image_size"}[len(shape)]
-    with pytest.raises(UserError, match=rf"model={name} .*{remedy}") as refusal:
+    with pytest.raises(UserError, match=rf"^This model makes .*{remedy}") as refusal:
         getattr(model, player)(shape)
     assert "\n" not in str(refusal.value)
     assert str(list(shape)) in str(refusal.value)

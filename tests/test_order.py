@@ -149,7 +149,7 @@ def test_an_order_that_a_changing_loss_scale_would_falsify(order):
 
 
 def test_a_training_refuses_it_before_its_first_update():
-    trainer = SimpleNamespace(precision="16-mixed", optimizers=[])
+    trainer = SimpleNamespace(precision="16-mixed", optimizers=[], strategy=None, world_size=1)
     with pytest.raises(UserError, match=r"16-mixed .*Simultaneous"):
         Soundness().on_fit_start(trainer, SimpleNamespace(order=Simultaneous()))
 

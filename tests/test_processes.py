@@ -5,7 +5,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import torch
@@ -41,8 +40,9 @@ def followed(part: slice) -> dict[str, float]:
 def path_length(lengths: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> float:
     """The mean of StyleGAN2's path lengths after one turn of G with these."""
     reg = PathLength(decay=0.5)
-    G = SimpleNamespace(draw=lambda n: None, styles=lambda z, y: None)
-    turn = SimpleNamespace(z=torch.zeros(2 * len(lengths), 1), y_fake=torch.zeros(2 * len(lengths)), G=G)
+    z = torch.zeros(2 * len(lengths), 1)
+    turn = Turn("g", Generator([1], 1), Discriminator(), z, torch.zeros(len(z), dtype=torch.long), z)
+    turn.G.draw, turn.G.styles = lambda n: z[:n], lambda z, y: z
     monkeypatch.setattr(styles, "path_lengths", lambda *_: lengths)
     reg.g(turn)
     return reg.mean.item()

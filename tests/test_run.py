@@ -408,7 +408,7 @@ class TestBadInput:
             (["batch_size=0"], ["batch_size=0"]),
             (["optim.n_dis=0"], ["optim.n_dis=0"]),
             (["ema=2"], ["ema=2"]),
-            (["data.image_size=20"], ["data.image_size", "dcgan", "16, 32, 64, 128"]),
+            (["data.image_size=20"], ["data.image_size", "16, 32, 64, 128"]),
             (["batch_size=2000"], ["1797", "batch_size"]),
             (["data=image_folder"], ["data.root"]),
             (["data=image_folder", "data.root=/nowhere"], ["data.root", "/nowhere"]),

@@ -199,7 +199,7 @@ def test_processes_end_with_the_one_that_has_begun_them(side_by_side, monkeypatc
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["protocols=fast"], "There is no protocol 'fast'"),
+        (["protocols=fast"], "protocols=fast: there is no protocol 'fast'"),
         (["protocols=[]"], "names nothing to evaluate"),
         (["jobs=0"], "jobs=0"),
         (["run=DIR"], r"run=DIR and sweep=\S+ are two things to score"),

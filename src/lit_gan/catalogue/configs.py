@@ -52,13 +52,16 @@ def default_settings(config_name: str) -> list[str]:
 
 
 def primary_keys(config_name: str) -> set[str]:
-    """The keys of a primary config's own file, without those of its groups."""
+    """The keys at the top of a primary config, without those of its groups."""
     return {*primary_config(config_name)} - {"defaults", "hydra"}
 
 
 def primary_config(config_name: str) -> dict[str, Any]:
-    """The file of a primary config as YAML reads it."""
-    return yaml.safe_load((package_folders()[0] / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    """The keys and values of a primary config, those of the files that it shares with others among
+    them: what is in its groups is left out."""
+    content = yaml.safe_load((package_folders()[0] / f"{config_name}.yaml").read_text(encoding="utf-8"))
+    shared = [each for each in content.get("defaults", []) if str(each).startswith("_") and each != "_self_"]
+    return {key: value for each in shared for key, value in primary_config(each).items()} | content
 
 
 def compose_choices(config_name: str, settings: list[str], with_hydra: bool = False) -> DictConfig:

@@ -6,9 +6,9 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError
 from lit_gan.records.difference import first_difference
-from lit_gan.records.directory import recorded_config
+from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_path, results_path
-from lit_gan.records.resume import keep_found, without_locations
+from lit_gan.records.resume import drop_earlier_settings, keep_found, without_locations
 from lit_gan.settings import PRESENTATION
 
 MAY_CHANGE_ON_RESUME = {
@@ -42,7 +42,9 @@ def check_same_cell(directory: Path, config: DictConfig) -> None:
     """
     if not has_begun(directory):
         return
-    old = without_locations(recorded_config(directory))
+    old = read_yaml(config_path(directory), DictConfig)
+    drop_earlier_settings(old)
+    old = without_locations(old)
     config = without_locations(config)
     keep_found(old, config)
     names = [name for name in {**old, **config} if name not in MAY_CHANGE_ON_RESUME]
