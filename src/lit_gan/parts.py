@@ -104,7 +104,7 @@ def why_not_imported(target: str, cause: BaseException) -> str:
         return f"{cause.msg}; mend {Path(cause.filename or target).name}, line {cause.lineno}"
     module, _, name = target.rpartition(".")
     if module in sys.modules:
-        return f"{module_file(module)} has no {name}; it has {nearest(name, sys.modules[module])}"
+        return f"{module_file(module)} has no {name}; it has {names_in(name, sys.modules[module])}"
     top = target.split(".")[0]
     elsewhere = f", or say where {top}.py lies: start in its folder, or set PYTHONPATH=FOLDER"
     found = top in sys.modules or find_spec(top)
@@ -121,7 +121,7 @@ LISTED = 8
 """The most classes of a module that a sentence lists."""
 
 
-def nearest(name: str, module: ModuleType) -> str:
+def names_in(name: str, module: ModuleType) -> str:
     """The classes and functions of a module that a name may have meant, or some that it has."""
     own = [each for each, value in vars(module).items() if getattr(value, "__module__", None) == module.__name__]
     known = own or [each for each in vars(module) if not each.startswith("_")]

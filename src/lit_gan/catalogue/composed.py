@@ -113,7 +113,7 @@ def check_keys(job: Job, config_name: str) -> None:
     unknown = [str(key) for key in job.config if key not in known | {"hydra"}]
     for key in [key for key in unknown if key not in referred_keys(job)]:
         others = OmegaConf.masked_copy(job.config, [each for each in job.config if each in known])
-        place = next((f"{choice}: " for choice in own_choices(job, WHOLE) if key in choice.content), "")
+        place = next((f"{choice}: " for choice in own_files(job, WHOLE) if key in choice.content), "")
         raise UserError(f"{place}There is no setting '{key}'{suggest_setting(key, others)}")
 
 
@@ -123,7 +123,7 @@ def referred_keys(job: Job) -> set[str]:
     return {key for text in texts for key in re.findall(r"\$\{(\w+)", text)}
 
 
-def own_choices(job: Job, groups: Iterable[str]) -> Iterator[Choice]:
+def own_files(job: Job, groups: Iterable[str]) -> Iterator[Choice]:
     """The choices of some groups whose files lie in a folder of one's own."""
     for group in groups:
         for folder in job.own if job.chosen.get(group) else ():
@@ -199,7 +199,7 @@ def check_own_settings(job: Job) -> None:
     given = {override_key(word) for word in job.hydra.overrides.task} | {*(job.hydra.sweeper.get("params") or {})}
     if sum(bool(job.chosen.get(group)) for group in WHOLE) != 1:
         return
-    for choice in own_choices(job, WHOLE):
+    for choice in own_files(job, WHOLE):
         for part, groups in NAMED.items():
             settings = choice.content.get(part)
             for name in settings if isinstance(settings, dict) and not given & {*groups} else ():

@@ -3,7 +3,7 @@ last one."""
 
 import atexit
 import sys
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.catalogue.composed import Job, check_sweep
 from lit_gan.errors import UserError
-from lit_gan.records.directory import config_path
+from lit_gan.records.layout import config_path
 from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
 from lit_gan.sweep.cells import counts_in_words, read_cells_as_planned
 from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, made_again, planned_cells, read_plan
@@ -52,8 +52,7 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
             its place, the directory is that of a run, or a search looks for the bad end of a score.
     """
     hydra = config.hydra
-    if config_path(directory).is_file():
-        raise UserError(f"hydra.sweep.dir={directory} is the directory of a single run: name another for the sweep.")
+    check_no_run(directory)
     if is_search(hydra):
         check_direction(config, hydra)
     sweep = hydra.runtime.choices.get("sweep")
@@ -61,17 +60,41 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     check_plan(directory, sweep)
     check_axes(directory, axes)
     cells = {name: compose_cell(config, overrides) for name, overrides in planned_cells(hydra, axes).items()}
-    check_constants(config, directory, axes, cells)
-    if not read_plan(directory):  # a sweep that goes on is what it was
-        typed = hydra.overrides.task if cells else []  # the values of a search are not known yet
-        check_sweep([Job(*cell) for cell in cells.values()] or [Job(config, hydra)], typed)
-    for name, (cell, _) in cells.items():
-        check_same_cell(directory / name, cell)
-        check_cell_settings(cell)
+    check_cells(config, directory, axes, cells)
     add_to_plan(directory, sweep, axes, {name: cell.updates for name, (cell, _) in cells.items()})
     for name, (cell, hydra_of_cell) in cells.items():
         if not has_begun(directory / name):
             write_cell_config(cell, hydra_of_cell, directory / name)
+
+
+def check_no_run(directory: Path) -> None:
+    """Refuses the directory of a single run as that of a sweep.
+
+    Raises:
+        UserError: names it.
+    """
+    if config_path(directory).is_file():
+        raise UserError(f"hydra.sweep.dir={directory} is the directory of a single run: name another for the sweep.")
+
+
+def check_cells(
+    config: DictConfig, directory: Path, axes: list[str], cells: Mapping[str, tuple[DictConfig, DictConfig]]
+) -> None:
+    """Refuses cells that do not belong into a directory, and what nobody would look at in new ones.
+
+    Args:
+        cells: the config of each, and Hydra's part; empty for a search, whose cells are not known yet.
+
+    Raises:
+        UserError: names the first setting that cannot be.
+    """
+    check_constants(config, directory, axes, cells)
+    if not read_plan(directory):  # a sweep that goes on is what it was
+        typed = config.hydra.overrides.task if cells else []
+        check_sweep([Job(*cell) for cell in cells.values()] or [Job(config, config.hydra)], typed)
+    for name, (cell, _) in cells.items():
+        check_same_cell(directory / name, cell)
+        check_cell_settings(cell)
 
 
 def check_constants(config: DictConfig, directory: Path, axes: list[str], cells: Container[str]) -> None:

@@ -53,12 +53,17 @@ def run_cell(config: DictConfig, train_run: TrainRun) -> float | None:
         log.info("%s: another process trains it", name)
         return None
     if score is None and is_search(hydra):
-        monitor = written(OmegaConf.select(config, "metrics.monitor"))
-        raise UserError(
-            f"{name}: metrics.monitor={monitor} was not measured, so that the search cannot go by it: choose metrics "
-            f"that have a score on data={config.data.name}."
-        )
+        raise not_measured(config, name)
     return score
+
+
+def not_measured(config: DictConfig, name: str) -> UserError:
+    """The error for a search that has no score of a cell to go by."""
+    monitor = written(OmegaConf.select(config, "metrics.monitor"))
+    return UserError(
+        f"{name}: metrics.monitor={monitor} was not measured, so that the search cannot go by it: choose metrics "
+        f"that have a score on data={config.data.name}."
+    )
 
 
 def close_log_file() -> None:
