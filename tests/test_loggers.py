@@ -239,9 +239,12 @@ class TestWhatARunHasComeTo:
 
     def test_what_was_deselected_is_none_of_the_choices(self, run_train, tmp_path):
         """Its settings, which a method or an experiment has, stay in the config."""
-        left = ["reg=[spectral]", "+logger.csv.version=1", "+callbacks.annealing.updates=3"]
-        chosen = ["logger=[wandb,tensorboard]", "logger.wandb.offline=true"]
-        run_train(tmp_path / "run", "method=non_saturating_r1", *left, *chosen)
+        left = "# @package _global_\nlogger: {csv: {version: 1}}\ncallbacks: {annealing: {updates: 3}}\n"
+        (tmp_path / "mine" / "experiment").mkdir(parents=True)
+        (tmp_path / "mine" / "experiment" / "left.yaml").write_text(left)
+        of_mine = ["--config-dir", str(tmp_path / "mine"), "experiment=left"]
+        chosen = ["reg=[spectral]", "callbacks=default", "logger=[wandb,tensorboard]", "logger.wandb.offline=true"]
+        run_train(tmp_path / "run", *of_mine, "method=non_saturating_r1", *chosen)
         choices = json.loads((tmp_path / "run" / "results.json").read_text())["choices"]
         assert (choices["reg"], choices["logger"]) == (["spectral"], ["wandb", "tensorboard"])
         (run,), (group,) = offline_runs(tmp_path / "run"), self.session_groups(tmp_path)

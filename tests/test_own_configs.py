@@ -166,6 +166,9 @@ class TestSettingsOfWhatIsNotChosen:
     def test_a_name_that_no_choice_has(self, refusal):
         assert refusal("+reg.r11.weight=5").startswith("reg.r11.weight=5: reg=r11 does not exist; did you mean 'r1'?")
 
+    def test_a_choice_without_settings(self, refusal):
+        assert refusal("+logger.csv.version=1") == "logger.csv.version=1: logger=csv has no settings, so leave it out."
+
     def test_of_an_analysis(self, refusal):
         sentence = refusal("run=nix", "analysis=spectra", "+analysis.ms_ssim.pairs=5", name="analyze")
         assert "ms_ssim is not among analysis=spectra: write analysis=[spectra,ms_ssim]." in sentence

@@ -221,8 +221,15 @@ def check_typed(jobs: Sequence[Job], typed: Iterable[Override]) -> None:
         part, *names = override.key_or_group.split(".")
         if part in NAMED and names and not any(is_part(job, part, names[0]) for job in jobs):
             word = override.input_line.lstrip("+")
-            unknown = f"{word}: {part}={names[0]} does not exist{hint(names[0], choices(part, jobs[0].own))}"
-            raise UserError(other_choice(word, jobs[0]) or unknown)
+            raise UserError(other_choice(word, jobs[0]) or nothing_to_set(word, part, names[0], jobs[0].own))
+
+
+def nothing_to_set(word: str, part: str, name: str, own: Sequence[Path]) -> str:
+    """The sentence about a setting of a choice that does not exist, or that has no settings."""
+    there_are = choices(part, own)
+    if name in there_are:
+        return f"{word}: {part}={name} has no settings, so leave it out."
+    return f"{word}: {part}={name} does not exist{hint(name, there_are)}"
 
 
 def is_part(job: Job, part: str, name: str) -> bool:
