@@ -124,8 +124,10 @@ def argument_ranges(target: Callable) -> dict[str, Allowed]:
     return {name: Allowed.by(hint) for name, hint in hints.items() if name != "return" and is_range(hint)}
 
 
+@functools.cache
 def annotations_of(function: Callable) -> dict[str, Any]:
-    """The annotations of a function, with their notes; empty where Python cannot read them."""
+    """The annotations of a function, with their notes; empty where Python cannot read them. Each cell of
+    a sweep asks for those of the same classes."""
     try:
         return get_type_hints(inspect.unwrap(function), include_extras=True)
     except (NameError, TypeError, AttributeError):  # another library's annotations need not be resolvable
@@ -206,10 +208,8 @@ class Many:
 def arguments_of_many(target: Callable) -> dict[str, Many]:
     """Those arguments of a class or function that take several values, and never a single number."""
     function = inspect.unwrap(target.__init__ if isinstance(target, type) else target)
-    try:
-        hints, given = get_type_hints(function), inspect.signature(function).parameters
-    except (NameError, TypeError, ValueError, AttributeError):  # as in argument_ranges
-        return {}
+    hints = annotations_of(function)
+    given = inspect.signature(function).parameters if hints else {}
     found = {name: many_by(hints.get(name), given[name].default) for name in given}
     return {name: many for name, many in found.items() if many}
 
@@ -218,6 +218,8 @@ def many_by(annotation: Any, default: Any) -> Many | None:
     """What `Sequence[float] | None`, `tuple[int, int]` or `Mapping[str, float]` takes; None for an
     annotation that allows something else."""
     kind, members = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return many_by(members[0], default)
     if kind in (Union, UnionType):
         others = [member for member in members if member is not NoneType]
         return many_by(others[0], default) if len(others) == 1 else None

@@ -1,6 +1,7 @@
 """The configs that the package ships: which groups there are, their choices, and what they compose
 to."""
 
+import functools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ def primary_keys(config_name: str) -> set[str]:
     return {*primary_config(config_name)} - {"defaults", "hydra"}
 
 
+@functools.cache
 def primary_config(config_name: str) -> dict[str, Any]:
     """The keys and values of a primary config, those of the files that it shares with others among
     them: what is in its groups is left out."""

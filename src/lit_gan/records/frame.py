@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from lit_gan.errors import UserError
 from lit_gan.records.layout import metrics_path
-from lit_gan.records.paths import expand_home
+from lit_gan.records.paths import expand_home, no_run
 from lit_gan.records.results import Record, Results
 from lit_gan.records.table import read_table
 
@@ -116,7 +116,7 @@ def results(run: str | PathLike) -> RunFrames:
     directory = Path(expand_home("run", str(run)))
     record = Results(directory)
     if not record.path.is_file():
-        raise UserError(f"run={directory} is no run directory: there is no {record.path}, which every run writes.")
+        raise no_run("run", directory, record.path)
     return RunFrames(scores_of(record), curves_of(metrics_path(directory)))
 
 
