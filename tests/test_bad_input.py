@@ -32,6 +32,7 @@ from lit_gan.records import results
 from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.settings import check_settings
+from lit_gan.sweep.plan import add_to_plan
 from lit_gan.system.shell import interpreter
 from lit_gan.tasks.classify import classify
 from lit_gan.tasks.evaluate import evaluate
@@ -204,12 +205,21 @@ class TestTrain:
         [
             (["optim.d.lr=interval(1e-2,1e-5)"], r"`low` value must be smaller.*, or the values to search in"),
             (["seed=choice(0,1)", "hydra.sweeper.n_trials=x"], r"hydra\.sweeper\.n_trials=x must be a whole number"),
+            (["seed=choice(0,1)", "hydra.sweeper.n_trials=0"], r"hydra\.sweeper\.n_trials=0 must be 1 or more"),
+            (["seed=choice(0,1)", "hydra.sweeper.n_jobs=-1"], r"hydra\.sweeper\.n_jobs=-1 must be 1 or more"),
         ],
     )
     def test_what_a_sweeper_refuses(self, refusal, words, sentence):
         pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
         place = ["--multirun", "hydra/sweeper=optuna", "hydra.sweep.dir=engine"]
         assert re.search(sentence, refusal("train", *without(TINY, ["metrics=auto"]), *place, *words))
+
+    def test_the_directory_of_a_sweep_is_none_of_a_run(self, refusal, tmp_path):
+        add_to_plan(tmp_path, None, ["seed"], {"seed=0": 4})
+        before = sorted(tmp_path.rglob("*"))
+        sentence = refusal("train", *TINY, f"hydra.run.dir={tmp_path}")
+        assert f"hydra.run.dir={tmp_path} is the directory of a sweep" in sentence
+        assert sorted(tmp_path.rglob("*")) == before
 
     def test_the_directory_of_a_run_is_none_of_a_sweep(self, refusal, copy):
         before = sorted(copy.rglob("*"))

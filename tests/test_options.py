@@ -98,6 +98,19 @@ class TestFile:
     def test_what_it_stands_for(self):
         assert stands_for(self.choice).endswith("loss=hinge first=1 nested.second=[a,b] nested.third.fourth=null")
 
+    @pytest.mark.parametrize(
+        ("content", "sentence"),
+        [
+            (b"a: [1\nb: 2\n", r"^reg=bad: line 2 of its file: expected ',' or ']', but got ':'\.$"),
+            (b"- a\n- b\n", r"^reg=bad: its file holds no settings: write each as NAME: VALUE\.$"),
+            ("# Dänisch\na: 1\n".encode("cp1252"), r"^.*bad\.yaml is no text in UTF-8: save it in that encoding\.$"),
+        ],
+    )
+    def test_one_that_cannot_be_read_is_refused(self, own, run, content, sentence):
+        (own / "reg" / "bad.yaml").write_bytes(content)
+        with pytest.raises(SystemExit, match=sentence.replace("^", "^lit_gan: ")):
+            run("reg=bad", "--config-dir", str(own))
+
 
 class TestSettings:
     def test_of_a_regularizer(self):

@@ -265,6 +265,14 @@ class TestFiles:
     def test_that_are_no_yaml(self, refusal):
         assert refusal("loss=broken") == "cfg/loss/broken.yaml, line 2: mapping values are not allowed here."
 
+    def test_in_another_encoding(self, refusal, own):
+        path = own / "cfg" / "loss" / "windows.yaml"
+        path.write_bytes("# Dänische Art\n_target_: own_parts.Mine\n".encode("cp1252"))
+        try:
+            assert refusal("loss=windows") == "cfg/loss/windows.yaml is no text in UTF-8: save it in that encoding."
+        finally:
+            path.unlink()
+
     @pytest.mark.parametrize(
         ("word", "lacks"),
         [

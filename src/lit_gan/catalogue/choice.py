@@ -10,6 +10,7 @@ from typing import Any
 import yaml
 
 from lit_gan.catalogue.configs import package_folders
+from lit_gan.errors import UserError
 
 SENTENCE_END = re.compile(r"(?<=[.?])(?<!et al\.)\s+(?=[A-Z(\[`])")
 """Where a sentence ends: not behind "et al.", and not before the number that follows "Eq."."""
@@ -34,8 +35,18 @@ class Choice:
 
     @cached_property
     def content(self) -> dict[str, Any]:
-        """What YAML reads from the file."""
-        return yaml.safe_load(self.text) or {}
+        """What YAML reads from the file.
+
+        Raises:
+            UserError: names the line that cannot be read, or says that the file holds no settings.
+        """
+        try:
+            content = yaml.safe_load(self.text) or {}
+        except yaml.MarkedYAMLError as error:
+            raise UserError(f"{self}: line {error.problem_mark.line + 1} of its file: {error.problem}.") from error
+        if not isinstance(content, dict):
+            raise UserError(f"{self}: its file holds no settings: write each as NAME: VALUE.")
+        return content
 
     @cached_property
     def values(self) -> dict[str, Any]:
@@ -107,6 +118,19 @@ def above(lines: Sequence[str], number: int) -> str:
 
 
 def read_choice(group: str, name: str, own: Sequence[Path] = ()) -> Choice:
-    """The file of a choice, one's own before the package's."""
+    """The file of a choice, one's own before the package's.
+
+    Raises:
+        UserError: it is no text in UTF-8.
+    """
     paths = (folder / group / f"{name}.yaml" for folder in [*own, *package_folders()])
-    return Choice(group, name, next(path for path in paths if path.is_file()).read_text(encoding="utf-8"))
+    path = next(path for path in paths if path.is_file())
+    try:
+        return Choice(group, name, path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise UserError(not_utf8(path)) from error
+
+
+def not_utf8(path: Path) -> str:
+    """The sentence about a file of configs in another encoding."""
+    return f"{path} is no text in UTF-8: save it in that encoding."

@@ -13,6 +13,7 @@ from hydra.errors import HydraException, InstantiationException, MissingConfigEx
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from lit_gan.catalogue.choice import not_utf8
 from lit_gan.catalogue.composed import PACKAGES, Job, other_choice, without_package
 from lit_gan.catalogue.configs import choices, compose_choices
 from lit_gan.catalogue.suggestions import suggest_setting
@@ -38,6 +39,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return explain_config(cause, config_name)
         if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark:
             return unreadable_file(cause)
+        if isinstance(cause, UnicodeDecodeError) and (path := own_file_of_other_encoding()):
+            return not_utf8(seen_from_here(path))
     return explain_file(error, config_name) or explain_engine(error)
 
 
@@ -73,9 +76,24 @@ def explain_file(error: BaseException, config_name: str) -> str | None:
 
 def unreadable_file(error: yaml.MarkedYAMLError) -> str:
     """The sentence for a file that is not in YAML's grammar."""
-    mark, path = error.problem_mark, Path(error.problem_mark.name)
-    shown = path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
-    return f"{shown}, line {mark.line + 1}: {error.problem}."
+    mark = error.problem_mark
+    return f"{seen_from_here(Path(mark.name))}, line {mark.line + 1}: {error.problem}."
+
+
+def seen_from_here(path: Path) -> Path:
+    """The path relative to the current directory where it lies below it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
+def own_file_of_other_encoding() -> Path | None:
+    """The first config of one's own that is no text in UTF-8, as Hydra does not say which it read."""
+    for folder in own_folders(*typed_words()):
+        for path in sorted(folder.rglob("*.yaml")):
+            try:
+                path.read_text(encoding="utf-8")
+            except UnicodeDecodeError:
+                return path
+    return None
 
 
 def unreadable(word: str) -> str:

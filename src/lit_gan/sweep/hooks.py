@@ -20,7 +20,7 @@ from lit_gan.sweep.cell_config import read_cell_config, write_cell_config
 from lit_gan.sweep.cells import counts_in_words, read_cells_as_planned
 from lit_gan.sweep.plan import add_to_plan, axes_of_sweep, check_axes, check_plan, made_again, planned_cells, read_plan
 from lit_gan.sweep.same_cell import check_same_cell, has_begun
-from lit_gan.sweep.search import check_direction, is_search
+from lit_gan.sweep.search import check_counts, check_direction, is_search
 from lit_gan.system.shell import shell_command
 
 
@@ -55,6 +55,7 @@ def plan_cells(config: DictConfig, directory: Path) -> None:
     check_no_run(directory)
     if is_search(hydra):
         check_direction(config, hydra)
+        check_counts(hydra)
     sweep = hydra.runtime.choices.get("sweep")
     axes = axes_of_sweep(hydra.sweeper.get("params") or {}, config.axes)
     check_plan(directory, sweep)

@@ -14,6 +14,9 @@ DIRECTIONS = {
 """The setting by which each sweeper for Hydra (Optuna's, Nevergrad's, Ax's) is told which end of a
 score it looks for, with the ends that its values mean."""
 
+COUNTS = ("n_trials", "n_jobs", "optim.budget", "optim.num_workers", "ax_config.max_trials")
+"""The settings by which these sweepers are told how many cells they may try, and how many at once."""
+
 
 def is_search(hydra: DictConfig) -> bool:
     """Whether the cells of a sweep are chosen by scores; those of a grid are known beforehand."""
@@ -46,6 +49,18 @@ def check_direction(config: DictConfig, hydra: DictConfig) -> None:
             f"metrics.monitor={monitor} is a score to {end}imise, and this search goes the other way with "
             f"hydra.sweeper.{name}={direction_word(value)}: set hydra.sweeper.{name}={right}, or monitor another score."
         )
+
+
+def check_counts(hydra: DictConfig) -> None:
+    """Refuses a search of no cells, or of none at once: sweepers divide by these numbers.
+
+    Raises:
+        UserError: names the setting.
+    """
+    for name in COUNTS:
+        value = OmegaConf.select(hydra.sweeper, name)
+        if isinstance(value, int) and value < 1:
+            raise UserError(f"hydra.sweeper.{name}={value} must be 1 or more.")
 
 
 def monitored_end(config: DictConfig) -> str | None:
