@@ -113,6 +113,18 @@ class TestFile:
 
 
 class TestSettings:
+    @pytest.mark.parametrize(
+        ("group", "choice", "name", "range"),
+        [
+            ("optim", "adam", "optim.d.lr", "a number, 0 or more"),
+            ("trainer", "default", "trainer.log_every_n_steps", "a whole number, 1 or more"),
+        ],
+    )
+    def test_the_range_is_the_one_that_a_training_checks(self, group, choice, name, range):
+        settings = compose(find_choice(group, choice)).settings
+        (found,) = [setting for setting in settings if setting.name == name]
+        assert found.range == range
+
     def test_of_a_regularizer(self):
         weight, one_sided, every = compose(find_choice("reg", "gradient_penalty")).settings
         assert weight.name == "reg.gradient_penalty.weight"

@@ -3,7 +3,7 @@ YAML names."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,9 @@ from lit_gan.catalogue.arguments import Arguments
 from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.errors import written
 from lit_gan.parts import locate
+from lit_gan.ranges import Allowed
 from lit_gan.records.search_path import class_paths
+from lit_gan.settings import TRAIN
 
 HYDRA_KEYS = ("_target_", "_partial_", "_convert_", "_args_", "_recursive_")
 """What says in YAML how an object is made, and is no setting of it."""
@@ -77,10 +79,16 @@ class Composed:
         rows = list(walk(self.values, owner, "", said))
         changed = set(names_in_file(self.choice.values))
         return [
-            Setting(f"{self.prefix}{row.name}", row.default, row.meaning, row.range)
+            checked_in_training(Setting(f"{self.prefix}{row.name}", row.default, row.meaning, row.range))
             for row in rows
             if self.base is None or row.name in changed
         ]
+
+
+def checked_in_training(setting: Setting) -> Setting:
+    """The setting with the range that a training holds it to, if that is another than its class says."""
+    annotation = TRAIN.get(setting.name)
+    return setting if annotation is None else replace(setting, range=str(Allowed.by(annotation)))
 
 
 def compose(choice: Choice, own: Sequence[Path] = ()) -> Composed:
