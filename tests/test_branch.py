@@ -159,3 +159,9 @@ def test_with_another_seed_it_draws_other_numbers(seed, same):
 def test_the_way_to_it_is_named_where_a_resume_is_refused(parent):
     with pytest.raises(SystemExit, match=r"resume=\S+ hydra\.run\.dir=NEW"):
         run(f"resume={parent}", "optim.d.lr=0.001")
+
+
+def test_of_a_finished_run_it_needs_more_updates(parent, tmp_path):
+    with pytest.raises(SystemExit, match=r"updates=4 leaves a branch nothing to play.*: set it to more than 4\.$"):
+        branch(parent, tmp_path / "branch", "optim.d.lr=0.001")
+    assert not (tmp_path / "branch").exists()

@@ -3,6 +3,7 @@
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import hydra
@@ -16,7 +17,7 @@ from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.choices import check_choices
 from lit_gan.cli.flags import read_flags, split_flags
-from lit_gan.cli.mistakes import explain
+from lit_gan.cli.mistakes import explain, unknown_setting, unreadable
 from lit_gan.cli.resume import command_of_resume, still_applicable
 from lit_gan.errors import UserError
 from lit_gan.overrides import as_override_value, parse_override, quote_typed
@@ -160,6 +161,66 @@ class TestNames:
     )
     def test_a_setting_is_found_wherever_it_is(self, name, meant):
         assert meant in suggest_setting(name, compose_choices("train", []))
+
+    @pytest.mark.parametrize(
+        ("name", "owner"),
+        [
+            ("optim.d.weight_decay", "torch.optim.Adam"),
+            ("trainer.max_time", "lightning.pytorch.Trainer"),
+            ("callbacks.samples.columns", None),
+            ("optim.d.weight_decy", None),
+            ("optim.weight_decay", None),
+        ],
+    )
+    def test_an_argument_that_the_config_leaves_out_can_be_added(self, name, owner):
+        added = f"There is no setting '{name}' in the config, but {owner} takes it: write +{name}=VALUE."
+        sentence = f"There is no setting '{name}'{suggest_setting(name, compose_choices('train', []))}"
+        assert (sentence == added) == bool(owner)
+
+    def test_an_argument_of_the_class_comes_before_a_setting_of_its_name_elsewhere(self):
+        config = OmegaConf.create({"bias": 3, "part": {"_target_": "torch.nn.Linear"}})
+        assert suggest_setting("part.bias", config).endswith("torch.nn.Linear takes it: write +part.bias=VALUE.")
+
+    def test_how_an_object_is_made_is_no_setting_that_was_meant(self):
+        assert "_target_" not in suggest_setting("target", compose_choices("train", []))
+
+    def test_what_others_call_a_length_is_not_added(self):
+        assert "did you mean updates?" in suggest_setting("trainer.max_epochs", compose_choices("train", []))
+
+    @pytest.mark.parametrize(
+        ("command", "word", "others"),
+        [
+            ("train", "analysis=cas", "python -m lit_gan.analyze"),
+            ("train", "protocols=full", "python -m lit_gan.evaluate"),
+            ("train", "n=100", "python -m lit_gan.explore and python -m lit_gan.sample"),
+            ("sample", "updates=3", "python -m lit_gan.classify and python -m lit_gan.train"),
+        ],
+    )
+    def test_a_setting_of_another_command_is_said_to_be_one(self, command, word, others, monkeypatch):
+        monkeypatch.setattr(sys, "argv", [command, word])
+        name = word.partition("=")[0]
+        sentence = unknown_setting(f"Could not override '{name}'.", command)
+        assert sentence == f"There is no setting '{name}' of this command; it is one of {others}."
+
+    @pytest.mark.parametrize("word", ["steps=100", "seeds=3"])
+    def test_what_was_meant_comes_before_other_commands(self, word, monkeypatch):
+        monkeypatch.setattr(sys, "argv", ["train", word])
+        assert "did you mean" in unknown_setting(f"Could not override '{word.partition('=')[0]}'.", "train")
+
+    @pytest.mark.parametrize(("command", "setting"), [("sample", "run"), ("train", "resume"), ("pack", "data.root")])
+    def test_a_directory_alone_is_shown_with_its_name(self, command, setting, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        Path("DIR").mkdir()
+        sentence = f"DIR is no setting: write {setting}=DIR, and --help shows examples."
+        assert unreadable("DIR", command) == sentence
+
+    @pytest.mark.parametrize("word", ["run=DIR", "sweep=DIR"])
+    @pytest.mark.parametrize("command", ["status", "report", "dashboard"])
+    def test_a_directory_with_a_name_is_shown_alone(self, command, word, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [command, word])
+        with pytest.raises(SystemExit, match=rf"^lit_gan: {word} is no directory: .* without a name, DIR\.$"):
+            import_module(f"lit_gan.{command}").main()
 
     def test_the_keys_are_those_of_what_was_chosen(self):
         config = compose_choices("train", ["data=image_folder", "nonsense=1", "reg=[r1]"])

@@ -163,7 +163,12 @@ def test_a_time_limit_stops_a_run_and_says_so(tmp_path, capsys):
     stopped = results(tmp_path / "run")
     assert (stopped["status"], stopped["stopped_by"]) == ("stopped", "trainer.max_time")
     assert 0 < stopped["updates"] == content(tmp_path / "run")["global_step"] < 100000
-    assert "resume=" in capsys.readouterr().out
+    assert " +trainer.max_time=null" in capsys.readouterr().out
+    with pytest.MonkeyPatch.context() as patch:
+        longer = ["+trainer.max_time=null", f"updates={stopped['updates'] + 1}"]
+        patch.setattr(sys, "argv", ["train", f"resume={tmp_path / 'run'}", *longer])
+        launch(train, "train")
+    assert results(tmp_path / "run")["status"] == "finished"
 
 
 def test_no_time_at_all_is_not_finished(tmp_path):

@@ -281,6 +281,7 @@ def test_help_lists_one_of_each_and_no_file_that_others_share(parts):
     choices = {f"{group}/{name}" for group, names in listed.items() for name in names.split(", ")}
     assert set(YAML) <= choices
     assert not [choice for choice in choices if "/_" in choice]
+    assert "\nanalysis: " not in run.stdout, "which a training does not have"
 
 
 @pytest.mark.parametrize(

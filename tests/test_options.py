@@ -196,6 +196,7 @@ class TestCommand:
     def test_finds_choices_of_ones_own(self, run, own):
         assert "\n  drift " in run("reg", "--config-dir", str(own))
         text = run("reg=drift", "--config-dir", str(own))
+        assert f"Example: python -m lit_gan.train --config-dir {own} reg=drift reg.drift.weight=0.001\n" in text
         assert "drift.Drift" in text
         assert "epsilon" in text
 

@@ -50,6 +50,7 @@ INSTEAD_OF_PHOTOGRAPHS = ["data=digits", "data.image_size=32", "data.channels=3"
 MORE = {
     "hub=USER/NAME": ["hub=null"],
     "experiment=sngan_cifar10": ["data=digits", "metrics=none"],
+    "hydra.run.dir=NEW": ["updates=6"],
     "resume=DIR": ["updates=4"],
     "analysis=[spectra,weights,neighbours]": ["analysis.neighbours.samples=8", "analysis.neighbours.images=64"],
     "analysis=authenticity": ["analysis.authenticity.samples=8", "analysis.authenticity.images=64"],

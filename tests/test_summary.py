@@ -8,8 +8,10 @@ from rich.console import Console
 
 from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.sweep.cells import Cell
+from lit_gan.system.shell import shell_command
 from lit_gan.tasks import evaluate as rescore
 from lit_gan.tasks.cells_view import cell_line
+from lit_gan.tasks.run_lines import run_lines
 from lit_gan.tasks.summary import course_table, next_lines, score_lines
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
@@ -81,6 +83,16 @@ def test_a_score_that_cannot_be_compared_has_its_star_and_its_reason_wherever_it
     assert shown in cell_line(Cell("method=a", Path("a"), "finished", {"course": [], "final": few}))
     final, footnote = score_lines({"course": [], "best": None, "final": few})
     assert (shown in final, footnote.startswith(note)) == (True, True)
+
+
+@pytest.mark.parametrize(("stopped_by", "end"), [("trainer.max_time", " +trainer.max_time=null"), (None, "")])
+def test_a_run_whose_time_was_over_goes_on_without_that_limit(stopped_by, end, tmp_path):
+    (tmp_path / "checkpoints").mkdir()
+    (tmp_path / "checkpoints" / "last.ckpt").touch()
+    command = f"go on    {shell_command('train', f'resume={tmp_path}')}{end}"
+    cell = Cell(".", tmp_path, "stopped", {"status": "stopped", "updates": 5, "stopped_by": stopped_by})
+    assert command in next_lines(tmp_path, "stopped", (1, 32, 32), True, stopped_by)
+    assert command in [*run_lines(cell)]
 
 
 @pytest.mark.parametrize("scored", [True, False])

@@ -209,6 +209,12 @@ def test_what_wandb_refuses_is_about_its_logger():
 
 
 @without_gpu
+def test_a_gpu_that_is_not_there_is_not_advised():
+    with pytest.raises(UserError, match=r": correct it, or choose trainer=default or trainer=cpu\.$"):
+        arguments(accelerator="gpu")
+
+
+@without_gpu
 def test_an_optimizer_does_not_look_for_a_gpu_in_vain_at_each_step(compose, tmp_path, monkeypatch):
     monkeypatch.setenv("PYTORCH_NVML_BASED_CUDA_CHECK", "1")
     build_trainer(compose("trainer.accelerator=cpu"), tmp_path, False, [])

@@ -16,7 +16,7 @@ from lit_gan.callbacks.soundness import Soundness
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
 from lit_gan.records.files import replacing
-from lit_gan.records.results import Results
+from lit_gan.records.results import TIME_LIMIT, Results
 from lit_gan.system.signals import received, takeable
 
 
@@ -226,7 +226,7 @@ def who_ends(trainer: Trainer) -> str:
     """The setting or the callback that has ended the training."""
     for callback in trainer.callbacks:
         if isinstance(callback, Timer) and (callback.time_remaining() or 0) <= 0:
-            return "trainer.max_time"
+            return TIME_LIMIT
         if isinstance(callback, EarlyStopping) and callback.stopped_epoch:
             return f"EarlyStopping on {callback.monitor}"
     return "a callback"

@@ -57,6 +57,12 @@ def primary_keys(config_name: str) -> set[str]:
     return {*primary_config(config_name)} - {"defaults", "hydra"}
 
 
+def commands_with(name: str, but: str) -> list[str]:
+    """The commands, but for one, that have a setting or a group of a name at their top."""
+    names = sorted(path.stem for path in package_folders()[0].glob("[!_]*.yaml"))
+    return [each for each in names if each != but and name in primary_keys(each) | {*default_choices(each)}]
+
+
 @functools.cache
 def primary_config(config_name: str) -> dict[str, Any]:
     """The keys and values of a primary config, those of the files that it shares with others among

@@ -9,6 +9,7 @@ import argparse
 import sys
 from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -53,6 +54,7 @@ def parser_door(parser: argparse.ArgumentParser, task: str) -> Callable[[], None
         take_streams()
         arguments = parser.parse_args()
         try:
+            check_named_alone(arguments)
             import_task(task)(**vars(arguments))
         except UserError as error:
             sys.exit(f"lit_gan: {error}")
@@ -60,6 +62,19 @@ def parser_door(parser: argparse.ArgumentParser, task: str) -> Callable[[], None
             sys.exit(STOPPED)
 
     return main
+
+
+def check_named_alone(arguments: argparse.Namespace) -> None:
+    """Refuses a directory that is written as a setting, which is how the other commands take it.
+
+    Raises:
+        UserError: shows the directory alone.
+    """
+    values = [value if isinstance(value, list) else [value] for value in vars(arguments).values()]
+    for path in (each for several in values for each in several if isinstance(each, Path)):
+        name, _, directory = str(path).partition("=")
+        if name in ("run", "sweep") and not path.exists():
+            raise UserError(f"{path} is no directory: this command takes it without a name, {directory or 'DIR'}.")
 
 
 def import_task(name: str) -> Callable[..., Any]:

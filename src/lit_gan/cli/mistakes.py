@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from lit_gan.catalogue.choice import not_utf8
 from lit_gan.catalogue.composed import PACKAGES, Job, other_choice, without_package
-from lit_gan.catalogue.configs import choices, compose_choices
+from lit_gan.catalogue.configs import choices, commands_with, compose_choices, primary_keys
 from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
@@ -54,7 +54,7 @@ def causes(error: BaseException | None) -> Iterator[BaseException]:
 def explain_config(error: Exception, config_name: str) -> str:
     """The sentence for an exception of Hydra or OmegaConf."""
     if isinstance(error, OverrideParseException):
-        return unreadable(error.override)
+        return unreadable(error.override, config_name)
     if isinstance(error, InstantiationException):
         return why_not_built(error)
     if isinstance(error, MissingConfigException) and error.missing_cfg_file:
@@ -96,9 +96,13 @@ def own_file_of_other_encoding() -> Path | None:
     return None
 
 
-def unreadable(word: str) -> str:
-    """The sentence for a word that is not in Hydra's grammar."""
+def unreadable(word: str, config_name: str) -> str:
+    """The sentence for a word that is not in Hydra's grammar, such as a directory without the name of
+    a setting."""
     name, equals, value = word.partition("=")
+    if not equals and Path(word).is_dir():
+        setting = next((each for each in ("run", "resume") if each in primary_keys(config_name)), "data.root")
+        return f"{word} is no setting: write {setting}={word}, and --help shows examples."
     if not equals:
         return f"{word} is no setting: write NAME=VALUE, and --help shows examples."
     twice = f"{name}='{as_override_value(value.strip(QUOTES))}'"
@@ -163,7 +167,8 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     config = OmegaConf.masked_copy(whole_config, [key for key in whole_config if key != "hydra"])
     word = next((word for word in settings if override_key(word) == found[1]), found[1])
     sentence = other_choice(word, Job(config, whole_config.hydra))
-    return sentence or f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
+    commands = commands_with(found[1], config_name)
+    return sentence or f"There is no setting '{found[1]}'{suggest_setting(found[1], config, commands)}"
 
 
 def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:

@@ -16,7 +16,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.catalogue import configs as catalogue
-from lit_gan.catalogue.groups import choices_of
+from lit_gan.catalogue.groups import GROUPS, choices_of
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import own_folders
 from lit_gan.parts import selected
@@ -79,9 +79,10 @@ def sweeps() -> str:
 
 
 def groups() -> str:
-    """The config groups and their choices, for `--help`: a file such as `_image` is read by others
-    and is no choice."""
-    listed = GlobalHydra.instance().hydra.format_config_groups(lambda name: not name.startswith("hydra"))
+    """The config groups of a training and their choices, for `--help`: a file such as `_image` is read
+    by others and is no choice."""
+    others = GROUPS.keys() - catalogue.default_choices("train").keys() | {"hydra"}
+    listed = GlobalHydra.instance().hydra.format_config_groups(lambda name: name.split("/")[0] not in others)
     return re.sub(r"(?<= )_\w+(, |$)", "", listed, flags=re.MULTILINE)
 
 

@@ -22,6 +22,8 @@ Record = dict[str, Any]
 """One evaluation, see `Results`."""
 RunRecord = dict[str, Any]
 """The whole content of a `results.json`."""
+TIME_LIMIT = "trainer.max_time"
+"""What `stopped_by` says where the time of a training was over, all starts of the run together."""
 PACKAGES = ("lit_gan", "torch", "torchvision", "lightning", "torchmetrics", "torch-fidelity", "hydra-core")
 
 

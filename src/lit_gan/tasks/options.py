@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -99,18 +100,18 @@ def show_choice(choice: Choice, own: Sequence[Path]) -> None:
     console.print(f"{choice.meaning} {choice.source}\n")
     if composed is None:
         console.print(f"It stands for: {stands_for(choice)}\n", soft_wrap=True)
-        console.print(f"Example: {example(choice, settings)}\n", soft_wrap=True)
+        console.print(f"Example: {example(choice, settings, own)}\n", soft_wrap=True)
     else:
-        show_settings(composed, settings, console)
+        show_settings(composed, settings, console, own)
 
 
-def show_settings(composed: "Composed", settings: Sequence["Setting"], console: Console) -> None:
+def show_settings(composed: "Composed", settings: Sequence["Setting"], console: Console, own: Sequence[Path]) -> None:
     """Prints the settings of a choice, an example and the docstrings of its classes."""
     if composed.base is not None:
         console.print(f"It is {composed.choice.group}={composed.base} with other values:")
     if settings:
         console.print(settings_table(settings))
-    console.print(f"Example: {example(composed.choice, settings)}\n", soft_wrap=True)
+    console.print(f"Example: {example(composed.choice, settings, own)}\n", soft_wrap=True)
     for each in composed.classes:
         console.print(Text(f"{each.__module__}.{each.__qualname__}", "bold"))
         console.print(f"{inspect.getdoc(each)}\n", soft_wrap=True)
@@ -125,9 +126,11 @@ def settings_table(settings: Sequence["Setting"]) -> Table:
     return table
 
 
-def example(choice: Choice, settings: Sequence["Setting"]) -> str:
-    """A command that selects a choice and sets the first of its numbers."""
+def example(choice: Choice, settings: Sequence["Setting"], own: Sequence[Path]) -> str:
+    """A command that selects a choice and sets the first of its numbers; of one's own, with its folder."""
     command = "python -m lit_gan.analyze run=DIR" if choice.group == "analysis" else "python -m lit_gan.train"
     numbers = [each for each in settings if re.fullmatch(r"-?\d+(\.\d+)?", each.default)]
     number = [f"{each.name}={each.default}" for each in numbers[:1]]
-    return " ".join([command, str(choice), *number])
+    holders = [folder for folder in own if (folder / choice.group / f"{choice.name}.yaml").is_file()]
+    folder = [f"--config-dir {shlex.quote(str(each))}" for each in holders[:1]]
+    return " ".join([command, *folder, str(choice), *number])

@@ -7,7 +7,7 @@ from lit_gan.overrides import as_typed_value
 from lit_gan.records.chosen import choices_in_words
 from lit_gan.records.layout import checkpoint_path
 from lit_gan.records.pace import Pace, pace_of
-from lit_gan.records.results import EMPTY, Record, RunRecord
+from lit_gan.records.results import EMPTY, TIME_LIMIT, Record, RunRecord
 from lit_gan.records.score_names import footnotes, format_score, four_digits, scores_in_words
 from lit_gan.sweep.cells import Cell
 from lit_gan.system.shell import shell_command
@@ -30,7 +30,7 @@ def run_lines(cell: Cell) -> Iterator[str]:
     if results.get("error"):
         yield f"error    {results['error']}"
     if cell.state in ("stopped", "failed") and checkpoint_path(cell.directory).exists():
-        yield f"go on    {run_command('train', 'resume', cell.directory)}"
+        yield f"go on    {command_that_goes_on(cell.directory, results.get('stopped_by'))}"
 
 
 def how_far(state: str, pace: Pace) -> list[str]:
@@ -63,6 +63,13 @@ def score_lines(results: RunRecord) -> list[str]:
         lines.append(f"final    {scores_in_words(final['scores'], final.get('caveats', {}))}  ({measured})")
     shown = [*results["course"][-1:], *([final] if final else [])]
     return lines + [footnote for record in shown for footnote in footnotes(record)]
+
+
+def command_that_goes_on(directory: Path, stopped_by: str | None) -> str:
+    """The command that resumes a run; where its time was over, without that limit, which it would reach
+    at once."""
+    longer = f" +{TIME_LIMIT}=null" if stopped_by == TIME_LIMIT else ""
+    return run_command("train", "resume", directory) + longer
 
 
 def run_command(module: str, setting: str, directory: Path) -> str:

@@ -12,7 +12,7 @@ from lit_gan.records.layout import METRICS, RESULTS, SAMPLES, checkpoint_path
 from lit_gan.records.results import same_protocol
 from lit_gan.records.score_names import format_score, split_names
 from lit_gan.system.console import plain_console
-from lit_gan.tasks.run_lines import run_command, score_lines
+from lit_gan.tasks.run_lines import command_that_goes_on, run_command, score_lines
 
 ROWS = 10
 """The most evaluations that the table shows."""
@@ -74,23 +74,26 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
         f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation",
         *(f"warning  {sentence}" for sentence in results.get("warnings", [])),
         f"{results['status']:<8} at update {results['updates']}{stopped_by}: {directory}",
-        *next_lines(directory, results["status"], shape, bool(results["final"])),
+        *next_lines(directory, results["status"], shape, bool(results["final"]), results.get("stopped_by")),
     ]
 
 
-def next_lines(directory: Path, status: str, shape: Sequence[int], scored: bool) -> list[str]:
+def next_lines(
+    directory: Path, status: str, shape: Sequence[int], scored: bool, stopped_by: str | None = None
+) -> list[str]:
     """The files to look at, and the commands that go on with a run; no lines for one that has
     failed.
 
     Args:
         scored: whether the run has metrics, which its evaluation would take.
+        stopped_by: what has ended it early, as in its record.
     """
     if status not in ("finished", "stopped"):
         return []
     there = [str(directory / name) for name in FILES if (directory / name).exists()]
     look_at = f"look at  {', '.join(there)}"
     if status == "stopped":
-        return [f"go on    {run_command('train', 'resume', directory)}", look_at]
+        return [f"go on    {command_that_goes_on(directory, stopped_by)}", look_at]
     if not checkpoint_path(directory).exists():  # after a fast_dev_run
         return [look_at]
     evaluation = f"    {run_command('evaluate', 'run', directory)}" if scored else ""

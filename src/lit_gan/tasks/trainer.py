@@ -235,4 +235,4 @@ def refusal(settings: DictConfig, error: BaseException) -> str:
     named = [name for name, value in settings.items() if name in reason or f"'{value}'" in reason]
     named = named or [name for name in MACHINE_SETTINGS if name in settings]
     wrong = " ".join(f"trainer.{name}={written(settings[name])}" for name in named)
-    return f"{wrong} cannot be used here ({reason}): correct it, or choose trainer=default, cpu or gpu."
+    return f"{wrong} cannot be used here ({reason}): correct it, or choose trainer=default or trainer=cpu."

@@ -141,7 +141,7 @@ class TrainingRun:
         """Puts the weights of the content of `checkpoint` into the players.
 
         Raises:
-            UserError: they do not fit.
+            UserError: they do not fit, or they are of a run that has come as far as this branch is to go.
         """
         try:
             load_weights(self.gan, content, self.checkpoint)
@@ -150,6 +150,11 @@ class TrainingRun:
             if self.branches and (changed := first_difference(recorded_config(parent), self.as_chosen, FIXES_WEIGHTS)):
                 raise unfit_state(parent, *changed) from None
             raise
+        if self.branches and self.update == self.config.updates:
+            raise UserError(
+                f"updates={self.update} leaves a branch nothing to play, as {self.checkpoint} is of update "
+                f"{self.update}: set it to more than {self.update}."
+            )
 
     def train(self) -> None:
         """Trains, takes the final scores, and leaves the status in the results.
