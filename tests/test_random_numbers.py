@@ -45,7 +45,7 @@ def test_nothing_else_forks_the_random_numbers():
 
 
 def test_a_checkpoint_holds_the_random_numbers_of_an_apple_gpu(apple):
-    saved, alone = RandomState(0).state_dict(), SimpleNamespace(world_size=1)
+    saved, alone = RandomState(0).state_dict(), SimpleNamespace(world_size=1, global_rank=0)
     for content, state in ((saved, 7), ({name: saved[name] for name in ("cpu", "gpu", "seed")}, 3)):
         torch.manual_seed(3)
         resumed = RandomState(0)

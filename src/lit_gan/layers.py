@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError
@@ -214,6 +215,16 @@ def is_reparametrised(layer: nn.Module) -> bool:
 def n_classes_of(network: nn.Module) -> int | None:
     """How many classes a network tells apart; None if it looks at no labels."""
     return max((layer.n_classes for layer in network.modules() if hasattr(layer, "n_classes")), default=None)
+
+
+def running_statistics(network: nn.Module) -> Iterator[Tensor]:
+    """The means over batches that a network keeps: those of batch normalisation, and what a layer names
+    in an attribute `running_statistics`."""
+    for layer in network.modules():
+        names = ("running_mean", "running_var") if isinstance(layer, _BatchNorm) else ()
+        for name in getattr(layer, "running_statistics", names):
+            if getattr(layer, name) is not None:
+                yield getattr(layer, name)
 
 
 OPERATORS = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.ConvTranspose1d, nn.ConvTranspose2d)

@@ -218,7 +218,8 @@ class RelativisticAverage(Relativistic):
     """As above, but each sample against the mean of the other kind: the RaGANs of
     Jolicoeur-Martineau 2018, section 4.
 
-    Half the sum of both directions, as in the author's code; the paper writes the sum.
+    Half the sum of both directions, as in the author's code; the paper writes the sum. Each of several
+    processes has the means of its own samples.
     """
 
     def compare(self, winners: Float[Tensor, " b"], losers: Float[Tensor, " c"]) -> Scalar:

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.layers import changes, fixed, n_classes_of
+from lit_gan.layers import changes, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
+from lit_gan.system.processes import average_over_processes
 
 
 class GAN(LightningModule, Game):
@@ -96,8 +97,13 @@ class GAN(LightningModule, Game):
         return self.optim.build(self.G, self.D)
 
     def training_step(self, batch: tuple[Images, Labels], batch_idx: int) -> None:
-        """One generator update on n_dis shares of real images."""
+        """One generator update on n_dis shares of real images.
+
+        Each of several processes normalises its part of a batch by itself, but all keep the same running
+        statistics, the means of theirs.
+        """
         self.order.play(self, self.moves(batch))
+        average_over_processes(itertools.chain(running_statistics(self.G), running_statistics(self.D)))
 
     def moves(self, batch: tuple[Images, Labels]) -> Iterator[Move]:
         """n_dis moves of D, then G's on the last share of real images."""

@@ -66,7 +66,8 @@ class StyledGenerator(SharedLabelGenerator):
     """A generator in two parts: `body` maps a latent vector to a style w, and `synthesise` draws a
     sample by `n_styles` styles, one for each layer, which are all w unless they are mixed.
 
-    In training its styles move their mean, and may be mixed. Otherwise they may be truncated.
+    In training its styles move their mean, and may be mixed. Otherwise they may be truncated. The mean
+    is over the styles of all processes; in the authors' code it is the first one's.
 
     Args:
         z_dim: length of the latent vector, which is scaled to a mean square of 1.
@@ -75,6 +76,7 @@ class StyledGenerator(SharedLabelGenerator):
     """
 
     truncatable = "styles"
+    running_statistics = ("w_mean",)
     mixing: float = 0.0
     """The probability with which a training batch has two styles, see `StyleMixing`."""
     truncation: float | None = None

@@ -52,7 +52,7 @@ def shared_sampler(gan: GAN, protocol: EvalProtocol) -> Sampler:
     """A stream of samples that is the same in every process: G has the weights of the first one."""
     draw = Sampler(gan.generator(protocol.ema), protocol.seed, protocol.batch_norm, protocol.truncation)
     for tensor in (*draw.G.parameters(), *draw.G.buffers()):
-        as_the_first(tensor.data)  # running statistics are each process's own
+        as_the_first(tensor.data)  # a layer of somebody's own may keep what its process alone has seen
     return draw
 
 

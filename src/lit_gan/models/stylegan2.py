@@ -259,7 +259,8 @@ class MinibatchDeviation(nn.Module):
     number over the group, averaged, as one more map. Karras et al. 2018 (progressive growing),
     section 3.
 
-    Where `group` does not divide the batch, its groups are smaller.
+    Where `group` does not divide the batch, or the part of it that a process has, its groups are
+    smaller.
     """
 
     def __init__(self, group: int):

@@ -121,7 +121,7 @@ class Proxies(nn.Module):
 class Contrast(Conditional):
     """A term on the cosines of a batch's samples with their classes and with each other.
 
-    D's on real samples, G's on generated ones.
+    D's on real samples, G's on generated ones, among those of the same process.
 
     Args:
         n_classes: number of classes of the data.

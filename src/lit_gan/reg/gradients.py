@@ -129,7 +129,7 @@ class DRAGAN(Steepness):
 
     As in the authors' code, x_hat = x + a * spread * std(x) * u with a from U[0, 1) once per
     sample, u from U[0, 1) for each of its dimensions and one standard deviation over the whole
-    batch; the paper writes N(0, c) noise.
+    batch, of which each of several processes has a part; the paper writes N(0, c) noise.
 
     Args:
         weight: lambda, 10 in the paper.

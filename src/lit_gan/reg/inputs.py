@@ -21,7 +21,7 @@ from lit_gan.game import (
 )
 from lit_gan.layers import WrongShape, n_inputs, reader_positions, widen
 from lit_gan.ranges import Count, CountOrNone, NonNegative, Switch, Whole, checked
-from lit_gan.system.processes import as_the_first, from_all
+from lit_gan.system.processes import as_the_first, whole_batch
 
 
 def looks_at_labels(network: nn.Module) -> bool:
@@ -253,7 +253,7 @@ class ExperienceReplay(Regularizer):
     def remember(self, x: Images) -> None:
         """Puts the samples of all processes into free entries, into random ones where there are none;
         all of them different, and the same in each process."""
-        x = from_all(x)[: self.capacity].to(self.past.dtype)
+        x = whole_batch(x)[: self.capacity].to(self.past.dtype)
         free = (self.filled + torch.arange(len(x), device=x.device)) % self.capacity
         used = torch.randperm(self.capacity, device=x.device)[: len(x)]
         as_the_first(used)

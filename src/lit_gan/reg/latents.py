@@ -18,8 +18,9 @@ from lit_gan.ranges import CountOrNone, NonNegative, Number, Positive, Share, ch
 class ModeSeeking(Regularizer):
     """1 / (E |G(z_1, y) - G(z_2, y)| / E |z_1 - z_2| + 1e-5) for G. Mao et al. 2019 (MSGAN).
 
-    The means are over all numbers of a batch: the ratio of two means, as in the authors' code
-    (DCGAN-Mode-Seeking), which minimises the inverse where the paper maximises the ratio. There
+    The means are over all numbers of a batch, of which each of several processes has a part: the
+    ratio of two means, as in the authors' code (DCGAN-Mode-Seeking), which minimises the inverse
+    where the paper maximises the ratio. There
     the losses see the samples of both latent vectors, which G makes in one batch; here those of the
     turn alone. It pays G for contrast, so that its output should be bounded. Both samples are made
     here, in two batches, as other regularizers may have changed those of the turn; noise that G

@@ -36,7 +36,8 @@ class MinibatchDiscrimination(Regularizer):
 
     The paper's sum counts the sample itself, which adds 1 to all; here, as in the authors' code, it
     is left out. That code also has a bias of -1 for each kernel and scales the kernels by the first
-    batch. Real and generated samples are compared among themselves.
+    batch. Real and generated samples are compared among themselves, by each of several processes those
+    of its own.
 
     Args:
         n_kernels: B, number of kernels; 100 in the authors' CIFAR-10 code.

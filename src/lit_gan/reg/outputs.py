@@ -158,7 +158,7 @@ class TopK(Regularizer):
 
     All of G's turn is cut to these samples, real ones and labels too, so that losses of pairs stay
     paired. It belongs behind what changes D's input or D, in `reg`: what comes later makes D look
-    at the samples kept once more.
+    at the samples kept once more. Each of several processes keeps the best of its own samples.
 
     Args:
         gamma, interval: the share of samples that is kept is multiplied by gamma each `interval`

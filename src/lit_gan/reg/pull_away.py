@@ -13,7 +13,7 @@ class PullAway(Regularizer):
     2017, Eq. 4.
 
     The paper takes the code of its autoencoder (`model=autoencoder`); with another D it is what its
-    last layer sees.
+    last layer sees. Each of several processes compares its own samples.
 
     Args:
         weight: multiplies the term; 0.1 in the paper.

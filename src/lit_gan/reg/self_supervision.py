@@ -102,7 +102,8 @@ class InfoMax(Regularizer):
     Local features are those before D's last convolution or block. Both kinds are projected to
     vectors of length `size`; of image i and position p the term is -log softmax of <l_ip, m_i>
     among itself and <l_jq, m_i> for all other images j and all positions q. In mimicry the image's
-    own other positions stay in the sum as well, at e^-10. It asks for one more pass through D.
+    own other positions stay in the sum as well, at e^-10. It asks for one more pass through D. The
+    other images are those of the same process.
 
     Args:
         d_weight, g_weight: of the term in D's and in G's turn, 0.2 and 0.2 in mimicry.

@@ -70,7 +70,8 @@ class BatchNorm(Normalisation):
     """Batch normalisation in D, everywhere but after its first layer. Ioffe and Szegedy 2015;
     Radford et al. 2016.
 
-    A gamma starts at 1; that of Radford et al. is drawn from N(1, 0.02).
+    A gamma starts at 1; that of Radford et al. is drawn from N(1, 0.02). Each of several processes
+    normalises its own part of a batch, and the running statistics are the means of theirs.
     """
 
     def layer(self, channels: int) -> nn.Module:

@@ -34,8 +34,9 @@ class StyleMixing(OfStyles):
     """In training a batch is drawn by two styles, one up to a layer and another behind it, so that
     layers do not count on each other's. Karras et al. 2019, section 3.1.
 
-    As in the code of StyleGAN2-ADA the layer is drawn uniformly once for a batch, in either player's
-    turn and for the path lengths, too. The second style has the same label.
+    As in the code of StyleGAN2-ADA the layer is drawn uniformly once for a batch, or for the part of
+    it that a process has, in either player's turn and for the path lengths, too. The second style
+    has the same label.
 
     Args:
         probability: with which a batch is mixed; 0.9 in the authors' code.
@@ -78,7 +79,8 @@ class PathLength(OfStyles):
     l^2 is the mean over the layers of ||J_w^T n||^2, n from N(0, 1) over the root of the pixels: a
     random direction of the sample. As in the authors' code it is computed for half as many latent
     vectors as the turn has, which are drawn for it, a starts at 0, and the gradient goes through
-    what this batch adds to a. It follows the lengths of all processes.
+    what this batch adds to a. It follows the lengths of all processes, which in that code each process
+    does for itself; but the gradient through a is that of a process's own lengths.
 
     Args:
         weight: 2 in the authors' code.

@@ -29,6 +29,7 @@ class FeatureMatching(Regularizer):
 
     In the paper it replaces G's objective (loss.g_weight=0); beside it, it is added. The real samples
     are those of D's last turn. The authors' code for CIFAR-10 has the mean of |E f(x) - E f(G(z))|.
+    Each of several processes has the means of its own samples.
     """
 
     def g(self, turn: Turn) -> Scalar:
@@ -40,7 +41,8 @@ class FeatureMatchingL1(Regularizer):
     """The mean over D's features of |E f(x) - E f(G(z))| for G. Kavalerov et al. 2019 (arXiv
     1912.04216v1), where it stands beside 0.05 of their G's loss.
 
-    The real samples are those of D's last turn; StudioGAN draws others.
+    The real samples are those of D's last turn; StudioGAN draws others. Each of several processes
+    has the means of its own samples.
     """
 
     def g(self, turn: Turn) -> Scalar:
@@ -112,6 +114,8 @@ class Unrolled(Regularizer):
     In a zero-sum game (loss=minimax, loss=wasserstein) G minimises all of f_K: a D that has
     answered G's samples judges the real ones accordingly, so that this term, too, has a gradient
     for G. Other losses keep their own objective of G.
+
+    Each of several processes answers the D that is ahead on its own samples.
 
     Args:
         steps: K; 5 and 10 in the paper, 0 for none.

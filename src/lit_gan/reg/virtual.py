@@ -12,7 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Labels, Layers, Regularizer, Turn, apply_layer, at_least_float32
 from lit_gan.layers import LatentNorm, NormSlot
 from lit_gan.ranges import AtLeastTwo, checked
-from lit_gan.system.processes import as_the_first
+from lit_gan.system.processes import whole_batch
 
 
 class VirtualNorm(nn.Module):
@@ -121,8 +121,8 @@ class VirtualBatchNorm(Regularizer):
 
     Args:
         network: the player that is changed: "g", "d" or "both".
-        n_reference: samples in the reference batch. D's repeats those of the first batch if they
-            are fewer.
+        n_reference: samples in the reference batch, the same in all processes. D's repeats those of
+            the first batch, of all processes, if they are fewer.
 
     Raises:
         UserError: another network, or fewer than two samples.
@@ -190,12 +190,11 @@ def install_norms(network: Generator | Discriminator, norms: dict[str, VirtualNo
 
 @torch.no_grad()
 def fill(body: Referenced, images: Tensor | None, labels: Labels) -> None:
-    """Sets the reference, the same in all processes; from the beginning again where there are too
-    few."""
+    """Sets the reference, of the samples of all processes; from the beginning again where there are
+    too few."""
+    labels = whole_batch(labels)
     chosen = torch.arange(len(body.reference), device=labels.device) % len(labels)
     body.labels.copy_(labels[chosen])
     if images is not None:
-        body.reference.copy_(images[chosen])
+        body.reference.copy_(whole_batch(images)[chosen])
     body.filled.fill_(True)
-    for buffer in (body.reference, body.labels):
-        as_the_first(buffer)
