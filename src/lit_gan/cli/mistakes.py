@@ -162,8 +162,20 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     whole_config = compose_choices(config_name, [*flag_as_setting(flags), *settings], with_hydra=True)
     config = OmegaConf.masked_copy(whole_config, [key for key in whole_config if key != "hydra"])
     word = next((word for word in settings if override_key(word) == found[1]), found[1])
-    sentence = other_choice(word, Job(config, whole_config.hydra))
+    sentence = absent_group(message, config_name) or other_choice(word, Job(config, whole_config.hydra))
     return sentence or f"There is no setting '{found[1]}'{suggest_setting(found[1], config)}"
+
+
+def absent_group(message: str, config_name: str) -> str | None:
+    """The sentence for a choice whose file overrides that of a group which only other commands have;
+    None for other messages."""
+    found = re.search(r"In '(\w+)/([^']+)': Could not override '(\w+)'", message)
+    if not found or not choices(found[3]):
+        return None
+    group, choice, other = found.groups()
+    return (
+        f"{group}={choice} also chooses {other}=NAME, which lit_gan.{config_name} does without: choose another {group}."
+    )
 
 
 def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:
