@@ -114,7 +114,8 @@ class LOGAN(Regularizer):
         with fixed(turn.G) if turn.player == "d" else fixed(), torch.enable_grad():
             samples = asked(turn.G, torch.cat([own, codes], 1), turn.y_fake)
             logits = asked(turn.D, samples, turn.y_fake).logits
-            (slope,) = torch.autograd.grad(logits.sum(), own, create_graph=True)
+            # 0 where G does not look at its latent vector, as that of the Dirac-GAN
+            (slope,) = torch.autograd.grad(logits.sum(), own, create_graph=True, materialize_grads=True)
         return self.alpha * slope / (self.beta + slope.square().sum(1, keepdim=True))
 
     def d(self, turn: Turn) -> Scalar | None:
