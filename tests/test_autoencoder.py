@@ -9,10 +9,10 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf, open_dict
 from torch import nn
 
-from lit_gan.build import build_generator
+from lit_gan.build import build_gan, build_generator
 from lit_gan.errors import UserError
 from lit_gan.game import Layers
-from lit_gan.layers import NormSlot
+from lit_gan.layers import NormSlot, n_classes_of
 from lit_gan.losses import BEGAN, EBGAN, Hinge
 from lit_gan.models import autoencoder, dcgan, mlp
 from lit_gan.records.directory import recorded_config
@@ -117,9 +117,11 @@ def test_an_exponent_below_one_is_refused():
         autoencoder.Dense((2,), exponent=0.5)
 
 
-def test_what_changes_a_last_layer_is_refused_in_a_sentence():
-    with pytest.raises(UserError, match="D has no last layer"):
-        autoencoder.Dense((2,)).head  # noqa: B018
+def test_what_changes_a_last_layer_is_refused_in_a_sentence_with_a_way_out_that_keeps_the_loss(compose):
+    game = "model=autoencoder", "loss=ebgan", "data.image_size=16", "model.width=4"
+    with pytest.raises(UserError, match=r"D has no last layer.*choose labels that leave it alone, such as labels=cgan"):
+        build_gan(compose(*game, "labels=projection"))
+    assert n_classes_of(build_gan(compose(*game, "labels=cgan")).D) == 10
 
 
 def test_slope_of_a_linear_autoencoder(make_turn):

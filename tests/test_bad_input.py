@@ -506,6 +506,7 @@ class TestClassify:
         [
             ("data=gaussians", ["gaussians", "no images"]),
             ("data=text", ["text", "no images"]),
+            ("data=dirac", ["data=dirac also chooses loss=NAME", "lit_gan.classify", "choose another data"]),
             ("updates=0", ["updates=0 "]),
             ("updates=abc", ["updates=abc "]),
             ("seed=abc", ["seed=abc "]),
@@ -525,7 +526,7 @@ class TestClassify:
         before = shipped.read_bytes()
         call(monkeypatch, "classify", "data=digits", "updates=1")
         assert shipped.read_bytes() == before
-        assert (tmp_path / "digits_classifier.pt").is_file()
+        assert [path.name for path in tmp_path.iterdir()] == ["digits_classifier.pt"]
         assert f"a copy to {shipped} would replace" in capsys.readouterr().out
 
 

@@ -64,6 +64,14 @@ def test_every_choice_that_is_not_trained_here_composes(choice):
         assert compose("train", choice) is not None
 
 
+@pytest.mark.parametrize("command", sorted({path.stem for path in CONFIGS.glob("[!_]*.yaml")} - {"train"}))
+def test_no_command_but_the_training_leaves_a_log_where_it_is_given(command):
+    register_resolvers()
+    with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
+        config = hydra.compose(command, return_hydra_config=True)
+    assert list(config.hydra.job_logging.handlers) == ["console"]
+
+
 @pytest.mark.parametrize("choice", sorted(set(choices("data")) - OWN))
 def test_every_data_set_instantiates_and_says_its_shape(choice):
     config = compose("train", f"data={choice}")

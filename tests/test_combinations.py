@@ -58,6 +58,17 @@ def three_updates(config):
     return gan, before
 
 
+def sentence_of(refusal):
+    """The sentence with which a game is refused, which names a setting."""
+    sentence = explain(refusal, "train")
+    assert sentence is not None
+    assert "\n" not in sentence
+    assert sentence.endswith(".")
+    assert "=" in sentence, "names no setting"
+    assert "became" not in sentence, "diverged"
+    return sentence
+
+
 @pytest.mark.parametrize(
     "number", [pytest.param(number, marks=pytest.mark.slow if number >= QUICK else []) for number in range(ALL)]
 )
@@ -71,15 +82,20 @@ def test_a_random_game_trains_or_is_refused_in_one_sentence(compose, number, rec
     try:
         gan, before = three_updates(config)
     except (UserError, InstantiationException) as refusal:
-        sentence = explain(refusal, "train")
-        assert sentence is not None
-        assert "\n" not in sentence
-        assert sentence.endswith(".")
-        assert "=" in sentence, "names no setting"
-        assert "became" not in sentence, "diverged"
+        sentence = sentence_of(refusal)
         record_property("refused", f"{' '.join(overrides)}: {sentence}")
         return
     for player in "GD":
         moved = [not torch.equal(p, before[n]) for n, p in gan.named_parameters() if n.startswith(f"{player}.")]
         assert any(moved), f"{player} did not move under {' '.join(overrides)}"
+    assert all(parameter.isfinite().all() for parameter in gan.parameters())
+
+
+def test_each_regularizer_trains_a_g_that_looks_at_no_latent_vector_or_is_refused(compose, reg_choice):
+    config = compose("data=dirac", f"reg={reg_choice}", "callbacks=none", "batch_size=8", "trainer.accelerator=cpu")
+    try:
+        gan, _ = three_updates(config)
+    except (UserError, InstantiationException) as refusal:
+        sentence_of(refusal)
+        return
     assert all(parameter.isfinite().all() for parameter in gan.parameters())

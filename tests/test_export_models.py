@@ -118,7 +118,7 @@ def test_the_code_of_a_card_runs_where_there_is_no_lit_gan(labels, tmp_path):
 def test_text_and_its_alphabet(tmp_path):
     words = ["data=text", "model.width=4", "batch_size=4", "trainer.accelerator=cpu", "updates=1", "metrics=none"]
     command(train, *words, f"hydra.run.dir={tmp_path / 'run'}")
-    command(export, f"run={tmp_path / 'run'}", f"output={tmp_path / 'out'}", "format=torch")
+    command(export, f"run={tmp_path / 'run'}", f"output={tmp_path / 'out'}", "format=[safetensors,torch]")
     told = json.loads((tmp_path / "out" / "config.json").read_text())
     assert len(told["alphabet"]) == told["shape"][0]
     text = (tmp_path / "out" / "README.md").read_text()
@@ -126,3 +126,9 @@ def test_text_and_its_alphabet(tmp_path):
     assert "pipeline_tag" not in text
     assert len(re.search(r"~~~~~~\n(.*?)~~~~~~", text, re.DOTALL)[1].splitlines()) == 64
     assert not (tmp_path / "out" / "grid.png").exists()
+    names = {}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path / "out")
+        for code in re.findall(r"```python\n(.*?)```", text, re.DOTALL):
+            exec(code, names)
+    assert names["x"].shape == (16, *told["shape"])

@@ -258,7 +258,7 @@ class TestConditionalBatchNorm:
 
         G, D = Own(), mlp.Discriminator((2,), width=2, depth=1)
         if base is Generator:
-            with pytest.raises(UserError, match="finds no batch normalisation in G"):
+            with pytest.raises(UserError, match="such as model=dcgan, or labels that reach G in another way"):
                 attached(G, D, ConditionalBatchNorm(K))
             return
         attached(G, D, ConditionalBatchNorm(K), InfoGAN(categorical=[], continuous=1))

@@ -12,7 +12,7 @@ from lit_gan import game
 from lit_gan.errors import UserError
 from lit_gan.game import Turn
 from lit_gan.losses import Hinge, Wasserstein
-from lit_gan.models import dcgan, mlp
+from lit_gan.models import dcgan, dirac, mlp
 from lit_gan.reg.adaptive import ADA
 from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.gradients import R2
@@ -139,6 +139,15 @@ def test_without_alpha_the_players_are_shown_what_they_would_be(linear_d):
     LOGAN(alpha=0).stage(turn)
     assert torch.equal(turn.z, before[0])
     assert torch.equal(turn.x_fake, before[1])
+
+
+@pytest.mark.parametrize("player", ["d", "g"])
+def test_a_g_that_does_not_look_at_its_latent_vectors_is_not_moved(player):
+    turn, reg = turn_of(player, dirac.Generator((1,)), dirac.Discriminator((1,))), LOGAN(rate=1)
+    before = turn.z.clone()
+    reg.stage(turn)
+    assert torch.equal(turn.z, before)
+    assert getattr(reg, player)(turn).item() == 0
 
 
 def test_a_share_is_moved_uniform_latents_stay_inside_and_codes_as_they_are(linear_d):

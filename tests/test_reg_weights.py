@@ -12,7 +12,7 @@ from lit_gan.errors import UserError
 from lit_gan.game import Labelled
 from lit_gan.layers import LargestSingularValue, as_matrix, operators, out_axis, singular_values, weight_layers
 from lit_gan.losses import Hinge
-from lit_gan.models import dcgan, mlp, sngan_cnn, sngan_resnet
+from lit_gan.models import dcgan, dirac, mlp, sngan_cnn, sngan_resnet
 from lit_gan.reg.constraints import Orthogonal, Orthonormal, SpectralPenalty, WeightClip, overlap
 from lit_gan.reg.structure import FreezeD, LayerNorm
 from lit_gan.reg.weights import FrobeniusNorm, RowLengths, SpectralNorm, WeightNorm
@@ -581,6 +581,33 @@ def test_spectral_penalty_of_normalised_weights_is_refused_in_either_order(repar
     pair = [SpectralPenalty(), reparametrisation()]
     with pytest.raises(UserError, match="reg="):
         together(SmallD(), pair if first else pair[::-1])
+
+
+class Bare(game.Discriminator):
+    """A parameter, and no layer with a weight."""
+
+    def __init__(self):
+        super().__init__()
+        self.psi = nn.Parameter(torch.ones(1))
+
+
+@pytest.mark.parametrize("kind", [Orthonormal, SpectralPenalty, SpectralNorm, FrobeniusNorm])
+def test_a_d_without_weights_is_refused_to_what_makes_something_of_them(kind):
+    with pytest.raises(UserError, match="finds no convolution or linear layer in D: leave it out"):
+        together(Bare(), [kind()])
+
+
+@pytest.mark.parametrize(("hook", "reg"), [("check", Orthogonal()), ("attach", SpectralNorm(networks=["g"]))])
+def test_so_is_a_g(hook, reg):
+    with pytest.raises(UserError, match="finds no convolution or linear layer in G: leave it out"):
+        getattr(reg, hook)(dirac.Generator((1,)), SmallD())
+
+
+def test_every_parameter_of_a_d_without_weights_is_clipped(make_turn):
+    D = Bare()
+    (clip,) = together(D, [WeightClip()])
+    clip.project(make_turn("d", D, torch.zeros(1, 2)))
+    assert D.psi.item() == pytest.approx(0.01)
 
 
 # Orthonormal

@@ -312,6 +312,21 @@ class TestResume:
         results = json.loads((tmp_path / "run" / "results.json").read_text())
         assert (results["status"], results["final"]["update"]) == ("finished", 4)
 
+    def test_double_precision_survives(self, run_train, tmp_path):
+        game = [
+            *TINY,
+            "trainer.precision=64-true",
+            "ema=0.9",
+            "reg=[spectral,historical_averaging]",
+            "updates_per_epoch=2",
+        ]
+        for directory, lengths in {"whole": [4], "parts": [2, 4]}.items():
+            for updates in lengths:
+                run_train(tmp_path / directory, *game, f"updates={updates}")
+        whole = content(tmp_path / "whole")
+        assert {value.dtype for value in whole["state_dict"].values() if value.is_floating_point()} == {torch.float64}
+        assert_same_state(content(tmp_path / "parts"), whole)
+
     def test_a_resume_reads_its_checkpoint_once(self, run_train, tmp_path, monkeypatch):
         run_train(tmp_path / "run", *TINY, "updates=1")
         read, paths = fit.read_checkpoint, []

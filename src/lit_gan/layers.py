@@ -343,6 +343,19 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     return {name: torch.linalg.svdvals(in_float64(matrix)).cpu() for name, matrix in matrices.items()}
 
 
+def require_weights(network: Generator | Discriminator, name: str) -> None:
+    """Refuses a player without weights to a regularizer called `name` that makes something of those.
+
+    Raises:
+        UserError: no layer of the player has a weight.
+    """
+    if not operators(network):
+        player = "D" if isinstance(network, Discriminator) else "G"
+        raise UserError(
+            f"reg={name} finds no convolution or linear layer in {player}: leave it out, or choose another model."
+        )
+
+
 def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[nn.Module]:
     """The layers of a player with a weight, for a regularizer called `name` that needs weights
     nobody reparametrises but by an equalised learning rate.

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 
-from lit_gan.system.processes import listed
+from lit_gan.system.processes import from_each
 
 
 class RandomState(Callback):
@@ -27,7 +27,7 @@ class RandomState(Callback):
         and then those of the others, and the seed that they come from; all processes must call."""
         gpu = torch.cuda.get_rng_state() if torch.cuda.is_initialized() else None
         mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
-        first, *others = listed({"cpu": torch.get_rng_state(), "gpu": gpu, "mps": mps})
+        first, *others = from_each({"cpu": torch.get_rng_state(), "gpu": gpu, "mps": mps})
         return first | {"seed": self.seed} | ({"others": others} if others else {})
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:

@@ -162,13 +162,30 @@ def unknown_setting(message: str, config_name: str) -> str | None:
     if (whole := re.search(r"@(\w+)\.", found[1])) and whole[1] in PACKAGES:
         file = re.search(rf"In '{whole[1]}/([^']+)'", message)
         return without_package(whole[1], file[1] if file else "NAME")
+    return absent_group(message, config_name) or unknown_key(found[1], config_name)
+
+
+def unknown_key(key: str, config_name: str) -> str:
+    """The sentence for a key that no choice of this process' command line has."""
     flags, settings = typed_words()
     whole_config = compose_choices(config_name, [*flag_as_setting(flags), *settings], with_hydra=True)
-    config = OmegaConf.masked_copy(whole_config, [key for key in whole_config if key != "hydra"])
-    word = next((word for word in settings if override_key(word) == found[1]), found[1])
-    sentence = other_choice(word, Job(config, whole_config.hydra))
-    commands = commands_with(found[1], config_name)
-    return sentence or f"There is no setting '{found[1]}'{suggest_setting(found[1], config, commands)}"
+    config = OmegaConf.masked_copy(whole_config, [name for name in whole_config if name != "hydra"])
+    word = next((word for word in settings if override_key(word) == key), key)
+    if sentence := other_choice(word, Job(config, whole_config.hydra)):
+        return sentence
+    return f"There is no setting '{key}'{suggest_setting(key, config, commands_with(key, config_name))}"
+
+
+def absent_group(message: str, config_name: str) -> str | None:
+    """The sentence for a choice whose file overrides that of a group which only other commands have;
+    None for other messages."""
+    found = re.search(r"In '(\w+)/([^']+)': Could not override '(\w+)'", message)
+    if not found or not choices(found[3]):
+        return None
+    group, choice, other = found.groups()
+    return (
+        f"{group}={choice} also chooses {other}=NAME, which lit_gan.{config_name} does without: choose another {group}."
+    )
 
 
 def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:

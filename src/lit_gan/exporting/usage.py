@@ -17,7 +17,7 @@ def use(description: Description, files: Sequence[str], address: str) -> str:
         files: the names of the exported files.
         address: what `lit_gan.load` is given.
     """
-    parts = [with_lit_gan(address)] if FILES["safetensors"] in files else []
+    parts = [with_lit_gan(description, address)] if FILES["safetensors"] in files else []
     if {FILES["onnx"], FILES["torch"]} & {*files}:
         parts.append("Without lit_gan, latent vectors are drawn like this:\n\n" + code_block(draw_code(description)))
     if FILES["onnx"] in files:
@@ -30,16 +30,17 @@ def use(description: Description, files: Sequence[str], address: str) -> str:
     return "\n\n".join([*parts, outputs(description)])
 
 
-def with_lit_gan(address: str) -> str:
+def with_lit_gan(description: Description, address: str) -> str:
     """The weights, with the package that trained them."""
     extra = "hub" if address.startswith(PREFIX) else "export"
     place = "  # the folder of this card" if address == HERE else ""
+    picture = "" if len(description["shape"]) == 2 else 'G.grid(64).save("samples.png")'
     code = f"""
 import lit_gan
 
 G = lit_gan.load("{address}"){place}
 x = G.sample(16, seed=0)
-G.grid(64).save("samples.png")
+{picture}
 """
     return f"With lit_gan and its extra `{extra}` (`pip install 'lit_gan[{extra}]'`):\n\n" + code_block(code)
 

@@ -32,7 +32,10 @@ class FeatureSuite(Suite):
                 them.
         """
         if len(source.shape) != 3:
-            raise UserError(f"{self.lacks_images(source)}: choose metrics=modes for points, metrics=ngrams for text.")
+            raise UserError(
+                f"{self.lacks_images(source)}: choose metrics=modes for points, metrics=ngrams for text, "
+                f"metrics=none for single numbers."
+            )
         self.extractor.prepare(source, device)
 
     def lacks_images(self, source: Source) -> str:

@@ -54,7 +54,8 @@ class Autoencoder(game.Discriminator):
         """
         raise UserError(
             "This model's D has no last layer, its logit is a reconstruction error, so it cannot be combined with "
-            "what changes a last layer (labels=projection, reg=minibatch_discrimination): choose another model."
+            "what changes a last layer (labels=projection, reg=minibatch_discrimination): leave that out, or choose "
+            "labels that leave it alone, such as labels=cgan, or another model."
         )
 
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:

@@ -17,6 +17,7 @@ from lit_gan.layers import (
     operators,
     out_axis,
     plain_weight_layers,
+    require_weights,
     stored_weight_layers,
     trained_weight,
 )
@@ -102,8 +103,9 @@ class SpectralPenalty(Regularizer):
 
         Raises:
             UserError: they are reparametrised, and what divides them by their norm makes the
-                penalty mean nothing.
+                penalty mean nothing; or there are none.
         """
+        require_weights(D, self.name)
         plain_weight_layers(D, self.name)
         self.norms.extend(LargestSingularValue(matrix.detach()) for matrix in applied_weights(D))
 
@@ -134,8 +136,9 @@ class Orthonormal(Regularizer):
         """Initialises D's weights as random orthonormal operators.
 
         Raises:
-            UserError: they are reparametrised by an earlier entry of `reg`.
+            UserError: they are reparametrised by an earlier entry of `reg`, or there are none.
         """
+        require_weights(D, self.name)
         for layer in stored_weight_layers(D, self.name):
             weight = layer.weight.detach().movedim(out_axis(layer), 0)
             weight.copy_(nn.init.orthogonal_(torch.empty_like(weight, memory_format=torch.contiguous_format)))
@@ -179,6 +182,14 @@ class Orthogonal(Regularizer):
     def __init__(self, weight: Number = 1e-4, network: Literal["g", "d"] = "g", every: CountOrNone = None):
         super().__init__(weight, every)
         self.network = network
+
+    def check(self, G: Generator, D: Discriminator) -> None:
+        """Holds that there is something to regularize.
+
+        Raises:
+            UserError: the player has no layer with a weight.
+        """
+        require_weights({"g": G, "d": D}[self.network], self.name)
 
     def d(self, turn: Turn) -> Float[Tensor, ""] | None:
         """The sum over D's layers, if it is D that is regularized."""

@@ -310,8 +310,8 @@ class ConditionalBatchNorm(Conditional):
         norms = [(name, layer) for name, layer in G.named_modules() if isinstance(layer, _BatchNorm)]
         if not norms:
             raise UserError(
-                "reg.conditional_batch_norm finds no batch normalisation in G: choose labels that reach G in another "
-                "way, such as labels=cgan."
+                "reg.conditional_batch_norm finds no batch normalisation in G: choose a model that has it, such as "
+                "model=dcgan, or labels that reach G in another way, such as labels=cgan."
             )
         within = [(name, norm) for name, norm in norms if is_in_block(name)]
         for name, norm in within or norms:

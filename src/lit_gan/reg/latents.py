@@ -20,11 +20,10 @@ class ModeSeeking(Regularizer):
 
     The means are over all numbers of a batch, of which each of several processes has a part: the
     ratio of two means, as in the authors' code (DCGAN-Mode-Seeking), which minimises the inverse
-    where the paper maximises the ratio. There
-    the losses see the samples of both latent vectors, which G makes in one batch; here those of the
-    turn alone. It pays G for contrast, so that its output should be bounded. Both samples are made
-    here, in two batches, as other regularizers may have changed those of the turn; noise that G
-    draws for each sample counts as a difference.
+    where the paper maximises the ratio. There the losses see the samples of both latent vectors,
+    which G makes in one batch; here those of the turn alone. It pays G for contrast, so that its
+    output should be bounded. Both samples are made here, in two batches, as other regularizers may
+    have changed those of the turn; noise that G draws for each sample counts as a difference.
 
     Args:
         weight: lambda, 1 in the authors' code.
@@ -115,7 +114,8 @@ class LOGAN(Regularizer):
         with fixed(turn.G) if turn.player == "d" else fixed(), torch.enable_grad():
             samples = asked(turn.G, torch.cat([own, codes], 1), turn.y_fake)
             logits = asked(turn.D, samples, turn.y_fake).logits
-            (slope,) = torch.autograd.grad(logits.sum(), own, create_graph=True)
+            # 0 where G does not look at its latent vector, as that of the Dirac-GAN
+            (slope,) = torch.autograd.grad(logits.sum(), own, create_graph=True, materialize_grads=True)
         return self.alpha * slope / (self.beta + slope.square().sum(1, keepdim=True))
 
     def d(self, turn: Turn) -> Scalar | None:

@@ -9,7 +9,15 @@ from torch.nn.utils import parametrize
 
 from lit_gan.errors import UserError, written
 from lit_gan.game import Discriminator, Generator, Regularizer, single_precision
-from lit_gan.layers import LargestSingularValue, Matrix, as_matrix, out_axis, plain_weight_layers, stored_weight_layers
+from lit_gan.layers import (
+    LargestSingularValue,
+    Matrix,
+    as_matrix,
+    out_axis,
+    plain_weight_layers,
+    require_weights,
+    stored_weight_layers,
+)
 from lit_gan.ranges import Count, Positive, Switch, WholeOrNone, checked
 
 
@@ -45,8 +53,9 @@ def divisible_layers(network: Generator | Discriminator, name: str) -> list[nn.M
     norm.
 
     Raises:
-        UserError: as `plain_weight_layers`, or a weight is 0 at the start.
+        UserError: as `plain_weight_layers`, or there are none, or one is 0 at the start.
     """
+    require_weights(network, name)
     layers = plain_weight_layers(network, name)
     if any(not layer.weight.any() for layer in layers if not layer.weight.is_meta):
         raise UserError(

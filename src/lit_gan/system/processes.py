@@ -38,7 +38,7 @@ def rank_and_size() -> tuple[int, int]:
     return distributed.get_rank(), distributed.get_world_size()
 
 
-def listed(x: T) -> list[T]:
+def from_each(x: T) -> list[T]:
     """What each process calls with, in the order of rank; all must call."""
     if not distributed.is_initialized():
         return [x]
@@ -50,7 +50,8 @@ def listed(x: T) -> list[T]:
 def gathered(x: Tensor) -> Tensor:
     """What each process calls with, on the CPU, one after the other along the first axis; all must
     call."""
-    return torch.cat(listed(x))
+    parts = from_each(x)
+    return torch.cat(parts) if len(parts) > 1 else x
 
 
 def from_all(x: Tensor) -> Tensor:

@@ -138,11 +138,14 @@ class TrainingRun:
         return self.checkpoint is not None and self.checkpoint.parent.parent != self.directory
 
     def load(self, content: dict[str, Any]) -> None:
-        """Puts the weights of the content of `checkpoint` into the players.
+        """Puts the weights of the content of `checkpoint` into the players, which have the precision of
+        the training from here on.
 
         Raises:
             UserError: they do not fit, or they are of a run that has come as far as this branch is to go.
         """
+        # Lightning restores before it converts, which would round weights in double precision to single
+        self.trainer.precision_plugin.convert_module(self.gan)
         try:
             load_weights(self.gan, content, self.checkpoint)
         except UserError:
