@@ -497,6 +497,7 @@ class TestBadInput:
         sentence = refusal(monkeypatch, capsys, train, "train", f"resume={tmp_path / 'run'}", "updates=20")
         assert "generator update" in sentence
         assert "the checkpoint of update 2 was kept" in sentence
+        assert f"(resume={tmp_path / 'run'} hydra.run.dir=NEW optim.d.lr=LOWER optim.g.lr=LOWER)" in sentence
         assert content(tmp_path / "run")["global_step"] == 2
         assert json.loads((tmp_path / "run" / "results.json").read_text())["status"] == "failed"
 

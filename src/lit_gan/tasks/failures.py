@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from omegaconf import DictConfig
 
@@ -57,19 +58,31 @@ def exit_if_another_failed(results: Results, processes: int) -> None:
 
 
 @contextmanager
-def advising(what_is_kept: Callable[[], str]) -> Iterator[None]:
+def advising(directory: Path, saved: Callable[[], int | None]) -> Iterator[None]:
     """Adds, to the sentence of a training that diverged or cannot write, what is left of it and
     what to do.
 
     Args:
-        what_is_kept: gives the part of the sentence about the newest checkpoint.
+        directory: of the run.
+        saved: gives the update of the newest checkpoint; None if there is none.
     """
     try:
         yield
     except Diverged as error:
-        raise UserError(
-            f"{error}, and {what_is_kept()}; lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer "
-            f"(reg=spectral)."
-        ) from error
+        raise UserError(f"{error}, and {what_is_kept(saved())}; {calmer_game(directory, saved())}.") from error
     except Unwritable as error:
-        raise UserError(f"{str(error).rstrip('.')}; {what_is_kept()}.") from error
+        goes_on = "" if saved() is None else f", from which resume={directory} goes on"
+        raise UserError(f"{str(error).rstrip('.')}; {what_is_kept(saved())}{goes_on}.") from error
+
+
+def what_is_kept(update: int | None) -> str:
+    """The part of a failure's sentence about the newest checkpoint."""
+    return "there is no checkpoint yet" if update is None else f"the checkpoint of update {update} was kept"
+
+
+def calmer_game(directory: Path, update: int | None) -> str:
+    """What to do about a training that diverged; to resume it would be to play the same game again."""
+    if update is None:
+        return "lower the learning rate (optim.d.lr, optim.g.lr) or add a regularizer (reg=spectral)"
+    branch = f"resume={directory} hydra.run.dir=NEW optim.d.lr=LOWER optim.g.lr=LOWER"
+    return f"lower the learning rate from there on, in a branch ({branch}), or begin anew with reg=spectral"

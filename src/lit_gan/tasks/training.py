@@ -89,7 +89,7 @@ def train_from(checkpoint: Path | None, config: DictConfig, results: Results) ->
         run = TrainingRun(config, results, checkpoint, update)
         if saved:
             run.load(saved)
-        with closing_wandb(run.loggers), telling_the_end(run.told, results), advising(run.what_is_kept):
+        with closing_wandb(run.loggers), telling_the_end(run.told, results), advising(run.directory, run.saved):
             run.train()
 
 
@@ -256,6 +256,10 @@ class TrainingRun:
         for logger in self.trainer.loggers:
             logger.log_metrics({f"{FINAL}{name}": value for name, value in record["scores"].items()}, step=update)
 
+    def saved(self) -> int | None:
+        """The update of the newest checkpoint; None if there is none."""
+        return self.checkpoints.saved
+
     def signs_of_collapse(self) -> list[str]:
         """A sentence for each sign of a collapse that the end of the training shows."""
         signs = [exploded_loss(self.table.path)]
@@ -264,13 +268,6 @@ class TrainingRun:
         if self.trainer.global_step >= SETTLED:
             signs.append(equal_samples(self.gan.generator(ema=True), self.source))
         return [sign for sign in signs if sign]
-
-    def what_is_kept(self) -> str:
-        """The part of a failure's sentence about the checkpoint to resume from."""
-        update = self.checkpoints.saved
-        if update is None:
-            return "there is no checkpoint yet"
-        return f"the checkpoint of update {update} was kept, from which resume={self.directory} goes on"
 
 
 def quieten_libraries() -> None:
