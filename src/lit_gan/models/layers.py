@@ -45,7 +45,7 @@ def halvings(size: int) -> int:
 REMEDIES = {
     1: "points need model=mlp or, for a D that reconstructs, model=autoencoder_mlp",
     2: "text needs model=text_resnet",
-    3: "set data.image_size to one of these or choose another model",
+    3: "set data.image_size (data.base.image_size of stacked sets) to one of these or choose another model",
 }
 """What helps, by the dimensions of a sample."""
 
