@@ -343,6 +343,11 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     return {name: torch.linalg.svdvals(in_float64(matrix)).cpu() for name, matrix in matrices.items()}
 
 
+def letter_of(network: Generator | Discriminator) -> str:
+    """What a player is called, "G" or "D"."""
+    return "D" if isinstance(network, Discriminator) else "G"
+
+
 def require_weights(network: Generator | Discriminator, name: str) -> None:
     """Refuses a player without weights to a regularizer called `name` that makes something of those.
 
@@ -350,9 +355,9 @@ def require_weights(network: Generator | Discriminator, name: str) -> None:
         UserError: no layer of the player has a weight.
     """
     if not operators(network):
-        player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} finds no convolution or linear layer in {player}: leave it out, or choose another model."
+            f"reg={name} finds no convolution or linear layer in {letter_of(network)}: leave it out, or choose another "
+            f"model."
         )
 
 
@@ -365,10 +370,9 @@ def plain_weight_layers(network: Generator | Discriminator, name: str) -> list[n
     """
     layers = operators(network)
     if any(is_reparametrised(layer) for layer in layers):
-        player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} finds {player}'s weights already reparametrised by another entry of reg, as spectral does: "
-            f"leave one of the two out."
+            f"reg={name} finds {letter_of(network)}'s weights already reparametrised by another entry of reg, as "
+            f"spectral does: leave one of the two out."
         )
     return layers
 
@@ -382,10 +386,9 @@ def stored_weight_layers(network: Generator | Discriminator, name: str) -> list[
     """
     layers = plain_weight_layers(network, name)
     if any(equalisation(layer) is not None for layer in layers):
-        player = "D" if isinstance(network, Discriminator) else "G"
         raise UserError(
-            f"reg={name} changes weights as they are stored, and {player} applies others, as its learning rates are "
-            f"equalised by the chosen model or labels: leave it out, as in reg=[r1]."
+            f"reg={name} changes weights as they are stored, and {letter_of(network)} applies others, as its learning "
+            f"rates are equalised by the chosen model or labels: leave it out, as in reg=[r1]."
         )
     return layers
 

@@ -57,7 +57,8 @@ def owner_of_argument(name: str, config: DictConfig) -> str | None:
     `optim.d.weight_decay`; None if none takes it."""
     parent, _, word = name.rpartition(".")
     node = OmegaConf.select(config, parent) if parent else None
-    target = TRAINER if parent == "trainer" else node.get("_target_") if isinstance(node, DictConfig) else None
+    default = TRAINER if parent == "trainer" else None  # its YAML does not name its class
+    target = node.get("_target_", default) if isinstance(node, DictConfig) else None
     owner = locate_if_there(target) if target else None
     return target if owner and word in inspect.signature(owner).parameters else None
 

@@ -89,6 +89,7 @@ def train_from(checkpoint: Path | None, config: DictConfig, results: Results) ->
         run = TrainingRun(config, results, checkpoint, update)
         if saved:
             run.load(saved)
+            run.check_turns_left()
         with closing_wandb(run.loggers), telling_the_end(run.told, results), advising(run.directory, run.saved):
             run.train()
 
@@ -142,7 +143,7 @@ class TrainingRun:
         the training from here on.
 
         Raises:
-            UserError: they do not fit, or they are of a run that has come as far as this branch is to go.
+            UserError: they do not fit.
         """
         # Lightning restores before it converts, which would round weights in double precision to single
         self.trainer.precision_plugin.convert_module(self.gan)
@@ -153,6 +154,13 @@ class TrainingRun:
             if self.branches and (changed := first_difference(recorded_config(parent), self.as_chosen, FIXES_WEIGHTS)):
                 raise unfit_state(parent, *changed) from None
             raise
+
+    def check_turns_left(self) -> None:
+        """Holds that a branch that begins has something to play.
+
+        Raises:
+            UserError: the run that it begins in has come as far as the branch is to go.
+        """
         if self.branches and self.update == self.config.updates:
             raise UserError(
                 f"updates={self.update} leaves a branch nothing to play, as {self.checkpoint} is of update "
