@@ -91,7 +91,7 @@ def test_a_run_whose_time_was_over_goes_on_without_that_limit(stopped_by, end, t
     (tmp_path / "checkpoints" / "last.ckpt").touch()
     command = f"go on    {shell_command('train', f'resume={tmp_path}')}{end}"
     cell = Cell(".", tmp_path, "stopped", {"status": "stopped", "updates": 5, "stopped_by": stopped_by})
-    assert command in next_lines(tmp_path, "stopped", (1, 32, 32), True, stopped_by)
+    assert command in next_lines(tmp_path, {"status": "stopped", "stopped_by": stopped_by}, (1, 32, 32))
     assert command in [*run_lines(cell)]
 
 
@@ -99,5 +99,5 @@ def test_a_run_whose_time_was_over_goes_on_without_that_limit(stopped_by, end, t
 def test_a_run_without_metrics_is_not_sent_to_an_evaluation_that_refuses_it(scored, tmp_path):
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "last.ckpt").touch()
-    text = "\n".join(next_lines(tmp_path, "finished", (1, 32, 32), scored))
+    text = "\n".join(next_lines(tmp_path, {"status": "finished", "final": scored}, (1, 32, 32)))
     assert ("lit_gan.sample run=" in text, "lit_gan.evaluate run=" in text) == (True, scored)

@@ -74,29 +74,22 @@ def closing_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]
         f"time     {seconds['training']:.0f} s training, {seconds['evaluation']:.0f} s evaluation",
         *(f"warning  {sentence}" for sentence in results.get("warnings", [])),
         f"{results['status']:<8} at update {results['updates']}{stopped_by}: {directory}",
-        *next_lines(directory, results["status"], shape, bool(results["final"]), results.get("stopped_by")),
+        *next_lines(directory, results, shape),
     ]
 
 
-def next_lines(
-    directory: Path, status: str, shape: Sequence[int], scored: bool, stopped_by: str | None = None
-) -> list[str]:
+def next_lines(directory: Path, results: dict[str, Any], shape: Sequence[int]) -> list[str]:
     """The files to look at, and the commands that go on with a run; no lines for one that has
-    failed.
-
-    Args:
-        scored: whether the run has metrics, which its evaluation would take.
-        stopped_by: what has ended it early, as in its record.
-    """
-    if status not in ("finished", "stopped"):
+    failed."""
+    if results["status"] not in ("finished", "stopped"):
         return []
     there = [str(directory / name) for name in FILES if (directory / name).exists()]
     look_at = f"look at  {', '.join(there)}"
-    if status == "stopped":
-        return [f"go on    {command_that_goes_on(directory, stopped_by)}", look_at]
+    if results["status"] == "stopped":
+        return [f"go on    {command_that_goes_on(directory, results.get('stopped_by'))}", look_at]
     if not checkpoint_path(directory).exists():  # after a fast_dev_run
         return [look_at]
-    evaluation = f"    {run_command('evaluate', 'run', directory)}" if scored else ""
+    evaluation = f"    {run_command('evaluate', 'run', directory)}" if results["final"] else ""
     return [
         look_at,
         f"next     {run_command('sample', 'run', directory)}{evaluation}",
