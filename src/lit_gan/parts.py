@@ -15,6 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lit_gan.errors import UserError, one_line
+from lit_gan.system.memory import ran_out, shortage
 
 
 def build_part(part: DictConfig | None, kind: type = object) -> Any:
@@ -87,6 +88,8 @@ def why_not_built(error: InstantiationException) -> str:
     if isinstance(cause, UserError):
         names_it = re.search(rf"\b{key.split('.')[0]}[.=]", str(cause))
         return str(cause) if names_it else f"{key} cannot be made with its present settings: {cause}"
+    if ran_out(cause):
+        return f"{key} cannot be made as large as that: {shortage(cause)}; lower the setting that says how large it is."
     return f"{key} cannot be made with its present settings: {one_line(str(cause))}, so correct the one named."
 
 

@@ -22,6 +22,7 @@ from lit_gan.cli.own_configs import flag_as_setting, own_folders
 from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
+from lit_gan.system.memory import ran_out, shortage
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
@@ -35,6 +36,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(cause, UserError):
             return one_line(str(cause))
     for cause in chain:
+        if ran_out(cause):
+            return f"{shortage(cause)}: lower {TAKES_MEMORY.get(config_name, 'what takes it')}."
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)
         if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark:
@@ -42,6 +45,14 @@ def explain(error: BaseException, config_name: str) -> str | None:
         if isinstance(cause, UnicodeDecodeError) and (path := own_file_of_other_encoding()):
             return not_utf8(seen_from_here(path))
     return explain_file(error, config_name) or explain_engine(error)
+
+
+TAKES_MEMORY = {
+    "train": "the width of the networks, batch_size or data.image_size",
+    "evaluate": "the batch_size of the protocol (protocol.full.batch_size=50)",
+    "classify": "data.image_size",
+} | dict.fromkeys(("sample", "analyze", "explore"), "batch_size")
+"""The settings by which commands take memory."""
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

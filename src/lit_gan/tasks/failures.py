@@ -1,6 +1,7 @@
 """What goes wrong in the middle of a training, and the sentence that answers it."""
 
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,13 +14,14 @@ from lit_gan.data.module import lost_process
 from lit_gan.errors import UserError
 from lit_gan.records.files import Unwritable
 from lit_gan.records.results import Results
+from lit_gan.system.memory import ran_out, shortage
 from lit_gan.tasks.trainer import is_refusal, refusal
 
 
 @contextmanager
 def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
-    """Turns the errors of Lightning, W&B or a worker of the data into UserErrors, where one
-    sentence can answer them.
+    """Turns the errors of Lightning, W&B or a worker of the data, and memory that is not there, into
+    UserErrors, where one sentence can answer them.
 
     Args:
         processes: that train together.
@@ -39,9 +41,28 @@ def explaining(config: DictConfig, results: Results, processes: int) -> Iterator
         exit_if_another_failed(results, processes)
         if lost := lost_process(error, config.workers):
             raise lost from error
+        if ran_out(error):
+            raise UserError(f"{shortage(error)}: {less_memory(config, error)}.") from error
         if is_refusal(error):
             raise UserError(refusal(config.trainer, error)) from error
         raise
+
+
+def less_memory(config: DictConfig, error: BaseException) -> str:
+    """What a training can do with less memory: its updates, or its scores if those had too little."""
+    fewer = "or let fewer processes run side by side"
+    if any(module.startswith("lit_gan.metrics") for module in modules_below(error)):
+        used = dict.fromkeys(config.metrics[when] for when in ("during", "final"))
+        names = " and ".join(f"protocol.{name}.batch_size={config.protocol[name].batch_size}" for name in used)
+        return f"lower {names}, {fewer}"
+    parts = 2 * config.optim.accumulate
+    smaller = f"set optim.accumulate={parts} for gradients out of smaller parts of it"
+    return f"lower batch_size={config.batch_size} or the width of the networks, {smaller}, {fewer}"
+
+
+def modules_below(error: BaseException) -> list[str]:
+    """The names of the modules through which an exception has come, outermost first."""
+    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def exit_if_another_failed(results: Results, processes: int) -> None:
