@@ -412,6 +412,8 @@ class Regularizer(Term):
     alike."""
     changes_samples: bool = False
     """Whether it puts other generated samples before D than G has made."""
+    turns_images: bool = False
+    """Whether it shows D images that are turned by quarters, or by any angle."""
     adds_term: bool = True
     """Whether its `d` and `g`, where it has them, are terms, which `weight` multiplies."""
 
