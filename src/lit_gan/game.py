@@ -165,6 +165,10 @@ class Generator(nn.Module):
         source = generator.device if generator is not None else parameter.device
         return torch.cat([part.draw(n, source, generator) for part in self.latents], 1).to(parameter)
 
+    def own_and_appended(self, z: Latents) -> tuple[Float[Tensor, "b own"], Float[Tensor, "b codes"]]:
+        """The network's own latent vector, and the codes that regularizers have appended to it."""
+        return z.tensor_split([self.latents[0].size], 1)
+
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for networks that look at labels."""
         return self.body(z, y)
