@@ -28,6 +28,7 @@ from hydra.core.plugins import Plugins  # noqa: E402
 from torch import nn  # noqa: E402
 
 from lit_gan import game  # noqa: E402
+from lit_gan.cli.resolvers import register_resolvers  # noqa: E402
 from lit_gan.data import image_source  # noqa: E402
 
 Plugins.instance()  # registers what reads files of a package
@@ -207,6 +208,7 @@ def compose():
     """A training config: compose("model=mlp", "reg=[spectral]")."""
 
     def make(*overrides):
+        register_resolvers()
         with hydra.initialize_config_module("lit_gan.conf", version_base="1.3"):
             return hydra.compose("train", list(overrides))
 

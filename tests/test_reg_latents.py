@@ -18,6 +18,7 @@ from lit_gan.reg.codes import InfoGAN
 from lit_gan.reg.gradients import R2
 from lit_gan.reg.inputs import DiffAugment, ExperienceReplay, InstanceNoise
 from lit_gan.reg.latents import LOGAN, ModeSeeking
+from lit_gan.reg.outputs import LatentConsistency
 from lit_gan.reg.weights import SpectralNorm
 
 
@@ -73,6 +74,35 @@ def test_mode_seeking_is_a_ratio_of_means_of_the_same_labels(linear_d):
     assert y is y_other is turn.y_fake
     ratio = (z.square() - other.square()).abs().mean() / (z - other).abs().mean()
     assert value.item() == pytest.approx(1 / (ratio.item() + 1e-5))
+
+
+def with_codes():
+    """Players with a code of ten classes and two of numbers beside a z of length 2."""
+    G, D = mlp.Generator((2,), z_dim=2, width=8), mlp.Discriminator((2,), width=8)
+    InfoGAN().attach(G, D)
+    return G, D
+
+
+def test_mode_seeking_sees_a_collapse_within_each_code():
+    G, D = with_codes()
+    with torch.no_grad():
+        G.body[0].weight[:, :2] = 0
+    turn = turn_of("g", G, D, 64)
+    assert turn.x_fake.std(0).min() > 0.01
+    assert ModeSeeking().g(turn).item() == pytest.approx(1e5, rel=0.01)
+
+
+@pytest.mark.parametrize("reg", [ModeSeeking(), LatentConsistency()])
+def test_other_latent_vectors_have_the_same_codes(reg):
+    G, D = with_codes()
+    seen = []
+    G.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    turn = turn_of("g", G, D)
+    reg.g(turn)
+    z, other = seen
+    assert torch.equal(z, turn.z)
+    assert torch.equal(other[:, 2:], z[:, 2:])
+    assert not other[:, :2].eq(z[:, :2]).any()
 
 
 def test_mode_seeking_is_no_matter_of_d(linear_d):
@@ -161,9 +191,7 @@ def test_a_share_is_moved_uniform_latents_stay_inside_and_codes_as_they_are(line
     turn = turn_of("d", G, D)
     LOGAN(alpha=9, rate=1).stage(turn)
     assert turn.z.eq(1).all()
-    G, D, info = mlp.Generator((2,), z_dim=2, width=8), mlp.Discriminator((2,), width=8), InfoGAN()
-    info.attach(G, D)
-    turn = turn_of("g", G, D)
+    turn = turn_of("g", *with_codes())
     before = turn.z.clone()
     LOGAN(rate=1).stage(turn)
     assert torch.equal(turn.z[:, 2:], before[:, 2:])

@@ -13,6 +13,8 @@ import torch.nn.functional as F
 from lit_gan.errors import UserError
 from lit_gan.game import Turn
 from lit_gan.models import autoencoder, biggan_deep, dcgan, mlp, r3gan, sngan_resnet
+from lit_gan.reg.adaptive import ADA, APA
+from lit_gan.reg.inputs import DiffAugment
 from lit_gan.reg.minibatch import MinibatchDiscrimination
 from lit_gan.reg.self_supervision import SSGAN, InfoMax, info_nce, turned
 from lit_gan.reg.virtual import VirtualBatchNorm
@@ -88,6 +90,34 @@ def test_turns_of_an_image_with_a_corner_are_learned():
 def test_what_is_not_square_is_refused():
     with pytest.raises(UserError, match=r"reg=ssgan turns square images .*\[2\]"):
         SSGAN().attach(mlp.Generator((2,), width=2), mlp.Discriminator((2,), width=2))
+
+
+def quarters_by_corner(policy, multipliers=None):
+    """How often a corner that was on top on the left is in each of the four, by the quarter that D is to tell."""
+    reg = ADA(policy, multipliers, p=1, target=None)
+    x = torch.zeros(4000, 1, 16, 16)
+    x[..., 4:6, 4:6] = 1
+    images, _, quarters = turned(reg.augmented(x), torch.zeros(4000, dtype=torch.long))
+    halves = images.unflatten(2, (2, 8)).unflatten(4, (2, 8)).sum((1, 3, 5)).flatten(1)
+    counts = torch.zeros(4, 4)
+    return counts.index_put_((quarters, halves.argmax(1)), torch.ones(4000), accumulate=True) / 1000
+
+
+@pytest.mark.parametrize("word", ["rotate_90", "rotation"])
+def test_an_augmentation_that_turns_images_leaves_d_nothing_to_tell_and_is_refused(word):
+    torch.testing.assert_close(quarters_by_corner(["x_flip", word]), torch.full((4, 4), 0.25), atol=0.08, rtol=0)
+    reg, ada = SSGAN(), ADA(["x_flip", word])
+    ada.name = "ada"
+    with pytest.raises(UserError, match=r"reg=ssgan .* reg=ada .*: leave rotate_90 and rotation out of reg.ada.policy"):
+        reg.check_others({"ada": ada, "ssgan": reg})
+
+
+def test_an_augmentation_that_leaves_images_upright_goes_with_ssgan():
+    for policy, multipliers in ((["integer_shift", "hue"], None), (["rotate_90", "hue"], {"rotate_90": 0})):
+        shares = quarters_by_corner(policy, multipliers)
+        assert torch.equal(shares.amax(1), torch.ones(4))
+        reg = SSGAN()
+        reg.check_others({"ada": ADA(policy, multipliers), "apa": APA(), "ssgan": reg, "cut": DiffAugment()})
 
 
 # InfoMax-GAN

@@ -165,6 +165,10 @@ class Generator(nn.Module):
         source = generator.device if generator is not None else parameter.device
         return torch.cat([part.draw(n, source, generator) for part in self.latents], 1).to(parameter)
 
+    def own_and_appended(self, z: Latents) -> tuple[Float[Tensor, "b own"], Float[Tensor, "b codes"]]:
+        """The network's own latent vector, and the codes that regularizers have appended to it."""
+        return z.tensor_split([self.latents[0].size], 1)
+
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
         """Samples; y is for networks that look at labels."""
         return self.body(z, y)
@@ -412,6 +416,8 @@ class Regularizer(Term):
     alike."""
     changes_samples: bool = False
     """Whether it puts other generated samples before D than G has made."""
+    turns_images: bool = False
+    """Whether it shows D images that are turned by quarters, or by any angle."""
     adds_term: bool = True
     """Whether its `d` and `g`, where it has them, are terms, which `weight` multiplies."""
 

@@ -102,7 +102,7 @@ class SharedLabelGenerator(Generator):
 
     def __init__(self, shape: Sequence[int], z_dim: int, prior: str, label_size: int):
         super().__init__(shape, z_dim, prior)
-        self.embedding, self.label_size, self.length = None, label_size, z_dim
+        self.embedding, self.label_size = None, label_size
 
     def label_readers(self) -> list[nn.Module]:
         """The layers that would read the vector."""
@@ -117,10 +117,6 @@ class SharedLabelGenerator(Generator):
     def with_label(self, code: Latents, y: Labels | None) -> Tensor:
         """[b, n] with the vectors of the labels behind it, if there are any."""
         return code if self.embedding is None else torch.cat([code, self.embedding(y)], 1)
-
-    def own_and_appended(self, z: Latents) -> tuple[Latents, Latents]:
-        """The network's own latent vector, and what regularizers have appended to it."""
-        return z.tensor_split([self.length], 1)
 
 
 class LastLayer(Labelled):

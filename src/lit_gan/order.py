@@ -51,7 +51,7 @@ class Extragradient(Simultaneous):
     Gidel et al. 2019, Algorithm 2 without averaging and on the same samples in both steps
     (Algorithm 5); with Adam Algorithm 4, both steps shaping the moments. Constraints (`project`)
     hold after the second step only, and what a method keeps from turn to turn (k of BEGAN, a memory
-    of samples) moves in both.
+    of samples) moves in both: ADA and APA, which count the real samples of both, twice as fast.
     """
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:

@@ -251,6 +251,8 @@ MOVES: list[tuple[str, Callable[[Placement, Tensor], None]]] = [
     ("rotation", rotation),
     ("shift", shift),
 ]
+TURNS = (rotate_90, rotation)
+"""Those that turn an image."""
 COLORS: list[tuple[str, Callable[[Pictures, Tensor], Pictures]]] = [
     ("brightness", brighten),
     ("contrast", scale_contrast),
@@ -431,6 +433,7 @@ class ADA(Adaptive):
             [(way, multipliers.get(word, 1)) for word, way in ways if word in policy]
             for ways in (MOVES, [*COLORS, *CORRUPTIONS])
         )
+        self.turns_images = any(multiplier for way, multiplier in self.moves if way in TURNS)
         self.register_buffer("filter", torch.tensor(SYM6), persistent=False)
 
     def check(self, G: Generator, D: Discriminator) -> None:

@@ -20,10 +20,11 @@ class ModeSeeking(Regularizer):
 
     The means are over all numbers of a batch, of which each of several processes has a part: the
     ratio of two means, as in the authors' code (DCGAN-Mode-Seeking), which minimises the inverse
-    where the paper maximises the ratio. There the losses see the samples of both latent vectors,
-    which G makes in one batch; here those of the turn alone. It pays G for contrast, so that its
-    output should be bounded. Both samples are made here, in two batches, as other regularizers may
-    have changed those of the turn; noise that G draws for each sample counts as a difference.
+    where the paper maximises the ratio. What G is told beside z is the same for both: the label, and
+    codes such as InfoGAN's. There the losses see the samples of both latent vectors, which G makes in
+    one batch; here those of the turn alone. It pays G for contrast, so that its output should be
+    bounded. Both samples are made here, in two batches, as other regularizers may have changed those
+    of the turn; noise that G draws for each sample counts as a difference.
 
     Args:
         weight: lambda, 1 in the authors' code.
@@ -37,9 +38,10 @@ class ModeSeeking(Regularizer):
 
     def g(self, turn: Turn) -> Scalar:
         """Small where other latent vectors make other samples."""
-        other = turn.G.draw(len(turn.z))
-        samples = turn.G(turn.z, turn.y_fake) - turn.G(other, turn.y_fake)
-        return 1 / (samples.abs().mean() / (turn.z - other).abs().mean() + 1e-5)
+        own, codes = turn.G.own_and_appended(turn.z)
+        other, _ = turn.G.own_and_appended(turn.G.draw(len(turn.z)))
+        samples = turn.G(turn.z, turn.y_fake) - turn.G(torch.cat([other, codes], 1), turn.y_fake)
+        return 1 / (samples.abs().mean() / (own - other).abs().mean() + 1e-5)
 
 
 class LOGAN(Regularizer):
@@ -98,12 +100,11 @@ class LOGAN(Regularizer):
                 "reg=logan makes other samples than those whose slope reg=r2 is to find: put logan before it, as in "
                 "reg=[logan,r2]."
             )
-        prior = turn.G.latents[0]
-        own, codes = turn.z.detach().tensor_split([prior.size], 1)
+        own, codes = turn.G.own_and_appended(turn.z.detach())
         chosen = torch.rand(len(own), 1, device=own.device) < self.rate
         self.step = torch.where(chosen, self.natural_step(turn, own, codes), 0)
         moved = own + self.step
-        moved = moved.clamp(-1, 1) if isinstance(prior, Uniform) else moved
+        moved = moved.clamp(-1, 1) if isinstance(turn.G.latents[0], Uniform) else moved
         turn.z = torch.cat([moved, codes], 1)
         with fixed(turn.G) if turn.player == "d" else fixed():
             turn.show(x_fake=turn.G(turn.z, turn.y_fake))

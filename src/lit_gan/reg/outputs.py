@@ -64,7 +64,7 @@ class LatentConsistency(Regularizer):
     it means the same at any size. Together with `balanced_consistency` this is the paper's ICR,
     for which StudioGAN has d_weight 20.
     Both samples are made here, as other regularizers may have changed those of the turn; noise that
-    G draws for each sample counts as a difference.
+    G draws for each sample counts as a difference. Codes beside z stay as they are.
 
     Args:
         d_weight, g_weight: lambda_dis and lambda_gen, 5 and 0.5.
@@ -85,7 +85,8 @@ class LatentConsistency(Regularizer):
 
     def pair(self, turn: Turn) -> tuple[Images, Images]:
         """G(z) and G(z + dz)."""
-        nearby = turn.z + self.sigma * torch.randn_like(turn.z)
+        own, codes = turn.G.own_and_appended(turn.z)
+        nearby = torch.cat([own + self.sigma * torch.randn_like(own), codes], 1)
         return turn.G(turn.z, turn.y_fake), turn.G(nearby, turn.y_fake)
 
     def d(self, turn: Turn) -> Scalar:

@@ -1,5 +1,7 @@
 """Tasks for D that need no labels: which way up an image is, and which local features belong to it."""
 
+from collections.abc import Mapping
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -52,6 +54,18 @@ class SSGAN(Regularizer):
         if len(G.shape) != 3 or G.shape[1] != G.shape[2]:
             raise WrongShape(G, "reg=ssgan turns square images by quarters", "leave it out")
         D.heads[self.name] = nn.Linear(D.n_features, 4)
+
+    def check_others(self, regs: Mapping[str, Regularizer]) -> None:
+        """Holds that the images which it turns are upright.
+
+        Raises:
+            UserError: a regularizer has turned them already, so that nobody could tell by how much.
+        """
+        if turning := next((name for name, reg in regs.items() if reg.turns_images), None):
+            raise UserError(
+                f"reg={self.name} has D tell by how many quarters an image is turned, and reg={turning} turns images "
+                f"before: leave rotate_90 and rotation out of reg.{turning}.policy, or one of the two out of reg."
+            )
 
     def d(self, turn: Turn) -> Scalar:
         """On real images."""
