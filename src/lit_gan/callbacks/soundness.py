@@ -1,6 +1,5 @@
 """Whether a training can go well, and whether a checkpoint would be worth resuming from."""
 
-import copy
 from typing import Any
 
 import torch
@@ -11,6 +10,7 @@ from torch.optim import Optimizer
 from lit_gan.callbacks.random_state import RandomState
 from lit_gan.curves import Diverged
 from lit_gan.errors import UserError
+from lit_gan.layers import copied
 from lit_gan.module import GAN
 from lit_gan.order import Order
 from lit_gan.sampling import Sampler
@@ -59,7 +59,7 @@ class Soundness(Callback):
         """
         x = Sampler(gan.G)(self.batch_size).to(gan.dtype)
         y = torch.zeros(self.batch_size, dtype=torch.long, device=gan.device)
-        logits = copy.deepcopy(gan.D).eval()(x, y).logits
+        logits = copied(gan.D).eval()(x, y).logits
         if not torch.isfinite(logits).all():
             raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
 

@@ -21,11 +21,13 @@ from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
 from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import as_override_value, override_key
+from lit_gan.own_code import faulty_line
 from lit_gan.parts import why_not_built
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
-    """One sentence for a mistake of the user's; None for an error of the package's own.
+    """One sentence for a mistake of the user's; None for an error of the package's own, or of code of the
+    user's own, whose line only a traceback shows.
 
     Args:
         config_name: the primary config of the command.
@@ -34,6 +36,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
     for cause in chain:
         if isinstance(cause, UserError):
             return one_line(str(cause))
+    if any(map(faulty_line, chain)):
+        return None
     for cause in chain:
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)

@@ -6,6 +6,7 @@ from typing import Any
 import torch
 
 from lit_gan.data import Source
+from lit_gan.errors import not_written
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.sharing import Draw
@@ -39,7 +40,7 @@ class Suite:
 
     def prefix(self, source: Source) -> str:
         """The part of the full names of scores before the slash: "digits" in `digits/fid`."""
-        raise NotImplementedError
+        raise not_written(self, "prefix(source)")
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Loads what the scores need and refuses data of a wrong kind; by default, it accepts all.
@@ -83,7 +84,7 @@ class Suite:
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
         """The scores by their short names, after `prepare`, for the arguments of `evaluate`."""
-        raise NotImplementedError
+        raise not_written(self, "compute(draw, source, protocol, device)")
 
     def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
         """Scores within each class, after `prepare`; by default, there are none."""

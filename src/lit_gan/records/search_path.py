@@ -11,6 +11,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.own_code import INSTALLED, STANDARD_LIBRARY
 from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_folder
 
@@ -19,11 +20,6 @@ FILE_NAME = "search_path.yaml"
 
 SHIPPED_SWEEPS = "pkg://lit_gan.sweeps"
 """The place of the package's own sweeps, which needs no record."""
-
-INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
-"""Names of folders of installed packages, which every process finds."""
-
-STANDARD_LIBRARY = Path(importlib.__file__).parent.parent
 
 
 @dataclass(frozen=True)
