@@ -90,7 +90,7 @@ class TestLines:
             locate(f"{module}.A")
 
     def test_of_a_module_that_is_not_there_there_is_none(self, own):
-        with pytest.raises(UserError, match="correct the name, or say where own_nowhere.py lies"):
+        with pytest.raises(UserError, match=r"correct the name, or say where own_nowhere.py lies"):
             made(target="own_nowhere.A")
 
     def test_of_a_constructor(self, own):
@@ -160,7 +160,7 @@ class TestNetworks:
     def test_what_cannot_be_copied(self):
         G = OwnG()
         G.numbers = (number for number in range(3))
-        with pytest.raises(UserError, match="test_own_code.OwnG cannot be copied .*generator"):
+        with pytest.raises(UserError, match=r"test_own_code.OwnG cannot be copied .*generator"):
             copied(G)
 
     def test_a_copy_has_weights_of_its_own(self):
