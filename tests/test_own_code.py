@@ -2,6 +2,8 @@
 
 import re
 import sys
+from contextlib import nullcontext
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +13,7 @@ from torch import nn
 
 from lit_gan.analysis.base import Analysis
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO
+from lit_gan.callbacks.soundness import Soundness
 from lit_gan.cli.mistakes import explain
 from lit_gan.curves import Curves
 from lit_gan.data.source import Source, StoredSplit
@@ -19,6 +22,7 @@ from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Reg
 from lit_gan.layers import copied
 from lit_gan.metrics.base import Suite
 from lit_gan.metrics.extractors import Extractor
+from lit_gan.optim import optimizer
 from lit_gan.order import Order
 from lit_gan.own_code import faulty_line
 from lit_gan.parts import build_part, locate
@@ -240,6 +244,66 @@ class TestMethods:
             curves.add("g/mine", 0.5)
         curves.close(1, 1)
         assert curves.latest == {}
+
+
+class OwnSuite(Suite):
+    def __init__(self, scores):
+        self.scores = scores
+
+    def prefix(self, source):
+        return "own"
+
+    def compute(self, *_):
+        return self.scores
+
+
+class TestScores:
+    @pytest.mark.parametrize("value", [2.0, np.float32(2), torch.tensor(2.0), torch.tensor([2])])
+    def test_of_any_library_become_pythons_numbers(self, value):
+        score = OwnSuite({"x": value}).evaluate(None, None, None)["own/x"]
+        assert score == 2
+        assert type(score) in (int, float)
+
+    @pytest.mark.parametrize(
+        ("scores", "words"),
+        [
+            (1.0, "returns a float, but it must return a dict"),
+            ({"x": "good"}, "returns x='good', but a score must be one number"),
+            ({"x": torch.zeros(2)}, r"returns x=tensor\(\[0., 0.\]\), but"),
+        ],
+    )
+    def test_that_are_none(self, scores, words):
+        with pytest.raises(UserError, match=rf"test_own_code.OwnSuite.compute {words}"):
+            OwnSuite(scores).evaluate(None, None, None)
+
+
+class TestOptimizers:
+    def test_what_is_none(self):
+        with pytest.raises(UserError, match=r"optim.d._target_ makes a builtins.list, which is no optimizer"):
+            optimizer("d", list, OwnD())
+
+    def test_a_network_without_parameters(self):
+        with pytest.raises(UserError, match=r"model.G has no parameters .*game.Generator"):
+            optimizer("g", torch.optim.SGD, Generator((2,), 3))
+
+
+class Still(Order):
+    def play(self, game, moves):
+        game.differentiate(next(iter(moves)))
+
+
+class TestOrders:
+    @pytest.mark.parametrize(("updates", "refused"), [(3, True), (4, False), (5, True)])
+    def test_an_update_of_g_in_each_step(self, updates, refused):
+        trainer = SimpleNamespace(global_step=3, is_last_batch=False, max_steps=9)
+        gan, soundness = SimpleNamespace(order=Still(), optim=SimpleNamespace(n_dis=1, accumulate=1)), Soundness()
+        soundness.on_train_batch_start(trainer, gan, (torch.zeros(2),), 0)
+        trainer.global_step = updates
+        expected = (
+            pytest.raises(UserError, match=rf"Still.play has made {updates - 3} updates") if refused else nullcontext()
+        )
+        with expected:
+            soundness.on_train_batch_end(trainer, gan)
 
 
 class Kept:
