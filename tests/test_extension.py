@@ -1,6 +1,7 @@
 """A user's own trick: one class and one YAML outside the package, named on the command line like any other."""
 
 import csv
+import importlib
 import json
 import os
 import re
@@ -13,9 +14,13 @@ from types import SimpleNamespace
 
 import pytest
 import yaml
+from omegaconf import DictConfig
 
 from forks import run_fork
 from lit_gan.cli.arguments import complete_arguments
+from lit_gan.errors import UserError
+from lit_gan.records.files import read_yaml
+from lit_gan.records.search_path import check_modules, find_modules_of
 from lit_gan.reporting.findings import sweep_command
 from lit_gan.system.shell import interpreter
 
@@ -203,6 +208,49 @@ def test_its_directory_is_enough_to_resume_it(project, elsewhere, more):
     assert json.loads((copy / "results.json").read_text())["updates"] == 4
     places = yaml.safe_load((copy / ".hydra" / "search_path.yaml").read_text())
     assert f"file://{project / 'my_conf'}" in places["configs"]
+
+
+@pytest.fixture
+def two_runs(tmp_path, monkeypatch):
+    """The directories of two runs, whose classes lie in different files of one name; one stands in the project of
+    the second."""
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "b"), *sys.path])
+    monkeypatch.setattr(sys, "modules", dict(sys.modules))
+    for name in ("a", "b"):
+        (tmp_path / name / ".hydra").mkdir(parents=True)
+        (tmp_path / name / "tricks_of_two.py").write_text(f"class Mine:\n    name = '{name}'\n")
+        config = "{loss: {_target_: tricks_of_two.Mine}, reg: {}, model: {}, data: {}, optim: {}}"
+        (tmp_path / name / ".hydra" / "config.yaml").write_text(config)
+        (tmp_path / name / ".hydra" / "search_path.yaml").write_text(f"{{configs: [], modules: [{tmp_path / name}]}}")
+    monkeypatch.chdir(tmp_path / "b")
+    return tmp_path / "a", tmp_path / "b"
+
+
+class TestCodeOfOneName:
+    @pytest.mark.parametrize(("flags", "project"), [([], "a"), (["--config-dir", "mine"], "b")])
+    def test_that_of_the_run_counts_unless_configs_here_are_named(self, two_runs, flags, project):
+        complete_arguments([*flags, f"run={two_runs[0]}"], "evaluate")
+        assert importlib.import_module("tricks_of_two").Mine.name == project
+
+    def test_that_of_the_run_counts_in_a_notebook(self, two_runs):
+        find_modules_of(two_runs[0])
+        assert importlib.import_module("tricks_of_two").Mine.name == "a"
+
+    def test_that_of_another_run_is_refused(self, two_runs):
+        a, b = two_runs
+        find_modules_of(a)
+        importlib.import_module("tricks_of_two")
+        check_modules(a, read_yaml(a / ".hydra" / "config.yaml", DictConfig))
+        with pytest.raises(UserError, match=rf"run={b} was made with {b}/\S+, and this process has {a}/\S+ under"):
+            check_modules(b, read_yaml(b / ".hydra" / "config.yaml", DictConfig))
+        (b / "tricks_of_two.py").write_text((a / "tricks_of_two.py").read_text())
+        check_modules(b, read_yaml(b / ".hydra" / "config.yaml", DictConfig))
+
+    def test_that_of_a_run_whose_folder_is_gone_is_what_is_here(self, two_runs):
+        a, _ = two_runs
+        (a / ".hydra" / "search_path.yaml").write_text("{configs: [], modules: [/no/such/folder]}")
+        complete_arguments([f"run={a}"], "evaluate")
+        assert importlib.import_module("tricks_of_two").Mine.name == "b"
 
 
 @pytest.mark.parametrize("record", ["search_path.yaml", "hydra.yaml"])

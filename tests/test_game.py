@@ -6,6 +6,7 @@ from jaxtyping import TypeCheckError
 from torch import nn
 
 from lit_gan import game
+from lit_gan.errors import UserError
 from lit_gan.game import Loss, Regularizer, Turn, Verdict
 from lit_gan.layers import weight_layers
 from lit_gan.losses import Hinge, LeastSquares, NonSaturating
@@ -111,7 +112,7 @@ def test_a_regularizer_does_nothing_by_default(make_turn):
 def test_a_loss_must_say_what_both_players_minimise(make_turn):
     turn = make_turn("d", CountingD(), torch.randn(3, 2))
     for player in "dg":
-        with pytest.raises(NotImplementedError):
+        with pytest.raises(UserError, match=r"Loss has no method [dg]\(turn\)"):
             getattr(Loss(), player)(turn)
 
 

@@ -5,6 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import lit_gan.conf
 import pytest
 from omegaconf import OmegaConf
 
@@ -49,6 +50,8 @@ CONFIGS = {
     "loss/plain": "_target_: own_parts.Plain\n",
     "loss/nothing": "_target_: own_parts.Nothing\n",
     "loss/vector": "_target_: own_parts.Vector\n",
+    "loss/detached": "_target_: own_parts.Detached\n",
+    "loss/counted": "_target_: own_parts.Counted\n",
     "reg/plain": "plain: {_target_: own_parts.Plain}\n",
     "reg/vector": "vector: {_target_: own_parts.VectorTerm}\n",
     "reg/silent": "silent: {_target_: own_parts.Silent}\n",
@@ -83,6 +86,20 @@ class Vector(Loss):
 
     def g(self, turn):
         return -turn.fake.logits
+
+
+class Detached(Vector):
+    """A loss without a gradient for G."""
+
+    def g(self, turn):
+        return -turn.fake.logits.detach().mean()
+
+
+class Counted(Vector):
+    """A loss without a gradient for D."""
+
+    def d(self, turn):
+        return (turn.real.logits > 0).float().mean()
 
 
 class VectorTerm(Regularizer):
@@ -321,6 +338,11 @@ class TestClasses:
             ),
             (["loss=nothing"], "own_parts.Nothing.d returns None, but it must return one number"),
             (["loss=vector"], "own_parts.Vector.g returns a tensor of shape [8], but it must return one number"),
+            (
+                ["loss=detached"],
+                "own_parts.Detached.g returns a number without a gradient, and no regularizer adds one",
+            ),
+            (["loss=counted"], "own_parts.Counted.d returns a number without a gradient, and no regularizer adds one"),
             (["reg=vector"], "own_parts.VectorTerm.d returns a tensor of shape [8], but it must return one number"),
             (
                 ["loss=misnamed"],
@@ -341,6 +363,46 @@ class TestClasses:
 
     def test_a_regularizer_may_add_nothing(self, command, tmp_path):
         command("train", "--config-dir", "cfg", *TINY, "reg=silent", f"hydra.run.dir={tmp_path}")
+
+
+class TestNamesakes:
+    """Files of one's own with the name of a choice of the package, which Hydra would not read."""
+
+    @pytest.fixture
+    def namesakes(self, tmp_path):
+        shipped = Path(lit_gan.conf.__file__).parent
+        for group, name in [("loss", "hinge"), ("reg", "r1"), ("order", "alternating")]:
+            (tmp_path / group).mkdir()
+            (tmp_path / group / f"{name}.yaml").write_text((shipped / group / f"{name}.yaml").read_text())
+        return tmp_path
+
+    @pytest.mark.parametrize(
+        ("file", "words", "choice"),
+        [
+            ("loss/hinge", [], "loss=hinge"),
+            ("loss/hinge", ["--multirun", "loss=wasserstein,hinge"], "loss=hinge"),
+            ("reg/r1", ["reg=[spectral,r1]"], "reg=r1"),
+        ],
+    )
+    def test_that_differ_are_refused(self, refusal, namesakes, file, words, choice):
+        path = namesakes / f"{file}.yaml"
+        path.write_text(path.read_text() + "\n")
+        words = [f"hydra.searchpath=[file://{namesakes},pkg://lit_gan.sweeps]", *words]
+        assert (
+            refusal(*words) == f"{choice} is a choice of lit_gan's own, which is read in place of {path}: give "
+            "that file another name, and choose it by that."
+        )
+
+    def test_that_are_equal_or_not_chosen_are_none_of_a_mistake(self, command, namesakes, tmp_path):
+        (namesakes / "reg" / "r1.yaml").write_text("r1: {_target_: own_parts.Silent}\n")
+        command("train", "--config-dir", namesakes, *TINY, f"hydra.run.dir={tmp_path / 'run'}")
+
+    def test_an_old_run_goes_on_with_them(self, command, namesakes, tmp_path):
+        run = tmp_path / "run"
+        command("train", "--config-dir", namesakes, *TINY, f"hydra.run.dir={run}")
+        (namesakes / "loss" / "hinge.yaml").write_text("_target_: own_parts.Nothing\n")
+        command("train", f"resume={run}", "updates=2")
+        assert json.loads((run / "results.json").read_text())["updates"] == 2
 
 
 class TestDoubles:

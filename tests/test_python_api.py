@@ -117,6 +117,16 @@ class TestLoad:
         with pytest.raises(lit_gan.UserError, match="trained with no labels"):
             lit_gan.load(points).sample(1, label=0)
 
+    def test_random_numbers_go_on_as_if_nothing_had_been_loaded(self, run):
+        torch.manual_seed(3)
+        lit_gan.load(run).sample(2)
+        drawn = torch.rand(4)
+        assert torch.equal(drawn, torch.rand(4, generator=torch.Generator().manual_seed(3)))
+
+    def test_a_switch_is_true_or_false(self, run):
+        with pytest.raises(lit_gan.UserError, match="ema=no must be true or false"):
+            lit_gan.load(run, ema="no")
+
     def test_what_is_no_run_is_refused(self, run, tmp_path):
         with pytest.raises(lit_gan.UserError, match="is no run directory"):
             lit_gan.load(tmp_path)

@@ -29,7 +29,16 @@ class Curves:
 
     def add(self, name: str, value: Tensor) -> None:
         """Adds a value to the running interval; of a vector, which may be of another length after a
-        resume on other devices, its mean."""
+        resume on other devices, its mean.
+
+        Raises:
+            UserError: it is no tensor.
+        """
+        if not isinstance(value, Tensor):
+            raise UserError(
+                f'curves.add("{name}", {value!r}) takes a tensor, not a {type(value).__name__}: wrap it, '
+                f"torch.tensor({value!r})."
+            )
         self.history[name].append(mean(value.detach()))
 
     def close(self, first_update: int, last_update: int) -> None:

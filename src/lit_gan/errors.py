@@ -14,6 +14,16 @@ class UserError(Exception):
     way out."""
 
 
+def path_of(thing: Any) -> str:
+    """How a config names the class of an object: "my_losses.SquaredHinge"."""
+    return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def not_written(thing: Any, method: str) -> UserError:
+    """The error for a class of one's own that lacks a method which every class of its kind must have."""
+    return UserError(f"{path_of(thing)} has no method {method}, which every class of its kind needs: write it.")
+
+
 def written(value: Any) -> str:
     """A value as one types it on the command line: `null`, `true`, `[a,b]`, `{a:1,b:2}`."""
     if isinstance(value, dict | DictConfig):

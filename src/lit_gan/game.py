@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, not_written, path_of
 from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
@@ -75,7 +75,7 @@ class LatentPart:
 
     def draw(self, n: int, device: torch.device, generator: torch.Generator | None) -> Latents:
         """n vectors, [n, size]."""
-        raise NotImplementedError
+        raise not_written(self, "draw(n, device, generator)")
 
 
 @dataclass(frozen=True)
@@ -137,6 +137,8 @@ class Generator(nn.Module):
     """
 
     body: Layers
+    set_by_constructor = "latents"
+    """What only the constructor sets, by which one sees that a subclass has called it."""
 
     def __init__(self, shape: Sequence[int], z_dim: int, prior: str = "normal"):
         super().__init__()
@@ -185,6 +187,7 @@ class Discriminator(nn.Module):
     head: nn.Module
     pack: int = 1
     """Samples behind one logit."""
+    set_by_constructor = "heads"
 
     def __init__(self):
         super().__init__()
@@ -284,17 +287,23 @@ class Turn:
     def x_fake(self) -> Images:
         """G's samples; they carry a graph on G's turn only."""
         with torch.set_grad_enabled(self.player == "g"):
-            return self.G(self.z, self.y_fake)
+            samples = asked(self.G, self.z, self.y_fake)
+        if samples.shape[1:] != self.x_real.shape[1:]:
+            raise UserError(
+                f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape[1:]]}, and the real ones have "
+                f"{[*self.x_real.shape[1:]]}: let the last layer of its body give what data.shape says."
+            )
+        return samples
 
     @cached_property
     def real(self) -> Verdict:
         """D's verdict on the real images."""
-        return self.D(self.x_real, self.y)
+        return judged(self.D, self.x_real, self.y)
 
     @cached_property
     def fake(self) -> Verdict:
         """D's verdict on the generated images."""
-        return self.D(self.x_fake, self.y_fake)
+        return judged(self.D, self.x_fake, self.y_fake)
 
     def show(self, x_real: Images | None = None, x_fake: Images | None = None) -> None:
         """Puts these samples before D and forgets its verdicts on those that they replace."""
@@ -309,6 +318,36 @@ class Turn:
         """Lets D judge anew when these verdicts are next asked for."""
         for verdict in verdicts:
             vars(self).pop(verdict, None)  # where cached_property keeps its value
+
+
+def judged(D: Discriminator, x: Images, y: Labels) -> Verdict:
+    """D's verdict on a batch.
+
+    Raises:
+        UserError: it is none, or has not one logit for each sample.
+    """
+    verdict = asked(D, x, y)
+    if not isinstance(verdict, Verdict):
+        raise UserError(
+            f"D, a {path_of(D)}, returns a {type(verdict).__name__}, but it must return a lit_gan.Verdict: leave its "
+            f"`forward` to lit_gan.Discriminator, or end it in Verdict(logits, features)."
+        )
+    if verdict.logits.dim() != 1:
+        raise UserError(
+            f"D, a {path_of(D)}, gives logits of shape {[*verdict.logits.shape]}, but it must give one for each of "
+            f"{len(x)} samples: let its head have one output."
+        )
+    return verdict
+
+
+def asked(network: nn.Module, x: Tensor, y: Labels) -> Any:
+    """What a network makes of a batch; an error in it names the network, of whose layers no line in the
+    traceback tells."""
+    try:
+        return network(x, y)
+    except Exception as error:
+        error.add_note(f"This was raised in the forward of {path_of(network)}, asked about {[*x.shape]}.")
+        raise
 
 
 Move = list[Turn]
@@ -349,9 +388,9 @@ def as_scalar(value: Any, term: Term, player: Player) -> Tensor:
     if isinstance(value, Tensor) and value.numel() == 1:
         return value
     what = f"a tensor of shape {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
-    method = f"{type(term).__module__}.{type(term).__qualname__}.{player}"
     raise UserError(
-        f"{method} returns {what}, but it must return one number as a tensor: the mean over the batch, say."
+        f"{path_of(term)}.{player} returns {what}, but it must return one number as a tensor: the mean over the "
+        f"batch, say."
     )
 
 
@@ -368,6 +407,7 @@ class Loss(Term):
     zero_sum: bool = False
     """Whether G's loss is D's gain. `g` leaves out D's term on real samples even then: G does not
     move it as long as D does not depend on G."""
+    set_by_constructor = "g_weight"
 
     @checked
     def __init__(self, g_weight: Number = 1.0):
@@ -389,11 +429,11 @@ class Loss(Term):
 
     def d(self, turn: Turn) -> Float[Tensor, ""]:
         """D's objective."""
-        raise NotImplementedError
+        raise not_written(self, "d(turn)")
 
     def g(self, turn: Turn) -> Float[Tensor, ""]:
         """G's objective."""
-        raise NotImplementedError
+        raise not_written(self, "g(turn)")
 
 
 class Regularizer(Term):
@@ -420,6 +460,7 @@ class Regularizer(Term):
     """Whether it shows D images that are turned by quarters, or by any angle."""
     adds_term: bool = True
     """Whether its `d` and `g`, where it has them, are terms, which `weight` multiplies."""
+    set_by_constructor = "every"
 
     @checked
     def __init__(self, weight: Number = 1.0, every: CountOrNone = None):

@@ -4,8 +4,10 @@ A convolution's matrix is [out, in * height * width], an embedding's maps one-ho
 """
 
 import copy
+import pickle
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -14,9 +16,10 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.nn.utils import parametrize
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, one_line, path_of
 from lit_gan.game import Discriminator, Generator, Labelled, Labels, Latents, Layers, at_least_float32, in_float64
 
+Network = TypeVar("Network", bound=nn.Module)
 Matrix = Float[Tensor, "out rest"]
 
 
@@ -334,7 +337,7 @@ def singular_values(network: nn.Module) -> dict[str, Float[Tensor, " r"]]:
     They are those of a copy in eval mode: in training, reading a spectrally normalised weight moves
     its singular vectors.
     """
-    still = copy.deepcopy(network).eval()
+    still = copied(network).eval()
     matrices = {name: as_matrix(layer.weight, out_axis(layer)) for name, layer in weight_layers(still)}
     return {name: torch.linalg.svdvals(in_float64(matrix)).cpu() for name, matrix in matrices.items()}
 
@@ -440,6 +443,21 @@ def structure(network: nn.Module) -> tuple:
     shapes = {name: tuple(value.shape) for name, value in network.state_dict().items()}
     parts = [(type(part), sorted(vars(part)), len(part._forward_hooks)) for part in network.modules()]
     return str(network), shapes, parts, len(getattr(network, "latents", ()))
+
+
+def copied(network: Network) -> Network:
+    """A network of its own with the same weights.
+
+    Raises:
+        UserError: something in it cannot be copied.
+    """
+    try:
+        return copy.deepcopy(network)
+    except (TypeError, pickle.PicklingError) as error:
+        raise UserError(
+            f"{path_of(network)} cannot be copied ({one_line(str(error))}): moving averages and scores are made of "
+            f"copies of the networks, so keep no open files, generators, locks or the like in it."
+        ) from error
 
 
 def trainable(network: nn.Module) -> list[nn.Parameter]:

@@ -1,7 +1,6 @@
 """The one LightningModule: a training step is a loop over turns, and a turn is a loop over
 terms."""
 
-import copy
 import itertools
 from collections.abc import Iterator
 from typing import Any
@@ -11,9 +10,9 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_gan.curves import Curves
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, path_of
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
-from lit_gan.layers import changes, fixed, n_classes_of, running_statistics
+from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
 from lit_gan.system.processes import average_over_processes
@@ -139,8 +138,22 @@ class GAN(LightningModule, Game):
                 for reg in self.regs.values():
                     reg.stage(turn)
                 terms = self.terms(turn)
-                self.manual_backward(sum(terms.values()) / len(move))
+                self.manual_backward(self.objective(turn, terms) / len(move))
                 self.record(turn, terms)
+
+    def objective(self, turn: Turn, terms: dict[str, Tensor]) -> Tensor:
+        """The sum of what a player minimises.
+
+        Raises:
+            UserError: it does not depend on anything that learns.
+        """
+        value = sum(terms.values())
+        if not value.requires_grad:
+            raise UserError(
+                f"{path_of(self.loss)}.{turn.player} returns a number without a gradient, and no regularizer adds one: "
+                f"compute it from the outputs of D as they are, without detach, item, counts or torch.no_grad."
+            )
+        return value
 
     def update(self, move: Move) -> None:
         """The player's optimizer step, and what the regularizers make of the new weights."""
@@ -204,7 +217,7 @@ class Average(nn.Module):
 
     def __init__(self, G: Generator, decay: float, start: int | None = None):
         super().__init__()
-        self.G, self.decay, self.start = copy.deepcopy(G).requires_grad_(False), decay, start
+        self.G, self.decay, self.start = copied(G).requires_grad_(False), decay, start
         self.annealed: dict[str, Any] | None = None
         """What the records say in place of the decay where a callback moves it."""
 

@@ -10,7 +10,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, path_of
 from lit_gan.layers import trainable
 from lit_gan.ranges import Count, NonNegative, Range, Switch, checked
 
@@ -210,11 +210,19 @@ def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], 
     """One player's optimizer; torch wants numbers with a point for betas, and nobody types 0.0.
 
     Raises:
-        UserError: it does not take its settings.
+        UserError: it does not take its settings, or is none, or the network has nothing that learns.
     """
+    if not (parameters := trainable(network)):
+        raise UserError(f"model.{player.upper()} has no parameters that learn: give {path_of(network)} some layers.")
     try:
         if betas := getattr(make, "keywords", {}).get("betas"):
             make = partial(make, betas=tuple(map(float, betas)))
-        return make(trainable(network))
+        made = make(parameters)
     except (TypeError, ValueError) as error:
         raise UserError(f"The settings optim.{player}.* cannot be used ({error}): correct the one named.") from error
+    if not isinstance(made, Optimizer):
+        raise UserError(
+            f"optim.{player}._target_ makes a {path_of(made)}, which is no optimizer: let its class inherit from "
+            f"torch.optim.Optimizer."
+        )
+    return made

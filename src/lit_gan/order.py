@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import torch
 
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, not_written
 from lit_gan.game import Game, Move
 
 
@@ -17,7 +17,7 @@ class Order:
 
     def play(self, game: Game, moves: Iterable[Move]) -> None:
         """Updates every player that has a move."""
-        raise NotImplementedError
+        raise not_written(self, "play(game, moves)")
 
 
 class Alternating(Order):

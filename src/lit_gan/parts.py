@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 
 from lit_gan.errors import UserError, one_line
 from lit_gan.system.memory import ran_out, shortage
+from lit_gan.system.own_code import faulty_line
 
 
 def build_part(part: DictConfig | None, kind: type = object) -> Any:
@@ -39,6 +40,11 @@ def build_part(part: DictConfig | None, kind: type = object) -> Any:
             f"{part._get_full_key('')}._target_={part._target_} makes no {kind.__name__}: "
             f"let its class inherit from {kind.__module__}.{kind.__name__}."
         )
+    if part is not None and not hasattr(made, getattr(kind, "set_by_constructor", "__class__")):
+        raise UserError(
+            f"{part._get_full_key('')}._target_={part._target_} never calls the constructor of {kind.__name__}: "
+            f"begin its __init__ with super().__init__(...)."
+        )
     return made
 
 
@@ -60,10 +66,9 @@ def locate(target: Any) -> Callable:
     try:
         return _locate(target)  # as `instantiate` finds it; Hydra's public way to it also logs what is not there
     except Exception as error:  # whatever a module of one's own raises when it is imported
-        reason = one_line(str(error))
-        raise UserError(
-            f"_target_: {target} cannot be imported ({reason}): correct the name in its YAML file."
-        ) from error
+        place = faulty_line(innermost(error))
+        way_out = f"mend {place}" if place else "correct the name in its YAML file"
+        raise UserError(f"_target_: {target} cannot be imported ({one_line(str(error))}): {way_out}.") from error
 
 
 def locate_if_there(target: Any) -> Callable | None:
@@ -90,7 +95,11 @@ def why_not_built(error: InstantiationException) -> str:
         return str(cause) if names_it else f"{key} cannot be made with its present settings: {cause}"
     if ran_out(cause):
         return f"{key} cannot be made as large as that: {shortage(cause)}; lower the setting that says how large it is."
-    return f"{key} cannot be made with its present settings: {one_line(str(cause))}, so correct the one named."
+    reason = f"{key} cannot be made with its present settings: {one_line(str(cause))}"
+    if place := faulty_line(cause):
+        kind = type(cause).__name__
+        return f"{reason} ({kind} in {place}): correct a setting or that line; debug=true shows the way there."
+    return f"{reason}, so correct the one named."
 
 
 def innermost(error: BaseException) -> BaseException:
@@ -103,8 +112,9 @@ def innermost(error: BaseException) -> BaseException:
 def why_not_imported(target: str, cause: BaseException) -> str:
     """Why a class cannot be imported, and what to do about it: its module is nowhere, holds no such
     class, or has a mistake itself."""
-    if isinstance(cause, SyntaxError):
-        return f"{cause.msg}; mend {Path(cause.filename or target).name}, line {cause.lineno}"
+    if place := faulty_line(cause):
+        reason = cause.msg if isinstance(cause, SyntaxError) else one_line(str(cause)) or type(cause).__name__
+        return f"{reason}; mend {place}"
     module, _, name = target.rpartition(".")
     if module in sys.modules:
         return f"{module_file(module)} has no {name}; it has {names_in(name, sys.modules[module])}"

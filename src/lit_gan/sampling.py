@@ -1,6 +1,5 @@
 """Drawing samples from a trained generator, the same ones every time."""
 
-import copy
 import difflib
 from collections.abc import Sequence
 
@@ -10,7 +9,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from lit_gan.errors import UserError, first_few
 from lit_gan.game import Generator
-from lit_gan.layers import n_classes_of
+from lit_gan.layers import copied, n_classes_of
 from lit_gan.ranges import BatchStatistics
 
 AT_ONCE = 256
@@ -94,7 +93,7 @@ class Sampler:
         truncation: float | None = None,
     ):
         require_truncatable(G, truncation)
-        self.G, self.seed = alone(copy.deepcopy(G).eval()), seed
+        self.G, self.seed = alone(copied(G).eval()), seed
         self.by_batch = batch_norm == "batch" and bool(self.normalise_batches())
         """Whether a sample depends on the others of its batch."""
         self.generator = torch.Generator().manual_seed(seed)

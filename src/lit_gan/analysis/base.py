@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, not_written
 from lit_gan.figures.style import save_figure
 from lit_gan.records.files import replacing
 
@@ -53,7 +53,7 @@ class Analysis:
 
     def find(self, subject: Subject) -> Finding:
         """Looks into the run and returns what it found there."""
-        raise NotImplementedError
+        raise not_written(self, "find(subject)")
 
 
 def check_images(name: str, subject: Subject) -> None:

@@ -1,8 +1,11 @@
 """Checkpoints that a kill cannot break, and an orderly stop."""
 
+import pickle
+import re
 import signal
 from collections.abc import Sequence
 from contextlib import suppress
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, Timer
 from lit_gan.callbacks.curves_log import CurvesLog
 from lit_gan.callbacks.soundness import Soundness
 from lit_gan.curves import Diverged
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, one_line
 from lit_gan.records.files import replacing
 from lit_gan.records.results import TIME_LIMIT, Results
 from lit_gan.system.signals import received, takeable
@@ -28,9 +31,47 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
         Raises:
             Unwritable: it cannot be written, on a full disk for one.
+            UserError: it could not be read again.
         """
-        with replacing(Path(path)) as temporary, temporary.open("wb") as file:
-            torch.save(checkpoint, file)
+        with replacing(Path(path)) as temporary:
+            try:
+                write_and_look(checkpoint, temporary)
+            except NO_DATA as error:
+                raise unreadable(checkpoint, error) from error
+
+
+NO_DATA = (pickle.PickleError, AttributeError, TypeError)
+"""What pickle raises for an object that cannot be saved, or is no data that can be read without its code."""
+
+
+def write_and_look(content: Any, path: Path) -> None:
+    """Writes a file and reads it again as a resume would, but for the values of its tensors."""
+    with path.open("wb") as file:
+        torch.save(content, file)
+    torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+
+
+def unreadable(checkpoint: dict[str, Any], error: Exception) -> UserError:
+    """The error for a checkpoint that no resume could read: names the callback or the part whose state holds
+    what is no data."""
+    parts = checkpoint.get("callbacks", {}) | {name: checkpoint[name] for name in checkpoint if name != "callbacks"}
+    owner = next((name for name, state in parts.items() if not is_data(state)), "an object")
+    named = re.search(r"Unsupported \w+: (?:GLOBAL )?(\S+)", str(error))
+    reason = f"a {named[1]}" if named else one_line(str(error))
+    return UserError(
+        f"A checkpoint cannot hold the state of {owner} ({reason}): let its state_dict give tensors, numbers, text, "
+        f"lists and dicts only."
+    )
+
+
+def is_data(state: Any) -> bool:
+    """Whether a state can be saved, and read without running code."""
+    try:
+        torch.save(state, file := BytesIO())
+        torch.load(BytesIO(file.getvalue()), map_location="cpu", weights_only=True)
+    except NO_DATA:
+        return False
+    return True
 
 
 class Checkpoints(Checkpoint):

@@ -1,6 +1,5 @@
 """Whether a training can go well, and whether a checkpoint would be worth resuming from."""
 
-import copy
 from typing import Any
 
 import torch
@@ -10,7 +9,8 @@ from torch.optim import Optimizer
 
 from lit_gan.callbacks.random_state import RandomState
 from lit_gan.curves import Diverged
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, path_of
+from lit_gan.layers import copied
 from lit_gan.module import GAN
 from lit_gan.order import Order
 from lit_gan.sampling import Sampler
@@ -27,6 +27,8 @@ class Soundness(Callback):
     def __init__(self):
         self.batch_size = 1
         """Samples in one of D's turns: a D that packs samples takes no smaller number."""
+        self.updates = 0
+        """Updates of G before the present one."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: GAN) -> None:
         """Refuses what this trainer cannot train.
@@ -38,7 +40,8 @@ class Soundness(Callback):
         check_loss_scale(trainer.precision, pl_module.order, trainer.optimizers)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
-        """Notes how many samples D is shown at once."""
+        """Notes how many samples D is shown at once, and how often G has been updated."""
+        self.updates = trainer.global_step
         self.batch_size = len(batch[0]) // (pl_module.optim.n_dis * pl_module.optim.accumulate)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: GAN, *_: Any) -> None:
@@ -46,7 +49,13 @@ class Soundness(Callback):
 
         Raises:
             Diverged: as `check`.
+            UserError: the order of play has not updated G, or more than once.
         """
+        if (made := trainer.global_step - self.updates) != 1:
+            raise UserError(
+                f"{path_of(pl_module.order)}.play has made {made} updates of G in one training step, but it must make "
+                f"one: let it call game.differentiate(move) and game.update(move) for each of its moves."
+            )
         if trainer.is_last_batch or trainer.global_step == trainer.max_steps:
             self.check(pl_module)
 
@@ -59,7 +68,7 @@ class Soundness(Callback):
         """
         x = Sampler(gan.G)(self.batch_size).to(gan.dtype)
         y = torch.zeros(self.batch_size, dtype=torch.long, device=gan.device)
-        logits = copy.deepcopy(gan.D).eval()(x, y).logits
+        logits = copied(gan.D).eval()(x, y).logits
         if not torch.isfinite(logits).all():
             raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
 

@@ -13,7 +13,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.catalogue.choice import Choice, read_choice
-from lit_gan.catalogue.configs import choices, default_choices, primary_keys
+from lit_gan.catalogue.configs import choices, default_choices, package_folders, primary_keys
 from lit_gan.catalogue.groups import WHOLE
 from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.errors import UserError, hint, written
@@ -76,11 +76,40 @@ def check_files(job: Job, config_name: str) -> None:
         UserError: names the choice or the key.
     """
     groups = [group for group in default_choices(config_name) if job.chosen.get(group)]
+    check_namesakes(job, config_name)
     check_packages(job, groups)
     check_keys(job, config_name)
     check_names(job)
     check_classes(job, groups)
     check_own_settings(job)
+
+
+def check_namesakes(job: Job, config_name: str) -> None:
+    """Refuses a choice whose file lies in a folder of one's own and in the package: Hydra reads the latter
+    without a word.
+
+    Of a run that has been trained, only what is typed now is asked for.
+
+    Raises:
+        UserError: names the choice and the file.
+    """
+    typed = {override_key(word) for word in job.hydra.overrides.task}
+    for group in default_choices(config_name):
+        for name in names_of(job, group) if config_name == "train" or group in typed else ():
+            for folder in job.own:
+                own, shipped = (place / group / f"{name}.yaml" for place in (folder, package_folders()[0]))
+                if own.is_file() and shipped.is_file() and own.read_bytes() != shipped.read_bytes():
+                    raise UserError(
+                        f"{group}={name} is a choice of lit_gan's own, which is read in place of {own}: give that "
+                        f"file another name, and choose it by that."
+                    )
+
+
+def names_of(job: Job, group: str) -> list[str]:
+    """What was chosen of a group, one or several."""
+    part = next((part for part, groups in NAMED.items() if group in groups), group)
+    chosen = chosen_of(job, part, group) if part in job.config and part in NAMED else job.chosen.get(group)
+    return list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen] if chosen else []
 
 
 def check_packages(job: Job, groups: Iterable[str]) -> None:

@@ -45,7 +45,7 @@ def complete_arguments(arguments: list[str], config_name: str) -> list[str]:
     settings = [with_whole_path(with_home(quote_typed(setting))) for setting in settings]
     check_deletions(settings, config_name)
     check_lists(settings, config_name)
-    settings = with_recorded_places(settings, config_name)
+    settings = with_recorded_places(settings, config_name, flags)
     settings = command_of_resume(settings) if config_name == "train" else settings
     own = own_folders(flags, settings)
     find_modules([Path.cwd(), *(folder.parent for folder in own), *own])

@@ -23,10 +23,12 @@ from lit_gan.errors import UserError, hint, one_line
 from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
 from lit_gan.system.memory import ran_out, shortage
+from lit_gan.system.own_code import faulty_line
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
-    """One sentence for a mistake of the user's; None for an error of the package's own.
+    """One sentence for a mistake of the user's; None for an error of the package's own, or of code of the
+    user's own, whose line only a traceback shows.
 
     Args:
         config_name: the primary config of the command.
@@ -35,9 +37,11 @@ def explain(error: BaseException, config_name: str) -> str | None:
     for cause in chain:
         if isinstance(cause, UserError):
             return one_line(str(cause))
+    if full := next(filter(ran_out, chain), None):
+        return f"{shortage(full)}: lower {TAKES_MEMORY.get(config_name, 'what takes it')}."
+    if any(map(faulty_line, chain)):
+        return None
     for cause in chain:
-        if ran_out(cause):
-            return f"{shortage(cause)}: lower {TAKES_MEMORY.get(config_name, 'what takes it')}."
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)
         if isinstance(cause, yaml.MarkedYAMLError) and cause.problem_mark:

@@ -1,6 +1,7 @@
 """Where Hydra and Python look for configs and classes of one's own: the folders that a command line
 or a run names."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,18 @@ def named_runs(settings: list[str]) -> list[Path]:
     return [Path(str(value)) for value in values if value not in (None, "")]
 
 
-def with_recorded_places(settings: list[str], config_name: str) -> list[str]:
+def with_recorded_places(settings: list[str], config_name: str, flags: Sequence[str] = ()) -> list[str]:
     """The settings, with the places of the named runs' own configs on Hydra's search path.
 
-    The folders of their classes go on Python's search path. A folder that no longer exists is left
-    out.
+    The folders of their classes go on Python's search path, before the present folder unless the command
+    line names folders of configs, too. A folder that no longer exists is left out.
+
+    Args:
+        flags: of the command line.
     """
     recorded = [recorded_search_path(run) for run in named_runs(settings)]
     for places in recorded:
-        find_modules(places.modules)
+        find_modules(places.modules, before_here=not own_folders(list(flags), settings))
     found = [place for places in recorded for place in existing_places(places)]
     if not found:
         return settings

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lit_gan.data.scale import to_unit
-from lit_gan.errors import UserError, first_few
+from lit_gan.errors import UserError, first_few, not_written, path_of
 from lit_gan.ranges import Range
 
 SplitSeed = Annotated[int, Range(0, below=2**31)]
@@ -290,6 +290,21 @@ def decode(files: ImageFiles) -> StoredSplit:
     return StoredSplit(images, labels)
 
 
+def why_no_split(loaded: Any) -> str | None:
+    """What is wrong with a split in memory, in words that follow "returns"; None where nothing is."""
+    if not isinstance(loaded, StoredSplit):
+        return f"a {type(loaded).__name__}, but it must be a lit_gan.data.source.StoredSplit"
+    for name, value in (("images", loaded.images), ("labels", loaded.labels)):
+        if not isinstance(value, Tensor):
+            return f"{name} as a {type(value).__name__}, but they must be a tensor (torch.from_numpy makes one)"
+    if loaded.labels.shape != (len(loaded.images),) or loaded.labels.is_floating_point():
+        kind = f"{str(loaded.labels.dtype).removeprefix('torch.')} labels of shape {[*loaded.labels.shape]}"
+        return f"{kind}, but they must be whole numbers [{len(loaded.images)}], one for each image"
+    if loaded.images.is_floating_point() and not loaded.images.isfinite().all():
+        return "samples some of which are not finite numbers"
+    return None
+
+
 class Source:
     """A data set with named splits; each is loaded once, when it is first asked for.
 
@@ -306,6 +321,8 @@ class Source:
     """Whether its name says which images it holds, so that the package may have a classifier of them."""
     before_found: Mapping[str, Any] = {"image_size": 1, "channels": 3, "n_classes": None}
     """The settings that can be "auto" in a config, and what they are until `found` says it."""
+    set_by_constructor = "_loaded"
+    """What only the constructor sets, by which one sees that a subclass has called it."""
 
     def __init__(self, name: str, shape: Sequence[int], n_classes: int | None):
         self.name, self.shape, self.n_classes = name, tuple(shape), n_classes
@@ -352,12 +369,26 @@ class Source:
         if which not in self.splits:
             raise UserError(f"data={self.name} has no split {which!r}: choose from {', '.join(self.splits)}.")
         if which not in self._loaded:
-            self._loaded[which] = self.load(which)
+            self._loaded[which] = self.require_split(self.load(which))
         return self._loaded[which]
+
+    def require_split(self, loaded: Any) -> StoredSplit | ImageFiles:
+        """What `load` has returned, as it is.
+
+        Raises:
+            UserError: it is no split, or not of samples as the data set says that they are.
+        """
+        wrong = None if isinstance(loaded, ImageFiles) else why_no_split(loaded)
+        if not wrong and type(self).samples is Source.samples:  # else only that method knows how they are stored
+            shape = loaded.shape if isinstance(loaded, ImageFiles) else loaded.images.shape[1:]
+            wrong = None if tuple(shape) == self.shape else f"samples of shape {[*shape]}, not of {[*self.shape]}"
+        if wrong:
+            raise UserError(f"data={self.name}: {path_of(self)}.load returns {wrong}: correct that method.")
+        return loaded
 
     def load(self, which: str) -> StoredSplit | ImageFiles:
         """Reads one split; a subclass does it."""
-        raise NotImplementedError
+        raise not_written(self, "load(which)")
 
     def samples(self, stored: Tensor) -> Tensor:
         """Stored samples as networks see them, [b, *shape]: pixels in [-1, 1], points unchanged."""

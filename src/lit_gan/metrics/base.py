@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
 import torch
 
 from lit_gan.data import Source
+from lit_gan.errors import UserError, not_written, path_of
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.sharing import Draw
@@ -39,7 +41,7 @@ class Suite:
 
     def prefix(self, source: Source) -> str:
         """The part of the full names of scores before the slash: "digits" in `digits/fid`."""
-        raise NotImplementedError
+        raise not_written(self, "prefix(source)")
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Loads what the scores need and refuses data of a wrong kind; by default, it accepts all.
@@ -73,17 +75,31 @@ class Suite:
             device: where the samples are drawn, and where networks that judge them work.
 
         Raises:
-            UserError: as `prepare` and `measure_real`.
+            UserError: as `prepare` and `measure_real`, or a score is no number.
         """
         self.prepare(source, device)
         scores = self.compute(draw, source, protocol, device)
-        return {f"{self.prefix(source)}/{name}": value for name, value in scores.items()}
+        if not isinstance(scores, dict):
+            raise UserError(f"{path_of(self)}.compute returns a {type(scores).__name__}, but it must return a dict.")
+        return {f"{self.prefix(source)}/{name}": self.as_number(name, value) for name, value in scores.items()}
+
+    def as_number(self, name: str, value: Any) -> float | None:
+        """A score as a number of Python's own, which a record can hold.
+
+        Raises:
+            UserError: it is no single number.
+        """
+        size = value.numel() if isinstance(value, torch.Tensor) else np.size(value)
+        single = value.item() if size == 1 and hasattr(value, "item") else value
+        if single is None or (isinstance(single, int | float) and not isinstance(single, bool)):
+            return single
+        raise UserError(f"{path_of(self)}.compute returns {name}={value!r}, but a score must be one number.")
 
     def compute(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str
     ) -> dict[str, float]:
         """The scores by their short names, after `prepare`, for the arguments of `evaluate`."""
-        raise NotImplementedError
+        raise not_written(self, "compute(draw, source, protocol, device)")
 
     def by_class(self, sampler: Sampler, source: Source, protocol: EvalProtocol) -> ByClass:
         """Scores within each class, after `prepare`; by default, there are none."""

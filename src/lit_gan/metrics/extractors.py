@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from lit_gan.data import Source
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import UserError, not_written, one_line
 from lit_gan.ranges import PathOrNone, Range, checked
 from lit_gan.records.paths import absolute
 from lit_gan.system.random_numbers import keeping_random_state
@@ -89,11 +89,11 @@ class Extractor(nn.Module):
         Raises:
             UserError: the weights are missing or damaged.
         """
-        raise NotImplementedError
+        raise not_written(self, "load(source, device)")
 
     def see(self, images: UInt8[Tensor, "b c h w"]) -> Features:
         """The features of images on the network's device."""
-        raise NotImplementedError
+        raise not_written(self, "see(images)")
 
     def identity(self) -> dict[str, str | int]:
         """What a score depends on besides the images: network, input size, resize and weights."""

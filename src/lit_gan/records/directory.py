@@ -124,13 +124,15 @@ def load_config(directory: Path) -> DictConfig:
     """The config of a run, with its data where they are now, and its own classes on Python's path.
 
     Raises:
-        UserError: the directory holds no config, or a damaged one.
+        UserError: the directory holds no config, or a damaged one, or this process has other modules of the
+            same names as its classes lie in.
     """
     path = config_path(directory)
     if not path.is_file():
         raise no_run("run", directory, path)
     search_path.find_modules_of(directory)
     config = recorded_config(directory)
+    search_path.check_modules(directory, config)
     find_moved_data(config)
     return config
 

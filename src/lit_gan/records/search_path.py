@@ -11,19 +11,16 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from lit_gan.errors import UserError
 from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_folder
+from lit_gan.system.own_code import INSTALLED, STANDARD_LIBRARY
 
 FILE_NAME = "search_path.yaml"
 """The record of a search path, below `.hydra` in a run directory."""
 
 SHIPPED_SWEEPS = "pkg://lit_gan.sweeps"
 """The place of the package's own sweeps, which needs no record."""
-
-INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
-"""Names of folders of installed packages, which every process finds."""
-
-STANDARD_LIBRARY = Path(importlib.__file__).parent.parent
 
 
 @dataclass(frozen=True)
@@ -128,9 +125,18 @@ def recorded_search_path(directory: Path) -> SearchPath:
     return SearchPath(configs, (runtime.cwd,) if configs else ())
 
 
-def find_modules(folders: Iterable[Path | str]) -> None:
-    """Lets Python look into more folders, after all others, so that nothing installed is hidden."""
-    sys.path += [str(folder) for folder in dict.fromkeys(folders) if str(folder) not in sys.path]
+def find_modules(folders: Iterable[Path | str], before_here: bool = False) -> None:
+    """Lets Python look into more folders, after all others, so that nothing installed is hidden.
+
+    Args:
+        before_here: whether what they hold counts where the present folder, in which another project may lie,
+            has modules of the same names.
+    """
+    new = [str(folder) for folder in dict.fromkeys(folders) if str(folder) not in sys.path]
+    sys.path += new
+    here = [place for place in sys.path if place in ("", str(Path.cwd()))]
+    if before_here and here and any(Path(folder).is_dir() for folder in new):
+        sys.path[:] = [place for place in sys.path if place not in here] + here
 
 
 def find_modules_of(directory: Path) -> None:
@@ -139,4 +145,36 @@ def find_modules_of(directory: Path) -> None:
     Raises:
         Damaged: the record of the run's search path cannot be read.
     """
-    find_modules(recorded_search_path(directory).modules)
+    find_modules(recorded_search_path(directory).modules, before_here=True)
+
+
+def check_modules(directory: Path, config: DictConfig) -> None:
+    """Refuses to go on with other code than that of a run where this process has imported, or would import,
+    a module of the same name from the folder of another run; what lies in the present folder may be newer.
+
+    Raises:
+        UserError: names both files.
+    """
+    for top in {path.split(".")[0] for path in class_paths(OmegaConf.to_container(config))} - {"lit_gan"}:
+        own, found = file_in(recorded_search_path(directory).modules, top), file_found(top)
+        elsewhere = own and found and own.read_bytes() != found.read_bytes()
+        if elsewhere and (top in sys.modules or Path.cwd() not in found.parents):
+            raise UserError(
+                f"run={directory} was made with {own}, and this process has {found} under that name: load the run in a "
+                f"process of its own, or first of all."
+            )
+
+
+def file_in(folders: Iterable[str], module: str) -> Path | None:
+    """The file of a module in the first of some folders that has it; None if none has."""
+    files = [Path(folder) / name for folder in folders for name in (f"{module}.py", f"{module}/__init__.py")]
+    return next((file for file in files if file.is_file()), None)
+
+
+def file_found(module: str) -> Path | None:
+    """The file that `import` of a module has read or would read; None if there is none."""
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # what has been made up in this process has no place
+        return None
+    return Path(found.origin) if found and found.origin and Path(found.origin).is_file() else None

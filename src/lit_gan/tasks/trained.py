@@ -13,11 +13,12 @@ from lit_gan.exporting.formats import FILES
 from lit_gan.exporting.hub import PREFIX, check_trusted, download
 from lit_gan.figures.pictures import picture
 from lit_gan.game import Generator, Images, Labels, Latents
-from lit_gan.ranges import Allowed, Count, Seed, require
+from lit_gan.ranges import Allowed, Count, Seed, Switch, require
 from lit_gan.records.directory import load_config
 from lit_gan.records.paths import expand_home
 from lit_gan.records.results import Results
 from lit_gan.sampling import Sampler, class_number
+from lit_gan.system.random_numbers import keeping_random_state
 from lit_gan.tasks.loading import load_generator, load_state
 from lit_gan.tasks.sample import draw_samples
 
@@ -81,6 +82,8 @@ class TrainedGenerator(nn.Module):
 def load(run: str | PathLike, checkpoint: str = "last", ema: bool = True) -> TrainedGenerator:
     """The trained generator of a run, on the CPU: `lit_gan.load("runs/...").sample(16)`.
 
+    Torch's random numbers go on as if nothing had been loaded.
+
     Args:
         run: the run's directory, the folder of an export, or "hub:USER/NAME" for an export on the
             Hugging Face Hub.
@@ -92,6 +95,13 @@ def load(run: str | PathLike, checkpoint: str = "last", ema: bool = True) -> Tra
         UserError: the directory is not that of a run, or it has no such checkpoint, or a file is
             damaged, or the Hub does not give the folder.
     """
+    require("ema", ema, Allowed.by(Switch))
+    with keeping_random_state("cpu"):  # a network draws its weights before it is given those of the run
+        return load_from(run, checkpoint, ema)
+
+
+def load_from(run: str | PathLike, checkpoint: str, ema: bool) -> TrainedGenerator:
+    """What `load` gives, for the same arguments."""
     if str(run).startswith(PREFIX):
         name = str(run).removeprefix(PREFIX)
         folder = download(name)
