@@ -287,7 +287,7 @@ class Turn:
     def x_fake(self) -> Images:
         """G's samples; they carry a graph on G's turn only."""
         with torch.set_grad_enabled(self.player == "g"):
-            samples = asked(self.G, self.z, self.y_fake)
+            samples = forwarded(self.G, self.z, self.y_fake)
         if samples.shape[1:] != self.x_real.shape[1:]:
             raise UserError(
                 f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape[1:]]}, and the real ones have "
@@ -298,12 +298,12 @@ class Turn:
     @cached_property
     def real(self) -> Verdict:
         """D's verdict on the real images."""
-        return judged(self.D, self.x_real, self.y)
+        return verdict_on(self.D, self.x_real, self.y)
 
     @cached_property
     def fake(self) -> Verdict:
         """D's verdict on the generated images."""
-        return judged(self.D, self.x_fake, self.y_fake)
+        return verdict_on(self.D, self.x_fake, self.y_fake)
 
     def show(self, x_real: Images | None = None, x_fake: Images | None = None) -> None:
         """Puts these samples before D and forgets its verdicts on those that they replace."""
@@ -320,13 +320,13 @@ class Turn:
             vars(self).pop(verdict, None)  # where cached_property keeps its value
 
 
-def judged(D: Discriminator, x: Images, y: Labels) -> Verdict:
+def verdict_on(D: Discriminator, x: Images, y: Labels) -> Verdict:
     """D's verdict on a batch.
 
     Raises:
         UserError: it is none, or has not one logit for each sample.
     """
-    verdict = asked(D, x, y)
+    verdict = forwarded(D, x, y)
     if not isinstance(verdict, Verdict):
         raise UserError(
             f"D, a {path_of(D)}, returns a {type(verdict).__name__}, but it must return a lit_gan.Verdict: leave its "
@@ -340,7 +340,7 @@ def judged(D: Discriminator, x: Images, y: Labels) -> Verdict:
     return verdict
 
 
-def asked(network: nn.Module, x: Tensor, y: Labels) -> Any:
+def forwarded(network: nn.Module, x: Tensor, y: Labels) -> Any:
     """What a network makes of a batch; an error in it names the network, of whose layers no line in the
     traceback tells."""
     try:

@@ -37,7 +37,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             try:
                 write_and_look(checkpoint, temporary)
             except NO_DATA as error:
-                raise unreadable(checkpoint, error) from error
+                raise unresumable(checkpoint, error) from error
 
 
 NO_DATA = (pickle.PickleError, AttributeError, TypeError)
@@ -51,7 +51,7 @@ def write_and_look(content: Any, path: Path) -> None:
     torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
-def unreadable(checkpoint: dict[str, Any], error: Exception) -> UserError:
+def unresumable(checkpoint: dict[str, Any], error: Exception) -> UserError:
     """The error for a checkpoint that no resume could read: names the callback or the part whose state holds
     what is no data."""
     parts = checkpoint.get("callbacks", {}) | {name: checkpoint[name] for name in checkpoint if name != "callbacks"}
