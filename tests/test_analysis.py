@@ -889,7 +889,8 @@ class TestCAS:
         with pytest.raises(UserError, match="cas needs labels, and data=memory has none"):
             CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(6, 8))))
         with pytest.raises(UserError, match="which 4 images of data=memory are too few for"):
-            CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(4, 8), torch.zeros(4), n_classes=2)))
+            few = Memory(noise_images(4, 8), torch.zeros(4, dtype=torch.long), n_classes=2)
+            CAS().check(subject(G=Painter([0.0, 0.0]), source=few))
 
 
 class Noisy(game.Generator):

@@ -17,7 +17,7 @@ from lit_gan.callbacks.soundness import Soundness
 from lit_gan.cli.mistakes import explain
 from lit_gan.curves import Curves
 from lit_gan.data.source import Source, StoredSplit
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, faulty_line
 from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Regularizer, Turn, Verdict
 from lit_gan.layers import copied
 from lit_gan.metrics.base import Suite
@@ -25,7 +25,6 @@ from lit_gan.metrics.extractors import Extractor
 from lit_gan.optim import optimizer
 from lit_gan.order import Order
 from lit_gan.parts import build_part, locate
-from lit_gan.system.own_code import faulty_line
 
 MODULES = {
     "own_division": "x = 1 / 0\n",
@@ -142,7 +141,7 @@ def turn(player="d", G=None, D=None):
 
 class TestNetworks:
     def test_samples_of_another_shape(self):
-        with pytest.raises(UserError, match=r"G, a test_own_code.OwnG, gives samples of shape \[3\], .* have \[2\]"):
+        with pytest.raises(UserError, match=r"G, a test_own_code.OwnG, gives samples of shape \[3\], .* give \[2\]"):
             turn(G=OwnG(3)).fake  # noqa: B018
 
     @pytest.mark.parametrize("verdict", ["real", "fake"])
@@ -175,8 +174,8 @@ class TestNetworks:
 
 
 class OwnSource(Source):
-    def __init__(self, split):
-        super().__init__("own", (2,), None)
+    def __init__(self, split, n_classes=3):
+        super().__init__("own", (2,), n_classes)
         self.load = lambda which: split
 
 
@@ -200,6 +199,9 @@ class TestData:
     def test_what_is_no_split(self, split, words):
         with pytest.raises(UserError, match=rf"^data=own: test_own_code.OwnSource.load returns {words}.*correct"):
             OwnSource(split).split("train")
+
+    def test_labels_that_nobody_reads_may_be_of_any_kind(self):
+        assert len(OwnSource(StoredSplit(torch.zeros(3, 2), torch.zeros(3)), n_classes=None).split("train")) == 3
 
     def test_samples_of_ones_own_are_stored_in_any_form(self):
         source = OwnSource(StoredSplit(torch.zeros(3, 7)))

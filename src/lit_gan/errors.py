@@ -1,9 +1,12 @@
-"""The one exception that reaches a user as a sentence instead of a traceback, and what its sentence
-is made of."""
+"""The one exception that reaches a user as a sentence instead of a traceback, what its sentence is
+made of, and whose code an exception comes from."""
 
 import difflib
+import importlib
 import re
+import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig
@@ -49,3 +52,32 @@ def hint(word: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(word, known, n=1)
     meant = f"; did you mean '{near[0]}'?" if near else "."
     return f"{meant} There are: {', '.join(known)}." if known else meant
+
+
+INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
+"""Names of folders of installed packages."""
+
+STANDARD_LIBRARY = Path(importlib.__file__).parent.parent
+
+PACKAGE = Path(__file__).parent
+
+
+def faulty_line(error: BaseException) -> str | None:
+    """The line of one's own code that raised an exception or called what did, "my_losses.py, line 12".
+
+    None where it was raised by lit_gan, or by a package that lit_gan had called.
+    """
+    if isinstance(error, SyntaxError) and error.filename:
+        return f"{Path(error.filename).name}, line {error.lineno}"
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not is_installed(Path(frame.filename))]
+    if not frames or Path(frames[-1].filename).is_relative_to(PACKAGE):
+        return None
+    return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+
+
+def is_installed(file: Path) -> bool:
+    """Whether a file is part of Python or of an installed package other than lit_gan, or is none at all, as
+    what a program has made up."""
+    if file.is_relative_to(PACKAGE):
+        return False
+    return bool({*INSTALLED} & {*file.parts}) or file.is_relative_to(STANDARD_LIBRARY) or not file.is_file()

@@ -288,10 +288,10 @@ class Turn:
         """G's samples; they carry a graph on G's turn only."""
         with torch.set_grad_enabled(self.player == "g"):
             samples = forwarded(self.G, self.z, self.y_fake)
-        if samples.shape[1:] != self.x_real.shape[1:]:
+        if samples.shape[1:] != self.G.shape:
             raise UserError(
-                f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape[1:]]}, and the real ones have "
-                f"{[*self.x_real.shape[1:]]}: let the last layer of its body give what data.shape says."
+                f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape[1:]]}, and is to give "
+                f"{[*self.G.shape]}: let the last layer of its body give what data.shape says."
             )
         return samples
 

@@ -14,9 +14,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import UserError, faulty_line, one_line
 from lit_gan.system.memory import ran_out, shortage
-from lit_gan.system.own_code import faulty_line
 
 
 def build_part(part: DictConfig | None, kind: type = object) -> Any:

@@ -35,20 +35,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         """
         with replacing(Path(path)) as temporary:
             try:
-                write_and_look(checkpoint, temporary)
+                with temporary.open("wb") as file:
+                    torch.save(checkpoint, file)
+                torch.load(temporary, map_location="cpu", weights_only=True, mmap=True)  # all but the tensors' values
             except NO_DATA as error:
                 raise unresumable(checkpoint, error) from error
 
 
 NO_DATA = (pickle.PickleError, AttributeError, TypeError)
 """What pickle raises for an object that cannot be saved, or is no data that can be read without its code."""
-
-
-def write_and_look(content: Any, path: Path) -> None:
-    """Writes a file and reads it again as a resume would, but for the values of its tensors."""
-    with path.open("wb") as file:
-        torch.save(content, file)
-    torch.load(path, map_location="cpu", weights_only=True, mmap=True)
 
 
 def unresumable(checkpoint: dict[str, Any], error: Exception) -> UserError:

@@ -19,11 +19,10 @@ from lit_gan.catalogue.configs import choices, commands_with, compose_choices, p
 from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
-from lit_gan.errors import UserError, hint, one_line
+from lit_gan.errors import UserError, faulty_line, hint, one_line
 from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
 from lit_gan.system.memory import ran_out, shortage
-from lit_gan.system.own_code import faulty_line
 
 
 def explain(error: BaseException, config_name: str) -> str | None:

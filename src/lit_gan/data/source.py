@@ -290,19 +290,28 @@ def decode(files: ImageFiles) -> StoredSplit:
     return StoredSplit(images, labels)
 
 
-def why_no_split(loaded: Any) -> str | None:
-    """What is wrong with a split in memory, in words that follow "returns"; None where nothing is."""
+def why_no_split(loaded: Any, with_labels: bool) -> str | None:
+    """What is wrong with a split in memory, in words that follow "returns"; None where nothing is.
+
+    Args:
+        with_labels: whether the data set has classes, whose numbers the labels then are.
+    """
     if not isinstance(loaded, StoredSplit):
         return f"a {type(loaded).__name__}, but it must be a lit_gan.data.source.StoredSplit"
     for name, value in (("images", loaded.images), ("labels", loaded.labels)):
         if not isinstance(value, Tensor):
             return f"{name} as a {type(value).__name__}, but they must be a tensor (torch.from_numpy makes one)"
-    if loaded.labels.shape != (len(loaded.images),) or loaded.labels.is_floating_point():
+    if len(loaded.labels) != len(loaded.images) or (with_labels and not are_class_numbers(loaded.labels)):
         kind = f"{str(loaded.labels.dtype).removeprefix('torch.')} labels of shape {[*loaded.labels.shape]}"
         return f"{kind}, but they must be whole numbers [{len(loaded.images)}], one for each image"
     if loaded.images.is_floating_point() and not loaded.images.isfinite().all():
         return "samples some of which are not finite numbers"
     return None
+
+
+def are_class_numbers(labels: Tensor) -> bool:
+    """Whether each label is one whole number."""
+    return labels.dim() == 1 and not labels.is_floating_point()
 
 
 class Source:
@@ -378,7 +387,7 @@ class Source:
         Raises:
             UserError: it is no split, or not of samples as the data set says that they are.
         """
-        wrong = None if isinstance(loaded, ImageFiles) else why_no_split(loaded)
+        wrong = None if isinstance(loaded, ImageFiles) else why_no_split(loaded, self.n_classes is not None)
         if not wrong and type(self).samples is Source.samples:  # else only that method knows how they are stored
             shape = loaded.shape if isinstance(loaded, ImageFiles) else loaded.images.shape[1:]
             wrong = None if tuple(shape) == self.shape else f"samples of shape {[*shape]}, not of {[*self.shape]}"

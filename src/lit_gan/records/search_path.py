@@ -11,10 +11,9 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.errors import UserError
+from lit_gan.errors import INSTALLED, STANDARD_LIBRARY, UserError
 from lit_gan.records.files import read_yaml
 from lit_gan.records.layout import config_folder
-from lit_gan.system.own_code import INSTALLED, STANDARD_LIBRARY
 
 FILE_NAME = "search_path.yaml"
 """The record of a search path, below `.hydra` in a run directory."""
