@@ -888,8 +888,8 @@ class TestCAS:
         assert "this G looks at no labels: choose a run with labels=projection" in refusal(images, "cas")
         with pytest.raises(UserError, match="cas needs labels, and data=memory has none"):
             CAS().check(subject(G=Painter([0.0, 0.0]), source=Memory(noise_images(6, 8))))
+        few = Memory(noise_images(4, 8), torch.zeros(4, dtype=torch.long), n_classes=2)
         with pytest.raises(UserError, match="which 4 images of data=memory are too few for"):
-            few = Memory(noise_images(4, 8), torch.zeros(4, dtype=torch.long), n_classes=2)
             CAS().check(subject(G=Painter([0.0, 0.0]), source=few))
 
 
