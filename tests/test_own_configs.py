@@ -393,6 +393,12 @@ class TestNamesakes:
             "that file another name, and choose it by that."
         )
 
+    def test_that_hold_something_else_are_refused(self, refusal, namesakes):
+        path = namesakes / "reg" / "r1.yaml"
+        path.write_text("silent: {_target_: own_parts.Silent}\n")
+        words = [f"hydra.searchpath=[file://{namesakes},pkg://lit_gan.sweeps]", "reg=[spectral,r1]"]
+        assert refusal(*words).startswith(f"reg=r1 is a choice of lit_gan's own, which is read in place of {path}: ")
+
     def test_that_are_equal_or_not_chosen_are_none_of_a_mistake(self, command, namesakes, tmp_path):
         (namesakes / "reg" / "r1.yaml").write_text("r1: {_target_: own_parts.Silent}\n")
         command("train", "--config-dir", namesakes, *TINY, f"hydra.run.dir={tmp_path / 'run'}")

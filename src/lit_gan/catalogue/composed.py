@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from lit_gan.catalogue.choice import Choice, read_choice
 from lit_gan.catalogue.configs import choices, default_choices, package_folders, primary_keys
@@ -106,10 +106,16 @@ def check_namesakes(job: Job, config_name: str) -> None:
 
 
 def names_of(job: Job, group: str) -> list[str]:
-    """What was chosen of a group, one or several."""
+    """What was chosen of a group, one or several.
+
+    Of a group whose list Hydra does not note these are the names that files have put into the config, which
+    are those of the files, and what the files that put them there are called.
+    """
     part = next((part for part, groups in NAMED.items() if group in groups), group)
-    chosen = chosen_of(job, part, group) if part in job.config and part in NAMED else job.chosen.get(group)
-    return list(chosen) if isinstance(chosen, Iterable) and not isinstance(chosen, str) else [chosen] if chosen else []
+    if part not in NAMED or not job.config.get(part) or job.chosen.get(group) is not None:
+        chosen = job.chosen.get(group)
+        return list(chosen) if isinstance(chosen, list | tuple | ListConfig) else [chosen] if chosen else []
+    return list(dict.fromkeys([*job.config[part], *chosen_of(job, part, group)]))
 
 
 def check_packages(job: Job, groups: Iterable[str]) -> None:
