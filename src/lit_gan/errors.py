@@ -54,6 +54,11 @@ def hint(word: str, known: Sequence[str]) -> str:
     return f"{meant} There are: {', '.join(known)}." if known else meant
 
 
+def modules_below(error: BaseException) -> list[str]:
+    """The names of the modules through which an exception has come, outermost first."""
+    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+
+
 INSTALLED = ("site-packages", "dist-packages", "lib-dynload")
 """Names of folders of installed packages."""
 

@@ -4,6 +4,7 @@ A run or a sweep that goes on is not asked: what it began with counts, even wher
 other keys.
 """
 
+import itertools
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -94,15 +95,15 @@ def check_namesakes(job: Job, config_name: str) -> None:
         UserError: names the choice and the file.
     """
     typed = {override_key(word) for word in job.hydra.overrides.task}
-    for group in default_choices(config_name):
-        for name in names_of(job, group) if config_name == "train" or group in typed else ():
-            for folder in job.own:
-                own, shipped = (place / group / f"{name}.yaml" for place in (folder, package_folders()[0]))
-                if own.is_file() and shipped.is_file() and own.read_bytes() != shipped.read_bytes():
-                    raise UserError(
-                        f"{group}={name} is a choice of lit_gan's own, which is read in place of {own}: give that "
-                        f"file another name, and choose it by that."
-                    )
+    groups = [group for group in default_choices(config_name) if config_name == "train" or group in typed]
+    for folder, group in itertools.product(job.own, groups):
+        for name in names_of(job, group):
+            own, shipped = (place / group / f"{name}.yaml" for place in (folder, package_folders()[0]))
+            if own.is_file() and shipped.is_file() and own.read_bytes() != shipped.read_bytes():
+                raise UserError(
+                    f"{group}={name} is a choice of lit_gan's own, which is read in place of {own}: give that file "
+                    f"another name, and choose it by that."
+                )
 
 
 def names_of(job: Job, group: str) -> list[str]:

@@ -3,7 +3,6 @@ sentence."""
 
 import re
 import sys
-import traceback
 from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
@@ -19,7 +18,7 @@ from lit_gan.catalogue.configs import choices, commands_with, compose_choices, p
 from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.flags import split_flags
 from lit_gan.cli.own_configs import flag_as_setting, own_folders
-from lit_gan.errors import UserError, faulty_line, hint, one_line
+from lit_gan.errors import UserError, faulty_line, hint, modules_below, one_line
 from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
 from lit_gan.system.memory import ran_out, shortage
@@ -238,7 +237,7 @@ def group_and_choice(path: str) -> Iterator[tuple[str, str]]:
 def explain_engine(error: BaseException) -> str | None:
     """The sentence for what a launcher or a sweeper refuses before it has begun a cell; None for other
     errors."""
-    modules = [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
+    modules = modules_below(error)
     inside = [place for place, module in enumerate(modules) if module.startswith("hydra_plugins.")]
     if not inside or is_from_a_cell(modules[inside[-1] :], str(error)):
         return None

@@ -78,11 +78,16 @@ def named_places(sources: Iterable[DictConfig], folder: Path | None = None) -> I
 def own_modules(config: DictConfig) -> Iterator[Path]:
     """The folders from which Python takes the modules that a config names, but for installed
     ones."""
-    tops = {path.split(".")[0] for path in class_paths(OmegaConf.to_container(config))} - {"lit_gan", "__main__"}
-    for top in sorted(tops):
+    for top in names_of_own_modules(config):
         folder = folder_of_module(top)
         if folder and folder.name not in INSTALLED and not folder.samefile(STANDARD_LIBRARY):
             yield folder.absolute()
+
+
+def names_of_own_modules(config: DictConfig) -> list[str]:
+    """The modules and packages, but for lit_gan, in which the classes of a config lie."""
+    paths = class_paths(OmegaConf.to_container(config))
+    return sorted({path.split(".")[0] for path in paths} - {"lit_gan", "__main__"})
 
 
 def folder_of_module(name: str) -> Path | None:
@@ -154,7 +159,7 @@ def check_modules(directory: Path, config: DictConfig) -> None:
     Raises:
         UserError: names both files.
     """
-    for top in {path.split(".")[0] for path in class_paths(OmegaConf.to_container(config))} - {"lit_gan"}:
+    for top in names_of_own_modules(config):
         own, found = file_in(recorded_search_path(directory).modules, top), file_found(top)
         elsewhere = own and found and own.read_bytes() != found.read_bytes()
         if elsewhere and (top in sys.modules or Path.cwd() not in found.parents):

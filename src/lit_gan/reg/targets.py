@@ -1,7 +1,6 @@
 """Regularizers of what the players aim at: other targets for G, a past to stay near, a D that has
 moved on."""
 
-import copy
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,6 +14,7 @@ from torch.optim import SGD, Adam, Optimizer
 
 from lit_gan.errors import UserError
 from lit_gan.game import Discriminator, Generator, Regularizer, Scalar, Turn, in_float64
+from lit_gan.layers import copied
 from lit_gan.ranges import CountOrNone, Number, Whole, checked
 
 Values = dict[str, Tensor]
@@ -158,7 +158,7 @@ class Unrolled(Regularizer):
 
     def ahead(self, turn: Turn) -> Discriminator:
         """A copy of D whose parameters are functions of G's samples."""
-        optimizer, D = turn.game.optimizers()[0].optimizer, copy.deepcopy(turn.D)
+        optimizer, D = turn.game.optimizers()[0].optimizer, copied(turn.D)
         rule = rule_of(optimizer)
         settings = {parameter: group for group in optimizer.param_groups for parameter in group["params"]}
         learned = {name: value for name, value in turn.D.named_parameters() if value in settings}

@@ -1,7 +1,6 @@
 """What goes wrong in the middle of a training, and the sentence that answers it."""
 
 import sys
-import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from omegaconf import DictConfig
 from lit_gan.callbacks import Stopped
 from lit_gan.curves import Diverged
 from lit_gan.data.module import lost_process
-from lit_gan.errors import UserError
+from lit_gan.errors import UserError, modules_below
 from lit_gan.records.files import Unwritable
 from lit_gan.records.results import Results
 from lit_gan.system.memory import ran_out, shortage
@@ -58,11 +57,6 @@ def less_memory(config: DictConfig, error: BaseException) -> str:
     parts = 2 * config.optim.accumulate
     smaller = f"set optim.accumulate={parts} for gradients out of smaller parts of it"
     return f"lower batch_size={config.batch_size} or the width of the networks, {smaller}, {fewer}"
-
-
-def modules_below(error: BaseException) -> list[str]:
-    """The names of the modules through which an exception has come, outermost first."""
-    return [frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__)]
 
 
 def exit_if_another_failed(results: Results, processes: int) -> None:

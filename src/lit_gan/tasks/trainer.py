@@ -24,7 +24,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.callbacks import AtomicCheckpointIO
-from lit_gan.errors import UserError, written
+from lit_gan.errors import UserError, modules_below, written
 from lit_gan.system.float32 import use_tf32
 
 MACHINE_SETTINGS = ("accelerator", "devices", "num_nodes", "strategy", "precision")
@@ -219,8 +219,8 @@ def is_refusal(error: BaseException) -> bool:
 
 def package_of(error: BaseException) -> str | None:
     """The package in whose code an error was raised; None for one that has not been raised."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return frames[-1].f_globals.get("__name__", "").partition(".")[0] if frames else None
+    modules = modules_below(error)
+    return modules[-1].partition(".")[0] if modules else None
 
 
 def refusal(settings: DictConfig, error: BaseException) -> str:
