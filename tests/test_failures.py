@@ -59,6 +59,6 @@ def test_a_failure_after_the_last_update_ends_the_other_processes_too(tmp_path, 
     monkeypatch.setattr(SharedFailure, "on_exception", lambda self, trainer, gan, error: told.append(str(error)))
     tiny = ["data=gaussians", "model=mlp", "model.width=8", "trainer.accelerator=cpu", "metrics=none", "updates=1"]
     monkeypatch.setattr(sys, "argv", ["train", f"hydra.run.dir={tmp_path}", *tiny])
-    with pytest.raises(RuntimeError):
+    with pytest.raises(SystemExit, match="RuntimeError: CUDA out of memory"):
         launch(train, "train")
     assert told == ["CUDA out of memory"]

@@ -1,5 +1,7 @@
 """Faults in classes of one's own: a sentence names the class or the line, or the traceback stays."""
 
+import importlib
+import logging
 import re
 import sys
 from contextlib import nullcontext
@@ -8,23 +10,32 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from torch import nn
 
-from lit_gan.analysis.base import Analysis
+from lit_gan.analysis.base import Analysis, Finding, require_finding
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO
 from lit_gan.callbacks.soundness import Soundness
 from lit_gan.cli.mistakes import explain
 from lit_gan.curves import Curves
-from lit_gan.data.source import Source, StoredSplit
+from lit_gan.data.source import DatasetPictures, ImageFiles, Source, StoredSplit
 from lit_gan.errors import UserError, faulty_line
-from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Regularizer, Turn, Verdict
+from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Regularizer, Turn, Verdict, as_scalar
 from lit_gan.layers import copied
+from lit_gan.losses import Hinge
 from lit_gan.metrics.base import Suite
-from lit_gan.metrics.extractors import Extractor
+from lit_gan.metrics.extractors import Extractor, Features
+from lit_gan.metrics.measure import as_recorded
+from lit_gan.metrics.real import code_of
+from lit_gan.module import GAN
 from lit_gan.optim import optimizer
 from lit_gan.order import Order
 from lit_gan.parts import build_part, locate
+from lit_gan.records.metrics_csv import MetricsCsv
+from lit_gan.records.trace import RunLog
+from lit_gan.tasks.failures import explaining
+from lit_gan.tasks.scoring import known_prefix, known_score
 
 MODULES = {
     "own_division": "x = 1 / 0\n",
@@ -33,7 +44,7 @@ MODULES = {
     "own_grammar": "def f(:\n",
 }
 CONSTRUCTORS = """
-import yaml
+import torch, yaml
 from lit_gan.game import Loss, Regularizer
 
 
@@ -56,6 +67,15 @@ class Opens(Loss):
 class Parses(Loss):
     def d(self, turn):
         yaml.safe_load("a: [")
+
+
+class Misfit(Loss):
+    def d(self):
+        return 0
+
+    @torch.no_grad()
+    def g(self):
+        return 0
 
 
 class Plain(Loss):
@@ -105,11 +125,34 @@ class TestLines:
             made(target="own_constructors.Plain", marginn=2)
 
     @pytest.mark.parametrize("name", ["Opens", "Parses"])
-    def test_an_error_that_a_setting_could_have_keeps_its_traceback(self, own, name):
+    def test_an_error_that_a_setting_could_have_is_told_with_it(self, own, name):
         with pytest.raises(Exception) as error:  # noqa: PT011
             made(target=f"own_constructors.{name}").d(None)
         assert re.match(r"own_constructors.py, line \d+", faulty_line(error.value))
-        assert explain(error.value, "train") is None
+        assert explain(error.value, "train").startswith(f"{faulty_line(error.value)}: {error.typename}: ")
+
+    @pytest.mark.parametrize(
+        ("method", "arguments", "declared", "line"),
+        [("d", ["turn"], "Loss.d(self, turn)", 28), ("g", ["turn"], "Loss.g(self, turn)", 31)],
+    )
+    def test_of_a_method_that_takes_other_arguments(self, own, method, arguments, declared, line):
+        with pytest.raises(TypeError) as error:
+            getattr(made(target="own_constructors.Misfit"), method)(*arguments)
+        error.value.__traceback__ = None  # as its own line is none of it where lit_gan calls the method
+        sentence = explain(error.value, "train")
+        assert sentence.startswith(f"own_constructors.py, line {line}: TypeError: Misfit.{method}() takes 1 positional")
+        assert f"; declare it as {declared} is, and debug=true" in sentence
+
+    def test_a_fault_in_a_training_is_told_and_its_traceback_logged(self, own, tmp_path, monkeypatch):
+        log = RunLog(str(tmp_path / "train.log"))
+        log.begin()
+        monkeypatch.setattr(logging.getLogger(), "handlers", [log])
+        with pytest.raises(UserError, match=r"own_constructors.py, line 19: FileNotFoundError: .*; mend that line"):  # noqa: SIM117
+            with explaining(OmegaConf.create({"workers": 0}), None, 1):
+                made(target="own_constructors.Opens").d(None)
+        written = (tmp_path / "train.log").read_text()
+        assert "Traceback (most recent call last)" in written
+        assert 'open("/no/such/file")' in written
 
     def test_an_error_of_the_packages_own_has_none(self, tmp_path):
         with pytest.raises(UserError) as error:
@@ -141,7 +184,7 @@ def turn(player="d", G=None, D=None):
 
 class TestNetworks:
     def test_samples_of_another_shape(self):
-        with pytest.raises(UserError, match=r"G, a test_own_code.OwnG, gives samples of shape \[3\], .* give \[2\]"):
+        with pytest.raises(UserError, match=r"G, a test_own_code.OwnG, gives .* of shape \[4, 3\] .* give \[4, 2\]"):
             turn(G=OwnG(3)).fake  # noqa: B018
 
     @pytest.mark.parametrize("verdict", ["real", "fake"])
@@ -155,9 +198,43 @@ class TestNetworks:
         with pytest.raises(UserError, match=r"logits of shape \[4, 2\].*one for each of 4 samples"):
             turn(D=D).real  # noqa: B018
 
+    @pytest.mark.parametrize(("samples", "kind"), [(lambda x: (x, x), "tuple"), (lambda x: None, "NoneType")])
+    def test_samples_that_are_no_tensor(self, samples, kind):
+        G = OwnG()
+        G.forward = lambda z, y=None: samples(z)
+        with pytest.raises(UserError, match=f"test_own_code.OwnG, returns a {kind}, but it must return its samples"):
+            turn(G=G).fake  # noqa: B018
+
+    def test_one_logit_for_all_samples(self):
+        D = OwnD()
+        D.forward = lambda x, y=None: Verdict(torch.zeros(1), x)
+        with pytest.raises(UserError, match=r"logits of shape \[1\], but it must give one for each of 4 samples"):
+            turn(D=D).real  # noqa: B018
+
+    def test_torchs_own_sequential_is_a_body(self):
+        G = OwnG()
+        G.body = nn.Sequential(nn.Linear(3, 2))
+        assert turn(G=G).x_fake.shape == (4, 2)
+
+    def test_a_head_of_several_layers_has_no_number_of_features(self):
+        D = OwnD()
+        D.head = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
+        with pytest.raises(UserError, match=r"OwnD, does not say how many features .* one nn.Linear"):
+            D.n_features  # noqa: B018
+
+    def test_a_tensor_of_a_batch_cannot_be_copied(self):
+        G = OwnG()
+        G.last = turn("g", G=G).x_fake
+        with pytest.raises(UserError, match=r"OwnG cannot be copied .* detach what it keeps of a batch"):
+            copied(G)
+
     def test_an_error_within_names_the_network(self):
         with pytest.raises(RuntimeError) as error:
             turn(D=OwnD(reads=5)).real  # noqa: B018
+        assert explain(error.value, "train").endswith(
+            "This was raised in the forward of test_own_code.OwnD, asked about [4, 2]; mend that class, and debug=true "
+            "shows the whole way there."
+        )
         assert error.value.__notes__ == ["This was raised in the forward of test_own_code.OwnD, asked about [4, 2]."]
 
     def test_what_cannot_be_copied(self):
@@ -194,11 +271,35 @@ class TestData:
                 r"int64 labels of shape \[2\].*\[3\], one for each",
             ),
             (StoredSplit(torch.tensor([[0.0, float("nan")]])), "samples some of which are not finite"),
+            (StoredSplit(torch.zeros(3, 2, dtype=torch.int16)), "samples of int16, but images must be uint8"),
         ],
     )
     def test_what_is_no_split(self, split, words):
         with pytest.raises(UserError, match=rf"^data=own: test_own_code.OwnSource.load returns {words}.*correct"):
             OwnSource(split).split("train")
+
+    def test_images_of_another_range(self):
+        source = OwnSource(StoredSplit(torch.full((3, 1, 4, 4), 200.0)), None)
+        source.shape = (1, 4, 4)
+        with pytest.raises(UserError, match=r"returns images from 200 to 200, but they must be uint8, or floats in"):
+            source.split("train")
+
+    @pytest.mark.parametrize("splits", [(), ("training",), "train"])
+    def test_splits_without_the_one_to_train_on(self, splits):
+        source = OwnSource(StoredSplit(torch.zeros(3, 2)), None)
+        source.splits = splits
+        with pytest.raises(UserError, match=r"OwnSource.splits is .*, but it must be a tuple of names with 'train'"):
+            source.split("train")
+
+    def test_pictures_without_a_length_are_to_be_listed(self):
+        with pytest.raises(UserError, match=r"data=own: a builtins.generator has no length .* make a list"):
+            DatasetPictures((each for each in ()), "data=own")
+
+    @pytest.mark.parametrize(("given", "kind"), [(torch.zeros(3), "Tensor"), ((torch.zeros(3), 0), "Tensor and int")])
+    def test_pictures_that_are_none(self, given, kind):
+        files = ImageFiles(DatasetPictures([given], "data=own"), (3, 4, 4), labelled=False)
+        with pytest.raises(UserError, match=rf"image 0 cannot be read \(TypeError: it is {kind}, and must be \(PIL"):
+            files[0]
 
     def test_labels_that_nobody_reads_may_be_of_any_kind(self):
         assert len(OwnSource(StoredSplit(torch.zeros(3, 2), torch.zeros(3)), n_classes=None).split("train")) == 3
@@ -210,6 +311,11 @@ class TestData:
             assert len(source.split("train")) == 3
         finally:
             type(source).samples = before
+
+
+class Penalty(Regularizer):
+    def d(self, turn):
+        return turn.real.logits.square().mean()
 
 
 class TestMethods:
@@ -247,6 +353,95 @@ class TestMethods:
         curves.close(1, 1)
         assert curves.latest == {}
 
+    @pytest.mark.parametrize("name", ["update", 3])
+    def test_what_is_no_name_of_a_curve(self, name):
+        with pytest.raises(UserError, match="a curve needs a name, and 'update' is that of the column of updates"):
+            Curves().add(name, torch.zeros(()))
+
+    def test_a_tensor_in_the_table_is_a_number(self, tmp_path):
+        table = MetricsCsv(tmp_path)
+        table.log_metrics({"mine/y": torch.tensor(1.5)}, 1)
+        assert table.path.read_text().split() == ["update,mine/y", "1,1.5"]
+
+    def test_a_regularizer_with_the_name_of_the_loss(self):
+        with pytest.raises(UserError, match=r"reg.hinge has the name of the loss, lit_gan.losses.Hinge, whose term"):
+            GAN(OwnG(), OwnD(), Hinge(), {"hinge": Penalty()}, None, None).terms(turn())
+
+    def test_a_regularizer_without_a_term_may_have_the_name_of_the_loss(self):
+        assert GAN(OwnG(), OwnD(), Hinge(), {"hinge": Regularizer()}, None, None).terms(turn()).keys() == {"hinge"}
+
+    def test_a_complex_objective(self):
+        with pytest.raises(UserError, match=r"Hinge.d returns a complex tensor of shape \[\], but .* one real number"):
+            as_scalar(torch.tensor(1j), Hinge(), "d")
+
+
+FINDINGS = [
+    (None, "a NoneType, but it must return a lit_gan.analysis.Finding"),
+    (Finding("none", [], Figure()), "rows are no list"),
+    (Finding("a dict", {"a": 1}, Figure()), "rows are no list"),
+    (Finding("uneven", [{"a": 1}, {"b": 1}], Figure()), "dicts with the same keys"),
+    (Finding("no figure", [{"a": 1}], None), "figure is a NoneType, and no matplotlib.figure.Figure"),
+]
+
+
+@pytest.mark.parametrize(("found", "words"), FINDINGS)
+def test_what_is_no_finding(found, words):
+    with pytest.raises(UserError, match=rf"analysis.base.Analysis.find returns .*{words}"):
+        require_finding(found, Analysis())
+
+
+class Seen(Extractor):
+    name, input_size, resize = "seen", 8, "none"
+
+    def __init__(self, network=None, features=None):
+        super().__init__()
+        self.made, self.given = network, features
+
+    def load(self, source, device):
+        return self.made
+
+    def see(self, images):
+        return self.given
+
+
+class TestExtractors:
+    def test_a_network_that_is_none(self):
+        with pytest.raises(UserError, match=r"Seen.load returns a NoneType, but it must return a torch.nn.Module"):
+            Seen().prepare(OwnSource(None))
+
+    def test_a_network_without_parameters_is_one(self):
+        extractor = Seen(nn.Flatten(), Features(torch.zeros(2, 3), torch.zeros(2, 5)))
+        extractor.prepare(OwnSource(None))
+        assert extractor(torch.zeros(2, 1, 8, 8)).pool.shape == (2, 3)
+
+    @pytest.mark.parametrize(
+        ("features", "words"),
+        [
+            (torch.zeros(2, 3), r"a Tensor, but it must return lit_gan.metrics.extractors.Features"),
+            (Features(torch.zeros(2, 3, 4), None), r"features of shape \[2, 3, 4\] for 2 images"),
+            (Features(torch.zeros(2, 3), None), "no logits, so that the class needs has_logits = False"),
+        ],
+    )
+    def test_features_that_are_none(self, features, words):
+        extractor = Seen(nn.Flatten(), features)
+        extractor.prepare(OwnSource(None))
+        with pytest.raises(UserError, match=f"Seen.see returns {words}"):
+            extractor(torch.zeros(2, 1, 8, 8))
+
+    def test_a_name_that_is_missing(self):
+        with pytest.raises(UserError, match=r"extractors.Extractor has no attribute name"):
+            Extractor().prefix(None)
+
+    def test_real_images_are_measured_anew_after_each_change_of_its_file(self, tmp_path, monkeypatch):
+        monkeypatch.syspath_prepend(tmp_path)
+        file, found = tmp_path / "own_extractor.py", []
+        for text in ("see = 1", "see = 2"):
+            file.write_text(f"from lit_gan.metrics.extractors import Extractor\nclass Mine(Extractor):\n    {text}\n")
+            found.append(code_of(importlib.import_module("own_extractor").Mine()))
+        assert found[0]["code"] != found[1]["code"]
+        assert code_of(Extractor()) == {}
+        sys.modules.pop("own_extractor")
+
 
 class OwnSuite(Suite):
     def __init__(self, scores):
@@ -278,8 +473,36 @@ class TestScores:
         with pytest.raises(UserError, match=rf"test_own_code.OwnSuite.compute {words}"):
             OwnSuite(scores).evaluate(None, None, None)
 
+    @pytest.mark.parametrize("ends", [{}, {"x": "lowest"}])
+    def test_without_a_good_end(self, ends, monkeypatch):
+        monkeypatch.setattr(OwnSuite, "SCORES", ends)
+        with pytest.raises(UserError, match=r"OwnSuite.SCORES is {.*}, but it must give the good end of each score"):
+            known_score("x", OwnSuite({}))
+
+    @pytest.mark.parametrize("prefix", [None, "", "a/b"])
+    def test_that_begin_with_no_word(self, prefix):
+        suite = OwnSuite({})
+        suite.prefix = lambda source: prefix
+        with pytest.raises(UserError, match=r"OwnSuite.prefix returns .*, but it must return a word without a slash"):
+            known_prefix(suite, None)
+
+    def test_described_by_what_no_record_holds(self):
+        suite = OwnSuite({})
+        suite.describe = lambda source, protocol: {"x": torch.zeros(())}
+        with pytest.raises(UserError, match=r"OwnSuite.describe returns what no record can hold \(.*Tensor"):
+            as_recorded(suite, None, None)
+
+
+class Unwritten(torch.optim.Optimizer):
+    def __init__(self, parameters):
+        super().__init__(parameters, {})
+
 
 class TestOptimizers:
+    def test_without_a_step(self):
+        with pytest.raises(UserError, match=r"Unwritten has no method step\(closure=None\)"):
+            optimizer("d", Unwritten, OwnD())
+
     def test_what_is_none(self):
         with pytest.raises(UserError, match=r"optim.d._target_ makes a builtins.list, which is no optimizer"):
             optimizer("d", list, OwnD())

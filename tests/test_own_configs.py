@@ -11,6 +11,7 @@ from omegaconf import OmegaConf
 
 from lit_gan.cli.arguments import complete_arguments
 from lit_gan.cli.launch import launch
+from lit_gan.cli.mistakes import unknown_choice
 from lit_gan.tasks.analyze import analyze
 from lit_gan.tasks.evaluate import evaluate
 from lit_gan.tasks.train import train
@@ -389,7 +390,7 @@ class TestNamesakes:
         path.write_text(path.read_text() + "\n")
         words = [f"hydra.searchpath=[file://{namesakes},pkg://lit_gan.sweeps]", *words]
         assert (
-            refusal(*words) == f"{choice} is a choice of lit_gan's own, which is read in place of {path}: give "
+            refusal(*words) == f"{choice} is a choice of lit_gan's own, whose name {path} cannot have: give "
             "that file another name, and choose it by that."
         )
 
@@ -397,7 +398,28 @@ class TestNamesakes:
         path = namesakes / "reg" / "r1.yaml"
         path.write_text("silent: {_target_: own_parts.Silent}\n")
         words = [f"hydra.searchpath=[file://{namesakes},pkg://lit_gan.sweeps]", "reg=[spectral,r1]"]
-        assert refusal(*words).startswith(f"reg=r1 is a choice of lit_gan's own, which is read in place of {path}: ")
+        assert refusal(*words).startswith(f"reg=r1 is a choice of lit_gan's own, whose name {path} cannot have: ")
+
+    def test_a_sweep_of_that_name_is_refused(self, refusal, tmp_path):
+        (tmp_path / "sweep").mkdir()
+        path = tmp_path / "sweep" / "losses.yaml"
+        path.write_text(GLOBAL + "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '0,1'}}}\n")
+        words = [f"hydra.searchpath=[file://{tmp_path},pkg://lit_gan.sweeps]", "sweep=losses"]
+        assert refusal(*words).startswith(f"sweep=losses is a choice of lit_gan's own, whose name {path} cannot have: ")
+
+    def test_the_config_of_a_command_is_refused(self, refusal, tmp_path):
+        (tmp_path / "train.yaml").write_text("updates: 3\n")
+        assert refusal(f"hydra.searchpath=[file://{tmp_path},pkg://lit_gan.sweeps]").startswith(
+            f"{tmp_path / 'train.yaml'} is not read, as train.yaml is lit_gan's own: put its settings into a file of "
+        )
+
+    def test_a_run_whose_configs_have_moved_says_where_they_were(self, tmp_path, monkeypatch):
+        (tmp_path / ".hydra").mkdir()
+        (tmp_path / ".hydra" / "search_path.yaml").write_text("{configs: ['file:///gone/mine'], modules: []}")
+        monkeypatch.setattr(sys, "argv", ["train", f"resume={tmp_path}"])
+        assert unknown_choice("loss/margin").endswith(
+            " The run was made with configs in /gone/mine, where none are now: add --config-dir FOLDER."
+        )
 
     def test_that_are_equal_or_not_chosen_are_none_of_a_mistake(self, command, namesakes, tmp_path):
         (namesakes / "reg" / "r1.yaml").write_text("r1: {_target_: own_parts.Silent}\n")

@@ -29,7 +29,7 @@ LINES = [
     for line in re.findall(r"^    (python -m lit_gan.*)$", page, re.MULTILINE)
 ]
 COMMANDS = list(dict.fromkeys(line for _, line in LINES if "--config-dir" not in line))
-OWN = [(name, line) for name, line in LINES if "--config-dir" in line]
+OWN = [(name, line) for name, line in LINES if "lit_gan.train --config-dir" in line]
 SMALL = ["++model.width=4", "batch_size=4", "trainer.accelerator=cpu", "protocol.quick.generated=16"]
 SMALL += ["protocol.quick.inception_score=16", "protocol.full.generated=16", "protocol.full.inception_score=16"]
 SMALL += ["protocol.quick.real=64", "protocol.full.real=64"]
@@ -204,6 +204,13 @@ def test_a_method_of_ones_own(page, command, tmp_path, monkeypatch):
     launch(train, "train")
     columns = (tmp_path / "run" / "metrics.csv").read_text().splitlines()[0].split(",")
     assert {CURVES[word] for word in arguments if word in CURVES} <= set(columns)
+
+
+def test_an_analysis_of_ones_own(folder, monkeypatch):
+    write_examples("docs/extending.md", folder, monkeypatch)
+    (command,) = (line for _, line in LINES if "lit_gan.analyze --config-dir" in line)
+    run_small(command, monkeypatch)
+    assert (folder / "DIR" / "analysis" / "spread.csv").read_text().startswith("number,spread\n0,")
 
 
 def test_an_argument_out_of_its_range(tmp_path, monkeypatch):

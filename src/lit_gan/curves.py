@@ -32,12 +32,17 @@ class Curves:
         resume on other devices, its mean.
 
         Raises:
-            UserError: it is no tensor.
+            UserError: it is no tensor, or the name is none.
         """
         if not isinstance(value, Tensor):
             raise UserError(
                 f'curves.add("{name}", {value!r}) takes a tensor, not a {type(value).__name__}: wrap it, '
                 f"torch.tensor({value!r})."
+            )
+        if not isinstance(name, str) or name == "update":
+            raise UserError(
+                f"curves.add({name!r}, ...): a curve needs a name, and 'update' is that of the column of updates: "
+                f'call it "d/{name}", say.'
             )
         self.history[name].append(mean(value.detach()))
 

@@ -3,9 +3,12 @@ made of, and whose code an exception comes from."""
 
 import difflib
 import importlib
+import inspect
 import re
+import sys
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +81,61 @@ def faulty_line(error: BaseException) -> str | None:
     if not frames or Path(frames[-1].filename).is_relative_to(PACKAGE):
         return None
     return f"{Path(frames[-1].filename).name}, line {frames[-1].lineno}"
+
+
+def own_fault(error: BaseException) -> str | None:
+    """The sentence for a fault of one's own code, with its class and its line; None where lit_gan, or a package
+    that lit_gan had called, has raised the exception.
+
+    A method that takes other arguments than it is called with counts as one of one's own code.
+    """
+    if place := faulty_line(error):
+        return f"{place}: {told(error)}; mend that line, {WHOLE_WAY}."
+    if misfit := misfit_method(error):
+        owner, name, place = misfit
+        return f"{place}: {told(error)}; declare it as {as_declared(owner, name)} is, {WHOLE_WAY}."
+    notes = [
+        note for note in getattr(error, "__notes__", []) if note.startswith(RAISED_IN) and " of lit_gan." not in note
+    ]
+    return f"{told(error)}. {notes[0].rstrip('.')}; mend that class, {WHOLE_WAY}." if notes else None
+
+
+WHOLE_WAY = "and debug=true shows the whole way there"
+
+RAISED_IN = "This was raised in the "
+"""What a note begins with that says to whose class an exception belongs, as no line in its traceback does."""
+
+
+def told(error: BaseException) -> str:
+    """An exception in one line: "KeyError: 'mean'"."""
+    return f"{type(error).__name__}: {one_line(str(error)).rstrip('.')}".removesuffix(": ")
+
+
+def misfit_method(error: BaseException) -> tuple[type, str, str] | None:
+    """The class, the name and the line of a method of one's own that does not take the arguments that it was called
+    with, of which the exception says no more than "Drift.d() takes 1 positional argument but 2 were given"."""
+    said = re.match(r"([\w.]+)\.(\w+)\(\) (?:takes|missing|got)", str(error)) if isinstance(error, TypeError) else None
+    for module in own_modules() if said else ():
+        owner = reduce(lambda found, name: getattr(found, name, None), said[1].split("."), module)
+        code = getattr(inspect.unwrap(getattr(owner, said[2], None)), "__code__", None)
+        if isinstance(owner, type) and code:
+            return owner, said[2], f"{Path(code.co_filename).name}, line {code.co_firstlineno}"
+    return None
+
+
+def own_modules() -> Iterator[Any]:
+    """The modules of one's own that have been imported."""
+    for module in list(sys.modules.values()):
+        file = getattr(module, "__file__", None)
+        if file and not is_installed(Path(file)) and not Path(file).is_relative_to(PACKAGE):
+            yield module
+
+
+def as_declared(owner: type, name: str) -> str:
+    """How the class from which a method is inherited declares it: "Regularizer.d(self, turn)"."""
+    base = next((each for each in owner.__mro__[1:] if name in vars(each)), owner)
+    arguments = inspect.signature(inspect.unwrap(vars(base)[name])).parameters
+    return f"{base.__name__}.{name}({', '.join(arguments)})"
 
 
 def is_installed(file: Path) -> bool:

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lit_gan.errors import UserError, not_written, path_of
+from lit_gan.errors import RAISED_IN, UserError, not_written, path_of
 from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
@@ -172,8 +172,8 @@ class Generator(nn.Module):
         return z.tensor_split([self.latents[0].size], 1)
 
     def forward(self, z: Latents, y: Labels | None = None) -> Images:
-        """Samples; y is for networks that look at labels."""
-        return self.body(z, y)
+        """Samples; y is for networks that look at labels, which torch's own Sequential does not."""
+        return apply_layer(self.body, z, y) if isinstance(self.body, nn.Sequential) else self.body(z, y)
 
 
 class Discriminator(nn.Module):
@@ -195,7 +195,16 @@ class Discriminator(nn.Module):
 
     @property
     def n_features(self) -> int:
-        """Length of a feature vector."""
+        """Length of a feature vector.
+
+        Raises:
+            UserError: the head is no single layer, so that it does not say how many it reads.
+        """
+        if not hasattr(self.head, "in_features"):
+            raise UserError(
+                f"D, a {path_of(self)}, does not say how many features its head reads, as a regularizer wants to know: "
+                f"let the head be one nn.Linear, and what comes before it a part of the body."
+            )
         return self.head.in_features
 
     def forward(self, x: Images, y: Labels | None = None) -> Verdict:
@@ -288,10 +297,16 @@ class Turn:
         """G's samples; they carry a graph on G's turn only."""
         with torch.set_grad_enabled(self.player == "g"):
             samples = forwarded(self.G, self.z, self.y_fake)
-        if samples.shape[1:] != self.G.shape:
+        if not isinstance(samples, Tensor):
             raise UserError(
-                f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape[1:]]}, and is to give "
-                f"{[*self.G.shape]}: let the last layer of its body give what data.shape says."
+                f"G, a {path_of(self.G)}, returns a {type(samples).__name__}, but it must return its samples as one "
+                f"tensor: leave its `forward` to lit_gan.Generator, or end it in them."
+            )
+        if samples.shape != (len(self.z), *self.G.shape):
+            raise UserError(
+                f"G, a {path_of(self.G)}, gives samples of shape {[*samples.shape]} for {len(self.z)} latent vectors, "
+                f"and is to give {[len(self.z), *self.G.shape]}: let the last layer of its body give what data.shape "
+                f"says."
             )
         return samples
 
@@ -332,10 +347,11 @@ def verdict_on(D: Discriminator, x: Images, y: Labels) -> Verdict:
             f"D, a {path_of(D)}, returns a {type(verdict).__name__}, but it must return a lit_gan.Verdict: leave its "
             f"`forward` to lit_gan.Discriminator, or end it in Verdict(logits, features)."
         )
-    if verdict.logits.dim() != 1:
+    if verdict.logits.shape != (len(x) // D.pack,):
+        packs = f" packs of {D.pack}" if D.pack > 1 else ""
         raise UserError(
             f"D, a {path_of(D)}, gives logits of shape {[*verdict.logits.shape]}, but it must give one for each of "
-            f"{len(x)} samples: let its head have one output."
+            f"{len(x) // D.pack}{packs} samples: let its head have one output."
         )
     return verdict
 
@@ -346,7 +362,7 @@ def forwarded(network: nn.Module, x: Tensor, y: Labels) -> Any:
     try:
         return network(x, y)
     except Exception as error:
-        error.add_note(f"This was raised in the forward of {path_of(network)}, asked about {[*x.shape]}.")
+        error.add_note(f"{RAISED_IN}forward of {path_of(network)}, asked about {[*x.shape]}.")
         raise
 
 
@@ -383,13 +399,15 @@ def as_scalar(value: Any, term: Term, player: Player) -> Tensor:
     """A term's objective as it is.
 
     Raises:
-        UserError: it is no tensor of one number; names the method that returns it.
+        UserError: it is no tensor of one real number; names the method that returns it.
     """
-    if isinstance(value, Tensor) and value.numel() == 1:
+    is_complex = isinstance(value, Tensor) and value.is_complex()
+    if isinstance(value, Tensor) and value.numel() == 1 and not is_complex:
         return value
-    what = f"a tensor of shape {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
+    kind, number = ("complex tensor", "real number") if is_complex else ("tensor", "number")
+    what = f"a {kind} of shape {[*value.shape]}" if isinstance(value, Tensor) else repr(value)
     raise UserError(
-        f"{path_of(term)}.{player} returns {what}, but it must return one number as a tensor: the mean over the "
+        f"{path_of(term)}.{player} returns {what}, but it must return one {number} as a tensor: the mean over the "
         f"batch, say."
     )
 

@@ -453,10 +453,13 @@ def copied(network: Network) -> Network:
     """
     try:
         return copy.deepcopy(network)
-    except (TypeError, pickle.PicklingError) as error:
+    except (TypeError, RuntimeError, pickle.PicklingError) as error:
+        if isinstance(error, RuntimeError) and "deepcopy" not in str(error):
+            raise
         raise UserError(
             f"{path_of(network)} cannot be copied ({one_line(str(error))}): moving averages and scores are made of "
-            f"copies of the networks, so keep no open files, generators, locks or the like in it."
+            f"copies of the networks, so keep no open files, generators, locks or the like in it, and detach what it "
+            f"keeps of a batch."
         ) from error
 
 

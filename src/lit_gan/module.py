@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_gan.curves import Curves
-from lit_gan.errors import UserError, path_of
+from lit_gan.errors import RAISED_IN, UserError, path_of
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
 from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
@@ -138,8 +138,19 @@ class GAN(LightningModule, Game):
                 for reg in self.regs.values():
                     reg.stage(turn)
                 terms = self.terms(turn)
-                self.manual_backward(self.objective(turn, terms) / len(move))
+                self.add_gradient(self.objective(turn, terms) / len(move), terms)
                 self.record(turn, terms)
+
+    def add_gradient(self, value: Tensor, terms: dict[str, Tensor]) -> None:
+        """Adds the gradient of a sum of terms; an error names the terms of one's own, of which torch's gradients have
+        no line."""
+        try:
+            self.manual_backward(value)
+        except Exception as error:
+            known = {self.loss.name: self.loss, **self.regs}
+            if own := [path for path in (path_of(known[name]) for name in terms) if not path.startswith("lit_gan.")]:
+                error.add_note(f"{RAISED_IN}gradient of {' and '.join(own)}.")
+            raise
 
     def objective(self, turn: Turn, terms: dict[str, Tensor]) -> Tensor:
         """The sum of what a player minimises.
@@ -148,6 +159,11 @@ class GAN(LightningModule, Game):
             UserError: it does not depend on anything that learns.
         """
         value = sum(terms.values())
+        if not value.requires_grad and turn.player == "g" and not turn.x_fake.requires_grad:
+            raise UserError(
+                f"G, a {path_of(turn.G)}, gives samples without a gradient, so that nothing in it learns: let its "
+                f"forward work without detach, item, NumPy or torch.no_grad."
+            )
         if not value.requires_grad:
             raise UserError(
                 f"{path_of(self.loss)}.{turn.player} returns a number without a gradient, and no regularizer adds one: "
@@ -169,10 +185,19 @@ class GAN(LightningModule, Game):
         return d if player == "d" else g
 
     def terms(self, turn: Turn) -> dict[str, Tensor]:
-        """What the player minimises, term by term, each multiplied by its weight."""
+        """What the player minimises, term by term, each multiplied by its weight.
+
+        Raises:
+            UserError: a regularizer with a term has the name of the loss.
+        """
         terms = {self.loss.name: self.loss.objective(turn)}
         for name, reg in self.regs.items():
             value = reg.objective(turn)
+            if value is not None and name in terms:
+                raise UserError(
+                    f"reg.{name} has the name of the loss, {path_of(self.loss)}, whose term it would replace: "
+                    f"rename the key in its file, or the class of the loss."
+                )
             if value is not None:
                 terms[name] = value
         return terms

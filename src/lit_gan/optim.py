@@ -1,6 +1,7 @@
 """The players' optimizers: one setting of the literature is learning rates, betas and n_dis
 together."""
 
+import inspect
 from collections.abc import Callable, Iterable
 from functools import partial
 from typing import Annotated, Any
@@ -10,7 +11,7 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lit_gan.errors import UserError, path_of
+from lit_gan.errors import UserError, not_written, path_of
 from lit_gan.layers import trainable
 from lit_gan.ranges import Count, NonNegative, Range, Switch, checked
 
@@ -225,4 +226,6 @@ def optimizer(player: str, make: Callable[[Iterable[nn.Parameter]], Optimizer], 
             f"optim.{player}._target_ makes a {path_of(made)}, which is no optimizer: let its class inherit from "
             f"torch.optim.Optimizer."
         )
+    if inspect.unwrap(type(made).step) is inspect.unwrap(Optimizer.step):
+        raise not_written(made, "step(closure=None)")
     return made

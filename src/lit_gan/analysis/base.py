@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from lit_gan.analysis.subject import Subject
-from lit_gan.errors import UserError, not_written
+from lit_gan.errors import UserError, not_written, path_of
 from lit_gan.figures.style import save_figure
 from lit_gan.records.files import replacing
 
@@ -54,6 +54,28 @@ class Analysis:
     def find(self, subject: Subject) -> Finding:
         """Looks into the run and returns what it found there."""
         raise not_written(self, "find(subject)")
+
+
+def require_finding(found: Any, analysis: Analysis) -> None:
+    """Refuses what an analysis has returned if it cannot be written, before any of its files is.
+
+    Raises:
+        UserError: it is no finding, or one without rows of equal columns, or without a figure.
+    """
+    if wrong := why_no_finding(found):
+        raise UserError(f"{path_of(analysis)}.find returns {wrong}: correct that method.")
+
+
+def why_no_finding(found: Any) -> str | None:
+    """What is wrong with what an analysis has returned; None if nothing is."""
+    if not isinstance(found, Finding):
+        return f"a {type(found).__name__}, but it must return a lit_gan.analysis.Finding"
+    rows = found.rows if isinstance(found.rows, list) and all(isinstance(row, dict) for row in found.rows) else []
+    if not rows or any(row.keys() != rows[0].keys() for row in rows):
+        return "a Finding whose rows are no list of one or more dicts with the same keys"
+    if not isinstance(found.figure, Figure):
+        return f"a Finding whose figure is a {type(found.figure).__name__}, and no matplotlib.figure.Figure"
+    return None
 
 
 def check_images(name: str, subject: Subject) -> None:

@@ -1,6 +1,7 @@
 """The callback that evaluates the generator while it trains."""
 
 import logging
+import math
 
 from lightning.pytorch import Callback, LightningModule, Trainer
 
@@ -89,9 +90,10 @@ class Evaluation(Callback):
             UserError: names those there are.
         """
         if self.monitor not in scores:
+            measured = ", ".join(name.rpartition("/")[2] for name in scores)
             raise UserError(
                 f"metrics.monitor={self.monitor.rpartition('/')[2]} is not measured on data={self.source.name}: choose "
-                f"one of {', '.join(name.rpartition('/')[2] for name in scores)}."
+                f"{f'one of {measured}' if measured else 'other metrics, as these gave no scores'}."
             )
 
     def pass_on(self, scores: dict[str, float], trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,4 +104,4 @@ class Evaluation(Callback):
         scores = trainer.strategy.broadcast(scores)
         if trainer.training:  # after its end, where a kill had left these scores out, Lightning refuses to log
             for name, value in scores.items():
-                pl_module.log(name, value, logger=False, rank_zero_only=False)
+                pl_module.log(name, math.nan if value is None else value, logger=False, rank_zero_only=False)

@@ -86,8 +86,8 @@ def check_files(job: Job, config_name: str) -> None:
 
 
 def check_namesakes(job: Job, config_name: str) -> None:
-    """Refuses a choice whose file lies in a folder of one's own and in the package: Hydra reads the latter
-    without a word.
+    """Refuses a choice whose file lies in a folder of one's own and in the package: Hydra reads one of the two
+    without a word. Of the command's own config it never reads that of the folder.
 
     Of a run that has been trained, only what is typed now is asked for.
 
@@ -98,12 +98,23 @@ def check_namesakes(job: Job, config_name: str) -> None:
     groups = [group for group in default_choices(config_name) if config_name == "train" or group in typed]
     for folder, group in itertools.product(job.own, groups):
         for name in names_of(job, group):
-            own, shipped = (place / group / f"{name}.yaml" for place in (folder, package_folders()[0]))
-            if own.is_file() and shipped.is_file() and own.read_bytes() != shipped.read_bytes():
+            if is_namesake(own := folder / group / f"{name}.yaml", folder):
                 raise UserError(
-                    f"{group}={name} is a choice of lit_gan's own, which is read in place of {own}: give that file "
+                    f"{group}={name} is a choice of lit_gan's own, whose name {own} cannot have: give that file "
                     f"another name, and choose it by that."
                 )
+    for folder in job.own:
+        if is_namesake(own := folder / f"{config_name}.yaml", folder):
+            raise UserError(
+                f"{own} is not read, as {config_name}.yaml is lit_gan's own: put its settings into a file of "
+                f"{folder / 'experiment'}, and choose that by experiment=NAME."
+            )
+
+
+def is_namesake(own: Path, folder: Path) -> bool:
+    """Whether the package has another file of the same place and name as one in a folder of one's own."""
+    shipped = [place / own.relative_to(folder) for place in package_folders()]
+    return own.is_file() and any(path.is_file() and path.read_bytes() != own.read_bytes() for path in shipped)
 
 
 def names_of(job: Job, group: str) -> list[str]:

@@ -17,16 +17,16 @@ from lit_gan.catalogue.composed import PACKAGES, Job, other_choice, without_pack
 from lit_gan.catalogue.configs import choices, commands_with, compose_choices, primary_keys
 from lit_gan.catalogue.suggestions import suggest_setting
 from lit_gan.cli.flags import split_flags
-from lit_gan.cli.own_configs import flag_as_setting, own_folders
-from lit_gan.errors import UserError, faulty_line, hint, modules_below, one_line
+from lit_gan.cli.own_configs import flag_as_setting, missing_places, own_folders
+from lit_gan.errors import UserError, hint, modules_below, one_line, own_fault
 from lit_gan.overrides import as_override_value, override_key
 from lit_gan.parts import why_not_built
 from lit_gan.system.memory import ran_out, shortage
 
 
 def explain(error: BaseException, config_name: str) -> str | None:
-    """One sentence for a mistake of the user's; None for an error of the package's own, or of code of the
-    user's own, whose line only a traceback shows.
+    """One sentence for a mistake of the user's, or for a fault in code of the user's own; None for an error of the
+    package's own.
 
     Args:
         config_name: the primary config of the command.
@@ -37,8 +37,8 @@ def explain(error: BaseException, config_name: str) -> str | None:
             return one_line(str(cause))
     if full := next(filter(ran_out, chain), None):
         return f"{shortage(full)}: lower {TAKES_MEMORY.get(config_name, 'what takes it')}."
-    if any(map(faulty_line, chain)):
-        return None
+    if fault := next(filter(None, map(own_fault, chain)), None):
+        return fault
     for cause in chain:
         if isinstance(cause, HydraException | OmegaConfBaseException):
             return explain_config(cause, config_name)
@@ -215,7 +215,13 @@ def unknown_choice(path: str, options: Sequence[str] | None = None) -> str:
         return f"{group}={choice} is not installed: pip install 'lit_gan[{engine}]'."
     listed = options or choices(group, own_folders(*typed_words()))
     known = [name for name in listed if not name.startswith("_")]
-    return f"{group}={choice} does not exist{hint(choice, sorted(known))}"
+    return f"{group}={choice} does not exist{hint(choice, sorted(known))}{configs_elsewhere()}"
+
+
+def configs_elsewhere() -> str:
+    """The sentence about the folders of configs of the named runs that are not there any more; nothing without any."""
+    places = " and ".join(map(str, missing_places(typed_words()[1])))
+    return f" The run was made with configs in {places}, where none are now: add --config-dir FOLDER." if places else ""
 
 
 def typed_words() -> tuple[list[str], list[str]]:

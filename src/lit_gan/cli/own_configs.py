@@ -39,6 +39,13 @@ def with_recorded_places(settings: list[str], config_name: str, flags: Sequence[
     return [*others, search_path_setting(*(default if given is None else given), *found)]
 
 
+def missing_places(settings: list[str]) -> list[Path]:
+    """The folders of configs that the named runs have recorded and that are not there any more."""
+    recorded = [place for run in named_runs(settings) for place in recorded_search_path(run).configs]
+    folders = [Path(place.removeprefix("file://")) for place in recorded if place.startswith("file://")]
+    return [folder for folder in dict.fromkeys(folders) if not folder.is_dir()]
+
+
 def existing_places(places: SearchPath) -> list[str]:
     """The places of configs without the folders that no longer exist."""
     folders = {f"file://{folder}" for folder in places.folders}

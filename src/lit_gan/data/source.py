@@ -73,18 +73,26 @@ class DatasetPictures:
     SAMPLED = 2048
 
     def __init__(self, dataset: Sequence[tuple[Image.Image, Any]], where: str):
+        if not hasattr(dataset, "__len__") or not hasattr(dataset, "__getitem__"):
+            raise UserError(
+                f"{where}: a {path_of(dataset)} has no length or no numbered images: make a list of what it gives."
+            )
         self.dataset, self.where = dataset, where
 
     def __len__(self) -> int:
         return len(self.dataset)
 
     def __getitem__(self, index: int) -> tuple[Image.Image, Any]:
-        return self.dataset[index]
+        given = self.dataset[index]
+        if not isinstance(given, tuple | list) or len(given) != 2 or not isinstance(given[0], Image.Image):
+            kinds = " and ".join(type(part).__name__ for part in given) if isinstance(given, tuple | list) else None
+            raise TypeError(f"it is {kinds or type(given).__name__}, and must be (PIL image, label)")
+        return given
 
     def broken(self, index: int, reason: str) -> BrokenImage:
         """The error for an image that cannot be decoded; it names the data set and the image."""
         return BrokenImage(
-            f"{self.where}: {self.name(index)} cannot be read ({reason}): get the data set again, or that file."
+            f"{self.where}: {self.name(index)} cannot be read ({reason}): mend it, or get the data set again."
         )
 
     def name(self, index: int) -> str:
@@ -297,7 +305,10 @@ def why_no_split(loaded: Any, with_labels: bool) -> str | None:
         with_labels: whether the data set has classes, whose numbers the labels then are.
     """
     if not isinstance(loaded, StoredSplit):
-        return f"a {type(loaded).__name__}, but it must be a lit_gan.data.source.StoredSplit"
+        return (
+            f"a {type(loaded).__name__}, but it must be a lit_gan.data.source.StoredSplit (or what an ImageSource's "
+            f"self.stored makes of pictures that are read one by one)"
+        )
     for name, value in (("images", loaded.images), ("labels", loaded.labels)):
         if not isinstance(value, Tensor):
             return f"{name} as a {type(value).__name__}, but they must be a tensor (torch.from_numpy makes one)"
@@ -306,6 +317,19 @@ def why_no_split(loaded: Any, with_labels: bool) -> str | None:
         return f"{kind}, but they must be whole numbers [{len(loaded.images)}], one for each image"
     if loaded.images.is_floating_point() and not loaded.images.isfinite().all():
         return "samples some of which are not finite numbers"
+    return None
+
+
+def why_no_samples(stored: Tensor) -> str | None:
+    """What is wrong with the numbers of samples that are stored as networks take them; None where nothing is."""
+    kind = str(stored.dtype).removeprefix("torch.")
+    if not stored.is_floating_point():
+        return (
+            None if stored.dtype == torch.uint8 else f"samples of {kind}, but images must be uint8 and points float32"
+        )
+    if stored.dim() == 4 and len(stored) and stored.abs().max() > 1.001:
+        least, most = stored.min().item(), stored.max().item()
+        return f"images from {least:.4g} to {most:.4g}, but they must be uint8, or floats in [-1, 1]"
     return None
 
 
@@ -375,11 +399,20 @@ class Source:
         Raises:
             UserError: if there is none, or if its files are missing.
         """
-        if which not in self.splits:
-            raise UserError(f"data={self.name} has no split {which!r}: choose from {', '.join(self.splits)}.")
+        if which not in self.splits or isinstance(self.splits, str):
+            raise UserError(self.no_split(which))
         if which not in self._loaded:
             self._loaded[which] = self.require_split(self.load(which))
         return self._loaded[which]
+
+    def no_split(self, which: str) -> str:
+        """The sentence about a split that is not there; every set must have "train"."""
+        if which == "train":
+            return (
+                f"data={self.name}: {path_of(self)}.splits is {self.splits!r}, but it must be a tuple of names with "
+                f"'train' among them, on which a run trains: correct it."
+            )
+        return f"data={self.name} has no split {which!r}: choose from {', '.join(self.splits)}."
 
     def require_split(self, loaded: Any) -> StoredSplit | ImageFiles:
         """What `load` has returned, as it is.
@@ -391,6 +424,7 @@ class Source:
         if not wrong and type(self).samples is Source.samples:  # else only that method knows how they are stored
             shape = loaded.shape if isinstance(loaded, ImageFiles) else loaded.images.shape[1:]
             wrong = None if tuple(shape) == self.shape else f"samples of shape {[*shape]}, not of {[*self.shape]}"
+            wrong = wrong or (None if isinstance(loaded, ImageFiles) else why_no_samples(loaded.images))
         if wrong:
             raise UserError(f"data={self.name}: {path_of(self)}.load returns {wrong}: correct that method.")
         return loaded

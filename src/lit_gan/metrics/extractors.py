@@ -5,7 +5,7 @@ import hashlib
 import io
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from lit_gan.data import Source
-from lit_gan.errors import UserError, not_written, one_line
+from lit_gan.errors import UserError, not_written, one_line, path_of
 from lit_gan.ranges import PathOrNone, Range, checked
 from lit_gan.records.paths import absolute
 from lit_gan.system.random_numbers import keeping_random_state
@@ -56,6 +56,7 @@ class Extractor(nn.Module):
         super().__init__()
         self.network: nn.Module | None = None
         self.prepared_for: str | None = None
+        self.placed = torch.device("cpu")
 
     def prepare(self, source: Source, device: torch.device | str = "cpu") -> None:
         """Loads the network for a data set, once, and moves it to the device.
@@ -66,14 +67,32 @@ class Extractor(nn.Module):
         """
         if self.prepared_for != source.name:
             with keeping_random_state("cpu"):
-                network = self.load(source, device).eval().requires_grad_(False)
-            self.network = network.to("cpu", memory_format=torch.channels_last)
+                network = self.load(source, device)
+            if not isinstance(network, nn.Module):
+                raise UserError(
+                    f"{path_of(self)}.load returns a {type(network).__name__}, but it must return a torch.nn.Module: "
+                    f"correct that method."
+                )
+            self.require("input_size", "resize")
+            self.network = network.eval().requires_grad_(False).to("cpu", memory_format=torch.channels_last)
             self.weights_hash = digest(self.network)
             self.prepared_for = source.name
+        self.placed = torch.device(device)
         self.to(device)
+
+    def require(self, *names: str) -> None:
+        """Refuses a class that leaves out attributes.
+
+        Raises:
+            UserError: names the first of them.
+        """
+        for name in names:
+            if not hasattr(self, name):
+                raise UserError(f"{path_of(self)} has no attribute {name}, which every extractor needs: set it.")
 
     def prefix(self, source: Source) -> str:
         """The first part of the names of the scores of a data set."""
+        self.require("name")
         return self.name
 
     def lacking(self) -> str | None:
@@ -107,13 +126,30 @@ class Extractor(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: UInt8[Tensor, "b c h w"]) -> Features:
-        """The features of images on any device."""
-        return self.see(images.to(self.device))
+        """The features of images on any device.
+
+        Raises:
+            UserError: `see` gives something else.
+        """
+        seen = self.see(images.to(self.device))
+        if wrong := self.why_no_features(seen, len(images)):
+            raise UserError(f"{path_of(self)}.see returns {wrong}: correct that method.")
+        return seen
+
+    def why_no_features(self, seen: Any, n: int) -> str | None:
+        """What is wrong with what `see` has returned for n images; None if nothing is."""
+        if not isinstance(seen, Features):
+            return f"a {type(seen).__name__}, but it must return lit_gan.metrics.extractors.Features(pool, logits)"
+        if seen.pool.dim() != 2 or len(seen.pool) != n:
+            return f"features of shape {[*seen.pool.shape]} for {n} images, but they must be [{n}, f]"
+        if self.has_logits and seen.logits is None:
+            return "no logits, so that the class needs has_logits = False"
+        return None
 
     @property
     def device(self) -> torch.device:
-        """The device of the network."""
-        return next(self.network.parameters()).device
+        """The device of the network, which may have no numbers of its own."""
+        return next((parameter.device for parameter in self.network.parameters()), self.placed)
 
     def train(self, mode: bool = True) -> "Extractor":
         """Stays in eval mode, whatever mode is asked for."""

@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 from lit_gan.data import Source
+from lit_gan.errors import UserError, path_of
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.classes import class_means
 from lit_gan.module import GAN
@@ -64,5 +65,15 @@ def which_weights(gan: GAN, protocol: EvalProtocol) -> dict[str, Any]:
 
 
 def as_recorded(suite: Suite, source: Source, protocol: EvalProtocol) -> dict[str, Any]:
-    """The protocol as it is used, in the form in which a record of it is read back."""
-    return json.loads(json.dumps(suite.describe(source, protocol)))
+    """The protocol as it is used, in the form in which a record of it is read back.
+
+    Raises:
+        UserError: the suite describes it by what no record can hold.
+    """
+    try:
+        return json.loads(json.dumps(suite.describe(source, protocol)))
+    except TypeError as error:
+        raise UserError(
+            f"{path_of(suite)}.describe returns what no record can hold ({error}): let it return numbers, words, and "
+            f"lists and dicts of these."
+        ) from error

@@ -1,8 +1,10 @@
 """Real images as an extractor sees them, measured once and cached for all runs."""
 
 import logging
+import sys
 from collections.abc import Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
@@ -10,8 +12,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from lit_gan.data import Source
-from lit_gan.data.source import ImageFiles, StoredSplit
-from lit_gan.errors import UserError
+from lit_gan.data.source import ImageFiles, StoredSplit, hashed
+from lit_gan.errors import UserError, path_of
 from lit_gan.metrics.cache import cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
@@ -87,7 +89,7 @@ class RealFeatures:
             "split": protocol.real_split,
             "real": n,
             "fingerprint": source.split(protocol.real_split).fingerprint(),
-        } | self.extractor.identity()
+        } | {**self.extractor.identity(), **code_of(self.extractor)}
 
     def measure(self, source: Source, protocol: EvalProtocol) -> dict[str, Tensor]:
         """The parts of a `Reference`, on the CPU."""
@@ -105,6 +107,8 @@ class RealFeatures:
             if len(kept) * protocol.batch_size < self.KEPT:
                 kept.append(pool)
         features = torch.cat(kept)[: self.KEPT]
+        if not features.isfinite().all():
+            raise UserError(f"{path_of(self.extractor)}.see gives real images features that are not finite: mend it.")
         parts = {"mean": moments.mean(), "root": root(moments.covariance()), "features": features}
         return {name: part.cpu() for name, part in parts.items()}
 
@@ -123,6 +127,13 @@ class RealFeatures:
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
         for images, labels in batches:
             yield self.extractor(images).pool, labels
+
+
+def code_of(extractor: Extractor) -> dict[str, str]:
+    """A hash of the file of an extractor of one's own, which may see other features after each change of it."""
+    file = Path(getattr(sys.modules[type(extractor).__module__], "__file__", None) or "")
+    is_own = not type(extractor).__module__.startswith("lit_gan.")
+    return {"code": hashed([file.read_bytes()])} if is_own and file.is_file() else {}
 
 
 def n_real(dataset: StoredSplit | ImageFiles, protocol: EvalProtocol) -> int:

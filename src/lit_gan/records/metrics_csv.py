@@ -52,7 +52,8 @@ class MetricsCsv(Logger):
 
     @rank_zero_only
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
-        """Adds values to the row of generator update `step`."""
+        """Adds values to the row of generator update `step`; a callback of one's own may have them as tensors."""
+        metrics = {name: value.item() if hasattr(value, "item") else value for name, value in metrics.items()}
         new_columns = [name for name in metrics if name not in self.columns]
         same_row = bool(self.rows) and int(self.rows[-1]["update"]) == step
         if not same_row:

@@ -48,6 +48,16 @@ def begin_log() -> None:
             handler.begin()
 
 
+def log_traceback(sentence: str, error: BaseException) -> None:
+    """Writes what is said of an exception, and its traceback, into the log of the run and not on the screen."""
+    record = logging.LogRecord(
+        "lit_gan", logging.ERROR, "", 0, sentence, None, (type(error), error, error.__traceback__)
+    )
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, RunLog):
+            handler.handle(record)
+
+
 class NewFolders(Callback):
     """Notes where a command writes to, which record of an earlier run is there, and which folders
     Hydra is about to make for a single run."""

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lit_gan.analysis.base import Analysis
+from lit_gan.analysis.base import Analysis, require_finding
 from lit_gan.analysis.subject import Subject
 from lit_gan.build import choose_device, complete_metrics
 from lit_gan.catalogue.configs import choices
@@ -40,6 +40,7 @@ def analyze(config: DictConfig) -> None:
     for name, analysis in analyses.items():
         stem = Path(config.output) / name
         finding = analysis.find(subject)
+        require_finding(finding, analysis)
         finding.save(stem)
         print(f"{name}, update {update}: {finding.summary}\n  {stem}.png  {stem}.csv", flush=True)
 
@@ -52,4 +53,4 @@ def build_analyses(config: DictConfig) -> dict[str, Analysis]:
     """
     if not config.analysis:
         raise UserError(f"analysis=NAME is missing: choose one or a list of {', '.join(choices('analysis'))}.")
-    return {name: build_part(config.analysis[name]) for name in selected(config.analysis)}
+    return {name: build_part(config.analysis[name], Analysis) for name in selected(config.analysis)}

@@ -227,7 +227,7 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
     metrics = config.metrics if "suite" in config.metrics else trained.metrics
     asked = OmegaConf.create({"data": trained.data, "metrics": metrics})
     complete_metrics(asked)
-    suite = build_part(asked.metrics.suite)
+    suite = build_part(asked.metrics.suite, Suite)
     if suite is None:
         owner = "the command line comes to" if "suite" in config.metrics else "the run has"
         raise UserError(

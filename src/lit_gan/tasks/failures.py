@@ -10,17 +10,20 @@ from omegaconf import DictConfig
 from lit_gan.callbacks import Stopped
 from lit_gan.curves import Diverged
 from lit_gan.data.module import lost_process
-from lit_gan.errors import UserError, modules_below
+from lit_gan.errors import UserError, modules_below, own_fault
 from lit_gan.records.files import Unwritable
 from lit_gan.records.results import Results
+from lit_gan.records.trace import log_traceback
 from lit_gan.system.memory import ran_out, shortage
 from lit_gan.tasks.trainer import is_refusal, refusal
 
 
 @contextmanager
 def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
-    """Turns the errors of Lightning, W&B or a worker of the data, and memory that is not there, into
-    UserErrors, where one sentence can answer them.
+    """Turns the errors of Lightning, W&B, a worker of the data or code of the user's own, and memory that is not
+    there, into UserErrors, where one sentence can answer them.
+
+    The run's log keeps the traceback of a fault in code of one's own: hours may lie before it.
 
     Args:
         processes: that train together.
@@ -42,6 +45,9 @@ def explaining(config: DictConfig, results: Results, processes: int) -> Iterator
             raise lost from error
         if ran_out(error):
             raise UserError(f"{shortage(error)}: {less_memory(config, error)}.") from error
+        if fault := own_fault(error):
+            log_traceback(fault, error)
+            raise UserError(fault) from error
         if is_refusal(error):
             raise UserError(refusal(config.trainer, error)) from error
         raise

@@ -30,7 +30,7 @@ def build_loggers(config: DictConfig, update: int) -> dict[str, Logger]:
         update: the generator update from which the run goes on. TensorBoard forgets what a killed
             process has told it of later ones.
     """
-    loggers = {name: build_part(config.logger[name]) for name in selected(config.logger)}
+    loggers = {name: build_part(config.logger[name], Logger) for name in selected(config.logger)}
     for logger in loggers.values():
         if isinstance(logger, TensorBoardLogger):
             # Lightning hands these on to the writer, which it makes when the logger starts

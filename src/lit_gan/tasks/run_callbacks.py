@@ -59,7 +59,7 @@ class RunCallbacks:
         """The callbacks that the config chooses, then the evaluation if there are metrics, then a
         line in the log."""
         scoring = self.scoring
-        followers = [build_part(self.config.callbacks[name]) for name in selected(self.config.callbacks)]
+        followers = [build_part(self.config.callbacks[name], Callback) for name in selected(self.config.callbacks)]
         if scoring.suite is not None:
             arguments = (self.results, self.clock, scoring.monitor, scoring.mode)
             followers.append(Evaluation(scoring.suite, scoring.source, scoring.during, *arguments))
