@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from omegaconf import OmegaConf
 from torch import nn
 
-from lit_gan.analysis.base import Analysis, Finding, require_finding
+from lit_gan.analysis.base import Analysis, Finding, found
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO
 from lit_gan.callbacks.soundness import Soundness
 from lit_gan.cli.mistakes import explain
@@ -384,10 +384,18 @@ FINDINGS = [
 ]
 
 
-@pytest.mark.parametrize(("found", "words"), FINDINGS)
-def test_what_is_no_finding(found, words):
-    with pytest.raises(UserError, match=rf"analysis.base.Analysis.find returns .*{words}"):
-        require_finding(found, Analysis())
+class Returns(Analysis):
+    def __init__(self, value):
+        self.value = value
+
+    def find(self, _):
+        return self.value
+
+
+@pytest.mark.parametrize(("value", "words"), FINDINGS)
+def test_what_is_no_finding(value, words):
+    with pytest.raises(UserError, match=rf"test_own_code.Returns.find returns .*{words}"):
+        found(Returns(value), None)
 
 
 class Seen(Extractor):

@@ -115,7 +115,7 @@ def misfit_method(error: BaseException) -> tuple[type, str, str] | None:
     """The class, the name and the line of a method of one's own that does not take the arguments that it was called
     with, of which the exception says no more than "Drift.d() takes 1 positional argument but 2 were given"."""
     said = re.match(r"([\w.]+)\.(\w+)\(\) (?:takes|missing|got)", str(error)) if isinstance(error, TypeError) else None
-    for module in own_modules() if said else ():
+    for module in imported_own_modules() if said else ():
         owner = reduce(lambda found, name: getattr(found, name, None), said[1].split("."), module)
         code = getattr(inspect.unwrap(getattr(owner, said[2], None)), "__code__", None)
         if isinstance(owner, type) and code:
@@ -123,7 +123,7 @@ def misfit_method(error: BaseException) -> tuple[type, str, str] | None:
     return None
 
 
-def own_modules() -> Iterator[Any]:
+def imported_own_modules() -> Iterator[Any]:
     """The modules of one's own that have been imported."""
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)

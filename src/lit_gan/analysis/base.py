@@ -56,25 +56,27 @@ class Analysis:
         raise not_written(self, "find(subject)")
 
 
-def require_finding(found: Any, analysis: Analysis) -> None:
-    """Refuses what an analysis has returned if it cannot be written, before any of its files is.
+def found(analysis: Analysis, subject: Subject) -> Finding:
+    """What an analysis finds in a run, as it is, before any of its files is written.
 
     Raises:
         UserError: it is no finding, or one without rows of equal columns, or without a figure.
     """
-    if wrong := why_no_finding(found):
+    finding = analysis.find(subject)
+    if wrong := why_no_finding(finding):
         raise UserError(f"{path_of(analysis)}.find returns {wrong}: correct that method.")
+    return finding
 
 
-def why_no_finding(found: Any) -> str | None:
+def why_no_finding(given: Any) -> str | None:
     """What is wrong with what an analysis has returned; None if nothing is."""
-    if not isinstance(found, Finding):
-        return f"a {type(found).__name__}, but it must return a lit_gan.analysis.Finding"
-    rows = found.rows if isinstance(found.rows, list) and all(isinstance(row, dict) for row in found.rows) else []
+    if not isinstance(given, Finding):
+        return f"a {type(given).__name__}, but it must return a lit_gan.analysis.Finding"
+    rows = given.rows if isinstance(given.rows, list) and all(isinstance(row, dict) for row in given.rows) else []
     if not rows or any(row.keys() != rows[0].keys() for row in rows):
         return "a Finding whose rows are no list of one or more dicts with the same keys"
-    if not isinstance(found.figure, Figure):
-        return f"a Finding whose figure is a {type(found.figure).__name__}, and no matplotlib.figure.Figure"
+    if not isinstance(given.figure, Figure):
+        return f"a Finding whose figure is a {type(given.figure).__name__}, and no matplotlib.figure.Figure"
     return None
 
 

@@ -322,13 +322,15 @@ def why_no_split(loaded: Any, with_labels: bool) -> str | None:
 
 def why_no_samples(stored: Tensor) -> str | None:
     """What is wrong with the numbers of samples that are stored as networks take them; None where nothing is."""
-    kind = str(stored.dtype).removeprefix("torch.")
+    if stored.dtype == torch.uint8:
+        return None
     if not stored.is_floating_point():
-        return (
-            None if stored.dtype == torch.uint8 else f"samples of {kind}, but images must be uint8 and points float32"
-        )
-    if stored.dim() == 4 and len(stored) and stored.abs().max() > 1.001:
-        least, most = stored.min().item(), stored.max().item()
+        kind = str(stored.dtype).removeprefix("torch.")
+        return f"samples of {kind}, but images must be uint8 and points float32"
+    if stored.dim() != 4 or not len(stored):
+        return None
+    least, most = (bound.item() for bound in stored.aminmax())
+    if max(-least, most) > 1.001:  # some rounding is nobody's fault
         return f"images from {least:.4g} to {most:.4g}, but they must be uint8, or floats in [-1, 1]"
     return None
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from lit_gan.analysis.base import Analysis, require_finding
+from lit_gan.analysis.base import Analysis, found
 from lit_gan.analysis.subject import Subject
 from lit_gan.build import choose_device, complete_metrics
 from lit_gan.catalogue.configs import choices
@@ -38,9 +38,8 @@ def analyze(config: DictConfig) -> None:
     for analysis in analyses.values():
         analysis.check(subject)
     for name, analysis in analyses.items():
+        finding = found(analysis, subject)
         stem = Path(config.output) / name
-        finding = analysis.find(subject)
-        require_finding(finding, analysis)
         finding.save(stem)
         print(f"{name}, update {update}: {finding.summary}\n  {stem}.png  {stem}.csv", flush=True)
 
