@@ -286,6 +286,8 @@ def test_squared_slope_at_zero_has_a_finite_gradient(linear_d):
 class PackedD(game.Discriminator):
     """D sees pairs: <w, (x_1, x_2)>."""
 
+    pack = 2
+
     def __init__(self, w):
         super().__init__()
         self.w = nn.Parameter(torch.as_tensor(w))

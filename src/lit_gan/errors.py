@@ -100,6 +100,12 @@ def own_fault(error: BaseException) -> str | None:
     return f"{told(error)}. {notes[0].rstrip('.')}; mend that class, {WHOLE_WAY}." if notes else None
 
 
+def reason_of(error: BaseException) -> str:
+    """What a record says of the exception that has ended a run: the sentence for a fault of one's own code, else
+    its message."""
+    return own_fault(error) or str(error)
+
+
 WHOLE_WAY = "and debug=true shows the whole way there"
 
 RAISED_IN = "This was raised in the "

@@ -6,6 +6,7 @@ import time
 from lightning.pytorch import Callback, LightningModule, Trainer
 
 from lit_gan.callbacks.checkpoints import Stopped
+from lit_gan.errors import reason_of
 from lit_gan.records.results import Results
 
 GRACE = 3.0
@@ -29,5 +30,5 @@ class SharedFailure(Callback):
             launcher.kill(signal.SIGKILL)
         elif not trainer.is_global_zero:
             if not isinstance(exception, KeyboardInterrupt):
-                self.results.mark_failed(str(exception))
+                self.results.mark_failed(reason_of(exception))
             time.sleep(GRACE)

@@ -13,6 +13,7 @@ from typing import Any
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
+from lit_gan.errors import reason_of
 from lit_gan.records.files import Damaged, Unwritable, read_json, write_texts
 from lit_gan.records.layout import results_path
 from lit_gan.records.lock import sole_use
@@ -162,7 +163,7 @@ class Results:
         except BaseException as error:
             stopped = isinstance(error, KeyboardInterrupt)
             with suppress(Unwritable):  # of two errors the first is the one to tell
-                self.close("stopped" if stopped else "failed", None if stopped else str(error))
+                self.close("stopped" if stopped else "failed", None if stopped else reason_of(error))
             raise
 
     def stop(self, update: int, by: str | None, rates: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from lit_gan.errors import UserError, written
+from lit_gan.errors import UserError, reason_of, written
 from lit_gan.records.lock import CLAIM, TRAINING, InUse, is_held, sole_use
 from lit_gan.records.results import Results
 from lit_gan.records.score_names import short_name
@@ -127,8 +127,8 @@ def train_cell(config: DictConfig, cell: Cell, train_run: TrainRun) -> None:
     except InUse:
         raise
     except Exception as error:
-        record_refusal(cell, str(error))
-        raise CellFailed(f"{cell.name}: {error}") from error
+        record_refusal(cell, reason_of(error))
+        raise CellFailed(f"{cell.name}: {reason_of(error)}") from error
 
 
 def record_refusal(cell: Cell, reason: str) -> None:

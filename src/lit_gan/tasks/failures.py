@@ -20,10 +20,11 @@ from lit_gan.tasks.trainer import is_refusal, refusal
 
 @contextmanager
 def explaining(config: DictConfig, results: Results, processes: int) -> Iterator[None]:
-    """Turns the errors of Lightning, W&B, a worker of the data or code of the user's own, and memory that is not
-    there, into UserErrors, where one sentence can answer them.
+    """Turns the errors of Lightning, W&B or a worker of the data, and memory that is not there, into
+    UserErrors, where one sentence can answer them.
 
-    The run's log keeps the traceback of a fault in code of one's own: hours may lie before it.
+    Of a fault in code of one's own, which the command answers in a sentence, the run's log keeps the traceback:
+    hours may lie before it.
 
     Args:
         processes: that train together.
@@ -47,7 +48,7 @@ def explaining(config: DictConfig, results: Results, processes: int) -> Iterator
             raise UserError(f"{shortage(error)}: {less_memory(config, error)}.") from error
         if fault := own_fault(error):
             log_traceback(fault, error)
-            raise UserError(fault) from error
+            raise
         if is_refusal(error):
             raise UserError(refusal(config.trainer, error)) from error
         raise

@@ -12,7 +12,7 @@ from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import UserError, one_line, reason_of
 from lit_gan.parts import build_part, selected
 from lit_gan.records.results import Results, RunRecord
 from lit_gan.records.trace import restoring
@@ -85,7 +85,7 @@ def telling_the_end(loggers: dict[str, Logger], results: Results) -> Iterator[No
         status = "stopped"
         raise
     except Exception as error:
-        sentence = str(error)
+        sentence = reason_of(error)
         raise
     finally:
         if results.started:
