@@ -126,6 +126,16 @@ class TestLines:
         with pytest.raises(UserError, match="unexpected keyword argument 'marginn', so correct the one named"):
             made(target="own_constructors.Plain", marginn=2)
 
+    def test_of_a_package_that_pip_has_put_into_a_folder_of_any_name_there_is_none(self, tmp_path, monkeypatch):
+        (tmp_path / "theirs-1.0.dist-info").mkdir()
+        (tmp_path / "theirs").mkdir()
+        (tmp_path / "theirs" / "__init__.py").write_text("def fails():\n    raise ValueError('no')\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        with pytest.raises(ValueError, match="no") as error:
+            importlib.import_module("theirs").fails()
+        error.value.__traceback__ = error.value.__traceback__.tb_next  # without the line of this file
+        assert faulty_line(error.value) is None
+
     @pytest.mark.parametrize("name", ["Opens", "Parses"])
     def test_an_error_that_a_setting_could_have_is_told_with_it(self, own, name):
         with pytest.raises(Exception) as error:  # noqa: PT011

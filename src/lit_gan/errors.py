@@ -8,7 +8,7 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from functools import reduce
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
@@ -149,4 +149,10 @@ def is_installed(file: Path) -> bool:
     what a program has made up."""
     if file.is_relative_to(PACKAGE):
         return False
-    return bool({*INSTALLED} & {*file.parts}) or file.is_relative_to(STANDARD_LIBRARY) or not file.is_file()
+    return any(map(holds_packages, file.parents)) or file.is_relative_to(STANDARD_LIBRARY) or not file.is_file()
+
+
+@cache
+def holds_packages(folder: Path) -> bool:
+    """Whether pip has put packages into a folder, which `pip install --target` lets have any name."""
+    return folder.name in INSTALLED or any(folder.glob("*.dist-info"))
