@@ -618,10 +618,11 @@ class TestAllowed:
             trained = [hydra.compose("train", [override]) for override in every]
             others = [
                 (name, [hydra.compose(name)])
-                for name in ("evaluate", "sample", "export", "explore", "classify", "pack")
+                for name in ("evaluate", "sample", "export", "explore", "classify", "pack", "score")
             ]
         tables = {"train": settings.TRAIN, "evaluate": settings.EVALUATE, "sample": settings.SAMPLE, "classify": {}}
         tables |= {"pack": settings.PACK, "export": settings.EXPORT, "explore": settings.EXPLORE}
+        tables["score"] = settings.SCORE
         for name, configs in [("train", trained), *others]:
             for setting in tables[name]:
                 owner, _, leaf = setting.rpartition(".")

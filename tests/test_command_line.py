@@ -191,7 +191,7 @@ class TestNames:
         ("command", "word", "others"),
         [
             ("train", "analysis=cas", "python -m lit_gan.analyze"),
-            ("train", "protocols=full", "python -m lit_gan.evaluate"),
+            ("train", "protocols=full", "python -m lit_gan.evaluate and python -m lit_gan.score"),
             ("train", "n=100", "python -m lit_gan.explore and python -m lit_gan.sample"),
             ("sample", "updates=3", "python -m lit_gan.classify and python -m lit_gan.train"),
         ],

@@ -10,8 +10,8 @@ import lit_gan.conf
 import pytest
 
 ROOT = Path(lit_gan.__file__).parent
-COMMANDS = ("train", "evaluate", "sample", "analyze", "export", "explore", "classify", "pack", "status", "report")
-COMMANDS += ("dashboard", "options")
+COMMANDS = ("train", "evaluate", "sample", "analyze", "export", "explore", "classify", "pack", "score", "status")
+COMMANDS += ("report", "dashboard", "options")
 DOORS = [f"lit_gan.{command}" for command in COMMANDS]
 METHODS = ("lit_gan.losses", "lit_gan.models", "lit_gan.reg")
 

@@ -41,6 +41,7 @@ SHORT = {
     "export": [],
     "explore": [],
     "classify": ["updates=2", "output=classifier.pt"],
+    "score": ["generated=16", "protocol.full.real=16", "protocol.modern.real=16"],
     "pack": [],
     "options": [],
     "status": [],
@@ -73,6 +74,8 @@ MORE = {
     ],
     "sweep=sngan_fig11": [*INSTEAD_OF_PHOTOGRAPHS, "method=spectral_norm", "optim.n_dis=1,2", "seed=0"],
     "sweep=wgan_gp_toy": ["data=gaussians", "seed=0"],
+    "images=samples.npz": ["data=digits", "data.channels=3", "metrics=classifier"],
+    "images=CIFAR10_JPEG/test": ["images=SAMPLES", "data.root=PHOTOS", "data.image_size=64"],
     "sweep=DIR": ["generated=16", "jobs=1", "device=cpu"],
     "sweep=biggan_cifar10": ["method=reacgan,mhgan", "seed=0"],
     "sweep=augmentations_small_data": ["method=ada_digits,consistency_digits", "train_images=180", "seed=0"],
@@ -95,14 +98,17 @@ CURVES = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """Where the commands are typed: with the finished runs DIR and OTHER, and PHOTOS in three forms."""
+    """Where the commands are typed: with the finished runs DIR and OTHER, PHOTOS in three forms and SAMPLES in two."""
     folder = tmp_path_factory.mktemp("readme")
     (folder / "PHOTOS").mkdir()
+    (folder / "SAMPLES").mkdir()
     shutil.copytree(ROOT / "docs" / "results", folder / "docs" / "results")
     for number in range(40):
         Image.new("RGB", (70, 64), (number, 2 * number, 3 * number)).save(folder / "PHOTOS" / f"{number}.png")
+        Image.new("RGB", (64, 64), (3 * number, number, number)).save(folder / "SAMPLES" / f"{number}.png")
     shutil.make_archive(str(folder / "PHOTOS"), "zip", folder, "PHOTOS")
     np.savez(folder / "PHOTOS.npz", images=np.zeros((40, 64, 64, 3), np.uint8))
+    np.savez(folder / "samples.npz", np.zeros((40, 32, 32, 3), np.uint8))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(sys, "argv", ["train", *SMALL, "updates=2", "hydra.run.dir=DIR"])

@@ -14,7 +14,7 @@ from forks import run_fork
 
 TINY = ["data.image_size=16", "model.width=4", "batch_size=8", "trainer.accelerator=cpu", "metrics=none", "updates=2"]
 ASCII = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}
-OTHERS = ("evaluate", "sample", "analyze", "export", "explore", "classify", "pack", "report", "dashboard")
+OTHERS = ("evaluate", "sample", "analyze", "export", "explore", "classify", "pack", "score", "report", "dashboard")
 DOORS = ["train", "status", *(pytest.param(door, marks=pytest.mark.slow) for door in OTHERS)]
 """One whose settings Hydra reads, one that reads its arguments itself, and the others."""
 TEXT_FILES = {"open", "fdopen", "read_text", "write_text", "NamedTemporaryFile", "TemporaryFile"}

@@ -9,9 +9,9 @@ from rich.console import Console
 from lit_gan.records.score_names import scores_in_words, split_names
 from lit_gan.sweep.cells import Cell
 from lit_gan.system.shell import shell_command
-from lit_gan.tasks import evaluate as rescore
 from lit_gan.tasks.cells_view import cell_line
 from lit_gan.tasks.run_lines import run_lines
+from lit_gan.tasks.score_tables import print_scores
 from lit_gan.tasks.summary import course_table, next_lines, score_lines
 
 NAMES = ("fid", "kid", "precision", "recall", "is", "is_std")
@@ -64,7 +64,7 @@ class TestCourseTable:
 
 def test_evaluate_and_status_name_the_extractor_once(capsys, monkeypatch):
     monkeypatch.setenv("COLUMNS", "120")
-    rescore.print_record(record(3) | {"checkpoint": "last", "classes": {}})
+    print_scores(record(3), "last.ckpt")
     printed = capsys.readouterr().out
     assert printed.count("efficientnet_lite0") == 1
     assert " fid " in printed
@@ -76,7 +76,7 @@ def test_a_score_that_cannot_be_compared_has_its_star_and_its_reason_wherever_it
     monkeypatch.setenv("COLUMNS", "120")
     few = record(3) | {"caveats": {"efficientnet_lite0/fid": "3 real images are too few"}}
     note = "* fid of protocol quick: 3 real images are too few"
-    rescore.print_record(few | {"checkpoint": "last", "classes": {}})
+    print_scores(few, "last.ckpt")
     printed = capsys.readouterr().out
     assert ("1238*" in printed, printed.count("*"), note in printed) == (True, 2, True)
     shown = "fid 1238*  kid 1238  "

@@ -74,6 +74,12 @@ EVALUATE = {
     "ema": bool | None,
     "device": str,
 }
+SCORE = {
+    "generated": Annotated[int | None, Range(2)],
+    "device": str,
+    "output": str | None,
+    "debug": Switch,
+}
 SAMPLE = {
     **OF_SAMPLES,
     "n": Count,

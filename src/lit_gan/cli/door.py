@@ -28,12 +28,12 @@ def door(config_name: str, task: str, deed: str | None = None) -> Callable[[], N
     Args:
         config_name: the primary config, "evaluate".
         task: the function that gets the config, "lit_gan.tasks.evaluate:evaluate".
-        deed: what the task does to a run or a sweep, "scoring"; it is announced with the one that
+        deed: what the task does to a run, a sweep or images, "scoring"; it is announced with the one that
             was named.
     """
 
     def perform(config: DictConfig) -> Any:
-        for name in ("run", "sweep") if deed else ():
+        for name in ("run", "sweep", "images") if deed else ():
             if named := OmegaConf.select(config, name):
                 announce(f"{deed} {name}={named}")
         return import_task(task)(config)

@@ -52,6 +52,7 @@ def explain(error: BaseException, config_name: str) -> str | None:
 TAKES_MEMORY = {
     "train": "the width of the networks, batch_size or data.image_size",
     "evaluate": "the batch_size of the protocol (protocol.full.batch_size=50)",
+    "score": "the batch_size of the protocol (protocol.full.batch_size=50)",
     "classify": "data.image_size",
 } | dict.fromkeys(("sample", "analyze", "explore"), "batch_size")
 """The settings by which commands take memory."""
@@ -114,7 +115,7 @@ def unreadable(word: str, config_name: str) -> str:
     a setting."""
     name, equals, value = word.partition("=")
     if not equals and Path(word).is_dir():
-        setting = next((each for each in ("run", "resume") if each in primary_keys(config_name)), "data.root")
+        setting = next((each for each in ("run", "resume", "images") if each in primary_keys(config_name)), "data.root")
         return f"{word} is no setting: write {setting}={word}, and --help shows examples."
     if not equals:
         return f"{word} is no setting: write NAME=VALUE, and --help shows examples."

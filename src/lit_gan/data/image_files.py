@@ -54,14 +54,17 @@ class Survey:
         return f"{len(self.images)} of {everything} files" + (f" (left out: {others})" if others else "")
 
 
-def survey(folder: Path, endings: Sequence[str]) -> Survey:
+def survey(folder: Path, endings: Sequence[str], setting: str = "data.root") -> Survey:
     """The files below a folder; hidden ones, and links in a circle, are passed over.
+
+    Args:
+        setting: the one that names the folder, for messages.
 
     Raises:
         Unreadable: a folder cannot be listed.
     """
     found = Survey()
-    for path, subfolders, names in walk_readable(folder, FilePictures.setting, followlinks=True):
+    for path, subfolders, names in walk_readable(folder, setting, followlinks=True):
         found.left_out["hidden"] += sum(name.startswith(".") for name in (*subfolders, *names))
         subfolders[:] = [name for name in subfolders if not name.startswith(".") and not circular(Path(path, name))]
         for name in names:

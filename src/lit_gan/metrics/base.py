@@ -61,6 +61,10 @@ class Suite:
         """
         source.split(protocol.real_split)
 
+    def wanted(self, protocol: EvalProtocol) -> int:
+        """How many samples are drawn for the scores of a protocol."""
+        return protocol.generated
+
     def evaluate(
         self, draw: Draw, source: Source, protocol: EvalProtocol, device: torch.device | str = "cpu"
     ) -> dict[str, float]:

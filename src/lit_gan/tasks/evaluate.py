@@ -3,12 +3,10 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from rich.markup import escape
-from rich.table import Table
 
 from lit_gan.build import build_gan, build_protocol, choose_device, complete_metrics
 from lit_gan.catalogue.configs import choices
@@ -24,13 +22,13 @@ from lit_gan.records.directory import check_writable, load_config
 from lit_gan.records.layout import samples_folder
 from lit_gan.records.lock import check_free
 from lit_gan.records.results import Record, Results, RunRecord
-from lit_gan.records.score_names import footnotes, format_score, scores_in_words, split_names
+from lit_gan.records.score_names import scores_in_words
 from lit_gan.sampling import Sampler
 from lit_gan.settings import EVALUATE, check_config
 from lit_gan.sweep.score_cells import score_cells, score_side_by_side
-from lit_gan.system.console import plain_console
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
+from lit_gan.tasks.score_tables import print_scores
 
 
 def evaluate(config: DictConfig) -> None:
@@ -64,7 +62,8 @@ def evaluate_run(config: DictConfig) -> None:
     instruments = request.instruments(trained, class_names)
     for checkpoint in checkpoints:
         for record in new_records(directory, instruments, checkpoint, request.protocols):
-            print_record(record, instruments.source.class_names)
+            what = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"
+            print_scores(record, what, instruments.source.class_names)
         path = samples_folder(directory) / f"{checkpoint.name}_by_class"
         save_class_grid(checkpoint.gan, instruments.source, request.protocols[0], path)
 
@@ -211,11 +210,11 @@ def values_of(config: DictConfig, name: str) -> list[str]:
 
 
 def chosen_protocol(config: DictConfig, name: str) -> EvalProtocol:
-    """A protocol with the number of samples and the weights that the command line asks for."""
+    """A protocol with the number of samples and, of a generator, the weights that the command line asks for."""
     protocol = build_protocol(config, name, "protocols")
     if config.generated is not None:
         protocol = protocol.with_generated(config.generated)
-    return protocol if config.ema is None else replace(protocol, ema=config.ema)
+    return protocol if config.get("ema") is None else replace(protocol, ema=config.ema)
 
 
 def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
@@ -235,38 +234,6 @@ def chosen_suite(config: DictConfig, trained: DictConfig) -> Suite:
             f"{', '.join(name for name in choices('metrics') if name not in ('auto', 'none'))}."
         )
     return suite
-
-
-def print_record(record: Record, class_names: Sequence[str] | None = None) -> None:
-    """Prints the scores of a record, with what their stars mean, and those within the classes where
-    there are any."""
-    console = plain_console()
-    console.print(record_table(record))
-    for line in footnotes(record):
-        console.print(line, highlight=False, soft_wrap=True)
-    if record["classes"]:
-        console.print(class_table(record["classes"], class_names))
-
-
-def record_table(record: Record) -> Table:
-    """A row for each score; the title says what was scored and how."""
-    extractor, short = split_names(record["scores"])
-    title = f"{record['checkpoint']}.ckpt, update {record['update']}, {record['weights']} weights"
-    measured_by = ", ".join(filter(None, [extractor, f"protocol {record['protocol']['name']}"]))
-    table = Table("score", "value", title=f"{title}, {measured_by}")
-    for name, value in record["scores"].items():
-        table.add_row(short[name], format_score(value, name in record.get("caveats", {})))
-    return table
-
-
-def class_table(classes: dict[str, Any], class_names: Sequence[str] | None) -> Table:
-    """A row for each class, a column for each score; a class without such a score has an empty
-    cell."""
-    table = Table("class", *classes, title="within the classes")
-    for label, values in enumerate(zip(*classes.values(), strict=True)):
-        name = str(label) if class_names is None else escape(f"{label} {class_names[label]}")
-        table.add_row(name, *("" if value is None else format_score(value) for value in values))
-    return table
 
 
 def save_class_grid(gan: GAN, source: Source, protocol: EvalProtocol, path: Path) -> None:

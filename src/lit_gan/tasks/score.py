@@ -1,0 +1,138 @@
+"""`python -m lit_gan.score`: the scores of images that were made elsewhere."""
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from lit_gan.build import build_source, choose_device, complete_data
+from lit_gan.data import Source
+from lit_gan.errors import UserError
+from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.given import GivenImages
+from lit_gan.metrics.measure import as_recorded
+from lit_gan.records.files import write_text
+from lit_gan.records.results import Record
+from lit_gan.settings import SCORE, check_config
+from lit_gan.tasks.evaluate import chosen_protocol, chosen_suite, values_of
+from lit_gan.tasks.score_tables import print_scores
+
+OF_A_GENERATOR = ("batch_norm", "ema", "truncation")
+"""What a protocol says of a generator, which nobody knows of images alone."""
+
+
+def score(config: DictConfig) -> None:
+    """Scores images against the real ones of a data set under each chosen protocol, and prints the
+    scores.
+
+    Raises:
+        UserError: something that the user can put right, before the first score is taken.
+    """
+    place = chosen_images(config)
+    check_config(config, SCORE)
+    output = output_file(config)
+    protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
+    source = chosen_data(config)
+    images = GivenImages(place, source.shape)
+    suite = chosen_suite(config, config)
+    for protocol in protocols:
+        require_enough(place, len(images), suite.wanted(protocol), protocol.name)
+    for record in scored(images, suite, source, protocols, choose_device(config.device)):
+        print_scores(record, f"{record['scored']} of {len(images)} images in {place}")
+        if output:
+            records = [*records_in(output), {"images": str(place.absolute())} | record]
+            write_text(output, json.dumps(records, indent=1))
+
+
+def chosen_images(config: DictConfig) -> Path:
+    """The folder or file that the setting `images` names.
+
+    Raises:
+        UserError: it names none.
+    """
+    images = OmegaConf.select(config, "images")
+    if images in (None, ""):
+        raise UserError("images=FOLDER is missing: name a folder of images, or a file .npy or .npz.")
+    return Path(str(images))
+
+
+def output_file(config: DictConfig) -> Path | None:
+    """The file that the scores are added to; None where they are only printed.
+
+    Raises:
+        UserError: it is a folder, its name does not end in .json, or it holds something else.
+    """
+    if config.output is None:
+        return None
+    path = Path(config.output)
+    if path.is_dir() or path.suffix != ".json":
+        raise UserError(f"output={path} must be a file that ends in .json, such as output=scores.json.")
+    records_in(path)
+    return path
+
+
+def records_in(path: Path) -> list[dict[str, Any]]:
+    """The records of earlier scores in a file; none where there is no file.
+
+    Raises:
+        UserError: it holds something else.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
+    except ValueError:
+        content = None
+    if not isinstance(content, list):
+        raise UserError(f"output={path} holds something else than scores, which would be lost: name another file.")
+    return content
+
+
+def chosen_data(config: DictConfig) -> Source:
+    """The data set of the real images; what it is found to be is filled in.
+
+    Raises:
+        UserError: none is chosen, it has no images, or they cannot be read.
+    """
+    if "data" not in config:
+        raise UserError("data=NAME is missing: name the data set of the real images, such as data=cifar10.")
+    if len(config.data.shape) != 3:
+        raise UserError(f"data={config.data.name} has no images: choose a data set of images, such as data=cifar10.")
+    complete_data(config)
+    return build_source(config)
+
+
+def require_enough(place: Path, there: int, wanted: int, protocol: str) -> None:
+    """Refuses fewer images than a protocol scores.
+
+    Raises:
+        UserError: says how to score them all.
+    """
+    if there < wanted:
+        advice = f"set generated={there} to score them all" if there > 1 else "name more of them"
+        raise UserError(f"images={place} has {there} images, and protocol {protocol} scores {wanted}: {advice}.")
+
+
+def scored(
+    images: GivenImages, suite: Suite, source: Source, protocols: list[EvalProtocol], device: Any
+) -> Iterator[Record]:
+    """A record for each protocol, as `Results` describes, with hashes of the images in place of a
+    checkpoint and its weights."""
+    suite.prepare(source, device)
+    for protocol in protocols:
+        suite.measure_real(source, protocol)
+    for protocol in protocols:
+        start = time.perf_counter()
+        scores = suite.evaluate(images.restart(), source, protocol, device)
+        caveats = suite.caveats(source, protocol)
+        facts = as_recorded(suite, source, protocol).items()
+        yield {
+            "scored": images.passed,
+            "given": {"number": len(images), "fingerprint": images.files.fingerprint()},
+            "scores": scores,
+            "ends": suite.ends(scores),
+            "protocol": {name: value for name, value in facts if name not in OF_A_GENERATOR},
+            "caveats": {name: reason for name, reason in caveats.items() if name in scores},
+            "seconds": time.perf_counter() - start,
+        }
