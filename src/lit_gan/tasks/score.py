@@ -31,7 +31,7 @@ def score(config: DictConfig) -> None:
     Raises:
         UserError: something that the user can put right, before the first score is taken.
     """
-    place = chosen_images(config)
+    place = place_of_images(config)
     check_config(config, SCORE)
     output = output_file(config)
     protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
@@ -40,14 +40,14 @@ def score(config: DictConfig) -> None:
     suite = chosen_suite(config, config)
     for protocol in protocols:
         require_enough(place, len(images), suite.wanted(protocol), protocol.name)
-    for record in scored(images, suite, source, protocols, choose_device(config.device)):
+    for record in score_images(images, suite, source, protocols, choose_device(config.device)):
         print_scores(record, f"{record['scored']} of {len(images)} images in {place}")
         if output:
             records = [*records_in(output), {"images": str(place.absolute())} | record]
             write_text(output, json.dumps(records, indent=1))
 
 
-def chosen_images(config: DictConfig) -> Path:
+def place_of_images(config: DictConfig) -> Path:
     """The folder or file that the setting `images` names.
 
     Raises:
@@ -114,7 +114,7 @@ def require_enough(place: Path, there: int, wanted: int, protocol: str) -> None:
         raise UserError(f"images={place} has {there} images, and protocol {protocol} scores {wanted}: {advice}.")
 
 
-def scored(
+def score_images(
     images: GivenImages, suite: Suite, source: Source, protocols: list[EvalProtocol], device: Any
 ) -> Iterator[Record]:
     """A record for each protocol, as `Results` describes, with hashes of the images in place of a

@@ -21,14 +21,14 @@ def print_scores(record: Record, what: str, class_names: Sequence[str] | None = 
     console, (extractor, _) = plain_console(), split_names(record["scores"])
     title = ", ".join(filter(None, [what, extractor, f"protocol {record['protocol']['name']}"]))
     console.print(f"{title}:", highlight=False, markup=False, soft_wrap=True)  # a table's own title is as narrow as it
-    console.print(score_table(record))
+    console.print(scores_as_table(record))
     for line in footnotes(record):
         console.print(line, highlight=False, soft_wrap=True)
     if record.get("classes"):
         console.print(class_table(record["classes"], class_names))
 
 
-def score_table(record: Record) -> Table:
+def scores_as_table(record: Record) -> Table:
     """A row for each score."""
     (_, short), table = split_names(record["scores"]), Table("score", "value")
     for name, value in record["scores"].items():
