@@ -32,6 +32,7 @@ from lit_gan.analysis import (
     MSSSIM,
     Authenticity,
     DataCopying,
+    LatentRecovery,
     LinearProbe,
     Neighbours,
     PerceptualPathLength,
@@ -49,6 +50,7 @@ from lit_gan.analysis.duplicates import Duplicates, first_of_its_code
 from lit_gan.analysis.fid_infinity import fids
 from lit_gan.analysis.gradients import gradient_norms
 from lit_gan.analysis.interpolation import polyline
+from lit_gan.analysis.latent_recovery import best_of, lbfgs, left_out, with_errors
 from lit_gan.analysis.level_sets import mean_logits
 from lit_gan.analysis.linear_probe import accuracy, pooled_features
 from lit_gan.analysis.neighbours import Queries, nearest_neighbours, reference_images
@@ -61,7 +63,7 @@ from lit_gan.analysis.weights import Weights, share_at_extremes, stable_rank
 from lit_gan.build import build_gan
 from lit_gan.catalogue.configs import choices
 from lit_gan.cli.launch import launch
-from lit_gan.data import Source, StoredSplit, to_uint8
+from lit_gan.data import Source, StoredSplit, to_uint8, to_unit
 from lit_gan.data.sampler import random_choice
 from lit_gan.errors import UserError
 from lit_gan.layers import singular_values
@@ -106,6 +108,7 @@ FAST = {
     "cas": ["analysis.cas.updates=2", "analysis.cas.images=100"],
     "perceptual_path_length": ["analysis.perceptual_path_length.paths=20"],
     "sefa": ["analysis.sefa.directions=2", "analysis.sefa.samples=2", "analysis.sefa.steps=3"],
+    "latent_recovery": ["analysis.latent_recovery.images=6", "analysis.latent_recovery.steps=3"],
     "ms_ssim": ["analysis.ms_ssim.pairs=20"],
     "level_sets": ["analysis.level_sets.resolution=20"],
 }
@@ -662,6 +665,75 @@ class TestDataCopying:
         assert principal_components([train], 5, 0)[0] is train
 
 
+class TestLatentRecovery:
+    @pytest.fixture
+    def spanning(self):
+        """A G that makes every mixture of ten images and no other, with these and others."""
+        train, test = noise_images(10, 8), noise_images(10, 8)
+        G = game.Generator((1, 8, 8), 10)
+        G.body = game.Layers(linear(to_unit(train).flatten(1).T.tolist()), nn.Unflatten(1, (1, 8, 8)))
+        return G, train, test
+
+    def test_of_a_generator_whose_reach_is_known(self, spanning):
+        """Its training images are found, and of others what lies across their span is left."""
+        G, train, test = spanning
+        found = LatentRecovery(images=10, starts=1).find(subject(G=G, source=with_test(train, test)))
+        errors = {kind: [row["error"] for row in found.rows if row["kind"] == kind] for kind in ("train", "unseen")}
+        span, others = to_unit(train).flatten(1).T, to_unit(test).flatten(1).T
+        left = (others - span @ torch.linalg.lstsq(span, others).solution).square().mean(0)
+        order = [row["number"] for row in found.rows if row["kind"] == "unseen"]
+        assert max(errors["train"]) < 1e-6
+        assert errors["unseen"] == pytest.approx(left[order].tolist(), rel=1e-4)
+        assert "MRE-gap 1, p 1.1e-05" in found.summary
+
+    def test_each_row_is_led_as_torch_leads_it_alone(self):
+        torch.manual_seed(0)
+        net = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 20)).double()
+        z, x = torch.randn(4, 6).double(), net(torch.randn(4, 6).double()).detach()
+
+        def error(z, x):
+            return (net(z) - x).square().mean(1).sum()
+
+        def slopes(z):
+            z = z.detach().requires_grad_()
+            return torch.autograd.grad(error(z, x), z)[0]
+
+        def alone(z, x, steps):
+            z = z.clone().requires_grad_()
+            optimizer = torch.optim.LBFGS([z], max_iter=1)
+
+            def closure():
+                value = error(z, x)
+                (z.grad,) = torch.autograd.grad(value, z)
+                return value
+
+            for _ in range(steps):
+                optimizer.step(closure)
+            return z.detach()
+
+        for steps in (1, 2, 8):
+            expected = torch.cat([alone(a, b, steps) for a, b in zip(z.split(1), x.split(1), strict=True)])
+            torch.testing.assert_close(lbfgs(slopes, z, steps), expected, rtol=1e-6, atol=1e-8)
+
+    def test_the_search_ends_where_it_is_found(self):
+        z = torch.tensor([[0.0, 0.0], [3.0, -2.0]])
+        assert torch.equal(lbfgs(lambda z: 2 * z, z, 20)[0], z[0])
+        torch.testing.assert_close(lbfgs(lambda z: 2 * z, z, 20), torch.zeros(2, 2))
+
+    def test_the_best_search_counts(self):
+        sought = torch.zeros(3, 1, 2, 2)
+        ends = [torch.tensor(levels).view(3, 1, 1, 1).expand(3, 1, 2, 2) for levels in ([1, 2, 3.0], [math.nan, 1, 4])]
+        best = best_of([with_errors(images, sought) for images in ends])
+        assert best.errors.tolist() == [1, 1, 9]
+        assert best.images[:, 0, 0, 0].tolist() == [1, 1, 3]
+
+    def test_images_that_a_run_has_left_out(self):
+        run = subject(source=Memory(noise_images(50)))
+        run.config.train_images, run.config.seed = 30, 1
+        assert sorted([*left_out(run).tolist(), *run.shown_images.tolist()]) == list(range(50))
+        assert len(left_out(run)) == 20
+
+
 class TestFIDInfinity:
     def test_each_size_is_measured_on_a_choice_of_its_own(self):
         from lit_gan.metrics.reference import Moments, Reference, root
@@ -1104,7 +1176,8 @@ class TestMSSSIM:
 @pytest.mark.parametrize("analysis", choices("analysis"))
 def test_every_analysis_through_the_command(analysis, images, points, unseen, runs, look):
     labelled = ["data.image_size=16", "callbacks=none", "labels=projection"]
-    run = runs(*labelled) if analysis == "cas" else {"level_sets": points, "data_copying": unseen}.get(analysis, images)
+    tested = {"level_sets": points, "data_copying": unseen, "latent_recovery": unseen}
+    run = runs(*labelled) if analysis == "cas" else tested.get(analysis, images)
     printed = look(run, analysis, *FAST.get(analysis, []))
     assert f"{analysis}, update 2: " in printed
     with Image.open(run / "analysis" / f"{analysis}.png") as picture:
@@ -1209,6 +1282,7 @@ class TestBadInput:
             "linear_probe",
             "authenticity",
             "data_copying",
+            "latent_recovery",
             "fid_infinity",
             "power_spectrum",
             "cas",
@@ -1222,6 +1296,10 @@ class TestBadInput:
     def test_data_copying_without_unseen_images(self, images, refusal):
         sentence = refusal(images, "data_copying")
         assert "data=digits has no split 'test': choose a run on data with one, or analysis=authenticity" in sentence
+
+    def test_latent_recovery_without_unseen_images(self, images, refusal):
+        sentence = refusal(images, "latent_recovery")
+        assert "data=digits has no split 'test': choose a run on data with one, or one with train_images=N" in sentence
 
     def test_spectral_norms_without_the_callback(self, points, refusal):
         assert "callbacks=[default,spectra]" in refusal(points, "spectral_norms")
@@ -1246,6 +1324,8 @@ class TestBadInput:
             ("authenticity", "samples=0"),
             ("data_copying", "samples=19"),
             ("data_copying", "cells=50001"),
+            ("latent_recovery", "images=1"),
+            ("latent_recovery", "starts=0"),
             ("fid_infinity", "sizes=1"),
             ("power_spectrum", "images=4"),
             ("truncation", "limits=[]"),

@@ -10,6 +10,7 @@ from lit_gan.analysis.duplicates import Duplicates
 from lit_gan.analysis.fid_infinity import FIDInfinity
 from lit_gan.analysis.gradients import Gradients
 from lit_gan.analysis.interpolation import Interpolation
+from lit_gan.analysis.latent_recovery import LatentRecovery
 from lit_gan.analysis.level_sets import LevelSets
 from lit_gan.analysis.linear_probe import LinearProbe
 from lit_gan.analysis.ms_ssim import MSSSIM
@@ -34,6 +35,7 @@ __all__ = [
     "Finding",
     "Gradients",
     "Interpolation",
+    "LatentRecovery",
     "LevelSets",
     "LinearProbe",
     "Neighbours",
