@@ -25,7 +25,7 @@ from lit_gan.errors import UserError, faulty_line
 from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Regularizer, Turn, Verdict, as_scalar
 from lit_gan.layers import copied
 from lit_gan.losses import Hinge
-from lit_gan.metrics.base import Suite
+from lit_gan.metrics.base import Suite, check_suite
 from lit_gan.metrics.extractors import Extractor, Features
 from lit_gan.metrics.measure import as_recorded
 from lit_gan.metrics.real import code_of
@@ -37,7 +37,6 @@ from lit_gan.records.metrics_csv import MetricsCsv
 from lit_gan.records.results import Results
 from lit_gan.records.trace import RunLog
 from lit_gan.tasks.failures import explaining
-from lit_gan.tasks.scoring import known_prefix, known_score
 
 MODULES = {
     "own_division": "x = 1 / 0\n",
@@ -472,6 +471,8 @@ class TestExtractors:
 
 
 class OwnSuite(Suite):
+    SCORES = {"x": "min"}
+
     def __init__(self, scores):
         self.scores = scores
 
@@ -505,14 +506,14 @@ class TestScores:
     def test_without_a_good_end(self, ends, monkeypatch):
         monkeypatch.setattr(OwnSuite, "SCORES", ends)
         with pytest.raises(UserError, match=r"OwnSuite.SCORES is {.*}, but it must give the good end of each score"):
-            known_score("x", OwnSuite({}))
+            check_suite(OwnSuite({}), None)
 
     @pytest.mark.parametrize("prefix", [None, "", "a/b"])
     def test_that_begin_with_no_word(self, prefix):
         suite = OwnSuite({})
         suite.prefix = lambda source: prefix
         with pytest.raises(UserError, match=r"OwnSuite.prefix returns .*, but it must return a word without a slash"):
-            known_prefix(suite, None)
+            check_suite(suite, None)
 
     def test_described_by_what_no_record_holds(self):
         suite = OwnSuite({})

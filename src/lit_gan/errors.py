@@ -7,7 +7,7 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache, reduce
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,17 @@ class UserError(Exception):
 def path_of(thing: Any) -> str:
     """How a config names the class of an object: "my_losses.SquaredHinge"."""
     return f"{type(thing).__module__}.{type(thing).__qualname__}"
+
+
+def is_shipped(kind: type) -> bool:
+    """Whether a class is lit_gan's."""
+    return kind.__module__.partition(".")[0] == "lit_gan"
+
+
+def is_own(kind: type) -> bool:
+    """Whether a class is one's own: neither lit_gan's, nor of Python or of an installed package."""
+    file = getattr(sys.modules.get(kind.__module__), "__file__", None) or ""
+    return not is_shipped(kind) and (kind.__module__ == "__main__" or not is_installed(Path(file)))
 
 
 def not_written(thing: Any, method: str) -> UserError:
@@ -94,9 +105,7 @@ def own_fault(error: BaseException) -> str | None:
     if misfit := misfit_method(error):
         owner, name, place = misfit
         return f"{place}: {told(error)}; declare it as {as_declared(owner, name)} is, {WHOLE_WAY}."
-    notes = [
-        note for note in getattr(error, "__notes__", []) if note.startswith(RAISED_IN) and " of lit_gan." not in note
-    ]
+    notes = [note for note in getattr(error, "__notes__", []) if note.startswith(RAISED_IN)]
     return f"{told(error)}. {notes[0].rstrip('.')}; mend that class, {WHOLE_WAY}." if notes else None
 
 
@@ -109,7 +118,14 @@ def reason_of(error: BaseException) -> str:
 WHOLE_WAY = "and debug=true shows the whole way there"
 
 RAISED_IN = "This was raised in the "
-"""What a note begins with that says to whose class an exception belongs, as no line in its traceback does."""
+"""What a note begins with that says to whose class an exception belongs."""
+
+
+def note_own(error: BaseException, what: str, things: Iterable[Any], circumstances: str = "") -> None:
+    """Notes on an exception in "forward" or "gradient" of which objects of one's own it was raised, as no line in its
+    traceback says; nothing if they are all lit_gan's."""
+    if own := [path_of(thing) for thing in things if not is_shipped(type(thing))]:
+        error.add_note(f"{RAISED_IN}{what} of {' and '.join(own)}{circumstances}.")
 
 
 def told(error: BaseException) -> str:

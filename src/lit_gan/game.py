@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from lit_gan.errors import RAISED_IN, UserError, not_written, path_of
+from lit_gan.errors import UserError, not_written, note_own, path_of
 from lit_gan.ranges import CountOrNone, Number, checked
 
 Player = Literal["d", "g"]
@@ -362,7 +362,7 @@ def forwarded(network: nn.Module, x: Tensor, y: Labels) -> Any:
     try:
         return network(x, y)
     except Exception as error:
-        error.add_note(f"{RAISED_IN}forward of {path_of(network)}, asked about {[*x.shape]}.")
+        note_own(error, "forward", [network], f", asked about {[*x.shape]}")
         raise
 
 

@@ -9,13 +9,15 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
+from lit_gan.contracts import check_acts, check_no_return, check_returns
 from lit_gan.curves import Curves
-from lit_gan.errors import RAISED_IN, UserError, path_of
-from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Turn
+from lit_gan.errors import UserError, note_own, path_of
+from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Term, Turn
 from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
 from lit_gan.system.processes import average_over_processes
+from lit_gan.unregistered import check_registered
 
 
 class GAN(LightningModule, Game):
@@ -65,11 +67,14 @@ class GAN(LightningModule, Game):
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
         for name, reg in regs.items():
             reg.name = name
-        self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: reg.attach(G, D))]
+            check_acts(reg, Regularizer, ("attach", "check", "check_others", "stage", "d", "g", "project"))
+            check_returns(reg, ("d", "g") if reg.adds_term else ())
+        self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: attach(reg, G, D))]
         for term in (loss, *regs.values()):
             term.check(G, D)
         for reg in regs.values():
             reg.check_others(regs)
+        check_registered(G, D, loss, self.regs)
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = n_classes_of(self)
         self.compiles = compiles
@@ -136,7 +141,7 @@ class GAN(LightningModule, Game):
         with fixed(self.D) if player == "g" else fixed():
             for turn in move:
                 for reg in self.regs.values():
-                    reg.stage(turn)
+                    check_no_return(reg, "stage", reg.stage(turn))
                 terms = self.terms(turn)
                 self.add_gradient(self.objective(turn, terms) / len(move), terms)
                 self.record(turn, terms)
@@ -147,16 +152,14 @@ class GAN(LightningModule, Game):
         try:
             self.manual_backward(value)
         except Exception as error:
-            known = {self.loss.name: self.loss, **self.regs}
-            if own := [path for path in (path_of(known[name]) for name in terms) if not path.startswith("lit_gan.")]:
-                error.add_note(f"{RAISED_IN}gradient of {' and '.join(own)}.")
+            note_own(error, "gradient", [self.term(name) for name in terms])
             raise
 
     def objective(self, turn: Turn, terms: dict[str, Tensor]) -> Tensor:
         """The sum of what a player minimises.
 
         Raises:
-            UserError: it does not depend on anything that learns.
+            UserError: a term does not depend on anything that the player learns.
         """
         value = sum(terms.values())
         if not value.requires_grad and turn.player == "g" and not turn.x_fake.requires_grad:
@@ -164,12 +167,18 @@ class GAN(LightningModule, Game):
                 f"G, a {path_of(turn.G)}, gives samples without a gradient, so that nothing in it learns: let its "
                 f"forward work without detach, item, NumPy or torch.no_grad."
             )
-        if not value.requires_grad:
-            raise UserError(
-                f"{path_of(self.loss)}.{turn.player} returns a number without a gradient, and no regularizer adds one: "
-                f"compute it from the outputs of D as they are, without detach, item, counts or torch.no_grad."
-            )
+        for name, term in terms.items():
+            if not term.requires_grad and (not value.requires_grad or term != 0):
+                raise UserError(
+                    f"{path_of(self.term(name))}.{turn.player} returns a number without a gradient, so that it moves "
+                    f"nothing: compute it from turn.{'fake' if turn.player == 'g' else 'real or turn.fake'} as it is, "
+                    f"without detach, item, counts or torch.no_grad."
+                )
         return value
+
+    def term(self, name: str) -> Term:
+        """The loss, or the regularizer of a name."""
+        return self.loss if name == self.loss.name else self.regs[name]
 
     def update(self, move: Move) -> None:
         """The player's optimizer step, and what the regularizers make of the new weights."""
@@ -177,7 +186,7 @@ class GAN(LightningModule, Game):
         optimizer.step() if move[0].player == "g" else self.uncounted_step(optimizer)
         with torch.no_grad():
             for reg in self.regs.values():
-                reg.project(move[-1])
+                check_no_return(reg, "project", reg.project(move[-1]))
 
     def optimizer(self, player: Player):
         """A player's optimizer, in Lightning's wrapping."""
@@ -221,6 +230,11 @@ class GAN(LightningModule, Game):
         """G with its moving average's weights where there is one and `ema` asks for it, else as it
         trains."""
         return self.G_ema.G if ema and self.G_ema is not None else self.G
+
+
+def attach(reg: Regularizer, G: Generator, D: Discriminator) -> None:
+    """Lets a regularizer change the players."""
+    check_no_return(reg, "attach", reg.attach(G, D))
 
 
 def in_layout(value: Any, layout: torch.memory_format) -> Any:

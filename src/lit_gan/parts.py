@@ -14,6 +14,7 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from lit_gan.contracts import check_written
 from lit_gan.errors import UserError, faulty_line, one_line
 from lit_gan.system.memory import ran_out, shortage
 
@@ -44,6 +45,7 @@ def build_part(part: DictConfig | None, kind: type = object) -> Any:
             f"{part._get_full_key('')}._target_={part._target_} never calls the constructor of {kind.__name__}: "
             f"begin its __init__ with super().__init__(...)."
         )
+    check_written(made)
     return made
 
 

@@ -1,19 +1,25 @@
 """Whether a training can go well, and whether a checkpoint would be worth resuming from."""
 
+import logging
 from typing import Any
 
 import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.strategies import DDPStrategy
+from lightning_utilities.core.rank_zero import rank_zero_only
+from torch import nn
 from torch.optim import Optimizer
 
 from lit_gan.callbacks.random_state import RandomState
 from lit_gan.curves import Diverged
-from lit_gan.errors import UserError, path_of
+from lit_gan.errors import UserError, first_few, path_of
 from lit_gan.layers import copied
 from lit_gan.module import GAN
 from lit_gan.order import Order
 from lit_gan.sampling import Sampler
+from lit_gan.unregistered import State, changed, plain_state, untrained
+
+log = logging.getLogger("lit_gan")
 
 
 class Soundness(Callback):
@@ -29,6 +35,8 @@ class Soundness(Callback):
         """Samples in one of D's turns: a D that packs samples takes no smaller number."""
         self.updates = 0
         """Updates of G before the present one."""
+        self.state: State | None = None
+        """What modules of one's own keep that is no buffer, before the first update; None after it."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: GAN) -> None:
         """Refuses what this trainer cannot train.
@@ -38,6 +46,9 @@ class Soundness(Callback):
         """
         check_processes(trainer)
         check_loss_scale(trainer.precision, pl_module.order, trainer.optimizers)
+        self.state = plain_state(*parts_of(pl_module))
+        terms = nn.ModuleDict({"loss": pl_module.loss, "reg": pl_module.regs})
+        warn_of_idle_parameters(untrained(terms, trainer.optimizers))
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
         """Notes how many samples D is shown at once, and how often G has been updated."""
@@ -58,6 +69,9 @@ class Soundness(Callback):
             )
         if trainer.is_last_batch or trainer.global_step == trainer.max_steps:
             self.check(pl_module)
+        if self.state is not None:
+            warn_of_lost_state(changed(self.state, plain_state(*parts_of(pl_module))))
+            self.state = None
 
     @torch.no_grad()
     def check(self, gan: GAN) -> None:
@@ -71,6 +85,31 @@ class Soundness(Callback):
         logits = copied(gan.D).eval()(x, y).logits
         if not torch.isfinite(logits).all():
             raise Diverged("D's outputs", logits[~torch.isfinite(logits)][0].item(), gan.global_step)
+
+
+def parts_of(gan: GAN) -> tuple[nn.Module, ...]:
+    """What plays in a game, without the averages and curves that are made of it."""
+    return gan.G, gan.D, gan.loss, gan.regs
+
+
+@rank_zero_only
+def warn_of_idle_parameters(names: list[str]) -> None:
+    """Says which parameters of the loss and of regularizers will not learn."""
+    if names:
+        log.warning(
+            f"{first_few(names)}: no optimizer has these parameters, so that they stay as they are; D's optimizer has "
+            f"what `attach` puts into D.heads, and requires_grad_(False) says that they are to stay."
+        )
+
+
+@rank_zero_only
+def warn_of_lost_state(names: list[str]) -> None:
+    """Says which attributes a resume will begin anew."""
+    if names:
+        log.warning(
+            f"{first_few(names)}: changed by the first update, but no buffer, so that a resume begins it anew; where "
+            f"that matters, make it one by register_buffer."
+        )
 
 
 def check_processes(trainer: Trainer) -> None:

@@ -79,9 +79,10 @@ class Suite:
             device: where the samples are drawn, and where networks that judge them work.
 
         Raises:
-            UserError: as `prepare` and `measure_real`, or a score is no number.
+            UserError: as `prepare`, `measure_real` and `check_suite`, or a score is no number.
         """
         self.prepare(source, device)
+        check_suite(self, source)
         scores = self.compute(draw, source, protocol, device)
         if not isinstance(scores, dict):
             raise UserError(f"{path_of(self)}.compute returns a {type(scores).__name__}, but it must return a dict.")
@@ -132,3 +133,22 @@ class Suite:
         """The good end, "min" or "max", of scores by their full names, where it is known."""
         short = {name: short_name(name).removeprefix("intra_") for name in names}
         return {name: self.SCORES[score] for name, score in short.items() if score in self.SCORES}
+
+
+def check_suite(suite: Suite, source: Source) -> None:
+    """Refuses a suite that does not say which end of its scores is good, or what their names begin with.
+
+    Raises:
+        UserError: names what it says instead.
+    """
+    if not suite.SCORES or not {"min", "max"}.issuperset(suite.SCORES.values()):
+        raise UserError(
+            f"{path_of(suite)}.SCORES is {dict(suite.SCORES)}, but it must give the good end of each score, as in "
+            f'{{"fid": "min"}} or "max": correct it.'
+        )
+    prefix = suite.prefix(source)
+    if not isinstance(prefix, str) or not prefix or "/" in prefix:
+        raise UserError(
+            f"{path_of(suite)}.prefix returns {prefix!r}, but it must return a word without a slash, with which the "
+            f"names of its scores begin: correct that method."
+        )

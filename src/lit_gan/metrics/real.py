@@ -2,7 +2,7 @@
 
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from lit_gan.data import Source
 from lit_gan.data.source import ImageFiles, StoredSplit, hashed
-from lit_gan.errors import UserError, path_of
-from lit_gan.metrics.cache import cached
+from lit_gan.errors import UserError, is_shipped, path_of
+from lit_gan.metrics.cache import Value, cached
 from lit_gan.metrics.extractors import Extractor
 from lit_gan.metrics.protocol import EvalProtocol
 from lit_gan.metrics.reading import read_batches, subset_indices
@@ -61,7 +61,7 @@ class RealFeatures:
         key = self.key("reference", source, protocol, n) | {"kept": self.KEPT}
         if self.latest is None or self.latest[0] != key:
             kept = min(n, self.KEPT)
-            parts = cached(key, partial(self.measure, source, protocol), lambda parts: is_reference(parts, kept))
+            parts = self.known(key, partial(self.measure, source, protocol), lambda parts: is_reference(parts, kept))
             device = scoring_device(self.extractor.device)
             self.latest = key, Reference(**{name: part.to(device) for name, part in parts.items()})
         return self.latest[1]
@@ -78,7 +78,11 @@ class RealFeatures:
         n = len(indices)
         key = self.key("real by class", source, protocol, n)
         measure = partial(self.measure_classes, source, protocol, indices)
-        return ClassFeatures(**cached(key, measure, lambda parts: are_class_features(parts, n)))
+        return ClassFeatures(**self.known(key, measure, lambda parts: are_class_features(parts, n)))
+
+    def known(self, key: dict[str, Any], measure: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
+        """What is measured, from the cache unless a change of the extractor would not be noticed there."""
+        return measure() if code_of(self.extractor) is None else cached(key, measure, fits)
 
     def key(self, kind: str, source: Source, protocol: EvalProtocol, n: int) -> dict[str, Any]:
         """Everything that features of n real images depend on, as the cache wants to know it."""
@@ -89,7 +93,7 @@ class RealFeatures:
             "split": protocol.real_split,
             "real": n,
             "fingerprint": source.split(protocol.real_split).fingerprint(),
-        } | {**self.extractor.identity(), **code_of(self.extractor)}
+        } | {**self.extractor.identity(), **(code_of(self.extractor) or {})}
 
     def measure(self, source: Source, protocol: EvalProtocol) -> dict[str, Tensor]:
         """The parts of a `Reference`, on the CPU."""
@@ -123,17 +127,29 @@ class RealFeatures:
     ) -> Iterator[tuple[Pool, Int[Tensor, " b"]]]:
         """Features and labels of real images, batch by batch, after a line in the log."""
         n, name = len(indices), self.extractor.prefix(source)
-        log.info(f"Measuring {n} real images with {name}{purpose}, once for all runs.")
+        alone = code_of(self.extractor) is None
+        once = "for this run alone, as its class lies in no file" if alone else "once for all runs"
+        log.info(f"Measuring {n} real images with {name}{purpose}, {once}.")
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
         for images, labels in batches:
             yield self.extractor(images).pool, labels
 
 
-def code_of(extractor: Extractor) -> dict[str, str]:
-    """A hash of the file of an extractor of one's own, which may see other features after each change of it."""
-    file = Path(getattr(sys.modules[type(extractor).__module__], "__file__", None) or "")
-    is_own = not type(extractor).__module__.startswith("lit_gan.")
-    return {"code": hashed([file.read_bytes()])} if is_own and file.is_file() else {}
+PLAIN = (int, float, str, tuple, list)
+OF_EACH = {"training", "prepared_for", "weights_hash"}
+"""What every extractor has beside its settings, which are attributes of these types."""
+
+
+def code_of(extractor: Extractor) -> dict[str, Any] | None:
+    """The settings of an extractor of one's own and a hash of the files of its classes, as it may see other features
+    after each change of them; None where a class lies in no file, as in a notebook, so that no change is noticed."""
+    own = [kind for kind in type(extractor).mro() if issubclass(kind, Extractor) and not is_shipped(kind)]
+    files = [Path(getattr(sys.modules[kind.__module__], "__file__", None) or "") for kind in own]
+    if not all(file.is_file() for file in files):
+        return None
+    settings = {name: str(value) for name, value in vars(extractor).items() if isinstance(value, PLAIN)}
+    settings = {name: settings[name] for name in settings.keys() - OF_EACH}
+    return {"code": hashed(file.read_bytes() for file in files), "settings": settings} if own else {}
 
 
 def n_real(dataset: StoredSplit | ImageFiles, protocol: EvalProtocol) -> int:

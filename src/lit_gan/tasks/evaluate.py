@@ -15,6 +15,7 @@ from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
 from lit_gan.layers import n_classes_of
 from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.base import check_suite
 from lit_gan.metrics.measure import as_recorded, measure
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
@@ -133,6 +134,7 @@ class Request:
         if key not in self.ready:
             suite, source = chosen_suite(self.config, trained), moved_source(self.config, trained)
             source.require_names(class_names)
+            check_suite(suite, source)
             suite.prepare(source, self.device)
             for protocol in self.protocols:
                 suite.measure_real(source, protocol)

@@ -6,9 +6,10 @@ from omegaconf import DictConfig
 
 from lit_gan.build import build_protocol
 from lit_gan.data import Source
-from lit_gan.errors import UserError, path_of
+from lit_gan.errors import UserError
 from lit_gan.game import Generator
 from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.base import check_suite
 from lit_gan.parts import build_part
 from lit_gan.sampling import require_truncatable
 
@@ -41,8 +42,9 @@ class Scoring:
         self.monitor: str | None = None
         self.mode = "min"
         if self.suite is not None:
+            check_suite(self.suite, source)
             name = known_score(config.metrics.monitor, self.suite)
-            self.monitor = f"{known_prefix(self.suite, source)}/{name}"
+            self.monitor = f"{self.suite.prefix(source)}/{name}"
             self.mode = self.suite.SCORES[name]
 
     def protocol(self, when: str) -> EvalProtocol:
@@ -75,30 +77,10 @@ def known_score(name: str, suite: Suite) -> str:
     """The name of a score, if the suite has it.
 
     Raises:
-        UserError: it does not, or has none, or one without a good end.
+        UserError: it does not.
     """
-    if not suite.SCORES or not {"min", "max"}.issuperset(suite.SCORES.values()):
-        raise UserError(
-            f"{path_of(suite)}.SCORES is {dict(suite.SCORES)}, but it must give the good end of each score, as in "
-            f'{{"{name}": "min"}} or "max": correct it.'
-        )
     if name not in suite.SCORES:
         raise UserError(
             f"metrics.monitor={name} is no score of these metrics: choose one of {', '.join(suite.SCORES)}."
         )
     return name
-
-
-def known_prefix(suite: Suite, source: Source) -> str:
-    """What the names of a suite's scores begin with.
-
-    Raises:
-        UserError: it is no word.
-    """
-    prefix = suite.prefix(source)
-    if not isinstance(prefix, str) or not prefix or "/" in prefix:
-        raise UserError(
-            f"{path_of(suite)}.prefix returns {prefix!r}, but it must return a word without a slash, with which the "
-            f"names of its scores begin: correct that method."
-        )
-    return prefix

@@ -1,0 +1,156 @@
+"""What is written in a class of one's own and would be ignored without a word."""
+
+import ast
+import difflib
+import inspect
+import re
+import textwrap
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from lit_gan.errors import UserError, hint, is_own, path_of
+
+NEAR = 0.8
+"""How alike, from 0 to 1, two names are of which one may be the other misspelt."""
+
+
+def check_written(thing: Any) -> None:
+    """Refuses an object of one's own class with a name that may be an inherited one misspelt, or with a constructor
+    that takes an argument which the inherited one would have needed.
+
+    Raises:
+        UserError: names the class and what it has, and what there is.
+    """
+    own = own_classes(thing)
+    for name in (name for each in own for name in vars(each)):
+        if not name.startswith("_") and (meant := misspelt(name, thing)) and not is_used(name, own):
+            raise UserError(
+                f"{path_of(thing)}.{name} is looked at by nobody, as there is no such name in the class that it "
+                f"inherits from; did you mean '{meant}'?"
+            )
+    for argument in kept_back(thing) if own else ():
+        raise UserError(
+            f"the constructor of {path_of(thing)} takes {argument} and does nothing with it: hand it on, as in "
+            f"super().__init__({argument}={argument})."
+        )
+
+
+def own_classes(thing: Any) -> list[type]:
+    """The classes of one's own that an object is of, the most special one first."""
+    return [each for each in type(thing).__mro__ if is_own(each)]
+
+
+def inherited(thing: Any) -> list[type]:
+    """The classes that are not of one's own, but for torch's module and its like, which have hundreds of names."""
+    return [each for each in type(thing).__mro__ if not is_own(each) and each.__module__ not in UNRELATED]
+
+
+UNRELATED = ("builtins", "torch.nn.modules.module")
+
+
+def misspelt(name: str, thing: Any) -> str | None:
+    """The inherited name that nobody has written and a name is nearly the same as; None if there is none."""
+    written = {each for kind in own_classes(thing) for each in vars(kind)}
+    known = {each for kind in inherited(thing) for each in vars(kind) if not each.startswith("_")}
+    if name in known:
+        return None
+    by_letters = {each.lower(): each for each in sorted(known - written)}
+    near = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=NEAR)
+    return by_letters[near[0]] if near else None
+
+
+def is_used(name: str, kinds: Sequence[type]) -> bool:
+    """Whether classes use one of their own names themselves, or may do so, as their source is not to be had."""
+    sources = [source_of(kind) for kind in kinds]
+    return any(source is None or re.search(rf"\bself\.{name}\b", source) for source in sources)
+
+
+def kept_back(thing: Any) -> list[str]:
+    """The optional arguments of the inherited constructor that one's own takes too, and does not use."""
+    constructor, base = vars(type(thing)).get("__init__"), inherited(thing)
+    body = body_of(constructor) if constructor and base and is_own(type(thing)) else None
+    if body is None:
+        return []
+    used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    taken = inspect.signature(constructor).parameters.keys() - used
+    return [name for name, each in inspect.signature(base[0]).parameters.items() if name in taken and has_default(each)]
+
+
+def has_default(argument: inspect.Parameter) -> bool:
+    """Whether an argument can be left out."""
+    return argument.default is not inspect.Parameter.empty
+
+
+def check_acts(term: Any, base: type, methods: Sequence[str]) -> None:
+    """Refuses a term of one's own class that has nothing of what its base class lets it have.
+
+    Raises:
+        UserError: names the class, what it has and what there is.
+    """
+    kinds = type(term).__mro__[: type(term).__mro__.index(base)]
+    names = [name for kind in kinds for name in vars(kind) if not name.startswith("_")]
+    if not own_classes(term) or {*names, *vars(term)} & {name for kind in inherited(term) for name in vars(kind)}:
+        return
+    has = f"has {', '.join(names)}, but" if names else "has"
+    raise UserError(
+        f"{path_of(term)} {has} none of the methods of a {base.__name__}, so that it does nothing"
+        f"{hint(names[0] if names else '', methods)}"
+    )
+
+
+def check_returns(thing: Any, methods: Sequence[str]) -> None:
+    """Refuses methods of one's own that end with a value that they do not return, and never return any.
+
+    Raises:
+        UserError: names the method.
+    """
+    for name in methods:
+        body = body_of(getattr(type(thing), name)) if any(name in vars(each) for each in own_classes(thing)) else None
+        if body and is_thrown_away(body[-1]) and not any(map(returns, body)):
+            raise UserError(
+                f"{path_of(thing)}.{name} returns nothing, so that what it computes is lost: end it in return, of None "
+                f"where there is no term."
+            )
+
+
+def check_no_return(thing: Any, method: str, returned: Any) -> None:
+    """Refuses what a method has returned that is to change what it is given.
+
+    Raises:
+        UserError: names the method.
+    """
+    if returned is not None:
+        raise UserError(
+            f"{path_of(thing)}.{method} returns a {type(returned).__name__}, at which nobody looks: let it return "
+            f"nothing, and change what it is given, as by turn.show(x_real=..., x_fake=...) in a stage."
+        )
+
+
+def is_thrown_away(last: ast.stmt) -> bool:
+    """Whether the last statement of a function computes a mean or a sum, or gives a value to a local variable."""
+    if isinstance(last, ast.Assign):
+        return all(isinstance(target, ast.Name) for target in last.targets)
+    call = last.value if isinstance(last, ast.Expr) else None
+    return isinstance(call, ast.Call) and getattr(call.func, "attr", None) in ("mean", "sum")
+
+
+def returns(statement: ast.stmt) -> bool:
+    """Whether a statement gives something back somewhere."""
+    return any(isinstance(node, ast.Return) and node.value for node in ast.walk(statement))
+
+
+def source_of(thing: type | Callable) -> str | None:
+    """The source of a class or function; None where it is not to be had, as in an interpreter."""
+    try:
+        return textwrap.dedent(inspect.getsource(thing))
+    except (OSError, TypeError):
+        return None
+
+
+def body_of(function: Callable) -> list[ast.stmt] | None:
+    """The statements of a function; None where its source is not to be had."""
+    try:
+        node = ast.parse(source_of(inspect.unwrap(function)) or "").body
+    except SyntaxError:  # a lambda, in the midst of an expression
+        return None
+    return node[0].body if node and isinstance(node[0], ast.FunctionDef) else None
