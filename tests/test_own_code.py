@@ -6,7 +6,7 @@ import logging
 import re
 import sys
 from contextlib import nullcontext
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from omegaconf import OmegaConf
 from torch import nn
 
 from lit_gan.analysis.base import Analysis, Finding, found
+from lit_gan.build import build_protocol, build_source
 from lit_gan.callbacks.checkpoints import AtomicCheckpointIO
 from lit_gan.callbacks.soundness import Soundness
 from lit_gan.cli.mistakes import explain
@@ -25,6 +26,7 @@ from lit_gan.errors import UserError, faulty_line
 from lit_gan.game import Discriminator, Generator, LatentPart, Layers, Loss, Regularizer, Turn, Verdict, as_scalar
 from lit_gan.layers import copied
 from lit_gan.losses import Hinge
+from lit_gan.metrics import FeatureMetrics
 from lit_gan.metrics.base import Suite, check_suite
 from lit_gan.metrics.extractors import Extractor, Features
 from lit_gan.metrics.measure import as_recorded
@@ -469,9 +471,48 @@ class TestExtractors:
         assert code_of(Extractor()) == {}
         sys.modules.pop("own_extractor")
 
+    def test_real_images_are_measured_anew_where_its_settings_differ(self):
+        first, second, third = (Seen(nn.Flatten(), Features(torch.zeros(2, 3), None)) for _ in range(3))
+        first.layer, second.layer, third.layer = 1, 1, 2
+        first.prepare(OwnSource(None))
+        assert code_of(first) == code_of(second)
+        assert code_of(second)["code"] == code_of(third)["code"]
+        assert code_of(second) != code_of(third)
+
+    @pytest.mark.parametrize("in_file", [True, False])
+    def test_real_images_are_cached_where_a_change_of_its_file_is_noticed(
+        self, in_file, tmp_path, monkeypatch, compose, caplog
+    ):
+        monkeypatch.setenv("LIT_GAN_CACHE", str(tmp_path))
+        if not in_file:
+            monkeypatch.setattr(Eighth, "__module__", "__main__")
+            monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
+        config = compose("data=digits", "protocol.quick.real=8")
+        source, protocol = build_source(config), build_protocol(config, "quick")
+        means = []
+        for factor in (1, 3):  # the second as if it had been changed in between, in the notebook alone
+            monkeypatch.setattr(Eighth, "factor", factor)
+            suite = FeatureMetrics(Eighth())
+            suite.prepare(source)
+            with caplog.at_level(logging.INFO):
+                means.append(suite.real.reference(source, protocol).mean)
+        assert torch.equal(means[1], means[0] * (1 if in_file else 3))
+        assert bool(list(tmp_path.glob("*.pt"))) == in_file
+        assert ("for this run alone, as its class lies in no file" in caplog.text) == (not in_file)
+
+
+class Eighth(Extractor):
+    name, input_size, resize, has_logits, factor = "eighth", 8, "none", False, 1
+
+    def load(self, source, device):
+        return nn.Flatten()
+
+    def see(self, images):
+        return Features(self.factor * images.float().flatten(1)[:, :4] / 8, None)
+
 
 class OwnSuite(Suite):
-    SCORES = {"x": "min"}
+    SCORES = MappingProxyType({"x": "min"})
 
     def __init__(self, scores):
         self.scores = scores

@@ -53,6 +53,7 @@ CONFIGS = {
     "loss/vector": "_target_: own_parts.Vector\n",
     "loss/detached": "_target_: own_parts.Detached\n",
     "loss/counted": "_target_: own_parts.Counted\n",
+    "metrics/endless": "suite: {_target_: own_suites.Endless}\nduring: quick\nfinal: full\nmonitor: x\n",
     "reg/plain": "plain: {_target_: own_parts.Plain}\n",
     "reg/vector": "vector: {_target_: own_parts.VectorTerm}\n",
     "reg/silent": "silent: {_target_: own_parts.Silent}\n",
@@ -111,8 +112,25 @@ class VectorTerm(Regularizer):
 
 
 class Silent(Regularizer):
-    """No terms at all."""
+    """No term as yet."""
+
+    def d(self, turn):
+        return None
 '''
+
+SUITES = """
+from lit_gan.metrics import Suite
+
+
+class Endless(Suite):
+    SCORES = {"x": "lowest"}
+
+    def prefix(self, source):
+        return "own"
+
+    def compute(self, draw, source, protocol, device):
+        return {"x": 1.0}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -124,6 +142,7 @@ def own(tmp_path_factory) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(content)
     (folder / "own_parts.py").write_text(PARTS)
+    (folder / "own_suites.py").write_text(SUITES)
     (folder / "own_bad_code.py").write_text("def f(:\n")
     return folder
 
@@ -339,11 +358,9 @@ class TestClasses:
             ),
             (["loss=nothing"], "own_parts.Nothing.d returns None, but it must return one number"),
             (["loss=vector"], "own_parts.Vector.g returns a tensor of shape [8], but it must return one number"),
-            (
-                ["loss=detached"],
-                "own_parts.Detached.g returns a number without a gradient, and no regularizer adds one",
-            ),
-            (["loss=counted"], "own_parts.Counted.d returns a number without a gradient, and no regularizer adds one"),
+            (["loss=detached"], "own_parts.Detached.g returns a number without a gradient, so that it moves nothing"),
+            (["loss=counted"], "own_parts.Counted.d returns a number without a gradient, so that it moves nothing"),
+            (["loss=counted", "reg=r1"], "own_parts.Counted.d returns a number without a gradient"),
             (["reg=vector"], "own_parts.VectorTerm.d returns a tensor of shape [8], but it must return one number"),
             (
                 ["loss=misnamed"],
@@ -361,6 +378,15 @@ class TestClasses:
     )
     def test_that_are_none_of_a_game(self, refusal, words, sentence):
         assert sentence in refusal(*words)
+
+    @pytest.mark.parametrize("name", ["train", "evaluate"])
+    def test_a_suite_that_does_not_say_which_end_is_good(self, command, refusal, tmp_path, name):
+        words = ["data=gaussians", "model=mlp"]
+        if name == "evaluate":
+            command("train", "--config-dir", "cfg", *TINY[1:], *words, f"hydra.run.dir={tmp_path}")
+            words = [f"run={tmp_path}", "protocols=quick"]
+        sentence = refusal("metrics=endless", *words, name=name)
+        assert sentence.startswith("own_suites.Endless.SCORES is {'x': 'lowest'}, but it must give the good end of")
 
     def test_a_regularizer_may_add_nothing(self, command, tmp_path):
         command("train", "--config-dir", "cfg", *TINY, "reg=silent", f"hydra.run.dir={tmp_path}")
