@@ -381,10 +381,9 @@ class TestClasses:
 
     @pytest.mark.parametrize("name", ["train", "evaluate"])
     def test_a_suite_that_does_not_say_which_end_is_good(self, command, refusal, tmp_path, name):
-        words = ["data=gaussians", "model=mlp"]
         if name == "evaluate":
-            command("train", "--config-dir", "cfg", *TINY[1:], *words, f"hydra.run.dir={tmp_path}")
-            words = [f"run={tmp_path}", "protocols=quick"]
+            command("train", "--config-dir", "cfg", *TINY, f"hydra.run.dir={tmp_path}")
+        words = [f"run={tmp_path}", "protocols=quick"] if name == "evaluate" else []
         sentence = refusal("metrics=endless", *words, name=name)
         assert sentence.startswith("own_suites.Endless.SCORES is {'x': 'lowest'}, but it must give the good end of")
 

@@ -48,7 +48,7 @@ class RealFeatures:
     """The most images whose features are compared one by one."""
 
     def __init__(self, extractor: Extractor):
-        self.extractor = extractor
+        self.extractor, self.code = extractor, code_of(extractor)
         self.latest: tuple[dict[str, Any], Reference] | None = None
 
     def reference(self, source: Source, protocol: EvalProtocol) -> Reference:
@@ -82,7 +82,7 @@ class RealFeatures:
 
     def known(self, key: dict[str, Any], measure: Callable[[], Value], fits: Callable[[Value], bool]) -> Value:
         """What is measured, from the cache unless a change of the extractor would not be noticed there."""
-        return measure() if code_of(self.extractor) is None else cached(key, measure, fits)
+        return measure() if self.code is None else cached(key, measure, fits)
 
     def key(self, kind: str, source: Source, protocol: EvalProtocol, n: int) -> dict[str, Any]:
         """Everything that features of n real images depend on, as the cache wants to know it."""
@@ -93,7 +93,7 @@ class RealFeatures:
             "split": protocol.real_split,
             "real": n,
             "fingerprint": source.split(protocol.real_split).fingerprint(),
-        } | {**self.extractor.identity(), **(code_of(self.extractor) or {})}
+        } | {**self.extractor.identity(), **(self.code or {})}
 
     def measure(self, source: Source, protocol: EvalProtocol) -> dict[str, Tensor]:
         """The parts of a `Reference`, on the CPU."""
@@ -127,8 +127,7 @@ class RealFeatures:
     ) -> Iterator[tuple[Pool, Int[Tensor, " b"]]]:
         """Features and labels of real images, batch by batch, after a line in the log."""
         n, name = len(indices), self.extractor.prefix(source)
-        alone = code_of(self.extractor) is None
-        once = "for this run alone, as its class lies in no file" if alone else "once for all runs"
+        once = "for this run alone, as its class lies in no file" if self.code is None else "once for all runs"
         log.info(f"Measuring {n} real images with {name}{purpose}, {once}.")
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
         for images, labels in batches:
@@ -144,7 +143,7 @@ def code_of(extractor: Extractor) -> dict[str, Any] | None:
     """The settings of an extractor of one's own and a hash of the files of its classes, as it may see other features
     after each change of them; None where a class lies in no file, as in a notebook, so that no change is noticed."""
     own = [kind for kind in type(extractor).mro() if issubclass(kind, Extractor) and not is_shipped(kind)]
-    files = [Path(getattr(sys.modules[kind.__module__], "__file__", None) or "") for kind in own]
+    files = [Path(getattr(sys.modules.get(kind.__module__), "__file__", None) or "") for kind in own]
     if not all(file.is_file() for file in files):
         return None
     settings = {name: str(value) for name, value in vars(extractor).items() if isinstance(value, PLAIN)}
