@@ -198,6 +198,10 @@ class Bare(OwnD):
         return self.head(x)
 
 
+class WithoutHead(Discriminator):
+    """Its forward is its own."""
+
+
 def turn(player="d", G=None, D=None):
     G = G or OwnG()
     return Turn(player, G, D or OwnD(), torch.randn(4, 2), torch.zeros(4, dtype=torch.long), G.draw(4))
@@ -242,6 +246,17 @@ class TestNetworks:
         D.head = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 1))
         with pytest.raises(UserError, match=r"OwnD, does not say how many features .* one nn.Linear"):
             D.n_features  # noqa: B018
+
+    def test_what_is_looked_for_in_a_network_and_not_there_is_named_with_it(self):
+        with pytest.raises(AttributeError) as error:
+            WithoutHead().head  # noqa: B018
+        error.value.__traceback__ = None  # as its own line is none of it where lit_gan asks
+        assert explain(error.value, "train").startswith(
+            "AttributeError: 'WithoutHead' object has no attribute 'head', which is looked for in it: give "
+            "test_own_code.WithoutHead one, and"
+        )
+        with pytest.raises(UserError, match="does not say how many features"):
+            WithoutHead().n_features  # noqa: B018
 
     def test_a_tensor_of_a_batch_cannot_be_copied(self):
         G = OwnG()

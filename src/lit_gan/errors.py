@@ -105,6 +105,8 @@ def own_fault(error: BaseException) -> str | None:
     if misfit := misfit_method(error):
         owner, name, place = misfit
         return f"{place}: {told(error)}; declare it as {as_declared(owner, name)} is, {WHOLE_WAY}."
+    if isinstance(error, AttributeError) and is_own(type(error.obj)):
+        return f"{told(error)}, which is looked for in it: give {path_of(error.obj)} one, {WHOLE_WAY}."
     notes = [note for note in getattr(error, "__notes__", []) if note.startswith(RAISED_IN)]
     return f"{told(error)}. {notes[0].rstrip('.')}; mend that class, {WHOLE_WAY}." if notes else None
 

@@ -200,7 +200,7 @@ class Discriminator(nn.Module):
         Raises:
             UserError: the head is no single layer, so that it does not say how many it reads.
         """
-        if not hasattr(self.head, "in_features"):
+        if not hasattr(getattr(self, "head", None), "in_features"):
             raise UserError(
                 f"D, a {path_of(self)}, does not say how many features its head reads, as a regularizer wants to know: "
                 f"let the head be one nn.Linear, and what comes before it a part of the body."

@@ -12,6 +12,7 @@ from lit_gan.build import build_source, choose_device, complete_data
 from lit_gan.data import Source
 from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.base import check_suite
 from lit_gan.metrics.given import GivenImages
 from lit_gan.metrics.measure import as_recorded
 from lit_gan.records.files import write_text
@@ -119,6 +120,7 @@ def score_images(
 ) -> Iterator[Record]:
     """A record for each protocol, as `Results` describes, with hashes of the images in place of a
     checkpoint and its weights."""
+    check_suite(suite, source)
     suite.prepare(source, device)
     for protocol in protocols:
         suite.measure_real(source, protocol)
