@@ -248,6 +248,11 @@ class Helps(Regularizer):
         return self.projected(turn.real.logits).mean()
 
 
+class Features(OwnD):
+    def features(self, x):
+        """A method, where `n_features` is a number."""
+
+
 class State(Callback):
     """Holds what another callback looks at."""
 
@@ -287,7 +292,7 @@ class TestNames:
         ):
             check_written(kind())
 
-    @pytest.mark.parametrize("kind", [Helps, State, Halves, Hinge, Nothing, LooksOn])
+    @pytest.mark.parametrize("kind", [Helps, Features, State, Halves, Hinge, Nothing, LooksOn])
     def test_that_are_used_or_unlike_any_are_not(self, kind):
         check_written(kind())
 
@@ -298,6 +303,10 @@ class TestNames:
 
     def test_of_a_class_without_a_source_are_left_alone(self, monkeypatch):
         made = type("Made", (Regularizer,), {"projct": lambda self: 0})
+        with pytest.raises(UserError, match="did you mean 'project'"):
+            check_written(made())
+        monkeypatch.setattr(made, "__module__", "__main__")
+        monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
         check_written(made())
 
 

@@ -4,8 +4,10 @@ import ast
 import difflib
 import inspect
 import re
+import sys
 import textwrap
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 from lit_gan.errors import UserError, hint, is_own, path_of
@@ -49,20 +51,27 @@ UNRELATED = ("builtins", "torch.nn.modules.module")
 
 
 def misspelt(name: str, thing: Any) -> str | None:
-    """The inherited name that nobody has written and a name is nearly the same as; None if there is none."""
+    """The inherited name of a like thing, method or value, that nobody has written and that a name is nearly the same
+    as; None if there is none."""
     written = {each for kind in own_classes(thing) for each in vars(kind)}
-    known = {each for kind in inherited(thing) for each in vars(kind) if not each.startswith("_")}
+    known = {each: value for kind in inherited(thing) for each, value in vars(kind).items() if not each.startswith("_")}
     if name in known:
         return None
-    by_letters = {each.lower(): each for each in sorted(known - written)}
+    value = inspect.getattr_static(type(thing), name)
+    likes = sorted(each for each in known.keys() - written if type(known[each]) is type(value))
+    by_letters = {each.lower(): each for each in likes}
     near = difflib.get_close_matches(name.lower(), by_letters, n=1, cutoff=NEAR)
     return by_letters[near[0]] if near else None
 
 
 def is_used(name: str, kinds: Sequence[type]) -> bool:
-    """Whether classes use one of their own names themselves, or may do so, as their source is not to be had."""
-    sources = [source_of(kind) for kind in kinds]
-    return any(source is None or re.search(rf"\bself\.{name}\b", source) for source in sources)
+    """Whether the modules of classes use one of their names, or may do so, as their source is not to be had.
+
+    A single letter is that of other things as well, as in `turn.D`.
+    """
+    sources = [source_of(sys.modules.get(kind.__module__)) for kind in kinds]
+    word = rf"{'self' if len(name) == 1 else ''}\.{name}\b"
+    return any(source is None or re.search(word, source) for source in sources)
 
 
 def kept_back(thing: Any) -> list[str]:
@@ -73,7 +82,8 @@ def kept_back(thing: Any) -> list[str]:
         return []
     used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
     taken = inspect.signature(constructor).parameters.keys() - used
-    return [name for name, each in inspect.signature(base[0]).parameters.items() if name in taken and has_default(each)]
+    wanted = inspect.signature(base[0].__init__).parameters
+    return [name for name, each in wanted.items() if name in taken and has_default(each)]
 
 
 def has_default(argument: inspect.Parameter) -> bool:
@@ -139,8 +149,8 @@ def returns(statement: ast.stmt) -> bool:
     return any(isinstance(node, ast.Return) and node.value for node in ast.walk(statement))
 
 
-def source_of(thing: type | Callable) -> str | None:
-    """The source of a class or function; None where it is not to be had, as in an interpreter."""
+def source_of(thing: ModuleType | Callable | None) -> str | None:
+    """The source of a module or function; None where it is not to be had, as in an interpreter."""
     try:
         return textwrap.dedent(inspect.getsource(thing))
     except (OSError, TypeError):
