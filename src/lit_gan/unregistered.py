@@ -76,8 +76,8 @@ def untrained(terms: nn.Module, optimizers: Iterable[Optimizer]) -> list[str]:
     return [name for name, p in terms.named_parameters() if p.requires_grad and id(p) not in trained]
 
 
-ANNEALED = ("weight",)
-"""What callbacks may move, each time from the number of the update."""
+MOVED = ("training", "weight")
+"""What Lightning and callbacks set, whatever a checkpoint has."""
 
 State = dict[str, tuple[Any, int | None]]
 
@@ -91,7 +91,7 @@ def plain_state(*owners: nn.Module) -> State:
         for module in modules
         if type(module).get_extra_state is nn.Module.get_extra_state
         for name, value in vars(module).items()
-        if name not in ANNEALED
+        if name not in MOVED
         and (value is None or (isinstance(value, Tensor | int | float) and not getattr(value, "requires_grad", False)))
     }
 
@@ -104,4 +104,4 @@ def changed(before: State, after: State) -> list[str]:
 
 def is_same(old: Any, now: Any) -> bool:
     """Whether two tensors are one, or two numbers equal."""
-    return old is now or not (isinstance(old, Tensor) or isinstance(now, Tensor) or old != now)
+    return old is now if isinstance(old, Tensor) or isinstance(now, Tensor) else old == now
