@@ -320,6 +320,23 @@ class TestData:
         with pytest.raises(UserError, match=r"returns images from 200 to 200, but they must be uint8, or floats in"):
             source.split("train")
 
+    @pytest.mark.parametrize(
+        ("images", "words"),
+        [
+            (torch.linspace(0, 1, 16), "float images from 0 to 1, and black is -1"),
+            (torch.linspace(0, 1, 16).round().to(torch.uint8), "uint8 images from 0 to 1, and white is 255"),
+            (torch.linspace(-1, 1, 16), None),
+            (torch.linspace(0, 255, 16).to(torch.uint8), None),
+            (torch.zeros(16), None),
+        ],
+    )
+    def test_images_of_half_the_range_are_said(self, images, words, caplog):
+        source = OwnSource(StoredSplit(images.reshape(1, 1, 4, 4)), None)
+        source.shape = (1, 4, 4)
+        source.split("train")
+        said = [f"data=own: test_own_code.OwnSource.load returns {words}: stretch them, if that is not meant."]
+        assert caplog.messages == (said if words else [])
+
     @pytest.mark.parametrize("splits", [(), ("training",), "train"])
     def test_splits_without_the_one_to_train_on(self, splits):
         source = OwnSource(StoredSplit(torch.zeros(3, 2)), None)

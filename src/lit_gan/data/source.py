@@ -1,6 +1,7 @@
 """What a data set is: a name, a shape, and splits in memory or decoded on access."""
 
 import hashlib
+import logging
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cached_property
@@ -15,8 +16,10 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from lit_gan.data.scale import to_unit
-from lit_gan.errors import UserError, first_few, not_written, path_of
+from lit_gan.errors import UserError, first_few, is_own, not_written, path_of
 from lit_gan.ranges import Range
+
+log = logging.getLogger(__name__)
 
 SplitSeed = Annotated[int, Range(0, below=2**31)]
 """The seed of points or stacks; twice it, and one more, must be seeds too."""
@@ -335,6 +338,17 @@ def why_no_samples(stored: Tensor) -> str | None:
     return None
 
 
+def half_a_range(stored: Tensor) -> str | None:
+    """What is odd about the range of images that are stored as networks take them, whole sets of which are never that
+    dark or that bright; None if nothing is."""
+    if stored.dim() != 4 or not len(stored):
+        return None
+    least, most = (bound.item() for bound in stored.aminmax())
+    if stored.dtype == torch.uint8:
+        return f"uint8 images from {least} to {most}, and white is 255" if 0 < most <= 1 else None
+    return f"float images from {least:.4g} to {most:.4g}, and black is -1" if 0 <= least < most <= 1 else None
+
+
 def are_class_numbers(labels: Tensor) -> bool:
     """Whether each label is one whole number."""
     return labels.dim() == 1 and not labels.is_floating_point()
@@ -429,6 +443,9 @@ class Source:
             wrong = wrong or (None if isinstance(loaded, ImageFiles) else why_no_samples(loaded.images))
         if wrong:
             raise UserError(f"data={self.name}: {path_of(self)}.load returns {wrong}: correct that method.")
+        stored = isinstance(loaded, StoredSplit) and type(self).samples is Source.samples and is_own(type(self))
+        if stored and (odd := half_a_range(loaded.images)):
+            log.warning(f"data={self.name}: {path_of(self)}.load returns {odd}: stretch them, if that is not meant.")
         return loaded
 
     def load(self, which: str) -> StoredSplit | ImageFiles:
