@@ -9,15 +9,15 @@ import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
-from lit_gan.contracts import check_acts, check_no_return, check_returns
 from lit_gan.curves import Curves
 from lit_gan.errors import UserError, note_own, path_of
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Term, Turn
 from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
+from lit_gan.own_code.unregistered import check_registered
+from lit_gan.own_code.written import check_acts, check_no_return, check_returns
 from lit_gan.system.processes import average_over_processes
-from lit_gan.unregistered import check_registered
 
 
 class GAN(LightningModule, Game):
@@ -65,16 +65,8 @@ class GAN(LightningModule, Game):
         super().__init__()
         self.automatic_optimization = False
         self.G, self.D, self.loss, self.regs = G, D, loss, nn.ModuleDict(regs)
-        for name, reg in regs.items():
-            reg.name = name
-            check_acts(reg, Regularizer, ("attach", "check", "check_others", "stage", "d", "g", "project"))
-            check_returns(reg, ("d", "g") if reg.adds_term else ())
-        self.regs_of_G = [name for name, reg in regs.items() if changes(G, lambda reg=reg: attach(reg, G, D))]
-        for term in (loss, *regs.values()):
-            term.check(G, D)
-        for reg in regs.values():
-            reg.check_others(regs)
-        check_registered(G, D, loss, self.regs)
+        self.regs_of_G = [name for name, reg in regs.items() if attach(name, reg, G, D)]
+        self.check_parts()
         self.optim, self.order, self.g_batch_size = optim, order, g_batch_size
         self.n_classes = n_classes_of(self)
         self.compiles = compiles
@@ -84,6 +76,18 @@ class GAN(LightningModule, Game):
         self.curves = Curves()
         self.layout = torch.channels_last if channels_last and len(G.shape) == 3 else torch.contiguous_format
         self.to(memory_format=self.layout)
+
+    def check_parts(self) -> None:
+        """Refuses what cannot work together, and what of one's own would be ignored.
+
+        Raises:
+            UserError: names the first such part.
+        """
+        for term in (self.loss, *self.regs.values()):
+            term.check(self.G, self.D)
+        for reg in self.regs.values():
+            reg.check_others(dict(self.regs.items()))
+        check_registered(self.G, self.D, self.loss, self.regs)
 
     def on_save_checkpoint(self, checkpoint: dict) -> None:
         """Notes which regularizers G cannot be rebuilt without: drawing samples needs no others."""
@@ -232,9 +236,16 @@ class GAN(LightningModule, Game):
         return self.G_ema.G if ema and self.G_ema is not None else self.G
 
 
-def attach(reg: Regularizer, G: Generator, D: Discriminator) -> None:
-    """Lets a regularizer change the players."""
-    check_no_return(reg, "attach", reg.attach(G, D))
+def attach(name: str, reg: Regularizer, G: Generator, D: Discriminator) -> bool:
+    """Lets a regularizer, which gets its name, change the players; whether it has changed G.
+
+    Raises:
+        UserError: it is of one's own, and does nothing or in vain.
+    """
+    reg.name = name
+    check_acts(reg, Regularizer, ("attach", "check", "check_others", "stage", "d", "g", "project"))
+    check_returns(reg, ("d", "g") if reg.adds_term else ())
+    return changes(G, lambda: check_no_return(reg, "attach", reg.attach(G, D)))
 
 
 def in_layout(value: Any, layout: torch.memory_format) -> Any:

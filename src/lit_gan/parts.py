@@ -14,8 +14,8 @@ from hydra.errors import InstantiationException
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
-from lit_gan.contracts import check_written
 from lit_gan.errors import UserError, faulty_line, one_line
+from lit_gan.own_code.written import check_written
 from lit_gan.system.memory import ran_out, shortage
 
 

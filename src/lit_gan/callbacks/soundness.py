@@ -16,8 +16,8 @@ from lit_gan.errors import UserError, first_few, path_of
 from lit_gan.layers import copied
 from lit_gan.module import GAN
 from lit_gan.order import Order
+from lit_gan.own_code.unregistered import State, changed, plain_state, untrained
 from lit_gan.sampling import Sampler
-from lit_gan.unregistered import State, changed, plain_state, untrained
 
 log = logging.getLogger("lit_gan")
 

@@ -3,6 +3,7 @@
 import ast
 import difflib
 import inspect
+import logging
 import re
 import sys
 import textwrap
@@ -12,23 +13,25 @@ from typing import Any
 
 from lit_gan.errors import UserError, hint, is_own, path_of
 
+log = logging.getLogger("lit_gan")
+
 NEAR = 0.8
 """How alike, from 0 to 1, two names are of which one may be the other misspelt."""
 
 
 def check_written(thing: Any) -> None:
-    """Refuses an object of one's own class with a name that may be an inherited one misspelt, or with a constructor
-    that takes an argument which the inherited one would have needed.
+    """Refuses an object of one's own class whose constructor takes an argument which the inherited one would have
+    needed, and says which of its names may be inherited ones misspelt: nobody knows for sure.
 
     Raises:
-        UserError: names the class and what it has, and what there is.
+        UserError: names the class and the argument.
     """
     own = own_classes(thing)
     for name in (name for each in own for name in vars(each)):
         if not name.startswith("_") and (meant := misspelt(name, thing)) and not is_used(name, own):
-            raise UserError(
-                f"{path_of(thing)}.{name} is looked at by nobody, as there is no such name in the class that it "
-                f"inherits from; did you mean '{meant}'?"
+            log.warning(
+                f"{path_of(thing)}.{name} is no name of the class that it inherits from, and used by nothing in its "
+                f"file; did you mean '{meant}'?"
             )
     for argument in kept_back(thing) if own else ():
         raise UserError(

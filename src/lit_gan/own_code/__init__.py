@@ -1,0 +1,1 @@
+"""Slips in classes of one's own that would be ignored without a word."""
