@@ -861,13 +861,19 @@ def test_a_process_makes_its_share_of_the_stream_in_order(monkeypatch):
 # Protocols and configs
 
 
-PROTOCOLS = [path.stem for path in Path(lit_gan.conf.__file__).parent.glob("protocol/*.yaml")]
+PROTOCOLS = [path.stem for path in Path(lit_gan.conf.__file__).parent.glob("protocol/[!_]*.yaml")]
 
 
 @pytest.mark.parametrize("name", PROTOCOLS)
 def test_protocols_compose(name):
     config = composed(f"protocol=[{name}]")
     assert EvalProtocol(**config.protocol[name]).name == name
+
+
+@pytest.mark.parametrize("command", ["evaluate", "score"])
+def test_commands_that_score_with_any_protocol_know_all(command):
+    with initialize_config_module("lit_gan.conf", version_base="1.3"):
+        assert set(compose(command).protocol) == set(PROTOCOLS)
 
 
 def test_the_paper_protocol():
