@@ -36,7 +36,7 @@ from lit_gan.reporting.findings import (
     unfinished_table,
 )
 from lit_gan.reporting.page import html_page
-from lit_gan.reporting.papers import read_paper
+from lit_gan.reporting.papers import most_alike, paper_score, read_paper
 from lit_gan.reporting.run_sections import record_rows
 from lit_gan.reporting.samples import spread
 from lit_gan.reporting.sections import Writer
@@ -330,6 +330,13 @@ class TestComparison:
         assert read_sweep(make(cells)).xs == ["1", "2", "10"]
 
 
+def fid(data):
+    """A row of a file of a paper's numbers."""
+    words = dict.fromkeys(("label", "source", "std"), "")
+    conditions = {"data": data, "extractor": "inception", "protocol": "test_10k"}
+    return {"method": "plain", "score": "fid", "value": "1"} | conditions | words
+
+
 class TestPaper:
     SAME = ("digits", "digits", "full")
     OTHER = ("cifar10", "inception", "sngan_paper")
@@ -490,6 +497,20 @@ class TestPaper:
         (tmp_path / "bad.csv").write_text("method,score\nwgan_gp,fid\n")
         with pytest.raises(UserError, match=r"bad\.csv is damaged"):
             read_paper("bad")
+
+    @pytest.mark.parametrize(
+        ("data", "theirs"),
+        [
+            ("cifar10", "cifar10"),
+            ("cifar10-jpeg", "cifar10"),
+            ("fashion_mnist", "fashion_mnist"),
+            ("cifar100", "mnist"),
+        ],
+    )
+    def test_the_numbers_are_those_of_the_data_or_of_what_they_are_a_variant_of(self, data, theirs):
+        known = [paper_score(fid(each)) for each in ("mnist", "fashion_mnist", "cifar10")]
+        (found,) = most_alike(known, (data, "efficientnet_lite0", "full"))
+        assert found.data == theirs
 
     def test_the_shipped_files_can_be_read(self):
         for path in papers.FOLDER.glob("*.csv"):

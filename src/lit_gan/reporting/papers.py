@@ -80,7 +80,7 @@ def paper_score(row: dict[str, str]) -> PaperScore:
 
 def most_alike(numbers: Sequence[PaperScore], ours: tuple[str, str, str]) -> list[PaperScore]:
     """The numbers that were measured most like ours, all in one way: on our data, if there are
-    such.
+    such, or on those of which ours are a variant, as `cifar10-jpeg` is of `cifar10`.
 
     Args:
         ours: our data, extractor and protocol.
@@ -92,6 +92,7 @@ def most_alike(numbers: Sequence[PaperScore], ours: tuple[str, str, str]) -> lis
 
 
 def agreement(theirs: tuple[str, str, str], ours: tuple[str, str, str]) -> list[bool]:
-    """Whether data, extractor and protocol are the same; of two such lists, the greater agrees in
-    what matters more."""
-    return [one == other for one, other in zip(theirs, ours, strict=True)]
+    """Whether data, or what they are a variant of, extractor and protocol are the same; of two such
+    lists, the greater agrees in what matters more."""
+    is_variant = ours[0].partition("-")[0] == theirs[0]
+    return [theirs[0] == ours[0], is_variant, theirs[1] == ours[1], theirs[2] == ours[2]]
