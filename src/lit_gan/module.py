@@ -10,7 +10,7 @@ from lightning.pytorch import LightningModule
 from torch import Tensor, nn
 
 from lit_gan.curves import Curves
-from lit_gan.errors import UserError, note_own, path_of
+from lit_gan.errors import UserError, is_own, note_own, path_of
 from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, Move, Player, Regularizer, Term, Turn
 from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
@@ -172,12 +172,10 @@ class GAN(LightningModule, Game):
                 f"forward work without detach, item, NumPy or torch.no_grad."
             )
         for name, term in terms.items():
-            if not term.requires_grad and (not value.requires_grad or term != 0):
-                raise UserError(
-                    f"{path_of(self.term(name))}.{turn.player} returns a number without a gradient, so that it moves "
-                    f"nothing: compute it from turn.{'fake' if turn.player == 'g' else 'real or turn.fake'} as it is, "
-                    f"without detach, item, counts or torch.no_grad."
-                )
+            # a shipped one is without a gradient where none exists, as LOGAN's in a linear game
+            in_vain = not value.requires_grad or (is_own(type(self.term(name))) and term != 0)
+            if not term.requires_grad and in_vain:
+                raise UserError(without_gradient(self.term(name), turn.player))
         return value
 
     def term(self, name: str) -> Term:
@@ -246,6 +244,15 @@ def attach(name: str, reg: Regularizer, G: Generator, D: Discriminator) -> bool:
     check_acts(reg, Regularizer, ("attach", "check", "check_others", "stage", "d", "g", "project"))
     check_returns(reg, ("d", "g") if reg.adds_term else ())
     return changes(G, lambda: check_no_return(reg, "attach", reg.attach(G, D)))
+
+
+def without_gradient(term: Term, player: Player) -> str:
+    """The sentence about a term that moves nothing."""
+    outputs = "turn.fake" if player == "g" else "turn.real or turn.fake"
+    return (
+        f"{path_of(term)}.{player} returns a number without a gradient, so that it moves nothing: compute it from "
+        f"{outputs} as it is, without detach, item, counts or torch.no_grad; turn.game.curves.add logs a number."
+    )
 
 
 def in_layout(value: Any, layout: torch.memory_format) -> Any:
