@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections import deque
 from functools import partial
 from types import SimpleNamespace
 
@@ -21,7 +22,7 @@ from lit_gan.metrics.base import Suite
 from lit_gan.module import GAN
 from lit_gan.optim import Optimizers
 from lit_gan.order import Alternating
-from lit_gan.own_code.written import check_written
+from lit_gan.own_code.slips import check_slips
 from lit_gan.parts import build_part
 from lit_gan.reg.gradients import R1
 from trainers import quiet_trainer
@@ -66,6 +67,19 @@ def linear():
     return nn.Linear(3, 2)
 
 
+class OwnBody(nn.Flatten):
+    def __init__(self):
+        super().__init__()
+        self.mine = [linear()]
+
+
+class Block:
+    """Its author has forgotten to say that it is a module."""
+
+    def __init__(self):
+        self.layer, self.itself = linear(), self
+
+
 class TestLayers:
     """Those in a plain list, tuple or dict are neither trained nor saved by torch."""
 
@@ -77,6 +91,8 @@ class TestLayers:
             ({"a": linear()}, "holds a Linear in a plain dict"),
             ({"a": [linear()]}, "holds a Linear in a plain dict"),
             ([[nn.Sequential(linear())]], "holds a Sequential in a plain list"),
+            (deque([linear()]), "holds a Linear in a plain deque"),
+            (Block(), "holds a Linear in a plain Block"),
             ([nn.BatchNorm1d(3, affine=False)], "holds a BatchNorm1d in a plain list"),
             ([nn.Dropout()], "holds a Dropout in a plain list"),
             ([nn.Parameter(torch.zeros(2))], "holds a Parameter that requires a gradient in a plain list"),
@@ -85,15 +101,13 @@ class TestLayers:
     )
     def test_are_refused(self, value, words):
         with pytest.raises(
-            UserError, match=rf"^test_ignored_code.OwnG.mine {words}, of which torch .* make it an nn\."
+            UserError, match=rf"^test_ignored_code.OwnG.mine {words}, of which torch .* make (it|that) an nn\."
         ):
             game(G=OwnG(mine=value))
 
     def test_are_refused_wherever_they_lie(self):
-        body = nn.Flatten()
-        body.mine = [linear()]
         D = OwnD()
-        D.body = body
+        D.body = OwnBody()
         for parts in ({"D": D}, {"D": OwnD(mine=[linear()])}, {"keeps": Keeps(mine=[linear()])}):
             with pytest.raises(UserError, match=r"\.mine holds a Linear in a plain list"):
                 game(**parts)
@@ -155,6 +169,18 @@ class ForgetsToo(Regularizer):
         term = turn.fake.logits.square().mean()  # noqa: F841
 
 
+class Adds(Regularizer):
+    def d(self, turn):
+        term = turn.real.logits.mean()
+        term += turn.fake.logits.mean()
+
+
+class Branches(Regularizer):
+    def d(self, turn):
+        if turn.player == "d":
+            term = turn.real.logits.mean()  # noqa: F841
+
+
 class LooksOn(Regularizer):
     def d(self, turn):
         turn.game.curves.add("d/mine", turn.real.logits)
@@ -178,8 +204,6 @@ class TestRegularizers:
                 "Penalty has penalty, but none of the methods of a Regularizer, so that it does nothing",
             ),
             (Nothing(), "Nothing has none of the methods of a Regularizer, so that it does nothing. There are: att"),
-            (Forgets(), "Forgets.d returns nothing, so that what it computes is lost: end it in return"),
-            (ForgetsToo(), "ForgetsToo.g returns nothing, so that what it computes is lost: end it in return"),
         ],
     )
     def test_that_do_nothing_are_refused(self, reg, words):
@@ -190,11 +214,48 @@ class TestRegularizers:
     def test_that_do_something_are_not(self, kind):
         game(reg=kind())
 
-    @pytest.mark.parametrize("method", ["stage", "project", "attach"])
-    def test_whose_return_nobody_looks_at_are_refused(self, method):
-        reg = type("Returns", (Keeps,), {method: lambda self, *_: torch.zeros(())})()
-        with pytest.raises(UserError, match=rf"Returns.{method} returns a Tensor, at which nobody looks"):
+    @pytest.mark.parametrize("kind", [Forgets, ForgetsToo, Adds, Branches])
+    def test_that_forget_their_return_are_said(self, kind, caplog):
+        with caplog.at_level(logging.WARNING, "lit_gan"):
+            game(reg=kind())
+        assert [line.partition(",")[0] for line in caplog.messages] == [
+            f"test_ignored_code.{kind.__name__}.{'g' if kind is ForgetsToo else 'd'} returns nothing"
+        ]
+
+    @pytest.mark.parametrize("kind", [LooksOn, Idle, Counts, Keeps])
+    def test_that_return_or_compute_nothing_are_not_said(self, kind, caplog):
+        with caplog.at_level(logging.WARNING, "lit_gan"):
+            game(reg=kind())
+        assert caplog.messages == []
+
+    @pytest.mark.parametrize(
+        ("method", "returned", "words"),
+        [
+            ("stage", lambda turn: turn.x_real, "stage returns a Tensor, at which nobody looks"),
+            ("attach", lambda G, D: (G, nn.Sequential(D)), "attach returns another network than G and D"),
+        ],
+    )
+    def test_whose_return_nobody_looks_at_are_refused(self, method, returned, words):
+        reg = type("Returns", (Keeps,), {method: lambda self, *given: returned(*given)})()
+        with pytest.raises(UserError, match=rf"Returns.{words}"):
             play(game(reg=reg))
+
+    @pytest.mark.parametrize(
+        ("method", "returned"),
+        [
+            ("stage", lambda turn: turn),
+            ("attach", lambda G, D: D.apply(lambda layer: None)),
+            ("project", lambda turn: torch.zeros(())),
+        ],
+    )
+    def test_that_return_what_they_were_given_are_not(self, method, returned):
+        play(game(reg=type("Returns", (Keeps,), {method: lambda self, *given: returned(*given)})()))
+
+    def test_a_network_that_is_hidden_on_purpose_is_not_refused(self):
+        def attach(self, G, D):
+            object.__setattr__(self, "teacher", nn.Sequential(linear()))
+
+        game(reg=type("Teacher", (Keeps,), {"attach": attach})())
 
     @pytest.mark.parametrize(
         ("player", "term"),
@@ -207,6 +268,13 @@ class TestRegularizers:
         reg = type("Still", (Regularizer,), {player: term})()
         with pytest.raises(UserError, match=rf"Still.{player} returns a number without a gradient, so that it moves"):
             play(game(reg=reg))
+
+    def test_whose_term_loses_it_later_are_not(self):
+        def d(self, turn):
+            term = turn.real.logits.square().mean()
+            return term.detach() if turn.game.global_step else term
+
+        play(game(reg=type("Later", (Regularizer,), {"d": d})()), updates=3)
 
     def test_whose_term_is_zero_at_times_are_not(self):
         play(game(reg=type("Waits", (Regularizer,), {"d": lambda *_: torch.zeros(())})()))
@@ -271,6 +339,13 @@ class KeepsBack(Regularizer):
         return turn.real.logits.mean()
 
 
+class Fixes(Regularizer):
+    """Hands an argument on with a value of its own."""
+
+    def __init__(self, weight=1.0):
+        super().__init__(weight=2.0)
+
+
 class Halves(KeepsBack):
     def __init__(self, weight=1.0):
         Regularizer.__init__(self, weight / 2)
@@ -290,15 +365,15 @@ class TestNames:
     )
     def test_that_are_nearly_inherited_ones_are_said(self, kind, name, meant, caplog):
         with caplog.at_level(logging.WARNING, "lit_gan"):
-            check_written(kind())
+            check_slips(kind())
         (said,) = caplog.messages
         assert said.startswith(f"test_ignored_code.{kind.__name__}.{name} is no name of the class")
         assert said.endswith(f"did you mean '{meant}'?")
 
-    @pytest.mark.parametrize("kind", [Helps, Features, State, Halves, Hinge, Nothing, LooksOn])
+    @pytest.mark.parametrize("kind", [Helps, Features, State, Halves, Fixes, Hinge, Nothing, LooksOn])
     def test_that_are_used_or_unlike_any_are_not(self, kind, caplog):
         with caplog.at_level(logging.WARNING, "lit_gan"):
-            check_written(kind())
+            check_slips(kind())
         assert caplog.messages == []
 
     def test_an_argument_that_is_not_handed_on_is_refused_as_a_part_of_a_config(self, monkeypatch):
@@ -309,12 +384,12 @@ class TestNames:
     def test_of_a_class_without_a_source_are_left_alone(self, monkeypatch, caplog):
         made = type("Made", (Regularizer,), {"projct": lambda self: 0})
         with caplog.at_level(logging.WARNING, "lit_gan"):
-            check_written(made())
+            check_slips(made())
         assert "did you mean 'project'?" in caplog.text
         caplog.clear()
         monkeypatch.setattr(made, "__module__", "__main__")
         monkeypatch.setitem(sys.modules, "__main__", SimpleNamespace())
-        check_written(made())
+        check_slips(made())
         assert caplog.messages == []
 
 
@@ -357,7 +432,7 @@ class TestWarnings:
     def test_of_parameters_that_no_optimizer_has(self, caplog):
         with caplog.at_level(logging.WARNING, "lit_gan"):
             play(game(mine=OwnHead()))
-        assert caplog.messages[0].startswith("reg.mine.head.weight, reg.mine.head.bias: no optimizer has these param")
+        assert caplog.messages[0].startswith("reg.mine.head.weight, reg.mine.head.bias: no player's optimizer has")
 
     @pytest.mark.parametrize("reg", [Buffered(), OwnHead(learns=False), Keeps(size=3, fixed=torch.ones(2), none=None)])
     def test_of_nothing_else(self, caplog, reg):

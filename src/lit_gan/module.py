@@ -15,8 +15,8 @@ from lit_gan.game import Discriminator, Game, Generator, Images, Labels, Loss, M
 from lit_gan.layers import changes, copied, fixed, n_classes_of, running_statistics
 from lit_gan.optim import Optimizers
 from lit_gan.order import Order
+from lit_gan.own_code.slips import check_acts, check_returns
 from lit_gan.own_code.unregistered import check_registered
-from lit_gan.own_code.written import check_acts, check_no_return, check_returns
 from lit_gan.system.processes import average_over_processes
 
 
@@ -145,7 +145,7 @@ class GAN(LightningModule, Game):
         with fixed(self.D) if player == "g" else fixed():
             for turn in move:
                 for reg in self.regs.values():
-                    check_no_return(reg, "stage", reg.stage(turn))
+                    check_stage(reg, reg.stage(turn))
                 terms = self.terms(turn)
                 self.add_gradient(self.objective(turn, terms) / len(move), terms)
                 self.record(turn, terms)
@@ -172,11 +172,14 @@ class GAN(LightningModule, Game):
                 f"forward work without detach, item, NumPy or torch.no_grad."
             )
         for name, term in terms.items():
-            # a shipped one is without a gradient where none exists, as LOGAN's in a linear game
-            in_vain = not value.requires_grad or (is_own(type(self.term(name))) and term != 0)
-            if not term.requires_grad and in_vain:
+            if not term.requires_grad and (not value.requires_grad or self.is_slip(name, term)):
                 raise UserError(without_gradient(self.term(name), turn.player))
         return value
+
+    def is_slip(self, name: str, term: Tensor) -> bool:
+        """Whether a term without a gradient is likely to be a mistake: one of one's own, in the first
+        update. A shipped one has none where none exists, as LOGAN's in a linear game."""
+        return self.global_step == 0 and is_own(type(self.term(name))) and bool(term.abs() > 0)
 
     def term(self, name: str) -> Term:
         """The loss, or the regularizer of a name."""
@@ -188,7 +191,7 @@ class GAN(LightningModule, Game):
         optimizer.step() if move[0].player == "g" else self.uncounted_step(optimizer)
         with torch.no_grad():
             for reg in self.regs.values():
-                check_no_return(reg, "project", reg.project(move[-1]))
+                reg.project(move[-1])
 
     def optimizer(self, player: Player):
         """A player's optimizer, in Lightning's wrapping."""
@@ -243,7 +246,34 @@ def attach(name: str, reg: Regularizer, G: Generator, D: Discriminator) -> bool:
     reg.name = name
     check_acts(reg, Regularizer, ("attach", "check", "check_others", "stage", "d", "g", "project"))
     check_returns(reg, ("d", "g") if reg.adds_term else ())
-    return changes(G, lambda: check_no_return(reg, "attach", reg.attach(G, D)))
+    return changes(G, lambda: check_attach(reg, reg.attach(G, D), G, D))
+
+
+def check_stage(thing: Any, returned: Any) -> None:
+    """Refuses samples that a stage returns, as it is to put them before D.
+
+    Raises:
+        UserError: names the class.
+    """
+    if isinstance(returned, Tensor | tuple):
+        raise UserError(
+            f"{path_of(thing)}.stage returns a {type(returned).__name__}, at which nobody looks: let it return nothing "
+            f"and put samples before D by turn.show(x_real=..., x_fake=...)."
+        )
+
+
+def check_attach(thing: Any, returned: Any, *players: nn.Module) -> None:
+    """Refuses a network that `attach` returns in place of those that it is to change.
+
+    Raises:
+        UserError: names the class.
+    """
+    given = returned if isinstance(returned, tuple) else (returned,)
+    if any(isinstance(each, nn.Module) and all(each is not player for player in players) for each in given):
+        raise UserError(
+            f"{path_of(thing)}.attach returns another network than G and D, at which nobody looks: change these "
+            f"themselves, as in D.body = ..."
+        )
 
 
 def without_gradient(term: Term, player: Player) -> str:

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from lit_gan.errors import UserError, faulty_line, one_line
-from lit_gan.own_code.written import check_written
+from lit_gan.own_code.slips import check_slips
 from lit_gan.system.memory import ran_out, shortage
 
 
@@ -45,7 +45,7 @@ def build_part(part: DictConfig | None, kind: type = object) -> Any:
             f"{part._get_full_key('')}._target_={part._target_} never calls the constructor of {kind.__name__}: "
             f"begin its __init__ with super().__init__(...)."
         )
-    check_written(made)
+    check_slips(made)
     return made
 
 

@@ -97,8 +97,8 @@ def warn_of_idle_parameters(names: list[str]) -> None:
     """Says which parameters of the loss and of regularizers will not learn."""
     if names:
         log.warning(
-            f"{first_few(names)}: no optimizer has these parameters, so that they stay as they are; D's optimizer has "
-            f"what `attach` puts into D.heads, and requires_grad_(False) says that they are to stay."
+            f"{first_few(names)}: no player's optimizer has these parameters, so that they stay as they are if nothing "
+            f"else moves them; D's has what `attach` puts into D.heads, and requires_grad_(False) says that they stay."
         )
 
 

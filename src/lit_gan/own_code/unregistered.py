@@ -1,7 +1,8 @@
 """What torch does not know of and so neither trains nor saves: layers and parameters in plain lists, state that is no
 buffer, and parameters that no optimizer has."""
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator, ValuesView
 from typing import Any
 
 from torch import Tensor, nn
@@ -14,8 +15,8 @@ Part = nn.Module | Tensor
 
 
 def check_registered(*owners: nn.Module) -> None:
-    """Refuses networks and terms with layers or parameters that would be neither trained, nor moved to a device, nor
-    saved.
+    """Refuses networks and terms of one's own with layers or parameters that are to learn and that torch
+    neither trains, nor moves to a device, nor saves.
 
     Lists of what is registered in any of them are fine.
 
@@ -24,22 +25,27 @@ def check_registered(*owners: nn.Module) -> None:
     """
     modules = [module for owner in owners for module in owner.modules()]
     known = {id(part) for module in modules for part in (module, *module.parameters(), *module.buffers())}
-    for module in modules:
+    for module in (each for each in modules if is_own(type(each))):
         for name, value in vars(module).items():
-            lost = next((part for part in held(value) if is_lost(part, known)), None)
-            if lost is not None:
+            lost = next((part for part in held(value, set()) if is_lost(part, known)), None)
+            if (lost is not None and lost is not value) or isinstance(lost, Tensor):
                 raise UserError(f"{path_of(module)}.{name} {why_lost(lost, value)}.")
 
 
-def held(value: Any) -> Iterator[Part]:
-    """The layers and tensors in a plain value, or the tensor that it is."""
+def held(value: Any, seen: set[int]) -> Iterator[Part]:
+    """The layers and tensors in a plain value or in an object of one's own, or the one that it is.
+
+    Args:
+        seen: the values that have been looked into.
+    """
     if isinstance(value, Part):
         yield value
-    elif isinstance(value, dict):
-        yield from held(list(value.values()))
-    elif isinstance(value, list | tuple | set):
-        for part in value:
-            yield from held(part)
+    elif id(value) not in seen:
+        seen.add(id(value))
+        inside = vars(value) if is_own(type(value)) and hasattr(value, "__dict__") else value
+        inside = inside.values() if isinstance(inside, dict) else inside
+        for part in inside if isinstance(inside, list | tuple | set | deque | ValuesView) else ():
+            yield from held(part, seen)
 
 
 def is_lost(part: Part, known: set[int]) -> bool:
@@ -62,12 +68,13 @@ def why_lost(part: Part, value: Any) -> str:
     """The sentence about an attribute of a module, its value, that holds what torch does not know of."""
     unknown = "of which torch does not know, so that it would be neither trained nor moved to a device nor saved"
     if part is value:
-        return f"is a tensor that requires a gradient, {unknown}: make it an nn.Parameter"
-    what, kind = f"a {type(part).__name__}", f"a plain {type(value).__name__}"
-    if isinstance(part, Tensor):
-        learns = "that requires a gradient"
-        return f"holds {what} {learns} in {kind}, {unknown}: make it an nn.ParameterList or nn.ParameterDict"
-    return f"holds {what} in {kind}, {unknown}: make it an nn.ModuleList, nn.ModuleDict or nn.Sequential"
+        return f"is a tensor that requires a gradient, {unknown}: make it an nn.Parameter, or requires_grad_(False)"
+    learns = " that requires a gradient" if isinstance(part, Tensor) else ""
+    ways = "nn.ParameterList" if isinstance(part, Tensor) else "nn.ModuleList, nn.ModuleDict or nn.Module"
+    return (
+        f"holds a {type(part).__name__}{learns} in a plain {type(value).__name__}, {unknown}: make that an {ways}, or, "
+        f"if it is to stay as it is, requires_grad_(False)"
+    )
 
 
 def untrained(terms: nn.Module, optimizers: Iterable[Optimizer]) -> list[str]:

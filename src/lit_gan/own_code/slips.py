@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
-from lit_gan.errors import UserError, hint, is_own, path_of
+from lit_gan.errors import UserError, hint, is_own, is_shipped, path_of
 
 log = logging.getLogger("lit_gan")
 
@@ -19,7 +19,7 @@ NEAR = 0.8
 """How alike, from 0 to 1, two names are of which one may be the other misspelt."""
 
 
-def check_written(thing: Any) -> None:
+def check_slips(thing: Any) -> None:
     """Refuses an object of one's own class whose constructor takes an argument which the inherited one would have
     needed, and says which of its names may be inherited ones misspelt: nobody knows for sure.
 
@@ -78,15 +78,21 @@ def is_used(name: str, kinds: Sequence[type]) -> bool:
 
 
 def kept_back(thing: Any) -> list[str]:
-    """The optional arguments of the inherited constructor that one's own takes too, and does not use."""
+    """The optional arguments of lit_gan's constructor that one's own takes too, and does not look at.
+
+    One that is handed on with a value of its own, prior="uniform", is no slip.
+    """
     constructor, base = vars(type(thing)).get("__init__"), inherited(thing)
-    body = body_of(constructor) if constructor and base and is_own(type(thing)) else None
+    body = body_of(constructor) if constructor and base and is_shipped(base[0]) and is_own(type(thing)) else None
     if body is None:
         return []
-    used = {node.id for each in body for node in ast.walk(each) if isinstance(node, ast.Name)}
+    nodes = [node for each in body for node in ast.walk(each)]
+    used = {node.id for node in nodes if isinstance(node, ast.Name)} | {
+        node.arg for node in nodes if isinstance(node, ast.keyword)
+    }
     taken = inspect.signature(constructor).parameters.keys() - used
     wanted = inspect.signature(base[0].__init__).parameters
-    return [name for name, each in wanted.items() if name in taken and has_default(each)]
+    return [name for name, each in wanted.items() if name in taken and has_default(each) and "locals" not in used]
 
 
 def has_default(argument: inspect.Parameter) -> bool:
@@ -112,39 +118,25 @@ def check_acts(term: Any, base: type, methods: Sequence[str]) -> None:
 
 
 def check_returns(thing: Any, methods: Sequence[str]) -> None:
-    """Refuses methods of one's own that end with a value that they do not return, and never return any.
-
-    Raises:
-        UserError: names the method.
-    """
+    """Says which methods of one's own end with a value that they do not return, and never return any."""
     for name in methods:
         body = body_of(getattr(type(thing), name)) if any(name in vars(each) for each in own_classes(thing)) else None
         if body and is_thrown_away(body[-1]) and not any(map(returns, body)):
-            raise UserError(
-                f"{path_of(thing)}.{name} returns nothing, so that what it computes is lost: end it in return, of None "
-                f"where there is no term."
+            log.warning(
+                f"{path_of(thing)}.{name} returns nothing, so that it adds no term; if it is to add one, end it in "
+                f"return."
             )
 
 
-def check_no_return(thing: Any, method: str, returned: Any) -> None:
-    """Refuses what a method has returned that is to change what it is given.
-
-    Raises:
-        UserError: names the method.
-    """
-    if returned is not None:
-        raise UserError(
-            f"{path_of(thing)}.{method} returns a {type(returned).__name__}, at which nobody looks: let it return "
-            f"nothing, and change what it is given, as by turn.show(x_real=..., x_fake=...) in a stage."
-        )
-
-
 def is_thrown_away(last: ast.stmt) -> bool:
-    """Whether the last statement of a function computes a mean or a sum, or gives a value to a local variable."""
-    if isinstance(last, ast.Assign):
-        return all(isinstance(target, ast.Name) for target in last.targets)
-    call = last.value if isinstance(last, ast.Expr) else None
-    return isinstance(call, ast.Call) and getattr(call.func, "attr", None) in ("mean", "sum")
+    """Whether the last statement of a function, or of its last block, computes a value that nobody keeps."""
+    if isinstance(last, ast.If | ast.For | ast.With):
+        return is_thrown_away(last.body[-1])
+    if isinstance(last, ast.Assign | ast.AugAssign | ast.AnnAssign):
+        targets = last.targets if isinstance(last, ast.Assign) else [last.target]
+        return all(isinstance(target, ast.Name) for target in targets)
+    value = last.value if isinstance(last, ast.Expr) else None
+    return isinstance(value, ast.BinOp) or getattr(getattr(value, "func", None), "attr", None) in ("mean", "sum")
 
 
 def returns(statement: ast.stmt) -> bool:
