@@ -715,6 +715,21 @@ class TestLatentRecovery:
             expected = torch.cat([alone(a, b, steps) for a, b in zip(z.split(1), x.split(1), strict=True)])
             torch.testing.assert_close(lbfgs(slopes, z, steps), expected, rtol=1e-6, atol=1e-8)
 
+    def test_the_search_forgets_what_torch_forgets(self):
+        torch.manual_seed(0)
+        curvature = torch.logspace(-2, 1, 200).double()
+        z = torch.randn(1, 200).double()
+        theirs = z.clone().requires_grad_()
+        optimizer = torch.optim.LBFGS([theirs], max_iter=1)
+
+        def closure():
+            theirs.grad = curvature * theirs.detach()
+            return (0.5 * curvature * theirs.detach().square()).sum()
+
+        for _ in range(110):
+            optimizer.step(closure)
+        torch.testing.assert_close(lbfgs(lambda z: curvature * z, z, 110), theirs.detach(), rtol=1e-5, atol=1e-7)
+
     def test_the_search_ends_where_it_is_found(self):
         z = torch.tensor([[0.0, 0.0], [3.0, -2.0]])
         assert torch.equal(lbfgs(lambda z: 2 * z, z, 20)[0], z[0])

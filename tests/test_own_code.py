@@ -6,6 +6,7 @@ import logging
 import re
 import sys
 from contextlib import nullcontext
+from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
@@ -511,6 +512,27 @@ class TestExtractors:
         assert code_of(second)["code"] == code_of(third)["code"]
         assert code_of(second) != code_of(third)
 
+    @pytest.mark.parametrize(
+        ("first", "second"),
+        [
+            (nn.AdaptiveAvgPool2d(4), nn.AdaptiveAvgPool2d(8)),
+            ({"size": 4}, {"size": 8}),
+            (Path("a"), Path("b")),
+            (np.int64(4), np.int64(8)),
+            (None, 8),
+        ],
+    )
+    def test_settings_of_any_kind_are_told_apart(self, first, second):
+        found = []
+        for setting in (first, first, second):
+            extractor = Eighth()
+            extractor.setting = setting
+            found.append(code_of(extractor))
+        assert found[0] == found[1] != found[2]
+        extractor = Eighth()
+        extractor.setting = object()
+        assert code_of(extractor) is None
+
     @pytest.mark.parametrize("in_file", [True, False])
     def test_real_images_are_cached_where_a_change_of_its_file_is_noticed(
         self, in_file, tmp_path, monkeypatch, compose, caplog
@@ -530,7 +552,7 @@ class TestExtractors:
                 means.append(suite.real.reference(source, protocol).mean)
         assert torch.equal(means[1], means[0] * (1 if in_file else 3))
         assert bool(list(tmp_path.glob("*.pt"))) == in_file
-        assert ("for this run alone, as its class lies in no file" in caplog.text) == (not in_file)
+        assert ("for this run alone, as its class or a setting cannot be told" in caplog.text) == (not in_file)
 
 
 class Eighth(Extractor):

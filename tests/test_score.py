@@ -1,6 +1,7 @@
 """Scores of images that were made elsewhere."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 
 from lit_gan.data import to_uint8, to_unit
 from lit_gan.data.digits import Digits
+from lit_gan.errors import UserError
 from lit_gan.metrics import EvalProtocol, FeatureMetrics
 from lit_gan.metrics.classifier import Classifier
 from lit_gan.metrics.given import GivenImages
@@ -67,7 +69,7 @@ def test_the_stream_has_each_image_once(pixels, folder):
     stream = GivenImages(folder, (1, 16, 16))
     seen = torch.cat([to_uint8(stream(n)) for n in (50, 30, 40)])
     assert sorted(map(bytes, seen.flatten(1).numpy())) == sorted(map(bytes, pixels.flatten(1).numpy()))
-    with pytest.raises(IndexError):
+    with pytest.raises(UserError, match=r"images: 121 are asked for, and there are 120: .* wanted\(protocol\)"):
         stream(1)
     assert torch.equal(to_uint8(stream.restart()(50)), seen[:50])
     stream.restart().skip(50)
@@ -134,8 +136,8 @@ def test_several_protocols_score_the_same_images(run, folder, tmp_path):
         (["data=digits"], ["images=FOLDER is missing"]),
         (["images={images}"], ["data=NAME is missing"]),
         (["images={images}/none", "data=digits"], ["images=", "is not there"]),
-        (["images={images}", "data=digits"], ["16x16 pixels", "32x32", "data.image_size=16"]),
-        (["images={images}", *DATA], ["has 120 images", "protocol quick scores 1000", "generated=120"]),
+        (["images={images}", "data=digits"], ["16x16 pixels", "32x32", "data.image_size=N"]),
+        (["images={images}", *DATA], ["holds too few, 120", "protocol quick scores 1000", "generated=120"]),
         (["images={images}", *DATA, "generated=1"], ["generated=1 must be"]),
         (["images={images}", *DATA, "metrics=none"], ["metrics=none", "nothing to score"]),
         (["images={images}", "data=gaussians"], ["data=gaussians has no images"]),
@@ -147,6 +149,18 @@ def test_several_protocols_score_the_same_images(run, folder, tmp_path):
         (["images={floats}", *DATA], ["float64", "must be uint8"]),
         (["images={two}", *DATA], ["must hold one array of images", "a uint8[4, 16, 16]", "b uint8[4, 16, 16]"]),
         (["images={broken}", *DATA], ["broken/0.png is not a readable image", "remove it"]),
+        (["images={zip}", *DATA], ["must hold one array of images", "has none"]),
+        (["images={none}", *DATA], ["must hold one array of images", "array uint8[0, 16, 16]"]),
+        (["images={objects}", *DATA], ["cannot be read (it holds no plain numbers)"]),
+        (["images=[a,b]", *DATA], ["images=[a,b] must be one folder or file", "--multirun"]),
+        (["images={sampled}", *DATA], ["is what lit_gan.sample writes", "sampled/images"]),
+        (["images={images}", *DATA, "protocols=test_10k"], ["protocols=test_10k needs the split 'test'", "train"]),
+        (["images={images}", *DATA, "generated=100", "output={numbers}"], ["numbers.json holds something else"]),
+        (["images={images}", *DATA, "generated=100", "output={other}/a.json"], ["other.json/a.json cannot be written"]),
+        (
+            ["images={images}/1", "data=image_folder", "data.root={images}", "generated=40", "metrics=classifier"],
+            ["1/040.png is one of the images of data=image_folder as well", "lie apart"],
+        ),
         (["{images}"], ["write images="]),
     ],
 )
@@ -159,8 +173,15 @@ def test_is_refused(run, folder, tmp_path, monkeypatch, arguments, words):
     (tmp_path / "other.json").write_text("{}")
     np.save(tmp_path / "floats.npy", np.zeros((4, 16, 16)))
     np.savez(tmp_path / "two.npz", **dict.fromkeys("ab", np.zeros((4, 16, 16), np.uint8)))
-    files = {"text": "text.npy", "floats": "floats.npy", "two": "two.npz", "other": "other.json"}
-    places = {name: tmp_path / files.get(name, name) for name in ("images", "empty", "broken", *files)}
+    np.save(tmp_path / "none.npy", np.zeros((0, 16, 16), np.uint8))
+    np.save(tmp_path / "objects.npy", np.array([{}]), allow_pickle=True)
+    (tmp_path / "numbers.json").write_text("[1, 2]")
+    shutil.make_archive(str(tmp_path / "zip"), "zip", folder)
+    (tmp_path / "sampled" / "images").mkdir(parents=True)
+    Image.new("L", (60, 60)).save(tmp_path / "sampled" / "grid.png")
+    files = {"text": "text.npy", "floats": "floats.npy", "two": "two.npz", "other": "other.json", "zip": "zip.zip"}
+    files |= {"none": "none.npy", "objects": "objects.npy", "numbers": "numbers.json"}
+    places = {name: tmp_path / files.get(name, name) for name in ("images", "empty", "broken", "sampled", *files)}
     with pytest.raises(SystemExit) as refused:
         run(*(argument.format(**places) for argument in arguments))
     assert all(word in str(refused.value.code) for word in words), refused.value.code

@@ -22,6 +22,8 @@ from lit_gan.ranges import AtLeastTwo, Count, checked
 from lit_gan.sampling import Sampler
 from lit_gan.system.watching import watched
 
+REMEMBERED = 100
+"""Steps that L-BFGS takes into account, torch's number."""
 KINDS = {"train": "training images", "unseen": "images that G has not seen", "sample": "G's own samples"}
 """What a figure calls the kinds of images that are sought."""
 
@@ -187,7 +189,7 @@ def lbfgs(slopes: Callable[[Tensor], Tensor], z: Float[Tensor, "b d"], steps: in
     for _ in range(steps):
         g = slopes(z)
         if before is not None:
-            memory.append(step := Step.of(before[0], g - before[1]))
+            memory = [*memory[1 - REMEMBERED :], step := Step.of(before[0], g - before[1])]
             scale = torch.where(step.weight > 0, 1 / (step.weight * dot(step.change, step.change)), scale)
         before = next_move(g, memory, scale), g
         z = z + before[0]

@@ -78,16 +78,12 @@ class ArrayImages(OwnImages):
             raise UserError(f"data={self.name} needs the file that holds the images: set data.file=FILE.")
         try:
             return self.read(self.file)
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-            reason = getattr(error, "strerror", None) or one_line(str(error))
-            if "pickle" in reason:  # NumPy takes whatever it does not know for pickled, and advises to load that
-                reason = "it holds no plain numbers"
-            raise UserError(f"data.file={self.file} cannot be read ({reason}): name {self.KIND}.") from error
+        except UNREADABLE as error:
+            raise UserError(f"data.file={self.file} cannot be read ({why(error)}): name {self.KIND}.") from error
 
     def read(self, file: Path) -> Mapping[str, Any]:
-        """The arrays of a file of NumPy by their names; a single one is called "array"."""
-        content = np.load(file, mmap_mode="r", allow_pickle=False)
-        return {"array": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content}
+        """The arrays of a file of NumPy by their names."""
+        return numpy_arrays(file)
 
     def images_of(self, which: str) -> tuple[str, Any]:
         """The name of the array of a split's images, and the array.
@@ -127,7 +123,7 @@ class ArrayImages(OwnImages):
 
     def listing(self) -> str:
         """The arrays of the file with their types and shapes."""
-        return ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in self.arrays.items()) or "none"
+        return listing(self.arrays)
 
     def labels_of(self, which: str) -> np.ndarray | None:
         """The labels of a split's images; None where there are none.
@@ -302,6 +298,36 @@ class ArrayPictures:
         how = f"{self.images.shape} {self.images.dtype} {self.range} ".encode()
         rows = (np.ascontiguousarray(self.images[index]).data for index in range(len(self)))
         return hashed(chain([how, self.labels.tobytes()], rows))
+
+
+UNREADABLE = (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error)
+"""What NumPy and h5py raise for a file that is none of theirs."""
+
+
+def numpy_arrays(file: Path) -> dict[str, np.ndarray]:
+    """The arrays of a file .npy or .npz by their names; a single one is called "array".
+
+    Files of another kind that a zip archive holds are passed over.
+
+    Raises:
+        OSError, ValueError, EOFError, BadZipFile, zlib.error: it cannot be read.
+    """
+    content = np.load(file, mmap_mode="r", allow_pickle=False)
+    if isinstance(content, np.ndarray):
+        return {"array": content}
+    return {name: array for name in content if isinstance(array := content[name], np.ndarray)}
+
+
+def why(error: Exception) -> str:
+    """Why a file cannot be read, in a few words."""
+    reason = getattr(error, "strerror", None) or one_line(str(error))
+    # NumPy takes whatever it does not know for pickled, and advises to load that
+    return "it holds no plain numbers" if "pickle" in reason or "Python objects" in reason else reason
+
+
+def listing(arrays: Mapping[str, Any]) -> str:
+    """Arrays with their types and shapes."""
+    return ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in arrays.items()) or "none"
 
 
 def may_be_images(array: Any) -> bool:

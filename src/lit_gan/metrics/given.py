@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from lit_gan.data import ImageFiles, to_unit
-from lit_gan.data.arrays import ArrayPictures, may_be_images
+from lit_gan.data.arrays import UNREADABLE, ArrayPictures, listing, may_be_images, numpy_arrays, why
 from lit_gan.data.image_files import FilePictures, pillow_endings, survey
 from lit_gan.data.own_images import headers
 from lit_gan.data.source import BrokenImage, UndecodedImages
-from lit_gan.errors import UserError, one_line
+from lit_gan.errors import UserError
 from lit_gan.metrics.reading import subset_indices
 
 
@@ -21,8 +21,8 @@ class GivenImages:
     """The images in a folder or an array, as a stream: calling it with n gives the next n.
 
     They come in a random order that is always the same, so that the first ones of a folder with a
-    subfolder for each class are of all classes. Grey ones are taken for coloured ones where the
-    shape has three channels, and coloured ones for grey ones where it has one.
+    subfolder for each class are of all classes. Each is brought to the channels of the shape as
+    images of a data set are: see `lit_gan.data.source.as_pixels`.
 
     Args:
         place: a folder, whose subfolders are looked through too, or a file .npy or .npz with one
@@ -58,11 +58,14 @@ class GivenImages:
         """Passes over the next n images.
 
         Raises:
-            IndexError: there are not so many left.
+            UserError: there are not so many left.
         """
         self.passed += n
         if self.passed > len(self):
-            raise IndexError(f"{self.passed} of {len(self)} images are asked for")
+            raise UserError(
+                f"images: {self.passed} are asked for, and there are {len(self)}: a suite of your own that draws more "
+                f"than protocol.generated says how many in a method wanted(protocol)."
+            )
 
     def restart(self) -> "GivenImages":
         """The same stream, from the first image on."""
@@ -90,6 +93,10 @@ def pictures_in_folder(folder: Path) -> FilePictures:
     """
     if not folder.is_dir():
         raise UserError(f"images={folder} is not there: name a folder of images, or a file .npy or .npz.")
+    if (folder / "images").is_dir() and (folder / "grid.png").exists():
+        raise UserError(
+            f"images={folder} is what lit_gan.sample writes: name the folder in it, images={folder}/images."
+        )
     found = survey(folder, pillow_endings(), GivenFiles.setting)
     if not found.images:
         raise UserError(f"images={folder} has no readable images, {found}: name a folder with files such as .png.")
@@ -103,30 +110,29 @@ def pictures_in_array(file: Path) -> ArrayPictures:
         UserError: it cannot be read, has no such array or several, or its numbers are no bytes.
     """
     arrays = arrays_of(file)
-    listing = ", ".join(f"{name} {array.dtype}{list(array.shape)}" for name, array in arrays.items()) or "none"
-    fitting = [array for array in arrays.values() if may_be_images(array)]
+    fitting = [array for array in arrays.values() if may_be_images(array) and array.size]
     if len(fitting) != 1:
         raise UserError(
             f"images={file} must hold one array of images, [n, height, width, channels] or [n, channels, height, "
-            f"width], and has {listing}: save the images alone."
+            f"width], and has {listing(arrays)}: save the images alone."
         )
     if fitting[0].dtype != np.uint8:
-        raise UserError(f"images={file} holds {listing}, but images must be uint8, as files are: round them to that.")
-    return ArrayPictures(fitting[0], np.zeros(len(fitting[0]), int), f"images={file}", None)
+        raise UserError(f"images={file} holds {listing(arrays)}, but images must be uint8, as files are: round them.")
+    return ArrayPictures(fitting[0], np.zeros(len(fitting[0]), int), str(file), None)
 
 
 def arrays_of(file: Path) -> dict[str, np.ndarray]:
-    """The arrays in a file of NumPy by their names; a single one is called "array".
+    """The arrays in a file of NumPy by their names.
 
     Raises:
         UserError: it is none.
     """
     try:
-        content = np.load(file, mmap_mode="r", allow_pickle=False)
-        return {"array": content} if isinstance(content, np.ndarray) else {name: content[name] for name in content}
-    except Exception as error:  # zip, zlib, pickle and NumPy each raise their own
-        reason = "it holds no plain numbers" if "pickle" in str(error) else one_line(str(error))
-        raise UserError(f"images={file} cannot be read ({reason}): name a folder, or a file .npy or .npz.") from error
+        return numpy_arrays(file)
+    except UNREADABLE as error:
+        raise UserError(
+            f"images={file} cannot be read ({why(error)}): name a folder, or a file .npy or .npz."
+        ) from error
 
 
 def require_size(pictures: UndecodedImages, size: Sequence[int]) -> None:
@@ -140,5 +146,6 @@ def require_size(pictures: UndecodedImages, size: Sequence[int]) -> None:
         if found != (width, height):
             raise UserError(
                 f"images: {pictures.name(number)} has {found[0]}x{found[1]} pixels, and the real images have "
-                f"{width}x{height}: set data.image_size={min(found)}, or resize the images yourself."
+                f"{width}x{height}: bring both to one size, yours by a resize of your own, or the real ones by "
+                f"data.image_size=N and, of a set with a margin, data.pad=0."
             )

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -127,28 +128,38 @@ class RealFeatures:
     ) -> Iterator[tuple[Pool, Int[Tensor, " b"]]]:
         """Features and labels of real images, batch by batch, after a line in the log."""
         n, name = len(indices), self.extractor.prefix(source)
-        once = "for this run alone, as its class lies in no file" if self.code is None else "once for all runs"
+        alone = "for this run alone, as its class or a setting cannot be told from another"
+        once = alone if self.code is None else "once for all runs"
         log.info(f"Measuring {n} real images with {name}{purpose}, {once}.")
         batches = read_batches(source.split(protocol.real_split), indices, protocol.batch_size)
         for images, labels in batches:
             yield self.extractor(images).pool, labels
 
 
-PLAIN = (int, float, str, tuple, list)
-OF_EACH = {"training", "prepared_for", "weights_hash"}
-"""What every extractor has beside its settings, which are attributes of these types."""
+PLAIN = (int, float, str, tuple, list, dict, set, Path, type(None), np.generic, torch.dtype, torch.device)
+OF_EACH = {"training", "network", "prepared_for", "placed", "weights_hash"}
+"""What every extractor has beside its settings."""
 
 
 def code_of(extractor: Extractor) -> dict[str, Any] | None:
-    """The settings of an extractor of one's own and a hash of the files of its classes, as it may see other features
-    after each change of them; None where a class lies in no file, as in a notebook, so that no change is noticed."""
+    """What tells the features of an extractor of one's own from those of another: a hash of the files of its classes,
+    and its settings, those of its layers among them.
+
+    Returns:
+        {} for one of lit_gan's; None where not all of it can be told, as of a class in a notebook, which lies in no
+        file, or of a setting that is an object of an unknown kind: its features must not be cached.
+    """
     own = [kind for kind in type(extractor).mro() if issubclass(kind, Extractor) and not is_shipped(kind)]
     files = [Path(getattr(sys.modules.get(kind.__module__), "__file__", None) or "") for kind in own]
-    if not all(file.is_file() for file in files):
+    names = [name for name in vars(extractor) if not name.startswith("_") and name not in OF_EACH]
+    settings = {name: getattr(extractor, name) for name in names}
+    if not own:
+        return {}
+    if not all(file.is_file() for file in files) or not all(isinstance(each, PLAIN) for each in settings.values()):
         return None
-    settings = {name: str(value) for name, value in vars(extractor).items() if isinstance(value, PLAIN)}
-    settings = {name: settings[name] for name in settings.keys() - OF_EACH}
-    return {"code": hashed(file.read_bytes() for file in files), "settings": settings} if own else {}
+    layers = {name: layer for name, layer in extractor.named_children() if name not in OF_EACH}
+    told = {name: repr(value) for name, value in (settings | layers).items()}
+    return {"code": hashed(file.read_bytes() for file in files), "settings": told}
 
 
 def n_real(dataset: StoredSplit | ImageFiles, protocol: EvalProtocol) -> int:

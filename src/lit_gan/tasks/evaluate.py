@@ -30,6 +30,7 @@ from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
 from lit_gan.tasks.score_tables import print_scores
+from lit_gan.tasks.scoring import require_split
 
 
 def evaluate(config: DictConfig) -> None:
@@ -135,6 +136,8 @@ class Request:
             suite, source = chosen_suite(self.config, trained), moved_source(self.config, trained)
             source.require_names(class_names)
             check_suite(suite, source)
+            for protocol in self.protocols:
+                require_split(protocol, source, "protocols")
             suite.prepare(source, self.device)
             for protocol in self.protocols:
                 suite.measure_real(source, protocol)

@@ -1,6 +1,7 @@
 """`python -m lit_gan.score`: the scores of images that were made elsewhere."""
 
 import json
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from lit_gan.build import build_source, choose_device, complete_data
 from lit_gan.data import Source
-from lit_gan.errors import UserError
+from lit_gan.data.own_images import OwnImages
+from lit_gan.errors import UserError, written
 from lit_gan.metrics import EvalProtocol, Suite
 from lit_gan.metrics.base import check_suite
 from lit_gan.metrics.given import GivenImages
@@ -20,6 +22,7 @@ from lit_gan.records.results import Record
 from lit_gan.settings import SCORE, check_config
 from lit_gan.tasks.evaluate import chosen_protocol, chosen_suite, values_of
 from lit_gan.tasks.score_tables import print_scores
+from lit_gan.tasks.scoring import require_split
 
 OF_A_GENERATOR = ("batch_norm", "ema", "truncation")
 """What a protocol says of a generator, which nobody knows of images alone."""
@@ -40,7 +43,11 @@ def score(config: DictConfig) -> None:
     images = GivenImages(place, source.shape)
     suite = chosen_suite(config, config)
     for protocol in protocols:
+        require_split(protocol, source, "protocols")
         require_enough(place, len(images), suite.wanted(protocol), protocol.name)
+        require_apart(images, source, protocol.real_split)
+    if output:
+        write_text(output, json.dumps(records_in(output), indent=1))  # so that a mistake in it costs no scores
     for record in score_images(images, suite, source, protocols, choose_device(config.device)):
         print_scores(record, f"{record['scored']} of {len(images)} images in {place}")
         if output:
@@ -57,7 +64,9 @@ def place_of_images(config: DictConfig) -> Path:
     images = OmegaConf.select(config, "images")
     if images in (None, ""):
         raise UserError("images=FOLDER is missing: name a folder of images, or a file .npy or .npz.")
-    return Path(str(images))
+    if not isinstance(images, str):
+        raise UserError(f"images={written(images)} must be one folder or file: --multirun images=A,B takes several.")
+    return Path(images).expanduser()
 
 
 def output_file(config: DictConfig) -> Path | None:
@@ -85,7 +94,7 @@ def records_in(path: Path) -> list[dict[str, Any]]:
         content = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     except ValueError:
         content = None
-    if not isinstance(content, list):
+    if not isinstance(content, list) or not all(isinstance(each, dict) and "scores" in each for each in content):
         raise UserError(f"output={path} holds something else than scores, which would be lost: name another file.")
     return content
 
@@ -112,7 +121,23 @@ def require_enough(place: Path, there: int, wanted: int, protocol: str) -> None:
     """
     if there < wanted:
         advice = f"set generated={there} to score them all" if there > 1 else "name more of them"
-        raise UserError(f"images={place} has {there} images, and protocol {protocol} scores {wanted}: {advice}.")
+        raise UserError(f"images={place} holds too few, {there}, as protocol {protocol} scores {wanted}: {advice}.")
+
+
+def require_apart(images: GivenImages, source: Source, split: str) -> None:
+    """Refuses images that are among the real ones with which they would be compared.
+
+    Raises:
+        UserError: names one of both.
+    """
+    given, real = getattr(images.files.pictures, "paths", ()), ()
+    if given and isinstance(source, OwnImages):
+        real = {os.path.realpath(path) for path in getattr(source.pictures(split), "paths", ())}
+    if both := next((path for path in given if os.path.realpath(path) in real), None):
+        raise UserError(
+            f"images: {both} is one of the images of data={source.name} as well, with which it would be compared: "
+            f"name folders that lie apart."
+        )
 
 
 def score_images(

@@ -51,11 +51,8 @@ class Scoring:
         """The protocol "during" training or at its end, "final"; with a handful of samples in a
         fast_dev_run."""
         protocol = build_protocol(self.config, self.config.metrics[when], f"metrics.{when}")
-        if self.suite is not None and protocol.real_split not in self.source.splits:
-            raise UserError(
-                f"metrics.{when}={protocol.name} needs the split '{protocol.real_split}', and "
-                f"data={self.source.name} has none of that name: choose a protocol on {', '.join(self.source.splits)}."
-            )
+        if self.suite is not None:
+            require_split(protocol, self.source, f"metrics.{when}")
         return protocol.with_generated(max(2, self.config.batch_size)) if self.config.trainer.fast_dev_run else protocol
 
     def prepare(self, G: Generator, device: torch.device) -> None:
@@ -71,6 +68,22 @@ class Scoring:
             self.suite.prepare(self.source, device)
             for protocol in (self.during, self.final):
                 self.suite.measure_real(self.source, protocol)
+
+
+def require_split(protocol: EvalProtocol, source: Source, setting: str) -> None:
+    """Refuses a protocol of a split that a data set does not have.
+
+    Args:
+        setting: the one that names the protocol.
+
+    Raises:
+        UserError: names both.
+    """
+    if protocol.real_split not in source.splits:
+        raise UserError(
+            f"{setting}={protocol.name} needs the split '{protocol.real_split}', and data={source.name} has none of "
+            f"that name: choose a protocol on {', '.join(source.splits)}."
+        )
 
 
 def known_score(name: str, suite: Suite) -> str:
