@@ -40,19 +40,15 @@ def score(config: DictConfig) -> None:
     output = output_file(config)
     protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
     source = chosen_data(config)
-    images = GivenImages(place, source.shape)
-    suite = chosen_suite(config, config)
+    images, suite = GivenImages(place, source.shape), chosen_suite(config, config)
     for protocol in protocols:
         require_split(protocol, source, "protocols")
         require_enough(place, len(images), suite.wanted(protocol), protocol.name)
         require_apart(images, source, protocol.real_split)
-    if output:
-        write_text(output, json.dumps(records_in(output), indent=1))  # so that a mistake in it costs no scores
+    save_records(output)  # so that a mistake in it costs no scores
     for record in score_images(images, suite, source, protocols, choose_device(config.device)):
         print_scores(record, f"{record['scored']} of {len(images)} images in {place}")
-        if output:
-            records = [*records_in(output), {"images": str(place.absolute())} | record]
-            write_text(output, json.dumps(records, indent=1))
+        save_records(output, {"images": str(place.absolute())} | record)
 
 
 def place_of_images(config: DictConfig) -> Path:
@@ -82,6 +78,16 @@ def output_file(config: DictConfig) -> Path | None:
         raise UserError(f"output={path} must be a file that ends in .json, such as output=scores.json.")
     records_in(path)
     return path
+
+
+def save_records(path: Path | None, *new: Record) -> None:
+    """Adds records to those in a file; nothing where there is to be none.
+
+    Raises:
+        Unwritable: it cannot be written.
+    """
+    if path is not None:
+        write_text(path, json.dumps([*records_in(path), *new], indent=1))
 
 
 def records_in(path: Path) -> list[dict[str, Any]]:
