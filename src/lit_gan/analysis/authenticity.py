@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
-from lit_gan.analysis.figures import titled_figure
-from lit_gan.analysis.neighbours import Points, Queries, nearest_neighbours, reference_images, show_histograms, spaces
+from lit_gan.analysis.figures import show_histograms, titled_figure
+from lit_gan.analysis.neighbours import KIND_NAMES, Points, Queries, nearest_neighbours, reference_images, spaces
 from lit_gan.analysis.subject import Subject
 from lit_gan.figures.style import GREY
 from lit_gan.ranges import AtLeastTwo, Count, checked
@@ -112,6 +112,7 @@ def authenticity_rows(space: str, asked: Queries, found: Beside, numbers: Int[Te
 def show_ratios(axes: Axes, space: str, asked: list[Queries], found: list[Beside]) -> None:
     """Draws histograms of distance over spacing, in which those above 3 are at 3."""
     ratios = [(near.distances / near.spacings).nan_to_num(0, posinf=3).clamp(max=3).numpy() for near in found]
-    show_histograms(axes, asked, ratios, (0, 3), density=True)
+    names = [KIND_NAMES[some.kind] for some in asked]
+    show_histograms(axes, dict(zip(names, ratios, strict=True)), (0, 3), density=True)
     axes.axvline(1, color=GREY, linewidth=1)
     axes.set(title=space, xlabel="distance / spacing (authentic: above 1; 0: a copy)", ylabel="density")

@@ -1,13 +1,14 @@
 """What the figures of the analyses share: their size, panels, and images in them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lit_gan.figures.pictures import picture
-from lit_gan.figures.style import new_figure, panel_grid
+from lit_gan.figures.style import BLUE, GREY, VERMILION, new_figure, panel_grid
 from lit_gan.game import Images
 
 SHADES = "viridis"
@@ -40,6 +41,21 @@ def panels(titles: Sequence[str], title: str, xlabel: str, ylabel: str, **shared
     figure.supxlabel(xlabel)
     figure.supylabel(ylabel)
     return figure, grid
+
+
+def show_histograms(
+    axes: Axes, values: Mapping[str, np.ndarray], limits: tuple[float, float], density: bool = False
+) -> None:
+    """Draws a histogram of the values of each kind, at most three, and names the kinds.
+
+    Args:
+        density: of the values, in place of their counts.
+    """
+    looks = ((VERMILION, "-"), (BLUE, "--"), (GREY, ":"))
+    for (kind, numbers), (colour, style) in zip(values.items(), looks, strict=False):
+        look = {"histtype": "step", "color": colour, "linestyle": style, "linewidth": 1.8}
+        axes.hist(numbers, 40, range=limits, density=density, label=kind, **look)
+    axes.legend()
 
 
 def show_images(axes: Axes, images: Images, columns: int, title: str = "") -> None:

@@ -11,11 +11,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_images
-from lit_gan.analysis.figures import show_images, titled_figure
+from lit_gan.analysis.figures import show_histograms, show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_uint8, to_unit
 from lit_gan.errors import UserError
-from lit_gan.figures.style import BLUE, GREY, VERMILION
 from lit_gan.game import Generator, Images, Labels, Latents
 from lit_gan.metrics.reading import subset_indices
 from lit_gan.ranges import AtLeastTwo, Count, checked
@@ -50,8 +49,12 @@ class Recovered(NamedTuple):
 
 def with_errors(images: Images, sought: Images) -> Recovered:
     """Images with their errors, on the CPU; one that is not finite has an infinite error."""
-    errors = (images - sought).square().flatten(1).mean(1).nan_to_num(torch.inf)
-    return Recovered(images.cpu(), errors.cpu())
+    return Recovered(images.cpu(), mean_squares(images - sought).nan_to_num(torch.inf).cpu())
+
+
+def mean_squares(differences: Images) -> Float[Tensor, " n"]:
+    """The mean of the squares of each image's differences."""
+    return differences.square().flatten(1).mean(1)
 
 
 def best_of(several: list[Recovered]) -> Recovered:
@@ -171,8 +174,7 @@ def searched(G: Generator, x: Images, y: Labels, z: Latents, steps: int) -> Late
 
     def slopes(z: Latents) -> Latents:
         z = z.detach().requires_grad_()
-        errors = (G(z, y) - x).square().flatten(1).mean(1)
-        return torch.autograd.grad(errors.sum(), z)[0]
+        return torch.autograd.grad(mean_squares(G(z, y) - x).sum(), z)[0]
 
     return lbfgs(slopes, z, steps)
 
@@ -267,8 +269,5 @@ def show_errors(axes: Axes, kinds: list[str], errors: list[Tensor]) -> None:
     """Draws a histogram of the errors of each kind."""
     known = torch.cat(errors)
     limits = (0, known[known.isfinite()].max().item() if known.isfinite().any() else 1)
-    for kind, values, colour, style in zip(kinds, errors, (VERMILION, BLUE, GREY), ("-", "--", ":"), strict=True):
-        look = {"histtype": "step", "color": colour, "linestyle": style, "linewidth": 1.8}
-        axes.hist(values.numpy(), 30, range=limits, label=KINDS[kind], **look)
+    show_histograms(axes, {KINDS[kind]: values.numpy() for kind, values in zip(kinds, errors, strict=True)}, limits)
     axes.set(xlabel="mean squared error of the nearest image that G shows", ylabel="images")
-    axes.legend()

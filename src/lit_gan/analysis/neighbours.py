@@ -3,17 +3,15 @@
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int, UInt8
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from lit_gan.analysis.base import Analysis, Finding, check_enough, check_images
-from lit_gan.analysis.figures import show_images, titled_figure
+from lit_gan.analysis.figures import show_histograms, show_images, titled_figure
 from lit_gan.analysis.subject import Subject
 from lit_gan.data import to_unit
-from lit_gan.figures.style import BLUE, VERMILION
 from lit_gan.ranges import AtLeastTwo, Count, checked
 
 KIND_NAMES = {"sample": "generated samples", "test": "unseen real images", "train": "training images, to the others"}
@@ -170,21 +168,6 @@ def show_neighbours(axes: Axes, samples: Pixels, neighbours: UInt8[Tensor, "n k 
 
 def show_distances(axes: Axes, asked: list[Queries], near: list[Nearest]) -> None:
     """Draws histograms of the distances to the nearest neighbour."""
-    first = [found.distances[:, 0].numpy() for found in near]
-    limits = (0, max(values.max() for values in first))
-    show_histograms(axes, asked, first, limits)
+    first = {KIND_NAMES[some.kind]: found.distances[:, 0].numpy() for some, found in zip(asked, near, strict=True)}
+    show_histograms(axes, first, (0, max(values.max() for values in first.values())))
     axes.set(xlabel="distance to the nearest training image", ylabel="images")
-
-
-def show_histograms(
-    axes: Axes, asked: list[Queries], values: list[np.ndarray], limits: tuple[float, float], density: bool = False
-) -> None:
-    """Draws a histogram of the values of each kind of images, and names the kinds.
-
-    Args:
-        density: of the values, in place of their counts.
-    """
-    for some, numbers, colour, style in zip(asked, values, (VERMILION, BLUE), ("-", "--"), strict=True):
-        look = {"histtype": "step", "color": colour, "linestyle": style, "linewidth": 1.8}
-        axes.hist(numbers, 40, range=limits, density=density, label=KIND_NAMES[some.kind], **look)
-    axes.legend()

@@ -48,7 +48,7 @@ class Soundness(Callback):
         check_loss_scale(trainer.precision, pl_module.order, trainer.optimizers)
         self.state = plain_state(*parts_of(pl_module))
         terms = nn.ModuleDict({"loss": pl_module.loss, "reg": pl_module.regs})
-        warn_of_idle_parameters(untrained(terms, trainer.optimizers))
+        warn_of(untrained(terms, trainer.optimizers), IDLE)
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: GAN, batch: Any, batch_idx: int) -> None:
         """Notes how many samples D is shown at once, and how often G has been updated."""
@@ -70,7 +70,7 @@ class Soundness(Callback):
         if trainer.is_last_batch or trainer.global_step == trainer.max_steps:
             self.check(pl_module)
         if self.state is not None:
-            warn_of_lost_state(changed(self.state, plain_state(*parts_of(pl_module))))
+            warn_of(changed(self.state, plain_state(*parts_of(pl_module))), LOST)
             self.state = None
 
     @torch.no_grad()
@@ -93,23 +93,20 @@ def parts_of(gan: GAN) -> tuple[nn.Module, ...]:
 
 
 @rank_zero_only
-def warn_of_idle_parameters(names: list[str]) -> None:
-    """Says which parameters of the loss and of regularizers will not learn."""
+def warn_of(names: list[str], what: str) -> None:
+    """Says in one line what is the matter with parts of these names; nothing without any."""
     if names:
-        log.warning(
-            f"{first_few(names)}: no player's optimizer has these parameters, so that they stay as they are if nothing "
-            f"else moves them; D's has what `attach` puts into D.heads, and requires_grad_(False) says that they stay."
-        )
+        log.warning(f"{first_few(names)}: {what}.")
 
 
-@rank_zero_only
-def warn_of_lost_state(names: list[str]) -> None:
-    """Says which attributes a resume will begin anew."""
-    if names:
-        log.warning(
-            f"{first_few(names)}: changed by the first update, but no buffer, so that a resume begins it anew; where "
-            f"that matters, make it one by register_buffer."
-        )
+IDLE = (
+    "no player's optimizer has these parameters, so that they stay as they are if nothing else moves them; D's has "
+    "what `attach` puts into D.heads, and requires_grad_(False) says that they stay"
+)
+LOST = (
+    "changed by the first update, but no buffer, so that a resume begins it anew; where that matters, make it one by "
+    "register_buffer"
+)
 
 
 def check_processes(trainer: Trainer) -> None:

@@ -51,10 +51,10 @@ def explain(error: BaseException, config_name: str) -> str | None:
 
 TAKES_MEMORY = {
     "train": "the width of the networks, batch_size or data.image_size",
-    "evaluate": "the batch_size of the protocol (protocol.full.batch_size=50)",
-    "score": "the batch_size of the protocol (protocol.full.batch_size=50)",
     "classify": "data.image_size",
-} | dict.fromkeys(("sample", "analyze", "explore"), "batch_size")
+    **dict.fromkeys(("evaluate", "score"), "the batch_size of the protocol (protocol.full.batch_size=50)"),
+    **dict.fromkeys(("sample", "analyze", "explore"), "batch_size"),
+}
 """The settings by which commands take memory."""
 
 

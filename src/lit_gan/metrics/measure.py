@@ -7,6 +7,7 @@ from typing import Any
 from lit_gan.data import Source
 from lit_gan.errors import UserError, path_of
 from lit_gan.metrics import EvalProtocol, Suite
+from lit_gan.metrics.base import ByClass
 from lit_gan.metrics.classes import class_means
 from lit_gan.module import GAN
 from lit_gan.sampling import Sampler
@@ -35,11 +36,26 @@ def measure(
     scores = suite.evaluate(draw, source, protocol, gan.device)
     classes = suite.by_class(draw, source, protocol) if by_class else {}
     scores |= class_means(classes, suite.prefix(source))
+    of_the_game = {"update": update, "checkpoint": checkpoint, **which_weights(gan, protocol)}
+    return of_the_game | with_facts(scores, classes, suite, source, protocol, start)
+
+
+def with_facts(
+    scores: dict[str, float],
+    classes: ByClass,
+    suite: Suite,
+    source: Source,
+    protocol: EvalProtocol,
+    start: float,
+) -> dict[str, Any]:
+    """The part of a record that is the same whatever the samples are from: scores with the facts
+    without which they cannot be compared.
+
+    Args:
+        start: of the measurement, by `time.perf_counter`.
+    """
     caveats = suite.caveats(source, protocol, classes)
     return {
-        "update": update,
-        "checkpoint": checkpoint,
-        **which_weights(gan, protocol),
         "scores": scores,
         "ends": suite.ends(scores),
         "classes": classes,

@@ -15,7 +15,6 @@ from lit_gan.errors import UserError
 from lit_gan.figures.pictures import render
 from lit_gan.layers import n_classes_of
 from lit_gan.metrics import EvalProtocol, Suite
-from lit_gan.metrics.base import check_suite
 from lit_gan.metrics.measure import as_recorded, measure
 from lit_gan.module import GAN
 from lit_gan.parts import build_part
@@ -30,7 +29,7 @@ from lit_gan.sweep.score_cells import score_cells, score_side_by_side
 from lit_gan.tasks.chosen_run import chosen_run, moved_source
 from lit_gan.tasks.loading import load_gan
 from lit_gan.tasks.score_tables import print_scores
-from lit_gan.tasks.scoring import require_split
+from lit_gan.tasks.scoring import check_scorable
 
 
 def evaluate(config: DictConfig) -> None:
@@ -135,9 +134,7 @@ class Request:
         if key not in self.ready:
             suite, source = chosen_suite(self.config, trained), moved_source(self.config, trained)
             source.require_names(class_names)
-            check_suite(suite, source)
-            for protocol in self.protocols:
-                require_split(protocol, source, "protocols")
+            check_scorable(suite, source, self.protocols)
             suite.prepare(source, self.device)
             for protocol in self.protocols:
                 suite.measure_real(source, protocol)

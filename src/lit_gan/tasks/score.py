@@ -14,15 +14,14 @@ from lit_gan.data import Source
 from lit_gan.data.own_images import OwnImages
 from lit_gan.errors import UserError, written
 from lit_gan.metrics import EvalProtocol, Suite
-from lit_gan.metrics.base import check_suite
 from lit_gan.metrics.given import GivenImages
-from lit_gan.metrics.measure import as_recorded
+from lit_gan.metrics.measure import with_facts
 from lit_gan.records.files import write_text
 from lit_gan.records.results import Record
 from lit_gan.settings import SCORE, check_config
 from lit_gan.tasks.evaluate import chosen_protocol, chosen_suite, values_of
 from lit_gan.tasks.score_tables import print_scores
-from lit_gan.tasks.scoring import require_split
+from lit_gan.tasks.scoring import check_scorable
 
 OF_A_GENERATOR = ("batch_norm", "ema", "truncation")
 """What a protocol says of a generator, which nobody knows of images alone."""
@@ -41,10 +40,11 @@ def score(config: DictConfig) -> None:
     protocols = [chosen_protocol(config, name) for name in values_of(config, "protocols")]
     source = chosen_data(config)
     images, suite = GivenImages(place, source.shape), chosen_suite(config, config)
+    check_scorable(suite, source, protocols)
     for protocol in protocols:
-        require_split(protocol, source, "protocols")
         require_enough(place, len(images), suite.wanted(protocol), protocol.name)
-        require_apart(images, source, protocol.real_split)
+    for split in {protocol.real_split for protocol in protocols}:
+        require_apart(images, source, split)
     save_records(output)  # so that a mistake in it costs no scores
     for record in score_images(images, suite, source, protocols, choose_device(config.device)):
         print_scores(record, f"{record['scored']} of {len(images)} images in {place}")
@@ -151,21 +151,13 @@ def score_images(
 ) -> Iterator[Record]:
     """A record for each protocol, as `Results` describes, with hashes of the images in place of a
     checkpoint and its weights."""
-    check_suite(suite, source)
     suite.prepare(source, device)
     for protocol in protocols:
         suite.measure_real(source, protocol)
     for protocol in protocols:
         start = time.perf_counter()
         scores = suite.evaluate(images.restart(), source, protocol, device)
-        caveats = suite.caveats(source, protocol)
-        facts = as_recorded(suite, source, protocol).items()
-        yield {
-            "scored": images.passed,
-            "given": {"number": len(images), "fingerprint": images.files.fingerprint()},
-            "scores": scores,
-            "ends": suite.ends(scores),
-            "protocol": {name: value for name, value in facts if name not in OF_A_GENERATOR},
-            "caveats": {name: reason for name, reason in caveats.items() if name in scores},
-            "seconds": time.perf_counter() - start,
-        }
+        given = {"number": len(images), "fingerprint": images.files.fingerprint()}
+        record = with_facts(scores, {}, suite, source, protocol, start)
+        facts = {name: value for name, value in record["protocol"].items() if name not in OF_A_GENERATOR}
+        yield {"scored": images.passed, "given": given} | record | {"protocol": facts}

@@ -1,6 +1,8 @@
 """The metrics of a training: which score decides, how the generator is scored on the way, and how
 at the end."""
 
+from collections.abc import Iterable
+
 import torch
 from omegaconf import DictConfig
 
@@ -68,6 +70,18 @@ class Scoring:
             self.suite.prepare(self.source, device)
             for protocol in (self.during, self.final):
                 self.suite.measure_real(self.source, protocol)
+
+
+def check_scorable(suite: Suite, source: Source, protocols: Iterable[EvalProtocol]) -> None:
+    """Refuses what a suite cannot score under the protocols of a command line, before anything is
+    measured.
+
+    Raises:
+        UserError: the suite is unsound, or a split is missing.
+    """
+    check_suite(suite, source)
+    for protocol in protocols:
+        require_split(protocol, source, "protocols")
 
 
 def require_split(protocol: EvalProtocol, source: Source, setting: str) -> None:
